@@ -1,0 +1,226 @@
+"""The config schema: one YAML file that says what to build, checked as a whole before anything else happens."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from einloom.errors import ConfigError, Problem
+from einloom.formats import FORMATS, SCALE_BITS, Format
+from einloom.suggest import did_you_mean
+
+NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+PositiveCount = Annotated[int, Field(strict=True, ge=1, le=1024)]
+
+
+def _problem(rule: str) -> PydanticCustomError:
+    return PydanticCustomError("einloom", "{rule}", {"rule": rule})
+
+
+class Section(BaseModel):
+    """A mapping of the config file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MemoryConfig(Section):
+    """Where weights come from: as many streams as `channels`, each one beat of `beat_bits` a cycle at best."""
+
+    channels: PositiveCount = 1
+    beat_bits: Literal[32, 64, 128, 256, 512] = 256
+
+
+class GemmConfig(Section):
+    """What every GEMM engine has: an array of `rows` tokens by `columns` output channels, `lanes` inputs at a time."""
+
+    rows: PositiveCount = 16
+    columns: PositiveCount = 16
+    lanes: Literal[1, 2, 4, 8, 16] = 4
+    max_inputs: Annotated[int, Field(strict=True, ge=32, le=1 << 20)] = 16384
+    max_tiles: Annotated[int, Field(strict=True, ge=1, le=1 << 20)] = 65536
+
+
+class BitmodConfig(GemmConfig):
+    """The bit-serial mixture-of-datatypes array (BitMoD, HPCA 2025)."""
+
+    kind: Literal["bitmod"]
+    formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("bitmod-fp4",)
+    group: Literal[32, 64, 128] = 128
+    activations: Literal["int8", "fp16"] = "int8"
+
+    @field_validator("formats")
+    @classmethod
+    def _known_formats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in FORMATS:
+                raise _problem(f"unknown format {name!r}{did_you_mean(name, FORMATS)}; known: {', '.join(FORMATS)}")
+        if len(set(names)) != len(names):
+            raise _problem("a format is listed twice")
+        return names
+
+    @model_validator(mode="after")
+    def _dequantiser_hides(self) -> "BitmodConfig":
+        for name in self.formats:
+            cycles = self.group // self.lanes * FORMATS[name].terms_per_weight
+            if cycles < SCALE_BITS:
+                raise _problem(
+                    f"a group of {self.group} {name} weights lasts {cycles} cycles with {self.lanes} lanes, but its "
+                    f"bit-serial scale needs {SCALE_BITS}: use fewer lanes or a larger group"
+                )
+        if self.max_inputs % self.group:
+            raise _problem(f"max_inputs must be a multiple of the group, {self.group}, not {self.max_inputs}")
+        return self
+
+    @property
+    def block(self) -> int:
+        """Inputs that travel together through the weight stream."""
+        return self.group
+
+    @property
+    def weight_formats(self) -> tuple[Format, ...]:
+        return tuple(FORMATS[name] for name in self.formats)
+
+
+class IntMacConfig(GemmConfig):
+    """The plain output-stationary int8 array; one scale per output channel, so nothing but codes in the stream."""
+
+    kind: Literal["int_mac"]
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> "IntMacConfig":
+        if self.max_inputs % self.lanes:
+            raise _problem(f"max_inputs must be a multiple of the lanes, {self.lanes}, not {self.max_inputs}")
+        return self
+
+    @property
+    def block(self) -> int:
+        """Inputs that travel together through the weight stream."""
+        return self.lanes
+
+    @property
+    def weight_formats(self) -> tuple[Format, ...]:
+        return (FORMATS["int8"],)
+
+
+EngineConfig = Annotated[BitmodConfig | IntMacConfig, Field(discriminator="kind")]
+
+
+class Config(Section):
+    """A whole accelerator config.
+
+    `digest` is the hash that designs, manifests and programs carry; it covers every key, defaults included.
+    """
+
+    name: Annotated[str, Field(pattern=NAME)]
+    engine: EngineConfig
+    memory: MemoryConfig = MemoryConfig()
+
+    @model_validator(mode="after")
+    def _columns_divide(self) -> "Config":
+        if self.engine.columns % self.memory.channels:
+            raise _problem(
+                f"{self.memory.channels} memory channels cannot share {self.engine.columns} columns evenly: make "
+                "engine.columns a multiple of memory.channels"
+            )
+        return self
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the config's canonical JSON."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: Path) -> Config:
+    """The config in the YAML file at `path`; ConfigError with every problem, its line and its key otherwise."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, [Problem(f"cannot be read: {error}")]) from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, file: Path | str) -> Config:
+    """The config in `text`; `file` is named in errors."""
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or "unreadable"
+        raise ConfigError(file, [Problem(f"not YAML: {reason}", line=mark.line + 1 if mark else None)]) from error
+    if not isinstance(data, dict):
+        raise ConfigError(file, [Problem("must be a mapping with the keys name, engine and memory")])
+    problems = list(_duplicates(tree))
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += [_explain(e, tree) for e in error.errors()]
+    if problems:
+        raise ConfigError(file, sorted(problems, key=lambda p: p.line or 0))
+    return config
+
+
+def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
+    """One pydantic error as a problem with its line; the discriminator's tag is not part of the key."""
+    kinds = {kind: model for kind, model in _engine_models()}
+    location = tuple(p for n, p in enumerate(error["loc"]) if not (n == 1 and error["loc"][0] == "engine" and p in kinds))
+    key = ".".join(str(p) for p in location)
+    line = _line(tree, location)
+    if error["type"] == "extra_forbidden":
+        model: type[BaseModel] = Config
+        if location[0] == "engine" and len(location) > 1:
+            model = kinds[str(error["loc"][1])]
+        elif location[0] == "memory" and len(location) > 1:
+            model = MemoryConfig
+        near = did_you_mean(str(location[-1]), model.model_fields)
+        return Problem(f"unknown key{near or '; known: ' + ', '.join(model.model_fields)}", key, line)
+    if error["type"] == "missing":
+        return Problem("is required", key, line)
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        given = error["input"].get("kind") if isinstance(error["input"], dict) else None
+        near = did_you_mean(str(given), kinds)
+        return Problem(
+            f"must be one of {', '.join(kinds)}, not {given!r}{near}", f"{key}.kind", _line(tree, (*location, "kind"))
+        )
+    given = error["input"]
+    shown = "" if error["type"] == "einloom" else f" (given: {given!r})"
+    return Problem(f"{error['msg']}{shown}", key, line)
+
+
+def _engine_models() -> Iterator[tuple[str, type[BaseModel]]]:
+    for model in (BitmodConfig, IntMacConfig):
+        yield model.model_fields["kind"].annotation.__args__[0], model  # type: ignore[union-attr]
+
+
+def _line(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
+    """1-based line of the deepest part of `location` that the file has."""
+    line = node.start_mark.line + 1 if node is not None else None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if getattr(k, "value", None) == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _duplicates(node: yaml.Node | None, prefix: str = "") -> Iterator[Problem]:
+    """Keys that stand twice in one mapping; YAML would silently keep the last."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            yield Problem("stands twice", f"{prefix}{key.value}", key.start_mark.line + 1)
+        seen.add(key.value)
+        yield from _duplicates(value, f"{prefix}{key.value}.")

@@ -1,0 +1,146 @@
+"""The design manifest: all that the mapper, the benches and the host know of a generated design, as plain data."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from einloom.config import Config
+from einloom.errors import InputError
+from einloom.formats import FORMATS, Format
+
+VERSION = 1
+
+
+class Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Port(Data):
+    """A port of the top module, as its Verilog declares it."""
+
+    name: str
+    direction: Literal["input", "output"]
+    width: int
+
+
+class WeightWord(Data):
+    """One word of the weight stream of one memory channel."""
+
+    bits: int
+    """Width in the stream, padded to whole bytes."""
+
+
+class StepWord(WeightWord):
+    """The codes of `lanes` inputs of every column of a channel; column j's lane l is at (j * lanes + l) * code_bits."""
+
+    format: str
+    index: int
+    """What the job's `format` field says for this format."""
+    code_bits: int
+    cycles: int
+    """Cycles that the array spends on the word (bit-serial terms)."""
+
+
+class WeightLayout(Data):
+    """How weights lie in memory.
+
+    Each channel holds the same number of bits for a job: for every tile of `columns` outputs, for every block of
+    `block` inputs, one metadata word (if it has bits) and block / lanes step words. Words are concatenated without
+    gaps, least significant bit first, and only the end of a job is padded to a whole beat. Channel c serves the
+    columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
+
+    The metadata word is `scale_bits` for each column, then `selector_bits` for each column.
+    """
+
+    channels: int
+    beat_bits: int
+    columns_per_channel: int
+    lanes: int
+    block: int
+    scale_bits: int
+    selector_bits: int
+    metadata: WeightWord
+    steps: tuple[StepWord, ...]
+
+    def step(self, format: Format) -> StepWord:
+        """The step word of `format`; InputError when the design can't take that format."""
+        for step in self.steps:
+            if step.format == format.name:
+                return step
+        raise InputError(f"this design takes {', '.join(s.format for s in self.steps)}, not {format.name}")
+
+
+class SumLayout(Data):
+    """A beat of the `sums` stream: the sums of one token for every column of a tile, column 0 lowest.
+
+    A sum is `value_bits` of two's complement value, then `exponent_bits` of exponent; it means
+    value * 2 ** (exponent - exponent_bias), and just the value without an exponent.
+    """
+
+    value_bits: int
+    exponent_bits: int
+    exponent_bias: int
+
+
+class JobLayout(Data):
+    """Widths of the fields of the `job` stream, in their order from bit 0."""
+
+    format: int
+    blocks: int
+    tiles: int
+    tokens: int
+    specials: int
+    """Each special value's two terms, 4 bits each, selector 0 and its first term lowest."""
+
+
+class GemmManifest(Data):
+    """The GEMM engine of a design."""
+
+    kind: str
+    rows: int
+    columns: int
+    activation_bits: int
+    activations: Literal["int8", "fp16"]
+    weights: WeightLayout
+    sums: SumLayout
+    job: JobLayout
+    macs_per_step: int
+    """Multiply-accumulates that a step word means at full occupancy: rows * columns * lanes."""
+    pipeline_cycles: int
+    """From the last step's first cycle to the first beat of sums."""
+
+
+class Manifest(Data):
+    """A generated design."""
+
+    version: Literal[1]
+    name: str
+    config: Config
+    digest: str
+    top: str
+    verilog: str
+    ports: tuple[Port, ...]
+    modules: tuple[str, ...]
+    register_bits: int
+    memory_bits: int
+    gemm: GemmManifest
+
+    def formats(self) -> tuple[Format, ...]:
+        """The weight formats that the design takes, by job index."""
+        return tuple(FORMATS[step.format] for step in self.gemm.weights.steps)
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+
+def load_manifest(path: Path) -> Manifest:
+    """The manifest at `path`; InputError when it is unreadable or not one of ours."""
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path}: not a design manifest of einloom: {error}") from error
+    if manifest.config.digest != manifest.digest:
+        raise InputError(f"{path}: the digest does not belong to the config; regenerate the design")
+    return manifest
