@@ -65,12 +65,13 @@ class BitmodConfig(GemmConfig):
 
     @model_validator(mode="after")
     def _dequantiser_hides(self) -> "BitmodConfig":
+        needed = SCALE_BITS + (self.activations == "fp16")  # fp16 sums are aligned before they are scaled
         for name in self.formats:
             cycles = self.group // self.lanes * FORMATS[name].terms_per_weight
-            if cycles < SCALE_BITS:
+            if cycles < needed:
                 raise _problem(
                     f"a group of {self.group} {name} weights lasts {cycles} cycles with {self.lanes} lanes, but its "
-                    f"bit-serial scale needs {SCALE_BITS}: use fewer lanes or a larger group"
+                    f"bit-serial scale needs {needed}: use fewer lanes or a larger group"
                 )
         if self.max_inputs % self.group:
             raise _problem(f"max_inputs must be a multiple of the group, {self.group}, not {self.max_inputs}")

@@ -35,6 +35,8 @@ class Device(Protocol):
     """Holds quantised matrices and multiplies them with int8 activations."""
 
     counters: Counters
+    peak_macs_per_cycle: float
+    """Multiply-accumulates a cycle when every lane of every PE is busy; 0 where nothing is clocked."""
 
     def load(self, tensors: Mapping[str, QuantizedTensor]) -> None:
         """Make `tensors` available by name; once, before the first `linear`."""
@@ -54,6 +56,7 @@ class GoldenDevice:
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.peak_macs_per_cycle = 0.0
         self._tensors: dict[str, QuantizedTensor] = {}
 
     def load(self, tensors: Mapping[str, QuantizedTensor]) -> None:

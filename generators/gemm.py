@@ -1,0 +1,65 @@
+"""What the generators of all GEMM engines share: from a config to the engine's spec, and to its manifest."""
+
+from amaranth import Shape
+
+from einloom.config import Config
+from einloom.formats import SCALE_BITS
+from einloom.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
+from generators.design import Design, make_design
+from hw.array.engine import EngineSpec, GemmEngine
+
+
+def gemm_design(config: Config, pe: object) -> Design:
+    """The design of `config` around processing elements of the spec `pe`."""
+    engine = config.engine
+    spec = EngineSpec(
+        pe=pe,
+        rows=engine.rows,
+        columns=engine.columns,
+        formats=engine.weight_formats,
+        block=engine.block,
+        max_inputs=engine.max_inputs,
+        max_tiles=engine.max_tiles,
+        channels=config.memory.channels,
+        beat_bits=config.memory.beat_bits,
+    )
+    top = GemmEngine(spec)
+    return make_design(config, top, _manifest(spec, top, engine.kind))
+
+
+def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:
+    pe = spec.pe
+    steps = tuple(
+        StepWord(
+            bits=spec.step_bits(f),
+            format=f.name,
+            index=index,
+            code_bits=f.bits,
+            cycles=f.terms_per_weight if spec.has_scales else 1,
+        )
+        for index, f in enumerate(spec.formats)
+    )
+    fields = {name: Shape.cast(field.shape).width for name, field in top.sequencer.job_layout}
+    return GemmManifest(
+        kind=kind,
+        rows=spec.rows,
+        columns=spec.columns,
+        activations="int8" if pe.activation_bits == 8 else "fp16",
+        activation_bits=pe.activation_bits,
+        weights=WeightLayout(
+            channels=spec.channels,
+            beat_bits=spec.beat_bits,
+            columns_per_channel=spec.columns_per_channel,
+            lanes=pe.lanes,
+            block=spec.block,
+            scale_bits=SCALE_BITS if spec.has_scales else 0,
+            selector_bits=spec.selector_bits,
+            metadata=WeightWord(bits=spec.metadata_bits),
+            steps=steps,
+        ),
+        sums=SumLayout(value_bits=pe.value_bits, exponent_bits=pe.exponent_bits, exponent_bias=pe.exponent_bias),
+        job=JobLayout(**fields),
+        macs_per_step=spec.rows * spec.columns * pe.lanes,
+        # Operands and activations are one cycle behind the issue; results leave the cycle after they were loaded.
+        pipeline_cycles=pe.timing.load + 1,
+    )

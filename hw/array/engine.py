@@ -1,0 +1,202 @@
+"""The GEMM engine: weight streams in, integer sums out, around any processing element."""
+
+from dataclasses import dataclass
+
+from amaranth import Cat, Module
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.formats import SCALE_BITS, SELECTOR_BITS, Format
+from hw.array.column import BitmodColumn, CodeColumn, codes_port
+from hw.array.control import ControlPipeline, Drain
+from hw.array.grid import pe_grid
+from hw.array.replicated import Replicated
+from hw.array.sequencer import Sequencer
+from hw.memory.gearbox import Gearbox
+from hw.part import Part
+
+
+def padded(bits: int) -> int:
+    """Words of the weight stream are whole bytes, so that positions in the gearbox stay coarse."""
+    return -(-bits // 8) * 8
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """Size of a GEMM engine.
+
+    Parameters
+    ----------
+    pe : the spec of the PE (`BitmodSpec`, `BitmodFp16Spec`, `IntMacSpec`).
+    rows : tokens computed at once.
+    columns : output channels computed at once; a multiple of `channels`.
+    formats : weight formats that a job can choose from.
+    block : inputs that travel together; a multiple of the PE's lanes.
+    max_inputs, max_tiles : largest job.
+    channels, beat_bits : the weight streams.
+    """
+
+    pe: object
+    rows: int
+    columns: int
+    formats: tuple[Format, ...]
+    block: int
+    max_inputs: int
+    max_tiles: int
+    channels: int
+    beat_bits: int
+
+    @property
+    def has_scales(self) -> bool:
+        return self.pe.timing.scale_bits > 0
+
+    @property
+    def columns_per_channel(self) -> int:
+        return self.columns // self.channels
+
+    @property
+    def selector_bits(self) -> int:
+        """Per column and block; none when no format has special values."""
+        return SELECTOR_BITS if any(f.special_code is not None for f in self.formats) else 0
+
+    @property
+    def metadata_bits(self) -> int:
+        """Of a channel's metadata word; 0 without group scales."""
+        return padded(self.columns_per_channel * (SCALE_BITS + self.selector_bits)) if self.has_scales else 0
+
+    def step_bits(self, format: Format) -> int:
+        """Of a channel's step word."""
+        return padded(self.columns_per_channel * self.pe.lanes * format.bits)
+
+    @property
+    def max_blocks(self) -> int:
+        return self.max_inputs // self.block
+
+
+class GemmEngine(Part):
+    """sums[t, n] = sum over k of activations[t, k] * weight[n, k], in the PE's arithmetic.
+
+    Dataflow: output stationary. A tile is `rows` tokens by `columns` output channels; its weights arrive block by block
+    (einloom/manifest.py, WeightLayout), its activations are read step by step and read again for every tile.
+    Throughput: a step of `lanes` inputs takes as many cycles as the format has terms, without gaps while weights are
+    there; the group scales hide behind the next group. Results of a tile leave while the next tile is computed.
+
+    Members
+    -------
+    job : In, stream, one matrix product
+    weights : In, a stream of beats per memory channel
+    activation_address, activation_read : Out, a step number; its activations are wanted in the next cycle
+    activations : In, `rows` x `lanes` activations, row 0 and lane 0 lowest; held until the next read
+    sums : Out, stream, for each tile and each token of the job: the sums of all columns, column 0 lowest
+    idle : Out(1), nothing is at work and no result waits
+    """
+
+    def __init__(self, spec: EngineSpec):
+        self.spec = spec
+        pe = spec.pe
+        self.sequencer = Sequencer(
+            bsig=tuple(f.bsig if spec.has_scales else (0,) for f in spec.formats),
+            steps=spec.block // pe.lanes,
+            has_metadata=spec.has_scales,
+            max_blocks=spec.max_blocks,
+            max_tiles=spec.max_tiles,
+            rows=spec.rows,
+        )
+        super().__init__(
+            {
+                "job": In(stream.Signature(self.sequencer.job_layout)),
+                "weights": In(stream.Signature(spec.beat_bits)).array(spec.channels),
+                "activation_address": Out(self.sequencer.signature.members["address"].shape),
+                "activation_read": Out(1),
+                "activations": In(spec.rows * pe.lanes * pe.activation_bits),
+                "sums": Out(stream.Signature(data.ArrayLayout(pe.sum_bits, spec.columns))),
+                "idle": Out(1),
+            },
+            spec=spec,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        sequencer = self.sequencer.place(m, "sequencer", platform)
+        control = ControlPipeline(spec.pe.timing).place(m, "control", platform)
+        drain = Drain(spec.rows).place(m, "drain", platform)
+        grid = pe_grid(spec.pe, spec.rows, spec.columns).place(m, "grid", platform)
+        words = self._place_gearboxes(m, sequencer, platform)
+        columns = self._place_columns(m, sequencer, control, words, platform)
+
+        m.d.comb += [
+            sequencer.job.payload.eq(self.job.payload),
+            sequencer.job.valid.eq(self.job.valid),
+            self.job.ready.eq(sequencer.job.ready),
+            self.activation_address.eq(sequencer.address),
+            self.activation_read.eq(sequencer.read),
+            sequencer.draining.eq(drain.busy),
+            control.issue.eq(sequencer.issue),
+            control.shift.eq(drain.shift),
+            drain.start.eq(sequencer.issue.valid & sequencer.issue.tile_last),
+            drain.tokens.eq(sequencer.tokens),
+            drain.load.eq(control.control.load),
+            drain.ready.eq(self.sums.ready),
+            grid.activations.eq(self.activations),
+            grid.operand.eq(Cat(column.operand for column in columns)),
+            grid.control.eq(control.control),
+            self.sums.valid.eq(drain.valid),
+            grid.drain_in.eq(0),  # nothing follows the last row
+            self.sums.payload.eq(grid.drain_out),
+            self.idle.eq(sequencer.idle & ~drain.busy),
+        ]
+        if spec.has_scales:
+            m.d.comb += grid.scale_bit.eq(Cat(column.scale_bit for column in columns))
+        return m
+
+    def _place_gearboxes(self, m, sequencer, platform):
+        """A gearbox per memory channel, all moving together; returns their words."""
+        spec = self.spec
+        steps = tuple(spec.step_bits(f) for f in spec.formats)
+        sizes = (spec.metadata_bits or steps[0], *steps)
+        gearboxes = []
+        for n, beats in enumerate(self.weights):
+            gearbox = Gearbox(spec.beat_bits, sizes).place(m, f"gearbox_{n}", platform)
+            m.d.comb += [
+                gearbox.beats.payload.eq(beats.payload),
+                gearbox.beats.valid.eq(beats.valid),
+                beats.ready.eq(gearbox.beats.ready),
+                gearbox.select.eq(sequencer.select),
+                gearbox.take.eq(sequencer.take),
+                gearbox.align.eq(sequencer.align),
+            ]
+            gearboxes.append(gearbox)
+        m.d.comb += sequencer.available.eq(Cat(g.available for g in gearboxes).all())
+        return [g.word for g in gearboxes]
+
+    def _place_columns(self, m, sequencer, control, words, platform):
+        """The column tops of each memory channel, on their slices of its word."""
+        spec, lanes, count = self.spec, self.spec.pe.lanes, self.spec.columns_per_channel
+        codes = tuple(codes_port(f) for f in spec.formats)
+        if spec.has_scales:
+            part, sliced = BitmodColumn(spec.formats, lanes), ("scale", "selector", "scale_bit")
+        else:
+            part, sliced = CodeColumn(spec.formats[0], lanes), ()
+        channels = []
+        for n, word in enumerate(words):
+            columns = Replicated(part, count, sliced=(*codes, "operand", *sliced)).place(m, f"columns_{n}", platform)
+            m.d.comb += columns.load.eq(sequencer.load)
+            for port, format in zip(codes, spec.formats, strict=True):
+                m.d.comb += getattr(columns, port).eq(word[: count * lanes * format.bits])
+            if spec.has_scales:
+                selectors = word[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0
+                m.d.comb += [
+                    columns.scale.eq(word[: count * SCALE_BITS]),
+                    columns.selector.eq(selectors),
+                    columns.load_metadata.eq(sequencer.load_metadata),
+                    columns.first.eq(sequencer.first),
+                    columns.format.eq(sequencer.format),
+                    columns.term.eq(sequencer.term),
+                    columns.specials.eq(sequencer.specials),
+                    columns.last.eq(sequencer.issue.valid & sequencer.issue.block_last),
+                    columns.capture.eq(control.control.capture),
+                    columns.dequantise.eq(control.control.dequantise),
+                ]
+            channels.append(columns)
+        return channels

@@ -1,0 +1,61 @@
+"""The grid of PEs: rows of PEs, and a grid of rows."""
+
+from amaranth import Module, Signal
+from amaranth.lib.wiring import In, Out
+
+from hw.array.replicated import Replicated
+from hw.part import Part
+from hw.pe.timing import CONTROL
+
+CHAIN = ("drain_in", "drain_out")
+
+
+class PeRow(Part):
+    """`columns` PEs that share the activations of one token; the row registers them at its edge.
+
+    Members
+    -------
+    activations : In, `lanes` activations of the row's token
+    operand, scale_bit : In, one per column, column 0 lowest
+    control : In(CONTROL)
+    drain_in, drain_out : the results of the row below, and of this row
+    """
+
+    def __init__(self, spec, columns: int):
+        self.spec = spec
+        self.columns = columns
+        super().__init__(
+            {
+                "activations": In(spec.lanes * spec.activation_bits),
+                "operand": In(columns * spec.operand_bits),
+                "scale_bit": In(columns),
+                "control": In(CONTROL),
+                "drain_in": In(columns * spec.sum_bits),
+                "drain_out": Out(columns * spec.sum_bits),
+            },
+            spec=spec,
+            columns=columns,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        activations = Signal.like(self.activations, reset_less=True)
+        m.d.sync += activations.eq(self.activations)
+        has_scales = self.spec.timing.scale_bits > 0
+        sliced = ("operand", *CHAIN, *(["scale_bit"] if has_scales else []))
+        pes = Replicated(self.spec.part(), self.columns, sliced=sliced).place(m, "pes", platform)
+        m.d.comb += [
+            pes.activations.eq(activations),
+            pes.operand.eq(self.operand),
+            pes.control.eq(self.control),
+            pes.drain_in.eq(self.drain_in),
+            self.drain_out.eq(pes.drain_out),
+        ]
+        if has_scales:
+            m.d.comb += pes.scale_bit.eq(self.scale_bit)
+        return m
+
+
+def pe_grid(spec, rows: int, columns: int) -> Replicated:
+    """`rows` rows: operands broadcast down the columns, activations sliced to the rows, results drained up to row 0."""
+    return Replicated(PeRow(spec, columns), rows, sliced=("activations",), chain=CHAIN)

@@ -1,0 +1,173 @@
+"""What a GEMM engine fetches and issues in which cycle."""
+
+from amaranth import Array, Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from hw.arith.terms import SPECIALS
+from hw.array.control import ISSUE
+from hw.part import Part
+
+
+def job_layout(*, formats: int, max_blocks: int, max_tiles: int, rows: int) -> data.StructLayout:
+    """One matrix product: `tokens` rows of activations with `tiles` tiles of output channels over `blocks` of inputs."""
+    return data.StructLayout({
+        "format": range(max(formats, 2)),
+        "blocks": range(max_blocks + 1),
+        "tiles": range(max_tiles + 1),
+        "tokens": range(rows + 1),
+        "specials": SPECIALS,
+    })
+
+
+class Sequencer(Part):
+    """Takes words from the gearboxes and issues their terms, one a cycle.
+
+    Fetching runs one step ahead: while the last term of a step is at work the next step is taken, and a block's metadata
+    before that, so formats of two terms and more never wait for metadata. A tile's last term waits until the results
+    of the tile before it have left; everything else only waits for words.
+
+    Parameters
+    ----------
+    bsig : shared shifts of each format's terms; their number is the format's terms per weight.
+    steps : steps per block.
+    has_metadata : True when each block starts with a metadata word.
+    max_blocks, max_tiles, rows : ranges of the job's counts, which must not be 0.
+
+    Members
+    -------
+    job : In, stream of `job_layout`; a job is taken once the one before has issued its last term
+    select, available, take, align : to the gearboxes; select 0 is metadata, 1 + f a step of format f
+    load_metadata, load, first : to the columns, with the taken word
+    address, read : the activation step that belongs to the taken word
+    format, term, specials : to the columns, in the cycle of issue
+    issue : Out(ISSUE), the term at work
+    tokens : Out, of the running job
+    draining : In(1), results of the tile before are still in the grid
+    idle : Out(1), no job is being fetched or issued
+    """
+
+    def __init__(
+        self,
+        *,
+        bsig: tuple[tuple[int, ...], ...],
+        steps: int,
+        has_metadata: bool,
+        max_blocks: int,
+        max_tiles: int,
+        rows: int,
+    ):
+        self.bsig = bsig
+        self.steps = steps
+        self.has_metadata = has_metadata
+        self.max_terms = max(len(b) for b in bsig)
+        self.job_layout = job_layout(formats=len(bsig), max_blocks=max_blocks, max_tiles=max_tiles, rows=rows)
+        super().__init__(
+            {
+                "job": In(stream.Signature(self.job_layout)),
+                "select": Out(range(1 + max(len(bsig), 1))),
+                "available": In(1),
+                "take": Out(1),
+                "align": Out(1),
+                "load_metadata": Out(1),
+                "load": Out(1),
+                "first": Out(1),
+                "address": Out(range(max(max_blocks * steps, 2))),
+                "read": Out(1),
+                "format": Out(range(max(len(bsig), 2))),
+                "term": Out(range(max(self.max_terms, 2))),
+                "specials": Out(SPECIALS),
+                "issue": Out(ISSUE),
+                "tokens": Out(range(rows + 1)),
+                "draining": In(1),
+                "idle": Out(1),
+            },
+            bsig=bsig,
+            steps=steps,
+            has_metadata=has_metadata,
+            max_blocks=max_blocks,
+            max_tiles=max_tiles,
+            rows=rows,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        job = Signal(self.job_layout)
+        wants_metadata = Signal()
+        taking = Signal()
+        step = Signal(range(max(self.steps, 2)))
+        block = Signal.like(job.blocks)
+        tile = Signal.like(job.tiles)
+        last_step = Signal()
+        last_block = Signal()
+
+        busy = Signal()  # a step is loaded and has terms left
+        finishing = Signal()  # ... and this cycle issues the last of them
+        end = Signal(data.StructLayout({"first": 1, "last": 1, "tile_first": 1, "tile_last": 1}))
+
+        m.d.comb += [
+            self.idle.eq(~taking & ~busy),
+            self.job.ready.eq(self.idle),
+            self.format.eq(job.format),
+            self.specials.eq(job.specials),
+            self.tokens.eq(job.tokens),
+        ]
+
+        # Fetch: metadata, then the block's steps.
+        m.d.comb += [
+            last_step.eq(step == self.steps - 1),
+            last_block.eq(block == job.blocks - 1),
+            self.select.eq(Mux(wants_metadata, 0, 1 + job.format)),
+            self.load_metadata.eq(taking & wants_metadata & self.available),
+            self.load.eq(taking & ~wants_metadata & self.available & (~busy | finishing)),
+            self.take.eq(self.load_metadata | self.load),
+            self.first.eq(step == 0),
+            self.read.eq(self.load),
+        ]
+        with m.If(self.load_metadata):
+            m.d.sync += wants_metadata.eq(0)
+        with m.If(self.load):
+            m.d.sync += [step.eq(step + 1), self.address.eq(self.address + 1)]
+            with m.If(last_step):
+                m.d.sync += [step.eq(0), block.eq(block + 1), wants_metadata.eq(self.has_metadata)]
+                with m.If(last_block):
+                    m.d.sync += [block.eq(0), self.address.eq(0), tile.eq(tile + 1)]
+                    with m.If(tile == job.tiles - 1):
+                        m.d.sync += [taking.eq(0), self.align.eq(1)]
+        with m.If(self.align):
+            m.d.sync += self.align.eq(0)
+        with m.If(self.job.valid & self.job.ready):
+            m.d.sync += [job.eq(self.job.payload), taking.eq(1), tile.eq(0), wants_metadata.eq(self.has_metadata)]
+
+        # Issue: the loaded step's terms.
+        last_term = Signal()
+        waits = Signal()
+        terms = Array(len(bsig) - 1 for bsig in self.bsig)[job.format]
+        m.d.comb += [
+            last_term.eq(self.term == terms),
+            waits.eq(end.tile_last & last_term & self.draining),
+            self.issue.valid.eq(busy & ~waits),
+            self.issue.bsig.eq(Array(Array(_padded(b, self.max_terms)) for b in self.bsig)[job.format][self.term]),
+            self.issue.first.eq(end.first & (self.term == 0)),
+            self.issue.block_last.eq(end.last & last_term),
+            self.issue.tile_first.eq(end.tile_first),
+            self.issue.tile_last.eq(end.tile_last & last_term),
+            finishing.eq(self.issue.valid & last_term),
+        ]
+        with m.If(self.issue.valid):
+            m.d.sync += self.term.eq(Mux(last_term, 0, self.term + 1))
+        with m.If(self.load):
+            m.d.sync += [
+                busy.eq(1),
+                end.first.eq(step == 0),
+                end.last.eq(last_step),
+                end.tile_first.eq(block == 0),
+                end.tile_last.eq(last_step & last_block),
+            ]
+        with m.Elif(finishing):
+            m.d.sync += busy.eq(0)
+        return m
+
+
+def _padded(values: tuple[int, ...], length: int) -> list[int]:
+    return [*values, *[0] * (length - len(values))]

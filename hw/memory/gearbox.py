@@ -1,0 +1,84 @@
+"""Memory beats into words of other sizes."""
+
+from math import gcd
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+from hw.part import Part
+
+
+class Gearbox(Part):
+    """Cuts a stream of beats into words of a few sizes, without gaps between words.
+
+    A beat is accepted whenever there is room for one, whatever the consumer does, so a supply of one beat a cycle is
+    used up at one beat a cycle. A word is visible the cycle after its last beat was accepted. Positions are multiples of
+    `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow.
+
+    Parameters
+    ----------
+    beat_bits : a power of two.
+    word_bits : the sizes of words that `select` chooses from.
+
+    Members
+    -------
+    beats : In, stream of `beat_bits`
+    select : In, index of the wanted word's size
+    available : Out(1), all of the wanted word is there
+    word : Out, in its low bits; above them is what follows
+    take : In(1), consume the word; only while `available`
+    align : In(1), drop what is left of the current beat; not together with `take`
+    """
+
+    def __init__(self, beat_bits: int, word_bits: tuple[int, ...]):
+        self.beat_bits = beat_bits
+        self.word_bits = word_bits
+        self.unit = gcd(beat_bits, *word_bits)
+        super().__init__(
+            {
+                "beats": In(stream.Signature(beat_bits)),
+                "select": In(range(max(len(word_bits), 2))),
+                "available": Out(1),
+                "word": Out(max(word_bits)),
+                "take": In(1),
+                "align": In(1),
+            },
+            beat_bits=beat_bits,
+            word_bits=word_bits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        unit = self.unit
+        per_beat = self.beat_bits // unit
+        # The widest word may lack one unit when a beat arrives, and another beat must fit to keep the supply going.
+        capacity = max(self.word_bits) // unit + 2 * per_beat
+        buffer = Signal(capacity * unit, reset_less=True)
+        level = Signal(range(capacity + 1))
+        size = Signal(range(capacity + 1))
+        dropped = Signal(range(capacity + 1))
+        kept = Signal(range(capacity + 1))
+        accept = Signal()
+
+        m.d.comb += [
+            size.eq(Array(bits // unit for bits in self.word_bits)[self.select]),
+            self.available.eq(level >= size),
+            self.word.eq(buffer),
+            self.beats.ready.eq(level <= capacity - per_beat),
+            accept.eq(self.beats.valid & self.beats.ready),
+            dropped.eq(Mux(self.align, level & (per_beat - 1), Mux(self.take, size, 0))),
+            kept.eq(level - dropped),
+        ]
+        m.d.sync += level.eq(kept + Mux(accept, per_beat, 0))
+
+        def bits(units):
+            return Cat(Const(0, unit.bit_length() - 1), units)
+
+        shifted = Signal.like(buffer)
+        arriving = Signal.like(buffer)
+        m.d.comb += shifted.eq(buffer >> bits(dropped))
+        m.d.comb += arriving.eq(Mux(accept, self.beats.payload, 0) << bits(kept))
+        # Bits above the level are garbage only before the first beat; clearing there is cheaper than a reset.
+        m.d.sync += buffer.eq(Mux(level == 0, 0, shifted) | arriving)
+        return m

@@ -1,0 +1,26 @@
+"""A hardware part that is emitted once and placed many times."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+
+
+class Part(wiring.Component):
+    """A component with an identity: two parts of one class with equal `parameters` are the same module.
+
+    Subclasses pass their signature and every parameter that `elaborate` depends on. A parent puts a part into its
+    module with `place`, drives the part's ports and reads them; it need not know whether the part became a submodule
+    (Amaranth's simulator, where `platform` is None) or an instance of a shared module (generators/emit.py).
+    """
+
+    def __init__(self, signature: dict, **parameters):
+        self.parameters = parameters
+        super().__init__(signature)
+
+    def place(self, m: Module, name: str, platform) -> "Part":
+        """Put this part into `m` as `name`; returns it, so that `pe = PE(...).place(m, "pe", platform)` reads well."""
+        if platform is None:
+            m.submodules[name] = self
+        else:
+            m.submodules[name] = platform.instance(self)
+            self._MustUse__used = True  # its module stands in for it, so Amaranth must not call it forgotten
+        return self

@@ -1,0 +1,135 @@
+"""BitMoD's processing element for int8 activations."""
+
+from dataclasses import dataclass
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from einloom.formats import LARGEST_DIGIT, SCALE_BITS, Term
+from hw.arith.terms import TERM
+from hw.arith.trees import add_tree
+from hw.arith.widths import signed_bits
+from hw.part import Part
+from hw.pe.timing import CONTROL, Timing
+
+ACTIVATION_LIMIT = 1 << 7  # |int8|
+
+
+@dataclass(frozen=True)
+class BitmodSpec:
+    """Size of a bit-serial PE for int8 activations, and the widths that follow.
+
+    Parameters
+    ----------
+    lanes : activations multiplied at once.
+    group : inputs that share a scale.
+    max_inputs : longest dot product.
+    max_weight : largest magnitude of a weight's integer value.
+    """
+
+    lanes: int
+    group: int
+    max_inputs: int
+    max_weight: int
+
+    activation_bits = 8
+    exponent_bits = 0
+    exponent_bias = 0
+    timing = Timing(accumulate=2, capture=3, align=0, scale_bits=SCALE_BITS)
+
+    @property
+    def operand_bits(self) -> int:
+        """Of the column's operand, one term per lane."""
+        return self.lanes * Term.BITS
+
+    @property
+    def dot_bits(self) -> int:
+        """Of `lanes` products of an activation and a digit."""
+        return signed_bits(self.lanes * ACTIVATION_LIMIT * LARGEST_DIGIT)
+
+    @property
+    def group_bits(self) -> int:
+        """Of a whole group's sum. Sums of some but not all terms may wrap; modulo 2^n the complete one is exact."""
+        return signed_bits(self.group * ACTIVATION_LIMIT * self.max_weight)
+
+    @property
+    def value_bits(self) -> int:
+        """Of a whole dot product with its group scales."""
+        return signed_bits(self.max_inputs * ACTIVATION_LIMIT * self.max_weight * ((1 << SCALE_BITS) - 1))
+
+    @property
+    def sum_bits(self) -> int:
+        return self.value_bits + self.exponent_bits
+
+    def part(self) -> "BitmodPE":
+        return BitmodPE(self)
+
+
+class BitmodPE(Part):
+    """Output-stationary bit-serial multiply-accumulate with a bit-serial dequantiser.
+
+        group_sum = sum over the group's weights k and their terms t of
+                    activation[k] * (-1)^sign[k,t] * man[k,t] * 2^(exp[k,t] + bsig[t])
+        sum       = sum over groups of scale * group_sum
+
+    Throughput: `lanes` weights every `terms per weight` cycles. A group's scaling takes 8 cycles, one per scale bit, and
+    overlaps the next group. Latency: `Timing`. Everything is an exact integer.
+    Source: BitMoD (HPCA 2025), section IV-B and figure 5, with integer activations.
+
+    Members
+    -------
+    activations : In, `lanes` int8
+    operand : In, `lanes` terms
+    control : In(CONTROL)
+    scale_bit : In(1), the group scale of this column, least significant bit first
+    drain_in, drain_out : the result register's shift chain
+    """
+
+    def __init__(self, spec: BitmodSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "activations": In(data.ArrayLayout(signed(8), spec.lanes)),
+                "operand": In(data.ArrayLayout(TERM, spec.lanes)),
+                "control": In(CONTROL),
+                "scale_bit": In(1),
+                "drain_in": In(spec.sum_bits),
+                "drain_out": Out(spec.sum_bits),
+            },
+            spec=spec,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, control = self.spec, self.control
+        dot = Signal(signed(spec.dot_bits), reset_less=True)
+        group_sum = Signal(signed(spec.group_bits), reset_less=True)
+        scaled = Signal(signed(spec.group_bits + SCALE_BITS - 1), reset_less=True)
+        total = Signal(signed(spec.value_bits), reset_less=True)
+        drain = Signal(spec.sum_bits, reset_less=True)
+
+        # Stage 1: one digit of each lane's weight.
+        products = []
+        for activation, term in zip(self.activations, self.operand, strict=True):
+            shifted = Mux(term.man, activation << term.exp, 0)
+            products.append(Mux(term.sign, -shifted, shifted))
+        m.d.sync += dot.eq(add_tree(products))
+
+        # Stage 2: the group's sum.
+        with m.If(control.accumulate):
+            m.d.sync += group_sum.eq(Mux(control.first, 0, group_sum) + (dot << control.bsig))
+
+        # Behind the next group: shift-and-add multiplication by the scale, straight into the total.
+        with m.If(control.dequantise):
+            m.d.sync += scaled.eq(scaled << 1)
+            m.d.sync += total.eq(Mux(control.restart, 0, total) + Mux(self.scale_bit, scaled, 0))
+        with m.If(control.capture):
+            m.d.sync += scaled.eq(group_sum)
+
+        with m.If(control.load):
+            m.d.sync += drain.eq(total)
+        with m.Elif(control.shift):
+            m.d.sync += drain.eq(self.drain_in)
+        m.d.comb += self.drain_out.eq(drain)
+        return m

@@ -1,0 +1,224 @@
+"""BitMoD's processing element for fp16 activations."""
+
+from dataclasses import dataclass
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from einloom.formats import SCALE_BITS, Term
+from hw.arith.terms import TERM
+from hw.arith.trees import add_tree, max_tree
+from hw.arith.widths import signed_bits
+from hw.part import Part
+from hw.pe.timing import CONTROL, Timing
+
+FP16 = data.StructLayout({"fraction": 10, "exponent": 5, "sign": 1})
+SIGNIFICAND_BITS = 11  # with the hidden bit
+ALIGN_BITS = 3  # extra bits below a significand that is shifted to its step's exponent, rounded to nearest even
+GUARD_BITS = 6  # extra bits below a dot product that is shifted to the group's or the sum's exponent, rounded down
+EXPONENT_SUM_BITS = 6  # of an activation's exponent (at most 31) plus a term's (at most 3)
+# An fp16 number is significand * 2^(exponent - 25); a sum counts in units ALIGN_BITS + GUARD_BITS finer.
+EXPONENT_BIAS = 25 + ALIGN_BITS + GUARD_BITS
+
+
+@dataclass(frozen=True)
+class BitmodFp16Spec:
+    """Size of a bit-serial PE for fp16 activations, and the widths that follow.
+
+    Parameters
+    ----------
+    lanes, group, max_inputs : as in BitmodSpec.
+    bsig : the shared shifts of each format's terms.
+    """
+
+    lanes: int
+    group: int
+    max_inputs: int
+    bsig: tuple[tuple[int, ...], ...]
+
+    activation_bits = 16
+    exponent_bits = EXPONENT_SUM_BITS
+    exponent_bias = EXPONENT_BIAS
+    timing = Timing(accumulate=4, capture=6, align=1, scale_bits=SCALE_BITS)
+
+    @property
+    def operand_bits(self) -> int:
+        """Of the column's operand, one term per lane."""
+        return self.lanes * Term.BITS
+
+    @property
+    def product_limit(self) -> int:
+        """Largest aligned significand; aligned to the largest of a step, none gets larger."""
+        return ((1 << SIGNIFICAND_BITS) - 1) << ALIGN_BITS
+
+    @property
+    def dot_bits(self) -> int:
+        return signed_bits(self.lanes * self.product_limit)
+
+    @property
+    def group_limit(self) -> int:
+        """Of a group's sum in its own exponent. Rounding down adds at most one to the magnitude, twice per term."""
+        weights = max(sum(1 << s for s in shifts) for shifts in self.bsig)
+        roundings = 2 * max(len(shifts) for shifts in self.bsig) * (self.group // self.lanes)
+        return (self.group * self.product_limit * weights << GUARD_BITS) + roundings
+
+    @property
+    def group_bits(self) -> int:
+        return signed_bits(self.group_limit)
+
+    @property
+    def value_bits(self) -> int:
+        """Of the sum of all scaled groups; each is rounded down once before scaling, and the sum once per group."""
+        groups = self.max_inputs // self.group
+        return signed_bits(groups * ((self.group_limit + 1) * ((1 << SCALE_BITS) - 1) + 1))
+
+    @property
+    def sum_bits(self) -> int:
+        return self.value_bits + self.exponent_bits
+
+    def part(self) -> "BitmodFp16PE":
+        return BitmodFp16PE(self)
+
+
+class BitmodFp16PE(Part):
+    """Bit-serial multiply-accumulate with aligned fp16 activations, and a bit-serial dequantiser.
+
+    Definition, for one output (sim/golden/bitmod.py computes it):
+
+    1. A step has `lanes` activations a = (-1)^s * m * 2^(e - 25), with e the exponent field (1 for subnormals) and m the
+       11-bit significand. For term t of their weights, lane i has the exponent e_i = e + exp_i, or 0 where man_i = 0,
+       and x = max e_i. Its product is (-1)^(s + sign) * round(m * man * 2^(3 - (x - e_i))), to nearest, ties to even.
+    2. The step's dot product d is the exact sum of the lanes, d * 2^bsig * 2^6 in units of 2^(x - 34).
+    3. A group's sum (g, E) starts as (0, 0). Adding a dot product: E' = max(E, x), and g is
+       floor(g / 2^(E' - E)) + floor(d * 2^(bsig + 6) / 2^(E' - x)).
+    4. The output (v, V) starts as (0, 0). Adding a group with scale q: V' = max(V, E), and v is
+       floor(v / 2^(V' - V)) + q * floor(g / 2^(V' - E)). The output means v * 2^(V - 34).
+
+    The exponent field 31 is taken as a number, so callers must not send infinities or NaNs.
+    Throughput as BitmodPE; latency: `Timing`. Source: BitMoD (HPCA 2025), section IV-B and figure 5: exponent match,
+    bit-serial multiply, group accumulate, dequantise. Unlike there nothing is normalised to the left, which makes the
+    accumulators wider (their widths are proven in the spec) and the result independent of cancellation.
+    """
+
+    def __init__(self, spec: BitmodFp16Spec):
+        self.spec = spec
+        super().__init__(
+            {
+                "activations": In(data.ArrayLayout(FP16, spec.lanes)),
+                "operand": In(data.ArrayLayout(TERM, spec.lanes)),
+                "control": In(CONTROL),
+                "scale_bit": In(1),
+                "drain_in": In(spec.sum_bits),
+                "drain_out": Out(spec.sum_bits),
+            },
+            spec=spec,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        dot, exponent = self._dot_product(m)
+        group_sum, group_exponent = self._accumulate(m, dot, exponent)
+        self._dequantise(m, group_sum, group_exponent)
+        return m
+
+    def _dot_product(self, m):
+        """Stages 1 to 3: match exponents, align and round, add."""
+        highest = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        matched = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        exponent = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        dot = Signal(signed(self.spec.dot_bits), reset_less=True)
+        exponents, products = [], []
+        for n, (activation, term) in enumerate(zip(self.activations, self.operand, strict=True)):
+            normal = activation.exponent.any()
+            own = Signal(EXPONENT_SUM_BITS, name=f"exponent_{n}", reset_less=True)
+            exponents.append(Mux(term.man, (activation.exponent | ~normal) + term.exp, 0))
+            m.d.sync += own.eq(exponents[-1])
+            significand = Signal(SIGNIFICAND_BITS, name=f"significand_{n}", reset_less=True)
+            m.d.sync += significand.eq(Mux(term.man, Cat(activation.fraction, normal), 0))
+            negative = Signal(name=f"negative_{n}", reset_less=True)
+            m.d.sync += negative.eq(activation.sign ^ term.sign)
+
+            rounded = _round_shift(significand << ALIGN_BITS, highest - own)
+            product = Signal(signed(SIGNIFICAND_BITS + ALIGN_BITS + 1), name=f"product_{n}", reset_less=True)
+            m.d.sync += product.eq(Mux(negative, -rounded, rounded))
+            products.append(product)
+        m.d.sync += [highest.eq(max_tree(exponents)), matched.eq(highest), exponent.eq(matched)]
+        m.d.sync += dot.eq(add_tree(products))
+        return dot, exponent
+
+    def _accumulate(self, m, dot, exponent):
+        """Stages 4 and 5: the group's exponent, then its sum."""
+        spec, control = self.spec, self.control
+        group_bits = signed(spec.group_bits)
+        running = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        before = Signal(EXPONENT_SUM_BITS)
+        after = Signal(EXPONENT_SUM_BITS)
+        sum_shift = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        dot_shift = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        moved = Signal(group_bits, reset_less=True)
+        first = Signal(reset_less=True)
+        accumulate = Signal()
+        group_sum = Signal(group_bits, reset_less=True)
+        group_exponent = Signal(EXPONENT_SUM_BITS, reset_less=True)
+
+        m.d.comb += [before.eq(Mux(control.first, 0, running)), after.eq(Mux(before > exponent, before, exponent))]
+        m.d.sync += [
+            sum_shift.eq(after - before),
+            dot_shift.eq(after - exponent),
+            moved.eq(dot << control.bsig << GUARD_BITS),
+            first.eq(control.first),
+            accumulate.eq(control.accumulate),
+        ]
+        with m.If(control.accumulate):
+            m.d.sync += running.eq(after)
+        with m.If(accumulate):
+            m.d.sync += group_sum.eq(Mux(first, 0, group_sum >> sum_shift) + (moved >> dot_shift))
+            m.d.sync += group_exponent.eq(running)
+        return group_sum, group_exponent
+
+    def _dequantise(self, m, group_sum, group_exponent):
+        """Behind the next group: align the group with the output, then multiply by the scale bit by bit."""
+        spec, control = self.spec, self.control
+        aligning = Signal()
+        scaled = Signal(signed(spec.group_bits + SCALE_BITS - 1), reset_less=True)
+        scaled_exponent = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        total = Signal(signed(spec.value_bits), reset_less=True)
+        total_exponent = Signal(EXPONENT_SUM_BITS, reset_less=True)
+        before = Signal(EXPONENT_SUM_BITS, name="total_before")
+        after = Signal(EXPONENT_SUM_BITS, name="total_after")
+        drain = Signal(spec.sum_bits, reset_less=True)
+
+        m.d.sync += aligning.eq(control.capture)
+        m.d.comb += [
+            before.eq(Mux(control.restart, 0, total_exponent)),
+            after.eq(Mux(before > scaled_exponent, before, scaled_exponent)),
+        ]
+        with m.If(aligning):
+            m.d.sync += [
+                scaled.eq(scaled >> (after - scaled_exponent).as_unsigned()),
+                total.eq(Mux(control.restart, 0, total >> (after - before).as_unsigned())),
+                total_exponent.eq(after),
+            ]
+        with m.If(control.dequantise):
+            m.d.sync += [scaled.eq(scaled << 1), total.eq(total + Mux(self.scale_bit, scaled, 0))]
+        with m.If(control.capture):
+            m.d.sync += [scaled.eq(group_sum), scaled_exponent.eq(group_exponent)]
+
+        with m.If(control.load):
+            m.d.sync += drain.eq(Cat(total, total_exponent))
+        with m.Elif(control.shift):
+            m.d.sync += drain.eq(self.drain_in)
+        m.d.comb += self.drain_out.eq(drain)
+
+
+def _round_shift(value, amount):
+    """`value` / 2^`amount` for a non-negative amount, rounded to nearest, ties to even."""
+    kept_bits = len(value)
+    # From kept_bits + 1 on the quotient is below one half, so larger amounts need no shifter of their own.
+    limit = (1 << kept_bits.bit_length()) - 1
+    amount = amount.as_unsigned()
+    capped = Mux(amount > limit, limit, amount)[: kept_bits.bit_length()]
+    shifted = Cat(Const(0, limit), value) >> capped
+    kept, half, sticky = shifted[limit:], shifted[limit - 1], shifted[: limit - 1].any()
+    return (kept + (half & (sticky | kept[0])))[:kept_bits]  # only an exact shift by 0 uses all bits: no carry out

