@@ -1,0 +1,37 @@
+"""Where the things are that a user names: configs by path or shipped name, and the default model."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from einloom.config import Config, load_config
+from einloom.errors import InputError
+from einloom.suggest import did_you_mean
+
+DEFAULT_MODEL = "shakespeare-1m"
+
+
+def examples_folder() -> Path:
+    """The `examples` package on disk, in a checkout as well as in an installation."""
+    return Path(str(files("examples")))
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The shipped configs by name."""
+    return {path.stem: path for path in sorted((examples_folder() / "configs").glob("*.yaml"))}
+
+
+def find_config(name_or_path: str) -> Config:
+    """The config in the file `name_or_path`, or the shipped one of that name; InputError when there is neither."""
+    shipped = shipped_configs()
+    path = Path(name_or_path)
+    if path.is_file():
+        return load_config(path)
+    if name_or_path in shipped:
+        return load_config(shipped[name_or_path])
+    near = did_you_mean(path.stem, shipped)
+    raise InputError(f"{name_or_path}: neither a config file nor a shipped config{near}; shipped: {', '.join(shipped)}")
+
+
+def default_model() -> Path:
+    """The folder of the model that comes with einloom."""
+    return examples_folder() / "models" / DEFAULT_MODEL

@@ -1,0 +1,60 @@
+"""The entry point of the `einloom` command: its subcommands, and how their errors end."""
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+import einloom
+from einloom.cli.generate import generate
+from einloom.cli.quantize import quantize
+from einloom.cli.run import run
+from einloom.cli.simulate import simulate
+from einloom.errors import EinloomError
+
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+"""What a disk may answer to a write that is no bug of einloom."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"einloom {einloom.__version__}")
+        raise typer.Exit
+
+
+def einloom_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One YAML file in, a verified language-model accelerator out."""
+
+
+def make_app() -> typer.Typer:
+    """The command with all its subcommands."""
+    app = typer.Typer(name="einloom", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(einloom_command)
+    for command in (run, generate, simulate, quantize):
+        app.command()(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line; exits 0, 1 when a check failed, 2 on bad input and 130 on Ctrl-C."""
+    try:
+        make_app()()
+    except EinloomError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        _fail(f"{error.filename or 'output'}: {error.strerror}", EinloomError.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
+    typer.echo(message, err=True)
+    sys.exit(exit_code)

@@ -1,0 +1,49 @@
+"""The progress bar of commands that make tokens."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from sim.device import Device
+
+
+class TokenProgress:
+    """Tokens made so far, with the cycles that `device` spent on them; use as a context manager.
+
+    Attributes
+    ----------
+    seconds : wall-clock time spent inside the context.
+    """
+
+    def __init__(self, console: Console, device: Device, tokens: int) -> None:
+        columns = (
+            SpinnerColumn(),
+            MofNCompleteColumn(),
+            TextColumn("tokens"),
+            BarColumn(),
+            TextColumn("{task.fields[cycles]}"),
+            TimeElapsedColumn(),
+        )
+        self.seconds = 0.0
+        self._device = device
+        self._bar = Progress(*columns, console=console, transient=True)
+        self._task = self._bar.add_task("", total=tokens, cycles="")
+
+    def __enter__(self) -> "TokenProgress":
+        self._started = time.perf_counter()
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self.seconds = time.perf_counter() - self._started
+
+    def advance(self, _token: int) -> None:
+        """Another token is there."""
+        cycles = self._device.counters.cycles
+        rate = cycles / (time.perf_counter() - self._started)
+        self._bar.update(self._task, advance=1, cycles=f"{cycles:,} cycles, {rate:,.0f} cycles/s" if cycles else "")

@@ -1,0 +1,41 @@
+"""Quantisation of a whole model the way a config's engine takes it."""
+
+from collections.abc import Mapping
+
+from einloom.config import EngineConfig
+from einloom.errors import InputError
+from einloom.quantized import QuantizedTensor
+from mapping.compress.nearest import Float32
+from mapping.compress.quantize import quantize, quantize_per_channel
+
+
+def quantize_for_engine(engine: EngineConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:
+    """Quantise the matrices [N outputs, K inputs] in the engine's first format, searching for the best group scales.
+
+    Raises InputError with the name of the matrix that the engine can't take.
+    """
+    tensors = {}
+    for name, matrix in weights.items():
+        try:
+            _check_size(engine, *matrix.shape)
+            tensors[name] = _quantize(engine, matrix)
+        except InputError as error:
+            raise InputError(f"tensor {name}: {error}") from error
+    return tensors
+
+
+def _quantize(engine: EngineConfig, matrix: Float32) -> QuantizedTensor:
+    format = engine.weight_formats[0]
+    if engine.kind == "int_mac":
+        return quantize_per_channel(matrix, format)
+    return quantize(matrix, format, engine.group, scale_search=True)
+
+
+def _check_size(engine: EngineConfig, outputs: int, inputs: int) -> None:
+    if inputs > engine.max_inputs:
+        raise InputError(f"its {inputs} inputs are more than engine.max_inputs, {engine.max_inputs}")
+    if engine.kind == "int_mac" and inputs % engine.lanes:
+        raise InputError(f"its {inputs} inputs are not a multiple of engine.lanes, {engine.lanes}")
+    tiles = -(-outputs // engine.columns)
+    if tiles > engine.max_tiles:
+        raise InputError(f"its {outputs} outputs are {tiles} tiles, more than engine.max_tiles, {engine.max_tiles}")
