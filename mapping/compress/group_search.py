@@ -1,0 +1,44 @@
+"""The first level of quantisation: each group's step and special value, by smallest squared error.
+
+BitMoD (HPCA 2025, Algorithm 1): a group tries every special value with the step that maps its largest weight to the
+format's largest value, and keeps the first one with the smallest error. The scale search tries smaller and larger steps
+too: clipping the largest weight a little is often worth the finer step for all others.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.formats import Format
+from mapping.compress.nearest import Float32, levels
+
+FULL_RANGE = np.ones(1, np.float32)
+SEARCHED_RANGES = np.linspace(0.6, 1.1, 26, dtype=np.float32)
+# Below the smallest step that matters, and far from float32's subnormal numbers: with a row whose largest weight is
+# near 1, 8-bit scales reach no further than 2 ** -20.
+SMALLEST_STEP = np.float32(2.0**-40)
+
+
+def search_groups(weights: Float32, format: Format, *, scale_search: bool) -> tuple[Float32, npt.NDArray[np.uint8]]:
+    """The step, float32 [...], and the selector, uint8 [...], of each group of `weights` [..., group].
+
+    A step is what one integer of the format means; it is 0 for a group of zeros. Weights are those of whole rows whose
+    largest magnitude is near 1.
+    """
+    largest = np.abs(weights).max(axis=-1)
+    best_error = np.full(largest.shape, np.inf, np.float32)
+    best_step = np.zeros_like(largest)
+    selectors = np.zeros(largest.shape, np.uint8)
+    for selector, choice in enumerate(levels(format)):
+        for share in SEARCHED_RANGES if scale_search else FULL_RANGE:
+            step = np.maximum(largest * share / choice.largest, SMALLEST_STEP)
+            difference = choice.round(weights / step[..., None])
+            difference *= step[..., None]
+            difference -= weights
+            np.square(difference, out=difference)
+            error = difference.mean(axis=-1)
+            better = error < best_error
+            best_error[better] = error[better]
+            best_step[better] = step[better]
+            selectors[better] = selector
+    best_step[largest == 0] = 0
+    return best_step, selectors

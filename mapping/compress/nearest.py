@@ -1,0 +1,77 @@
+"""Rounding to the nearest value of a number format, by one table look-up per weight."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.formats import Format
+
+Float32 = npt.NDArray[np.float32]
+Positions = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The values that a weight of a group can take, and which of them is nearest to a real number.
+
+    All values are integers in the format's steps, so which one is nearest changes only at multiples of one half. Real
+    numbers fall into *positions*, the intervals between such multiples (or, with `half_even`, those around integers),
+    and the tables hold the nearest value of each position.
+
+    Attributes
+    ----------
+    half_even : ties go to the even value, as for plain integers; otherwise to the lower one, as in BitMoD's quantiser.
+    first : number of the first position.
+    values : float32 [positions], the nearest value.
+    codes : uint8 [positions], that value's code.
+    largest : largest magnitude among the values; the scale of a group maps its largest weight to it.
+    """
+
+    half_even: bool
+    first: int
+    values: Float32
+    codes: npt.NDArray[np.uint8]
+    largest: np.float32
+
+    def positions(self, steps: Float32) -> Positions:
+        """The positions of real numbers given in integer steps; look up with `mode="clip"`, which saturates."""
+        interval = np.rint(steps) if self.half_even else np.ceil(steps * np.float32(2))
+        interval -= np.float32(self.first)
+        return interval.astype(np.intp)
+
+    def round(self, steps: Float32) -> Float32:
+        """The nearest values."""
+        return self.values.take(self.positions(steps), mode="clip")
+
+    def encode(self, steps: Float32) -> npt.NDArray[np.uint8]:
+        """The codes of the nearest values."""
+        return self.codes.take(self.positions(steps), mode="clip")
+
+
+def levels(format: Format) -> tuple[Levels, ...]:
+    """What the weights of a group can be: one choice per special value, a single one for formats without."""
+    if format.is_integer:
+        return (_integers(format),)
+    return tuple(_with_special(format, special) for special in format.specials)
+
+
+def _integers(format: Format) -> Levels:
+    """-qmax .. qmax: the quantiser is symmetric and leaves the most negative code alone."""
+    values = np.arange(-format.qmax, format.qmax + 1)
+    codes = [format.table.index(v) for v in values]
+    return Levels(True, -format.qmax, values.astype(np.float32), np.array(codes, np.uint8), np.float32(format.qmax))
+
+
+def _with_special(format: Format, special: int) -> Levels:
+    """The base values and one special value, ties to the lower value."""
+    assert format.special_code is not None
+    code_of = {special: format.special_code} | {v: c for c, v in enumerate(format.table) if c != format.special_code}
+    ordered = sorted(code_of)
+    # Twice the midpoint of neighbours is their sum, an integer; a position up to and including it is the lower one's.
+    first, last = 2 * ordered[0], 2 * ordered[-1]
+    boundaries = np.add(ordered[1:], ordered[:-1])
+    index = np.searchsorted(boundaries, np.arange(first, last + 1), side="left")
+    values = np.array(ordered, np.float32)
+    codes = np.array([code_of[v] for v in ordered], np.uint8)
+    return Levels(False, first, values[index], codes[index], np.abs(values).max())

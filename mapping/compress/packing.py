@@ -1,0 +1,34 @@
+"""Small unsigned numbers packed without gaps, least significant bit first."""
+
+import numpy as np
+import numpy.typing as npt
+
+from mapping.compress.row_blocks import row_blocks
+
+UInt8 = npt.NDArray[np.uint8]
+
+
+def packed_length(count: int, bits: int) -> int:
+    """Bytes that `count` numbers of `bits` bits take."""
+    return -(-count * bits // 8)
+
+
+def pack(values: UInt8, bits: int) -> UInt8:
+    """Pack each row of `values` [N, K], all below 2 ** bits, into packed_length(K, bits) bytes; spare bits are 0."""
+    packed = np.empty((len(values), packed_length(values.shape[1], bits)), np.uint8)
+    for rows in row_blocks(values.shape):
+        planes = values[rows, :, None] >> np.arange(bits, dtype=np.uint8) & 1
+        packed[rows] = np.packbits(planes.reshape(len(planes), -1), axis=1, bitorder="little")
+    return packed
+
+
+def unpack(packed: UInt8, bits: int, count: int) -> UInt8:
+    """The first `count` numbers [N, count] of each packed row; ValueError when a spare bit is set."""
+    values = np.empty((len(packed), count), np.uint8)
+    for rows in row_blocks(values.shape):
+        planes = np.unpackbits(packed[rows], axis=1, bitorder="little")
+        if planes[:, count * bits :].any():
+            raise ValueError("bits after the last number of a row must be 0")
+        planes = planes[:, : count * bits].reshape(-1, count, bits)
+        values[rows] = np.bitwise_or.reduce(planes << np.arange(bits, dtype=np.uint8), axis=-1)
+    return values

@@ -1,0 +1,111 @@
+"""Quantisation of a weight matrix: rounding to nearest with a scale per group, or with one per output channel."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.errors import InputError
+from einloom.formats import Format
+from einloom.quantized import QuantizedTensor
+from mapping.compress.group_search import search_groups
+from mapping.compress.nearest import Float32, levels
+from mapping.compress.row_blocks import row_blocks
+from mapping.compress.second_level import second_level
+
+UInt8 = npt.NDArray[np.uint8]
+ENGINE_GROUPS = (128, 64, 32)
+LARGEST_SHIFT = 126  # 2 ** +-126 are normal float32 numbers
+
+
+def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool = False) -> QuantizedTensor:
+    """Quantise `weights` with two levels of scales.
+
+    Integer formats round half to even, with the largest weight of a group mapped to qmax. BitMoD formats also choose a
+    special value per group, and ties go to the lower value. The codes are those nearest under the quantised scales.
+
+    Parameters
+    ----------
+    weights : float32 [N outputs, K inputs].
+    format : format of the codes.
+    group : consecutive inputs that share a scale and, in BitMoD formats, a special value.
+    scale_search : try 26 steps per group, from 0.6 to 1.1 times the usual one, and keep the best.
+
+    Raises InputError when weights are NaN or infinite, or when the group doesn't divide their inputs.
+    """
+    _check(weights)
+    check_group(weights.shape[1], group)
+    return _by_blocks(weights, format, group, lambda rows: _grouped(rows, format, group, scale_search))
+
+
+def quantize_per_channel(weights: Float32, format: Format, *, scale_search: bool = False) -> QuantizedTensor:
+    """Quantise `weights` [N, K] to an integer format with one scale per output channel and no group scales.
+
+    Raises InputError when weights are NaN or infinite, or when the format needs groups for its special values.
+    """
+    _check(weights)
+    if not format.is_integer:
+        raise InputError(f"{format.name} chooses a special value per group: quantise it in groups")
+    return _by_blocks(weights, format, weights.shape[1], lambda rows: _ungrouped(rows, format, scale_search))
+
+
+def check_group(inputs: int, group: int) -> None:
+    """InputError, with a group that would do, unless `group` divides the `inputs` of a matrix."""
+    if group < 1 or inputs % group:
+        usual_first = (*ENGINE_GROUPS, *range(ENGINE_GROUPS[0], 0, -1))
+        fitting = next(g for g in usual_first if inputs % g == 0)
+        raise InputError(f"a group of {group} doesn't divide the {inputs} inputs: use a group of {fitting}")
+
+
+def _check(weights: Float32) -> None:
+    if weights.ndim != 2 or 0 in weights.shape:
+        raise InputError(f"weights must be a matrix [outputs, inputs], not of shape {list(weights.shape)}")
+    for rows in row_blocks(weights.shape):
+        finite = np.isfinite(weights[rows])
+        if not finite.all():
+            n, k = np.argwhere(~finite)[0].tolist()
+            raise InputError(f"the weight at [{rows.start + n}, {k}] is {weights[rows.start + n, k]}")
+
+
+def _by_blocks(
+    weights: Float32, format: Format, group: int, part: Callable[[Float32], tuple[UInt8, UInt8, UInt8, Float32]]
+) -> QuantizedTensor:
+    """The tensor whose codes, scales, selectors and channel scales `part` gives for each block of rows.
+
+    Rows are shifted by powers of two to magnitudes near 1, which keeps the squares of tiny and of huge weights within
+    float32. It changes nothing but weights 2 ** 126 times smaller than their row's largest, which may become 0.
+    """
+    groups = weights.shape[0], weights.shape[1] // group
+    codes, channel_scale = np.empty(weights.shape, np.uint8), np.empty(weights.shape[0], np.float32)
+    scales, selectors = np.empty(groups, np.uint8), np.empty(groups, np.uint8)
+    for rows in row_blocks(weights.shape):
+        _, exponents = np.frexp(np.abs(weights[rows]).max(axis=1))
+        exponents = np.clip(exponents, -LARGEST_SHIFT, LARGEST_SHIFT)
+        shifted = weights[rows] * np.ldexp(np.float32(1), -exponents)[:, None]
+        codes[rows], scales[rows], selectors[rows], steps = part(shifted)
+        channel_scale[rows] = np.ldexp(steps / np.float32(format.unit), exponents)
+    return QuantizedTensor(format, group, codes, scales, selectors, channel_scale)
+
+
+def _grouped(rows: Float32, format: Format, group: int, scale_search: bool) -> tuple[UInt8, UInt8, UInt8, Float32]:
+    grouped = rows.reshape(len(rows), -1, group)
+    steps, selectors = search_groups(grouped, format, scale_search=scale_search)
+    channel, scales = second_level(steps)
+    effective = channel[:, None] * scales
+    return _encode(grouped, format, effective, selectors).reshape(rows.shape), scales, selectors, channel
+
+
+def _ungrouped(rows: Float32, format: Format, scale_search: bool) -> tuple[UInt8, UInt8, UInt8, Float32]:
+    steps, selectors = search_groups(rows[:, None], format, scale_search=scale_search)
+    codes = _encode(rows[:, None], format, steps, selectors)
+    return codes.reshape(rows.shape), np.ones_like(selectors), selectors, steps[:, 0]
+
+
+def _encode(grouped: Float32, format: Format, steps: Float32, selectors: UInt8) -> UInt8:
+    """Codes [N, G, group] nearest to the weights, given each group's final step; a step of 0 means zeros."""
+    in_steps = grouped / np.where(steps > 0, steps, np.float32(1))[..., None]
+    codes = np.empty(grouped.shape, np.uint8)
+    for selector, choice in enumerate(levels(format)):
+        chosen = selectors == selector
+        codes[chosen] = choice.encode(in_steps[chosen])
+    return codes
