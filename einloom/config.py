@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -168,8 +168,10 @@ def parse_config(text: str, file: Path | str) -> Config:
 
 def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
     """One pydantic error as a problem with its line; the discriminator's tag is not part of the key."""
-    kinds = {kind: model for kind, model in _engine_models()}
-    location = tuple(p for n, p in enumerate(error["loc"]) if not (n == 1 and error["loc"][0] == "engine" and p in kinds))
+    kinds = dict(_engine_models())
+    location = tuple(
+        p for n, p in enumerate(error["loc"]) if not (n == 1 and error["loc"][0] == "engine" and p in kinds)
+    )
     key = ".".join(str(p) for p in location)
     line = _line(tree, location)
     if error["type"] == "extra_forbidden":
@@ -194,8 +196,8 @@ def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
 
 
 def _engine_models() -> Iterator[tuple[str, type[BaseModel]]]:
-    for model in (BitmodConfig, IntMacConfig):
-        yield model.model_fields["kind"].annotation.__args__[0], model  # type: ignore[union-attr]
+    for model in get_args(get_args(EngineConfig)[0]):
+        yield model.model_fields["kind"].annotation.__args__[0], model
 
 
 def _line(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:

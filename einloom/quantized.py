@@ -48,9 +48,10 @@ class QuantizedTensor:
     @property
     def bits_per_weight(self) -> float:
         """Stored bits per weight with the group metadata, without the channel scale and the padding of beats."""
+        if self.group == self.shape[1] and (self.scales == 1).all():
+            return self.format.bits
         selector = 0 if self.format.special_code is None else SELECTOR_BITS
-        metadata = 0 if self.group == self.shape[1] else SCALE_BITS + selector
-        return self.format.bits + metadata / self.group
+        return self.format.bits + (SCALE_BITS + selector) / self.group
 
     def values(self) -> npt.NDArray[np.int64]:
         """Integer values [N, K] of the codes."""

@@ -1,9 +1,9 @@
 """Shared-module emission: each distinct part becomes one Verilog module, however often it is placed.
 
-Amaranth's own conversion writes a module per instance. Here a part that places another asks the `SharedModules` platform
-for an instance of it; the platform elaborates and converts that part the first time it sees it (which in turn converts
-the parts that it places), and hands out plain instances from then on. Work and text grow with the number of distinct
-parts, not with the size of the array.
+Amaranth's own conversion writes a module per instance. Here a part that places another asks the `SharedModules`
+platform for an instance of it; the platform elaborates and converts that part the first time it sees it (which in turn
+converts the parts that it places), and hands out plain instances from then on. Work and text grow with the number of
+distinct parts, not with the size of the array.
 """
 
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amaranth import ClockSignal, Instance, ResetSignal, Shape, Value
-from amaranth.back import rtlil
+from amaranth.back.rtlil import convert
 
 from einloom.errors import ToolError
 from hw.array.replicated import Replicated
@@ -28,9 +28,11 @@ attrmap -remove top -remove src -remove generator -remove init
 write_verilog -norename -noattr -noparallelcase
 """
 
-# Verilator's style checks on what the converter writes: operands that Verilog itself extends or truncates as meant, carries
-# that are dropped on purpose, and resets of modules whose registers need none. All other checks stay on.
-LINT_WAIVERS = "".join(f"/* verilator lint_off {name} */\n" for name in ("DECLFILENAME", "WIDTHEXPAND", "WIDTHTRUNC", "UNUSEDSIGNAL"))
+# Verilator's style checks on what the converter writes: operands that Verilog itself extends or truncates as meant,
+# carries that are dropped on purpose, and resets of modules whose registers need none. All other checks stay on.
+LINT_WAIVERS = "".join(
+    f"/* verilator lint_off {name} */\n" for name in ("DECLFILENAME", "WIDTHEXPAND", "WIDTHTRUNC", "UNUSEDSIGNAL")
+)
 
 
 @dataclass
@@ -48,7 +50,10 @@ class Module:
     @property
     def clocked(self) -> bool:
         """True when the module has the ports clk and rst."""
-        return re.search(r"^\s*wire .*input \d+\s+\\clk$|input wire clk\b", self.rtlil + self.verilog, re.MULTILINE) is not None
+        return (
+            re.search(r"^\s*wire .*input \d+\s+\\clk$|input wire clk\b", self.rtlil + self.verilog, re.MULTILINE)
+            is not None
+        )
 
 
 class SharedModules:
@@ -76,7 +81,9 @@ class SharedModules:
         for name, count in self._counts(top).items():
             text = self.modules[name].verilog
             clocked = set(re.findall(r"^ +(?:\\?)(\S+) (?:\[[^]]*\] )?<= ", text, re.MULTILINE))
-            for width, register, depth in re.findall(r"^  reg (?:\[(\d+):0\] )?\\?(\S+?)(?: \[(\d+):0\])?(?: |;)", text, re.M):
+            for width, register, depth in re.findall(
+                r"^  reg (?:\[(\d+):0\] )?\\?(\S+?)(?: \[(\d+):0\])?(?: |;)", text, re.M
+            ):
                 if depth:
                     memories += count * (int(width or 0) + 1) * (int(depth) + 1)
                 elif register in clocked:
@@ -103,7 +110,8 @@ class SharedModules:
         return Instance(name, **{port: value for port, value in ports.items() if len(value)})
 
     def _module_of(self, part: Part, count: int = 1) -> str:
-        """The name of `part`'s module, emitted if it is the first of its kind; `count` more are placed by the opener."""
+        """The name of `part`'s module, emitted if it is the first of its kind; `count` more are placed by the
+        opener."""
         key = (type(part), *sorted(part.parameters.items()))
         if key not in self._names:
             base = _base_name(part)
@@ -120,8 +128,9 @@ class SharedModules:
         self._open.append(module)
         if isinstance(part, Replicated):
             module.verilog = self._generate_loop(part, name)
+            part._MustUse__used = True  # Amaranth never sees it
         else:
-            module.rtlil = rtlil.convert(part, name=name, platform=self, emit_src=False)
+            module.rtlil = convert(part, name=name, platform=self, emit_src=False)
         self._open.pop()
         self.modules[name] = module
         return name

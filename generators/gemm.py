@@ -7,9 +7,10 @@ from einloom.formats import SCALE_BITS
 from einloom.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
 from generators.design import Design, make_design
 from hw.array.engine import EngineSpec, GemmEngine
+from hw.pe.spec import PeSpec
 
 
-def gemm_design(config: Config, pe: object) -> Design:
+def gemm_design(config: Config, pe: PeSpec) -> Design:
     """The design of `config` around processing elements of the spec `pe`."""
     engine = config.engine
     spec = EngineSpec(

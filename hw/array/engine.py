@@ -14,6 +14,7 @@ from hw.array.replicated import Replicated
 from hw.array.sequencer import Sequencer
 from hw.memory.gearbox import Gearbox
 from hw.part import Part
+from hw.pe.spec import PeSpec
 
 
 def padded(bits: int) -> int:
@@ -27,7 +28,7 @@ class EngineSpec:
 
     Parameters
     ----------
-    pe : the spec of the PE (`BitmodSpec`, `BitmodFp16Spec`, `IntMacSpec`).
+    pe : the PE; BitmodSpec, BitmodFp16Spec and IntMacSpec are such.
     rows : tokens computed at once.
     columns : output channels computed at once; a multiple of `channels`.
     formats : weight formats that a job can choose from.
@@ -36,7 +37,7 @@ class EngineSpec:
     channels, beat_bits : the weight streams.
     """
 
-    pe: object
+    pe: PeSpec
     rows: int
     columns: int
     formats: tuple[Format, ...]

@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.array.replicated import Replicated
 from hw.part import Part
+from hw.pe.spec import PeSpec
 from hw.pe.timing import CONTROL
 
 CHAIN = ("drain_in", "drain_out")
@@ -21,7 +22,7 @@ class PeRow(Part):
     drain_in, drain_out : the results of the row below, and of this row
     """
 
-    def __init__(self, spec, columns: int):
+    def __init__(self, spec: PeSpec, columns: int):
         self.spec = spec
         self.columns = columns
         super().__init__(
@@ -56,6 +57,6 @@ class PeRow(Part):
         return m
 
 
-def pe_grid(spec, rows: int, columns: int) -> Replicated:
+def pe_grid(spec: PeSpec, rows: int, columns: int) -> Replicated:
     """`rows` rows: operands broadcast down the columns, activations sliced to the rows, results drained up to row 0."""
     return Replicated(PeRow(spec, columns), rows, sliced=("activations",), chain=CHAIN)

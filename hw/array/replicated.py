@@ -9,10 +9,10 @@ from hw.part import Part
 class Replicated(Part):
     """`count` copies of a part whose ports are plain values.
 
-    A port of the part is either *sliced*, so that copy n has the n-th slice of a port `count` times as wide; or *chained*,
-    so that copy n's input comes from copy n+1's output (the last copy's from outside, copy 0's goes outside); or, for
-    inputs only, *shared* by all copies. In Verilog this is one generate loop, however many copies there are; netlist
-    work in Python would grow with every bit of every copy.
+    A port of the part is either *sliced*, so that copy n has the n-th slice of a port `count` times as wide; or
+    *chained*, so that copy n's input comes from copy n+1's output (the last copy's from outside, copy 0's goes
+    outside); or, for inputs only, *shared* by all copies. In Verilog this is one generate loop, however many copies
+    there are; netlist work in Python would grow with every bit of every copy.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ class Replicated(Part):
             elif direction is In or (chain and name in chain):
                 ports[name] = direction(member.shape)
             else:
+                self._MustUse__silence = True  # nobody can use what was never made
                 raise ValueError(f"output {name} must be sliced or chained")
         super().__init__(
             ports, part=(type(part), *sorted(part.parameters.items())), count=count, sliced=sliced, chain=chain

@@ -10,7 +10,8 @@ from hw.part import Part
 
 
 def job_layout(*, formats: int, max_blocks: int, max_tiles: int, rows: int) -> data.StructLayout:
-    """One matrix product: `tokens` rows of activations with `tiles` tiles of output channels over `blocks` of inputs."""
+    """One matrix product: `tokens` rows of activations with `tiles` tiles of output channels over `blocks` of
+    inputs."""
     return data.StructLayout({
         "format": range(max(formats, 2)),
         "blocks": range(max_blocks + 1),
@@ -23,9 +24,9 @@ def job_layout(*, formats: int, max_blocks: int, max_tiles: int, rows: int) -> d
 class Sequencer(Part):
     """Takes words from the gearboxes and issues their terms, one a cycle.
 
-    Fetching runs one step ahead: while the last term of a step is at work the next step is taken, and a block's metadata
-    before that, so formats of two terms and more never wait for metadata. A tile's last term waits until the results
-    of the tile before it have left; everything else only waits for words.
+    Fetching runs one step ahead: while the last term of a step is at work the next step is taken, and a block's
+    metadata before that, so formats of two terms and more never wait for metadata. A tile's last term waits until the
+    results of the tile before it have left; everything else only waits for words.
 
     Parameters
     ----------

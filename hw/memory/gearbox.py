@@ -13,8 +13,8 @@ class Gearbox(Part):
     """Cuts a stream of beats into words of a few sizes, without gaps between words.
 
     A beat is accepted whenever there is room for one, whatever the consumer does, so a supply of one beat a cycle is
-    used up at one beat a cycle. A word is visible the cycle after its last beat was accepted. Positions are multiples of
-    `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow.
+    used up at one beat a cycle. A word is visible the cycle after its last beat was accepted. Positions are multiples
+    of `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow.
 
     Parameters
     ----------

@@ -73,8 +73,8 @@ class BitmodPE(Part):
                     activation[k] * (-1)^sign[k,t] * man[k,t] * 2^(exp[k,t] + bsig[t])
         sum       = sum over groups of scale * group_sum
 
-    Throughput: `lanes` weights every `terms per weight` cycles. A group's scaling takes 8 cycles, one per scale bit, and
-    overlaps the next group. Latency: `Timing`. Everything is an exact integer.
+    Throughput: `lanes` weights every `terms per weight` cycles. A group's scaling takes 8 cycles, one per scale bit,
+    and overlaps the next group. Latency: `Timing`. Everything is an exact integer.
     Source: BitMoD (HPCA 2025), section IV-B and figure 5, with integer activations.
 
     Members

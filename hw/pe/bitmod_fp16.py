@@ -86,7 +86,8 @@ class BitmodFp16PE(Part):
 
     Definition, for one output (sim/golden/bitmod.py computes it):
 
-    1. A step has `lanes` activations a = (-1)^s * m * 2^(e - 25), with e the exponent field (1 for subnormals) and m the
+    1. A step has `lanes` activations a = (-1)^s * m * 2^(e - 25), with e the exponent field (1 for subnormals) and m
+    the
        11-bit significand. For term t of their weights, lane i has the exponent e_i = e + exp_i, or 0 where man_i = 0,
        and x = max e_i. Its product is (-1)^(s + sign) * round(m * man * 2^(3 - (x - e_i))), to nearest, ties to even.
     2. The step's dot product d is the exact sum of the lanes, d * 2^bsig * 2^6 in units of 2^(x - 34).

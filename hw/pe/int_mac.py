@@ -51,8 +51,8 @@ class IntMacSpec:
 class IntMacPE(Part):
     """sum = sum over k of activation[k] * weight[k], `lanes` a cycle, exactly.
 
-    Written as (first ? 0 : sum) + product, the form that fits a DSP48E2. Members as `BitmodPE`, with int8 weights as the
-    operand and no scale.
+    Written as (first ? 0 : sum) + product, the form that fits a DSP48E2. Members as `BitmodPE`, with int8 weights as
+    the operand and no scale.
     """
 
     def __init__(self, spec: IntMacSpec):

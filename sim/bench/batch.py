@@ -116,7 +116,9 @@ def prepare(
     }
 
 
-def collect(folder: Path, manifest: Manifest, jobs: Sequence[Job], ports: Mapping[str, int], outcome: Outcome) -> list[Sums]:
+def collect(
+    folder: Path, manifest: Manifest, jobs: Sequence[Job], ports: Mapping[str, int], outcome: Outcome
+) -> list[Sums]:
     """The results of a batch; CheckFailed when their number or the number of beats taken is not what was asked for."""
     gemm = manifest.gemm
     beats = read_sums((folder / "sums.hex").read_text(), gemm.columns, gemm.sums)
@@ -131,7 +133,9 @@ def collect(folder: Path, manifest: Manifest, jobs: Sequence[Job], ports: Mappin
         part = slice(start, start + tiles * tokens)
         start += tiles * tokens
 
-        def arrange(values: npt.NDArray[np.int64], t: int = tokens, n: int = tiles, o: int = outputs) -> npt.NDArray[np.int64]:
+        def arrange(
+            values: npt.NDArray[np.int64], t: int = tokens, n: int = tiles, o: int = outputs
+        ) -> npt.NDArray[np.int64]:
             return values.reshape(n, t, gemm.columns).transpose(1, 0, 2).reshape(t, -1)[:, :o]
 
         found.append(Sums(arrange(beats.value[part]), arrange(beats.exponent[part])))

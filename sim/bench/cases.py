@@ -16,7 +16,9 @@ SPECIALS = (3, -3, 5, -5, 6, -6, 7, -7, 9, 10, -10, 12, 16, -16, 17, -18, 20, 24
 STALLED = (0, 40, 128, 240)
 
 
-def random_tensor(rng: np.random.Generator, gemm: GemmManifest, format: Format, outputs: int, inputs: int) -> QuantizedTensor:
+def random_tensor(
+    rng: np.random.Generator, gemm: GemmManifest, format: Format, outputs: int, inputs: int
+) -> QuantizedTensor:
     """Uniformly random codes, scales and selectors; scales are 1 for designs without group scales."""
     has_scales = gemm.weights.scale_bits > 0
     group = gemm.weights.block if has_scales else inputs
@@ -32,13 +34,18 @@ def random_tensor(rng: np.random.Generator, gemm: GemmManifest, format: Format, 
     )
 
 
-def random_activations(rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int) -> npt.NDArray[np.generic]:
+def random_activations(
+    rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int
+) -> npt.NDArray[np.generic]:
     """int8 over the whole range, or finite fp16 of one of several spreads of exponents."""
     if gemm.activations == "int8":
         return rng.integers(-128, 128, (tokens, inputs), np.int8)
     spread = rng.choice([0, 3, 12, 30])
     exponent = rng.integers(max(0, 15 - spread), min(30, 15 + spread) + 1, (tokens, inputs), np.uint16)
-    sign, fraction = rng.integers(0, 2, (2, tokens, inputs), np.uint16), rng.integers(0, 1024, (tokens, inputs), np.uint16)
+    sign, fraction = (
+        rng.integers(0, 2, (2, tokens, inputs), np.uint16),
+        rng.integers(0, 1024, (tokens, inputs), np.uint16),
+    )
     return (sign[0] << 15 | exponent << 10 | fraction).view(np.float16)
 
 
@@ -80,7 +87,11 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
             tensor = random_tensor(rng, gemm, format, gemm.columns + 1, 4 * block)
             scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
             tensor = replace(tensor, codes=np.full_like(tensor.codes, code), scales=scales)
-            yield f"{format.name}: {what}", [Job(what, tensor, _constant(gemm, gemm.rows, 4 * block, activation))], Stalls()
+            yield (
+                f"{format.name}: {what}",
+                [Job(what, tensor, _constant(gemm, gemm.rows, 4 * block, activation))],
+                Stalls(),
+            )
         one = random_tensor(rng, gemm, format, 1, block)
         single = _constant(gemm, 1, block, 0)
         single[0, -1] = 1

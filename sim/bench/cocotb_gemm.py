@@ -1,7 +1,7 @@
 """The cocotb side of gemm_bench.sv: benches that check an engine against golden, and a server for other processes.
 
-Settings come as JSON in the environment variable EINLOOM_BENCH: the design's manifest, the seed, the number of cases, the
-file that takes the figures, and the address of the client to serve.
+Settings come as JSON in the environment variable EINLOOM_BENCH: the design's manifest, the seed, the number of cases,
+the file that takes the figures, and the address of the client to serve.
 """
 
 import json
@@ -80,7 +80,9 @@ async def corners_match_golden(dut):
     manifest = Manifest.model_validate(SETTINGS["manifest"])
     bench = GemmBench(dut)
     await bench.reset()
-    figures = [await _check(bench, manifest, jobs, stalls, case) for case, jobs, stalls in corner_batches(manifest.gemm)]
+    figures = [
+        await _check(bench, manifest, jobs, stalls, case) for case, jobs, stalls in corner_batches(manifest.gemm)
+    ]
     _report("corners", figures)
 
 

@@ -16,7 +16,10 @@ def require_equal(
     if not wrong.any():
         return
     token, output = (int(i) for i in np.argwhere(wrong)[0])
-    values = [f"{int(v[token, output])} * 2^{int(e[token, output])}" if e.any() else f"{int(v[token, output])}" for v, e in (expected, actual)]
+    values = [
+        f"{int(v[token, output])} * 2^{int(e[token, output])}" if e.any() else f"{int(v[token, output])}"
+        for v, e in (expected, actual)
+    ]
     raise CheckFailed(
         f"{what}: RTL is not golden at token {token}, output {output}: expected {values[0]}, got {values[1]} "
         f"({int(wrong.sum())} of {wrong.size} sums differ; batch ended at cycle {cycle}){'; ' + rerun if rerun else ''}"

@@ -1,7 +1,8 @@
 """BitMoD with fp16 activations: the exact definition of its rounding, evaluated for all outputs at once.
 
-The definition is in the docstring of hw/pe/bitmod_fp16.py; this is the same mathematics on arrays of integers, by value:
-shifts are divisions, and nothing here knows registers or cycles. With int8 activations sim/golden/gemm.py applies.
+The definition is in the docstring of hw/pe/bitmod_fp16.py; this is the same mathematics on arrays of integers, by
+value: shifts are divisions, and nothing here knows registers or cycles. With int8 activations sim/golden/gemm.py
+applies.
 """
 
 import numpy as np
@@ -54,8 +55,8 @@ def fp16_error_bound(
     """A bound [T, N] on |value * 2 ** (exponent - bias) - exact sum|.
 
     With E the largest exponent that a term of the group reaches, a term's dot product is off by at most lanes / 2 units
-    of 2^(E - 28) from aligning, times 2^bsig, and by two units of 2^(E - 34) from the group's sum; scaling the group adds
-    one such unit times the scale and one for the output, at the output's exponent.
+    of 2^(E - 28) from aligning, times 2^bsig, and by two units of 2^(E - 34) from the group's sum; scaling the group
+    adds one such unit times the scale and one for the output, at the output's exponent.
     """
     _, exponent = _split(activations)
     _, shift, nonzero = _terms(weights)

@@ -1,0 +1,15 @@
+"""Settings that all tests share."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Examples build and run simulators, so time says nothing; the seed is fixed so that a failure in CI is one anywhere.
+settings.register_profile("einloom", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.load_profile("einloom")
+
+
+@pytest.fixture(autouse=True)
+def _quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Command output without colours and of a fixed width, so that tests can read it."""
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")

@@ -1,0 +1,52 @@
+"""Random configs of GEMM engines."""
+
+import yaml
+from hypothesis import strategies as st
+
+from einloom.config import Config, parse_config
+from einloom.formats import FORMATS, SCALE_BITS
+
+
+@st.composite
+def bitmod_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
+    """Any bitmod design of up to max_size x max_size PEs that a config may ask for."""
+    activations = draw(st.sampled_from(["int8", "fp16"]))
+    group = draw(st.sampled_from([32, 64, 128]))
+    lanes = draw(st.sampled_from([1, 2, 4, 8, 16]))
+    needed = SCALE_BITS + (activations == "fp16")
+    possible = [name for name, f in FORMATS.items() if group // lanes * f.terms_per_weight >= needed]
+    if not possible:
+        lanes, possible = 4, list(FORMATS)
+        group = 128
+    formats = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=4, unique=True))
+    channels = draw(st.sampled_from([1, 1, 2, 3]))
+    columns = channels * draw(st.integers(1, max(1, max_size // channels)))
+    engine = {
+        "kind": "bitmod",
+        "rows": draw(st.integers(1, max_size)),
+        "columns": columns,
+        "lanes": lanes,
+        "formats": formats,
+        "group": group,
+        "activations": activations,
+    }
+    return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256, 512])))
+
+
+@st.composite
+def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
+    """Any int_mac design of up to max_size x max_size PEs."""
+    channels = draw(st.sampled_from([1, 2]))
+    engine = {
+        "kind": "int_mac",
+        "rows": draw(st.integers(1, max_size)),
+        "columns": channels * draw(st.integers(1, max_size // channels)),
+        "lanes": draw(st.sampled_from([1, 2, 4, 8, 16])),
+    }
+    return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256, 512])))
+
+
+def make_config(engine: dict[str, object], *, channels: int = 1, beat_bits: int = 256) -> Config:
+    """A config from its engine section, through YAML as a user would write it."""
+    memory = {"channels": channels, "beat_bits": beat_bits}
+    return parse_config(yaml.safe_dump({"name": "drawn", "engine": engine, "memory": memory}), "drawn.yaml")

@@ -1,0 +1,152 @@
+"""The config schema: what it accepts, what it says of the rest, and that every knob turns something."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from einloom.cli.locate import shipped_configs
+from einloom.config import Config, load_config, parse_config
+from einloom.errors import ConfigError
+from generators.registry import generate
+
+BASE: dict[str, Any] = {
+    "name": "base",
+    "engine": {
+        "kind": "bitmod",
+        "rows": 2,
+        "columns": 4,
+        "lanes": 4,
+        "formats": ["bitmod-fp4"],
+        "group": 128,
+        "activations": "int8",
+        "max_inputs": 1024,
+        "max_tiles": 64,
+    },
+    "memory": {"channels": 1, "beat_bits": 64},
+}
+INT_MAC: dict[str, Any] = {
+    "name": "base",
+    "engine": {"kind": "int_mac", "rows": 2, "columns": 4, "lanes": 4, "max_inputs": 1024, "max_tiles": 64},
+    "memory": {"channels": 1, "beat_bits": 64},
+}
+KNOBS: dict[str, list[Any]] = {
+    "name": ["other"],
+    "engine.kind": ["int_mac"],
+    "engine.rows": [1, 3],
+    "engine.columns": [2, 8],
+    "engine.lanes": [1, 2, 8],
+    "engine.formats": [["bitmod-fp3"], ["int8"], ["bitmod-fp4", "int5"]],
+    "engine.group": [32, 64],
+    "engine.activations": ["fp16"],
+    "engine.max_inputs": [2048],
+    "engine.max_tiles": [2048],
+    "memory.channels": [2, 4],
+    "memory.beat_bits": [32, 256],
+}
+
+
+def turned(base: dict[str, Any], knob: str, value: Any) -> Config:
+    tree = json.loads(json.dumps(base))
+    *sections, key = knob.split(".")
+    at = tree
+    for section in sections:
+        at = at[section]
+    at[key] = value
+    if value == "int_mac":
+        for gone in ("formats", "group", "activations"):
+            del tree["engine"][gone]
+    return parse_config(yaml.safe_dump(tree), "turned.yaml")
+
+
+def artefacts(config: Config) -> tuple[str, str]:
+    """The Verilog without its header, and the manifest without the config itself and its hash."""
+    design = generate(config)
+    verilog = "\n".join(line for line in design.verilog.splitlines() if not line.startswith("//"))
+    return verilog, design.manifest.model_dump_json(exclude={"config", "digest"})
+
+
+@pytest.mark.parametrize(
+    ("base", "knob", "value"),
+    [(BASE, knob, value) for knob, values in KNOBS.items() for value in values]
+    + [
+        (INT_MAC, knob, value)
+        for knob, values in KNOBS.items()
+        for value in values
+        if knob.split(".")[-1] in INT_MAC["engine"] | INT_MAC["memory"] and value != "int_mac"
+    ],
+    ids=str,
+)
+def test_every_knob_changes_the_design(base: dict[str, Any], knob: str, value: Any) -> None:
+    assert artefacts(turned(base, knob, value)) != artefacts(parse_config(yaml.safe_dump(base), "base.yaml"))
+
+
+def test_the_knobs_above_are_all_there_are() -> None:
+    schema = parse_config(yaml.safe_dump(BASE), "base.yaml").model_dump()
+    known = {"name", *(f"{s}.{key}" for s in ("engine", "memory") for key in schema[s])}
+    assert known == set(KNOBS)
+
+
+@pytest.mark.parametrize("path", shipped_configs().values(), ids=lambda path: path.stem)
+def test_shipped_configs_load_under_their_own_name(path: Path) -> None:
+    assert load_config(path).name == path.stem
+
+
+def problems(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "bad.yaml")
+    return str(caught.value)
+
+
+def test_all_problems_are_reported_at_once_with_line_key_and_nearest_name() -> None:
+    text = """\
+name: Bad Name
+engine:
+  kind: bitmod
+  row: 4
+  rows: 0
+  lanes: 3
+  formats: [bitmod-fp5]
+memory: {chanels: 2}
+"""
+    assert problems(text).splitlines() == [
+        "bad.yaml: line 1: name: String should match pattern '^[a-z][a-z0-9]*(-[a-z0-9]+)*$' (given: 'Bad Name')",
+        "bad.yaml: line 4: engine.row: unknown key, did you mean 'rows'?",
+        "bad.yaml: line 5: engine.rows: Input should be greater than or equal to 1 (given: 0)",
+        "bad.yaml: line 6: engine.lanes: Input should be 1, 2, 4, 8 or 16 (given: 3)",
+        "bad.yaml: line 7: engine.formats: unknown format 'bitmod-fp5', did you mean 'bitmod-fp4'?; known: int2, int3, "
+        "int4, int5, int6, int7, int8, bitmod-fp3, bitmod-fp4",
+        "bad.yaml: line 8: memory.chanels: unknown key, did you mean 'channels'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "must be a mapping with the keys name, engine and memory"),
+        ("name: [", "line 1: not YAML: expected the node content, but found '<stream end>'"),
+        ("name: a", "line 1: engine: is required"),
+        ("name: a\nname: b\nengine: {kind: int_mac}", "line 2: name: stands twice"),
+        ("name: a\nengine: {kind: bitmd}", "line 2: engine.kind: must be one of bitmod, int_mac, not 'bitmd', did you"),
+        ("name: a\nengine: {kind: int_mac, group: 32}", "line 2: engine.group: unknown key; known: rows, columns"),
+        ("name: a\nengine: {kind: bitmod, lanes: 16, group: 32}", "lasts 4 cycles with 16 lanes, but its bit-serial"),
+        (
+            "name: a\nengine: {kind: bitmod, max_inputs: 100}",
+            "max_inputs must be a multiple of the group, 128, not 100",
+        ),
+        ("name: a\nengine: {kind: int_mac, lanes: 16, max_inputs: 100}", "a multiple of the lanes, 16, not 100"),
+        ("name: a\nengine: {kind: bitmod, formats: []}", "should have at least 1 item"),
+        ("name: a\nengine: {kind: bitmod, formats: [int8, int8]}", "a format is listed twice"),
+        ("name: a\nengine: {kind: bitmod, rows: 2.5}", "line 2: engine.rows: Input should be a valid integer"),
+        ("name: a\nengine: {kind: int_mac, columns: 3}\nmemory: {channels: 2}", "cannot share 3 columns evenly"),
+    ],
+)
+def test_bad_configs_are_explained(text: str, message: str) -> None:
+    assert message in problems(text)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_that_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
+        load_config(tmp_path / "absent.yaml")

@@ -1,0 +1,68 @@
+"""GEMM engines in Verilator against their golden models, over configs as well as data."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from einloom.config import Config
+from generators.registry import generate
+from sim.simulate import simulate
+from tests.strategies import bitmod_configs, int_mac_configs, make_config
+
+EVERY_FORMAT = ["bitmod-fp4", "bitmod-fp3", "int8", "int6", "int5", "int4", "int2"]
+
+
+@pytest.mark.parametrize("activations", ["int8", "fp16"])
+def test_bitmod_takes_every_format_at_run_time(activations: str) -> None:
+    engine = {
+        "kind": "bitmod",
+        "rows": 3,
+        "columns": 4,
+        "formats": EVERY_FORMAT,
+        "group": 64,
+        "activations": activations,
+    }
+    result = simulate(generate(make_config(engine, channels=2, beat_bits=32)), cases=60)
+    assert result.cases >= 60 + 8 * len(EVERY_FORMAT)
+
+
+def test_int_mac_is_golden() -> None:
+    assert (
+        simulate(generate(make_config({"kind": "int_mac", "rows": 3, "columns": 5, "lanes": 2})), cases=40).cases >= 40
+    )
+
+
+def check(config: Config, seed: int, cases: int) -> None:
+    try:
+        simulate(generate(config), seed=seed, cases=cases)
+    except Exception as error:
+        error.add_note(f"config: {json.dumps(config.model_dump(mode='json'))}, seed {seed}, cases {cases}")
+        raise
+
+
+@settings(max_examples=8)
+@given(config=bitmod_configs(), seed=st.integers(0, 1 << 30))
+def test_random_bitmod_designs_are_golden(config: Config, seed: int) -> None:
+    check(config, seed, cases=8)
+
+
+@settings(max_examples=3)
+@given(config=int_mac_configs(), seed=st.integers(0, 1 << 30))
+def test_random_int_mac_designs_are_golden(config: Config, seed: int) -> None:
+    check(config, seed, cases=8)
+
+
+@pytest.mark.slow
+@settings(max_examples=180)
+@given(config=bitmod_configs(max_size=8), seed=st.integers(0, 1 << 30))
+def test_many_random_bitmod_designs_are_golden(config: Config, seed: int) -> None:
+    check(config, seed, cases=12)
+
+
+@pytest.mark.slow
+@settings(max_examples=40)
+@given(config=int_mac_configs(max_size=8), seed=st.integers(0, 1 << 30))
+def test_many_random_int_mac_designs_are_golden(config: Config, seed: int) -> None:
+    check(config, seed, cases=12)
