@@ -3,8 +3,8 @@
 The loops over the ranks stand in one order for the whole cascade. Going inwards, a tensor stays fused, and needs one
 step of a rank, for as long as its producer and its consumers are at the same coordinate in the same pass. Where they
 part (another pass, a reduction, a consumer that uses the tensor again for every coordinate of a rank that it lacks),
-all that lies further in is live as a whole. Of all orders the one with the smallest total is taken; inputs, which can be fetched again,
-only break ties.
+all that lies further in is live as a whole. Of all orders the one with the smallest total is taken; inputs only break
+ties, since they can be fetched again.
 """
 
 from collections.abc import Sequence

@@ -4,11 +4,12 @@ Definition: FuseMax (MICRO 2024). Names play no part, except that a rank variabl
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
 from mapping.cascade.dependencies import Block, Loop, blocks
+from mapping.cascade.expression import variables
 from mapping.cascade.families import Family, families
 from mapping.cascade.model import Cascade, Einsum
 from mapping.cascade.size import Size
@@ -96,11 +97,29 @@ def analyse(cascade: Cascade) -> PassAnalysis:
     order = blocks(cascade)
     ranks, tiles = [], []
     for family in families(cascade):
-        ranks.append(_rank_passes(cascade, order, family, family.name, family.leaders))
+        found = _rank_passes(cascade, order, family, family.name, family.leaders)
+        ranks.append(replace(found, fibers=found.fibers + tuple(_shared(cascade, order, family))))
         for leader in family.leaders if family.splits else []:
             inside = Family(leader, family.aliases[leader], (), family.aliases, family.aliases[leader] | family.wholes)
             tiles.append(_rank_passes(cascade, order, inside, leader, [leader]))
     return PassAnalysis(cascade, tuple(ranks), tuple(tiles))
+
+
+def _shared(cascade: Cascade, order: Sequence[Block], family: Family) -> Iterator[FiberPasses]:
+    """Fibers of tensors that are read through two ranks, as in Y[m] = X[m] + sum(j) A[m, j] * X[j].
+
+    Neither rank alone shows that X[m] is read again after every X[j]: one family is followed here, and elements that
+    are read through the other count. What is found belongs to the rank that the tensor is declared with.
+    """
+    others = families(cascade)
+    for tensor, ranks in cascade.tensors.items():
+        reads = [access for einsum in cascade.einsums for access in einsum.reads if access.tensor == tensor]
+        for position in (n for n, rank in enumerate(ranks) if rank in family.ranks):
+            names = {name for access in reads for name in variables(access.indices[position])}
+            through = [other for other in others if names & other.variables]
+            for other in through if len(through) > 1 else []:
+                if Traversal(cascade, other, other.leaders[0], tensor).positions(tensor):
+                    yield _fiber(cascade, order, other, other.leaders[0], tensor, revisits=True)
 
 
 def _rank_passes(
@@ -122,15 +141,17 @@ def _fibers(cascade: Cascade, order: Sequence[Block], family: Family, leader: st
     return tuple(found)
 
 
-def _fiber(cascade: Cascade, order: Sequence[Block], family: Family, leader: str, tensor: str) -> FiberPasses:
+def _fiber(
+    cascade: Cascade, order: Sequence[Block], family: Family, leader: str, tensor: str, *, revisits: bool = False
+) -> FiberPasses:
     """The passes over one fiber; what a loop over another rank adds each time round is multiplied by its size."""
     steps = family.steps_with(leader)
     loops = list(dict.fromkeys(loop.variable for loop in _loops(order) if loop.variable not in steps))
     rounds = dict.fromkeys(loops, ROUNDS)
-    base = _fewest(cascade, order, Traversal(cascade, family, leader, tensor, unroll=rounds))
+    base = _fewest(cascade, order, Traversal(cascade, family, leader, tensor, unroll=rounds, revisits=revisits))
     count = Size.of(base.passes)
     for variable in loops:
-        more = Traversal(cascade, family, leader, tensor, unroll={**rounds, variable: ROUNDS + 1})
+        more = Traversal(cascade, family, leader, tensor, unroll={**rounds, variable: ROUNDS + 1}, revisits=revisits)
         growth = _fewest(cascade, order, more).passes - base.passes
         count = count + (Size.of(variable.upper()) - ROUNDS) * growth
     return FiberPasses(tensor, count, base)
@@ -141,7 +162,7 @@ def _fewest(cascade: Cascade, order: Sequence[Block], start: Traversal) -> Trave
     ways = {loop.direction for loop in _loops(order) if loop.variable in start.steps}
     for number in range(1, 2 * len(cascade.einsums) * ROUNDS):
         for directions in product((1, -1), repeat=number) if len(ways) > 1 else [()]:
-            traversal = Traversal(cascade, start.family, start.leader, start.source, directions, start.unroll)
+            traversal = replace(start, directions=directions)
             try:
                 return traversal.go(order)
             except TooFewPasses:

@@ -41,11 +41,15 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Operand:
-    """When an access is there, and whether it meets the fiber's elements one by one."""
+    """When an access is there, and whether it meets the fiber's elements one by one.
+
+    `again` marks an element of the fiber that is read through another rank, at a coordinate of that rank's choosing.
+    """
 
     access: Access
     time: int
     stepwise: bool
+    again: bool = False
 
 
 @dataclass
@@ -56,6 +60,7 @@ class Traversal:
     ----------
     directions : that of each pass, 1 or -1; empty when all scans of the fiber go the same way.
     unroll : how often to go round each loop over another rank.
+    revisits : whether elements of the fiber that are read through another rank count as read again.
     times : of the tensors.
     runs : of the Einsums, by their place in the cascade: odd when they meet the fiber's elements.
     barriers : what forced each run of an Einsum out of the pass before.
@@ -67,11 +72,13 @@ class Traversal:
     source: str
     directions: Sequence[int] = ()
     unroll: dict[str, int] = field(default_factory=dict)
-    times: dict[str, int] = field(default_factory=dict)
-    runs: dict[int, int] = field(default_factory=dict)
-    barriers: list[Barrier] = field(default_factory=list)
-    _origin: dict[str, tuple[Einsum, ...]] = field(default_factory=dict)
-    _scanned: dict[str, int] = field(default_factory=dict)
+    revisits: bool = False
+    times: dict[str, int] = field(default_factory=dict, init=False)
+    runs: dict[int, int] = field(default_factory=dict, init=False)
+    barriers: list[Barrier] = field(default_factory=list, init=False)
+    _origin: dict[str, tuple[Einsum, ...]] = field(default_factory=dict, init=False)
+    _scanned: dict[str, int] = field(default_factory=dict, init=False)
+    _elsewhere: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.steps = self.family.steps_with(self.leader)
@@ -132,8 +139,12 @@ class Traversal:
         ]
         time = max((operand.time for _, operand in operands), default=0)
         stepwise = [(einsum, operand) for einsum, operand in operands if operand.stepwise]
-        if stepwise:
-            time = self._pass_for(time, direction, stepwise[0], [operand for _, operand in operands])
+        again = [(einsum, operand) for einsum, operand in operands if operand.again]
+        if stepwise or (again and time):
+            met = (stepwise or again)[0]
+            time = self._pass_for(time, direction, met, [operand for _, operand in operands])
+        elif again:
+            self._elsewhere |= {einsum.tensor for einsum in einsums}
         for einsum in einsums:
             self._finish(einsum, time, [operand for owner, operand in operands if owner is einsum])
 
@@ -175,7 +186,7 @@ class Traversal:
         """When an element is there, from its tensor's time and from how it is indexed."""
         time = 1 if access.tensor == self.source else self.times.get(access.tensor, 0)
         if time % 2 == 0:
-            return Operand(access, time, False)
+            return Operand(access, time, False, access.tensor in self._elsewhere)
         for position, index in enumerate(access.indices):
             if position not in self.positions(access.tensor):
                 continue
@@ -189,7 +200,7 @@ class Traversal:
             if met:
                 backwards = scanned and any(factor.leading < 0 for factor in met)
                 return Operand(access, time + 1 if backwards else time, not backwards)
-        return Operand(access, time - 1, False)
+        return Operand(access, time - 1, False, self.revisits)
 
     def positions(self, tensor: str) -> set[int]:
         """The positions of a tensor's indices that step with the fiber."""

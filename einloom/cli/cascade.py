@@ -1,0 +1,103 @@
+"""`einloom cascade`: the passes and the footprints of an Einsum cascade."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from einloom.cli.locate import examples_folder
+from einloom.errors import InputError
+from einloom.suggest import did_you_mean
+from mapping.cascade.load import load_cascade
+from mapping.cascade.model import Cascade
+from mapping.cascade.report import CascadeReport, report_on
+
+
+def cascade(
+    file: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped cascade.")],
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the graph with its passes into a .png or .svg file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count the passes that any mapping of a cascade must make, say why, and what must stay live."""
+    report = report_on(find_cascade(file))
+    if plot is not None:
+        # Drawing needs an optional package.
+        from mapping.cascade.plot import plot as draw
+
+        draw(report, plot)
+        Console(stderr=True).print(Text(f"wrote {plot}"))
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+        return
+    console = Console()
+    console.print(_einsums(report))
+    console.print(_passes(report))
+    for reason in report.why:
+        console.print(Text(reason))
+    console.print(_footprints(report))
+
+
+def shipped_cascades() -> dict[str, Path]:
+    """The shipped cascades by name."""
+    return {path.stem: path for path in sorted((examples_folder() / "cascades").glob("*.yaml"))}
+
+
+def find_cascade(name_or_path: str) -> Cascade:
+    """The cascade in the file `name_or_path`, or the shipped one of that name; InputError when there is neither."""
+    path, shipped = Path(name_or_path), shipped_cascades()
+    if path.is_file():
+        return load_cascade(path)
+    if name_or_path in shipped:
+        return load_cascade(shipped[name_or_path])
+    near = did_you_mean(path.stem, shipped)
+    raise InputError(
+        f"{name_or_path}: neither a cascade file nor a shipped cascade{near}; shipped: {', '.join(shipped)}"
+    )
+
+
+def _einsums(report: CascadeReport) -> Table:
+    ranks = [entry for entry in report.passes.ranks if entry.count.constant != 1]
+    table = Table(title=report.cascade.name, title_justify="left")
+    table.add_column("Einsum", overflow="fold")
+    for entry in ranks:
+        table.add_column(f"pass over {entry.rank}", justify="right")
+    table.add_column("map")
+    table.add_column("reduce")
+    for einsum in report.cascade.einsums:
+        numbers = [entry.pass_of(einsum) for entry in ranks]
+        reduce = ", ".join(f"{r.operator}({', '.join(r.variables)})" for r in einsum.reductions)
+        cells = ["" if number is None else str(number) for number in numbers]
+        table.add_row(*map(Text, [einsum.text, *cells, " ".join(einsum.map_operators), reduce]))
+    return table
+
+
+def _passes(report: CascadeReport) -> Table:
+    table = Table("rank", "passes", "", title="Passes", title_justify="left")
+    for entry in report.passes.ranks:
+        table.add_row(
+            entry.rank,
+            str(entry.count),
+            f"tiles: {', '.join(map(_cut, entry.family.splits))}" * bool(entry.family.splits),
+        )
+    for entry in report.passes.tiles:
+        table.add_row(f"  {entry.rank}", str(entry.count), "with the other tile ranks fixed")
+    return table
+
+
+def _cut(ranks: tuple[str, ...]) -> str:
+    return " x ".join(ranks)
+
+
+def _footprints(report: CascadeReport) -> Table:
+    order = " > ".join(report.footprints.order)
+    table = Table("tensor", "ranks", "live elements", title=f"Live with the loops {order}", title_justify="left")
+    for tensor, size in report.footprints.live.items():
+        kind = f"[{', '.join(report.cascade.tensors[tensor])}]" + " input" * (tensor in report.cascade.inputs)
+        table.add_row(*map(Text, [tensor, kind, str(size)]))
+    return table

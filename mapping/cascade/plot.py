@@ -1,0 +1,85 @@
+"""The graph of a cascade, drawn with its passes as bands."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from einloom.errors import InputError, ToolError
+from mapping.cascade.passes import RankPasses
+from mapping.cascade.report import CascadeReport
+
+BANDS = ("#e8f0fa", "#fdf1e3", "#e9f6ec", "#f7e9f3", "#f2f2e4")
+BOX = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#33475b"}
+INPUT_BOX = {"boxstyle": "square,pad=0.3", "facecolor": "#eeeeee", "edgecolor": "#888888"}
+
+
+def plot(report: CascadeReport, path: Path) -> None:
+    """Draw the cascade into a .png or .svg file: inputs on top, then one band for each pass over the busiest rank."""
+    if path.suffix not in {".png", ".svg"}:
+        raise InputError(f"{path}: a plot is a .png or .svg file")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ToolError("--plot needs matplotlib: install einloom with its extra 'docs'") from error
+    busiest = max(report.passes.ranks, key=lambda entry: entry.count.constant or 1 << 30)
+    rows, bands = _layout(report, busiest)
+    width = max(len(row) for row in rows)
+    figure = Figure(figsize=(max(6.0, 2.0 * width + 1), 0.85 * len(rows) + 1), layout="constrained")
+    axes = figure.add_subplot()
+    at = {name: ((n + 0.5) * width / len(row), -y) for y, row in enumerate(rows) for n, name in enumerate(row)}
+    _draw_bands(axes, bands, busiest.rank)
+    _draw_nodes(axes, report, at)
+    axes.set_title(f"{report.cascade.name}: {busiest.count} pass(es) over {busiest.rank}")
+    axes.set(xlim=(-0.2, width + 0.2), ylim=(0.6 - len(rows), 0.7))
+    axes.axis("off")
+    try:
+        # No date in the file: the same cascade gives the same bytes.
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _layout(report: CascadeReport, busiest: RankPasses) -> tuple[list[list[str]], list[tuple[int, int, int]]]:
+    """Rows of nodes from the top, and (pass, first row, last row) of each band."""
+    cascade = report.cascade
+    stage: dict[str, int] = {}
+    for einsum in cascade.einsums:
+        before = [stage.get(access.tensor, 1) for access in einsum.reads]
+        stage[einsum.tensor] = max([stage.get(einsum.tensor, 1), busiest.pass_of(einsum) or 1, *before])
+    level: dict[str, int] = {}
+    for einsum in cascade.einsums:
+        band = stage[einsum.tensor]
+        inner = [
+            read.tensor for read in einsum.reads if stage.get(read.tensor) == band and read.tensor != einsum.tensor
+        ]
+        level[einsum.tensor] = max([level.get(einsum.tensor, 0), *(level.get(name, -1) + 1 for name in inner)])
+    rows, bands = [list(cascade.inputs)] if cascade.inputs else [], []
+    for number in sorted(set(stage.values())):
+        first = len(rows)
+        for deep in range(max(level[name] for name in stage if stage[name] == number) + 1):
+            row = [name for name in stage if stage[name] == number and level[name] == deep]
+            rows += [row] if row else []
+        bands.append((number, first, len(rows) - 1))
+    return rows, bands
+
+
+def _draw_bands(axes: Any, bands: list[tuple[int, int, int]], rank: str) -> None:
+    for number, first, last in bands:
+        axes.axhspan(-last - 0.45, -first + 0.45, color=BANDS[(number - 1) % len(BANDS)], zorder=0)
+        axes.text(-0.15, -first + 0.4, f"{rank}: pass {number}", fontsize=8, va="top", color="#555555")
+
+
+def _draw_nodes(axes: Any, report: CascadeReport, at: Mapping[str, tuple[float, float]]) -> None:
+    cascade, live = report.cascade, report.footprints.live
+    for einsum in cascade.einsums:
+        for tensor in dict.fromkeys(access.tensor for access in einsum.reads):
+            up = at[tensor][1] <= at[einsum.tensor][1]  # from one coordinate of an iterative rank to the next
+            if tensor != einsum.tensor:
+                style = {"arrowstyle": "-|>", "color": "#c0392b" if up else "#33475b", "shrinkA": 12, "shrinkB": 12}
+                bend = "arc3,rad=0.25" if up else "arc3,rad=0.05"
+                axes.annotate("", at[einsum.tensor], at[tensor], arrowprops={**style, "connectionstyle": bend})
+    for name, (x, y) in at.items():
+        box = INPUT_BOX if name in cascade.inputs else BOX
+        ranks = ", ".join(cascade.tensors[name])
+        label = f"{name}[{ranks}]\nlive: {live[name]}"
+        axes.text(x, y, label, ha="center", va="center", fontsize=7, bbox=box, zorder=3)
