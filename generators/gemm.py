@@ -12,6 +12,11 @@ from hw.pe.spec import PeSpec
 
 def gemm_design(config: Config, pe: PeSpec) -> Design:
     """The design of `config` around processing elements of the spec `pe`."""
+    return make_design(config, *gemm_engine(config, pe))
+
+
+def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
+    """The engine itself, for simulation in Amaranth, and its part of the manifest."""
     engine = config.engine
     spec = EngineSpec(
         pe=pe,
@@ -25,7 +30,7 @@ def gemm_design(config: Config, pe: PeSpec) -> Design:
         beat_bits=config.memory.beat_bits,
     )
     top = GemmEngine(spec)
-    return make_design(config, top, _manifest(spec, top, engine.kind))
+    return top, _manifest(spec, top, engine.kind)
 
 
 def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:

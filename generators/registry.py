@@ -5,10 +5,17 @@ from collections.abc import Callable
 from einloom.config import Config
 from generators import bitmod, int_mac
 from generators.design import Design
+from generators.gemm import gemm_design
+from hw.pe.spec import PeSpec
 
-GENERATORS: dict[str, Callable[[Config], Design]] = {"bitmod": bitmod.generate, "int_mac": int_mac.generate}
+GEMM_ENGINES: dict[str, Callable[[Config], PeSpec]] = {"bitmod": bitmod.pe_spec, "int_mac": int_mac.pe_spec}
+
+
+def pe_spec(config: Config) -> PeSpec:
+    """The processing element of `config`'s engine."""
+    return GEMM_ENGINES[config.engine.kind](config)
 
 
 def generate(config: Config) -> Design:
     """The design of `config`."""
-    return GENERATORS[config.engine.kind](config)
+    return gemm_design(config, pe_spec(config))

@@ -116,8 +116,10 @@ memory: {chanels: 2}
         "bad.yaml: line 4: engine.row: unknown key, did you mean 'rows'?",
         "bad.yaml: line 5: engine.rows: Input should be greater than or equal to 1 (given: 0)",
         "bad.yaml: line 6: engine.lanes: Input should be 1, 2, 4, 8 or 16 (given: 3)",
-        "bad.yaml: line 7: engine.formats: unknown format 'bitmod-fp5', did you mean 'bitmod-fp4'?; known: int2, int3, "
-        "int4, int5, int6, int7, int8, bitmod-fp3, bitmod-fp4",
+        (
+            "bad.yaml: line 7: engine.formats: unknown format 'bitmod-fp5', did you mean 'bitmod-fp4'?; "
+            "known: int2, int3, int4, int5, int6, int7, int8, bitmod-fp3, bitmod-fp4"
+        ),
         "bad.yaml: line 8: memory.chanels: unknown key, did you mean 'channels'?",
     ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyslang
 import pytest
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 

@@ -1,0 +1,52 @@
+"""Cycles of the bitmod engine, counted by the RTL: 4 MACs per PE in 2, 2, 3, 3, 4 cycles (BitMoD, section IV-B)."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from einloom.formats import FORMATS
+from mapping.cost.gemm import gemm_cycles
+from sim.bench.cases import random_tensor
+from sim.rtl import RtlDevice
+from tests.strategies import make_config
+
+CYCLES = {"bitmod-fp3": 2, "bitmod-fp4": 2, "int5": 3, "int6": 3, "int8": 4}
+INPUTS, TILES = 4096, (2, 6)
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[RtlDevice]:
+    engine = {"kind": "bitmod", "rows": 4, "columns": 4, "formats": list(CYCLES), "group": 128}
+    with closing(RtlDevice(make_config(engine, beat_bits=128))) as opened:
+        rng, gemm = np.random.default_rng(0), opened.design.manifest.gemm
+        opened.load({
+            f"{name}/{tiles}": random_tensor(rng, gemm, FORMATS[name], tiles * gemm.columns, INPUTS)
+            for name in CYCLES
+            for tiles in TILES
+        })
+        yield opened
+
+
+def cycles(device: RtlDevice, name: str, tiles: int) -> int:
+    before = device.counters.cycles
+    device.linear(f"{name}/{tiles}", np.random.default_rng(1).integers(-128, 128, (4, INPUTS), np.int8))
+    return device.counters.cycles - before
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_four_macs_take_as_many_cycles_as_the_format_has_terms(device: RtlDevice, name: str) -> None:
+    few, many = (cycles(device, name, tiles) for tiles in TILES)
+    steps = INPUTS // 4
+    # What tiles add is their terms and nothing else: neither metadata nor the dequantiser costs a cycle.
+    assert many - few == (TILES[1] - TILES[0]) * steps * CYCLES[name]
+    assert many <= TILES[1] * steps * CYCLES[name] / 0.97
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_the_cost_model_gives_the_cycles_of_the_rtl(device: RtlDevice, name: str) -> None:
+    gemm = device.design.manifest.gemm
+    for tiles in TILES:
+        predicted = gemm_cycles(gemm, FORMATS[name], tokens=4, inputs=INPUTS, outputs=tiles * gemm.columns)
+        assert abs(predicted - cycles(device, name, tiles)) <= 0.01 * predicted

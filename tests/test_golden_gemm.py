@@ -1,0 +1,84 @@
+"""The golden models of GEMM against independent arithmetic."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from einloom.config import parse_config
+from einloom.formats import FORMATS
+from einloom.quantized import QuantizedTensor
+from generators.registry import generate
+from mapping.compress.quantize import quantize
+from sim.bench.cases import random_activations, random_tensor
+from sim.golden.bitmod import EXPONENT_BIAS, fp16_error_bound, fp16_gemm
+from sim.golden.gemm import integer_gemm
+
+TEXT = "name: g\nengine: {{kind: bitmod, rows: 4, columns: 4, group: 32, activations: {}}}"
+GEMM = {kind: generate(parse_config(TEXT.format(kind), "g.yaml")).manifest.gemm for kind in ("int8", "fp16")}
+
+
+def exact(activations: np.ndarray, tensor: QuantizedTensor) -> np.ndarray:
+    """The sums as exact fractions, one product after the other."""
+    values, group = tensor.values(), tensor.group
+    return np.array([
+        [
+            sum(
+                Fraction(float(a)) * int(w) * int(tensor.scales[n, k // group])
+                for k, (a, w) in enumerate(zip(row, values[n], strict=True))
+            )
+            for n in range(len(values))
+        ]
+        for row in activations
+    ])
+
+
+@given(name=st.sampled_from(sorted(FORMATS)), seed=st.integers(0, 1 << 30))
+def test_integer_sums_are_exact(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tensor = random_tensor(rng, GEMM["int8"], FORMATS[name], 2, 64)
+    activations = random_activations(rng, GEMM["int8"], 2, 64)
+    assert (integer_gemm(activations, tensor) == exact(activations, tensor)).all()
+
+
+@given(name=st.sampled_from(sorted(FORMATS)), seed=st.integers(0, 1 << 30), lanes=st.sampled_from([1, 2, 4, 8]))
+def test_fp16_sums_stay_within_the_stated_bound(name: str, seed: int, lanes: int) -> None:
+    rng = np.random.default_rng(seed)
+    tensor = random_tensor(rng, GEMM["fp16"], FORMATS[name], 2, 64)
+    activations = random_activations(rng, GEMM["fp16"], 2, 64)
+    value, exponent = fp16_gemm(activations, tensor, lanes)
+    bound = fp16_error_bound(activations, tensor, lanes)
+    for (t, n), expected in np.ndenumerate(exact(activations, tensor)):
+        found = Fraction(int(value[t, n])) * Fraction(2) ** (int(exponent[t, n]) - EXPONENT_BIAS)
+        assert abs(found - expected) <= Fraction(float(bound[t, n]))
+
+
+def test_fp16_error_of_a_real_looking_layer_is_far_below_that_of_fp16_itself() -> None:
+    rng = np.random.default_rng(1)
+    weights, activations = rng.normal(size=(16, 1024)).astype(np.float32), rng.normal(size=(8, 1024)).astype(np.float16)
+    tensor = quantize(weights, FORMATS["bitmod-fp4"], 128)
+    value, exponent = fp16_gemm(activations, tensor, 4)
+    found = np.ldexp(value.astype(np.float64), (exponent - EXPONENT_BIAS).astype(np.int32))
+    scaled = tensor.values() * np.repeat(tensor.scales.astype(np.float64), 128, axis=1)
+    expected = activations.astype(np.float64) @ scaled.T
+    error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
+    assert error < 2.0**-13  # an fp16 sum could be off by 2^-11 of itself
+
+
+def test_subnormal_and_largest_fp16_numbers_are_exact_alone() -> None:
+    tensor = random_tensor(np.random.default_rng(0), GEMM["fp16"], FORMATS["int8"], 1, 32)
+    tensor = replace(tensor, codes=np.full_like(tensor.codes, 3), scales=np.full_like(tensor.scales, 5))
+    for number in (2.0**-24, 65504.0, -(2.0**-14)):
+        activations = np.zeros((1, 32), np.float16)
+        activations[0, 7] = number
+        value, exponent = fp16_gemm(activations, tensor, 4)
+        assert float(value[0, 0]) * 2.0 ** float(exponent[0, 0] - EXPONENT_BIAS) == 15 * number
+
+
+def test_activations_of_the_wrong_type_are_refused() -> None:
+    tensor = random_tensor(np.random.default_rng(0), GEMM["int8"], FORMATS["int8"], 1, 32)
+    with pytest.raises(TypeError, match=r"^activations must be int8, not int64$"):
+        integer_gemm(np.zeros((1, 32), np.int64), tensor)  # type: ignore[arg-type]
