@@ -70,7 +70,7 @@ def _sizes(raw: RawCascade, problems: list[Problem]) -> dict[str, Size]:
         except SyntaxProblem as error:
             problems.append(Problem(f"{text!r}: {error}", f"rank_sizes.{rank}", line))
             continue
-        if form is None or form.factors or (form.constant.constant or 1) < 1:
+        if form is None or form.factors or not _is_positive(form.constant.constant):
             problems.append(Problem(f"{text!r} is no size: products and sums of ranks and counts are", rank, line))
             continue
         for used in sorted(form.constant.names - set(raw.sizes)):
@@ -83,6 +83,10 @@ def _sizes(raw: RawCascade, problems: list[Problem]) -> dict[str, Size]:
         line = raw.sizes[circular[0]][1]
         problems.append(Problem(f"sizes go in a circle: {' -> '.join(circular)}", "rank_sizes", line))
     return sizes
+
+
+def _is_positive(count: int | None) -> bool:
+    return count is None or count > 0
 
 
 def _circular(sizes: dict[str, Size]) -> list[str]:

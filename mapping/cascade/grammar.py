@@ -143,7 +143,7 @@ class _Parser:
         after = self.tokens[close + 1] if close + 1 < len(self.tokens) else ""
         plain = bool(names) and all(re.fullmatch(r"[a-z]\w*", name) for name in names) and set(commas) <= {","}
         starts = bool(re.match(r"[\w(.]", after)) and after not in WORDS - {"not"}
-        if not plain or not (starts or (after == "-" and len(names) == 1)):
+        if not plain or not (starts or (after == "-" and (len(names) == 1 or operator not in FUNCTIONS))):
             return None
         if operator not in REDUCERS:
             if not re.fullmatch(r"[A-Za-z_]\w*", operator):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from einloom.errors import InputError, ToolError
+from mapping.cascade.model import Cascade
 from mapping.cascade.passes import RankPasses
 from mapping.cascade.report import CascadeReport
 
@@ -21,15 +22,18 @@ def plot(report: CascadeReport, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ToolError("--plot needs matplotlib: install einloom with its extra 'docs'") from error
-    busiest = max(report.passes.ranks, key=lambda entry: entry.count.constant or 1 << 30)
+    busiest = max(
+        report.passes.ranks, key=lambda entry: (entry.count.constant or 1 << 30, _reductions_over(report, entry))
+    )
     rows, bands = _layout(report, busiest)
     width = max(len(row) for row in rows)
+    _untangle(report.cascade, rows)
     figure = Figure(figsize=(max(6.0, 2.0 * width + 1), 0.85 * len(rows) + 1), layout="constrained")
     axes = figure.add_subplot()
     at = {name: ((n + 0.5) * width / len(row), -y) for y, row in enumerate(rows) for n, name in enumerate(row)}
     _draw_bands(axes, bands, busiest.rank)
     _draw_nodes(axes, report, at)
-    axes.set_title(f"{report.cascade.name}: {busiest.count} pass(es) over {busiest.rank}")
+    axes.set_title(f"{report.cascade.name}: passes over {busiest.rank}: {busiest.count}")
     axes.set(xlim=(-0.2, width + 0.2), ylim=(0.6 - len(rows), 0.7))
     axes.axis("off")
     try:
@@ -37,6 +41,10 @@ def plot(report: CascadeReport, path: Path) -> None:
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _reductions_over(report: CascadeReport, entry: RankPasses) -> int:
+    return sum(bool(entry.family.variables & set(einsum.reduced)) for einsum in report.cascade.einsums)
 
 
 def _layout(report: CascadeReport, busiest: RankPasses) -> tuple[list[list[str]], list[tuple[int, int, int]]]:
@@ -63,6 +71,19 @@ def _layout(report: CascadeReport, busiest: RankPasses) -> tuple[list[list[str]]
     return rows, bands
 
 
+def _untangle(cascade: Cascade, rows: list[list[str]]) -> None:
+    """Order each row by where what it reads stands."""
+    place: dict[str, float] = {}
+    for row in rows:
+        for name in row:
+            reads = [access.tensor for einsum in cascade.writers(name) for access in einsum.reads]
+            above = [place[tensor] for tensor in reads if tensor in place]
+            place[name] = sum(above) / len(above) if above else (row.index(name) + 0.5) / len(row)
+        row.sort(key=place.__getitem__)
+        for n, name in enumerate(row):
+            place[name] = (n + 0.5) / len(row)
+
+
 def _draw_bands(axes: Any, bands: list[tuple[int, int, int]], rank: str) -> None:
     for number, first, last in bands:
         axes.axhspan(-last - 0.45, -first + 0.45, color=BANDS[(number - 1) % len(BANDS)], zorder=0)
@@ -71,15 +92,16 @@ def _draw_bands(axes: Any, bands: list[tuple[int, int, int]], rank: str) -> None
 
 def _draw_nodes(axes: Any, report: CascadeReport, at: Mapping[str, tuple[float, float]]) -> None:
     cascade, live = report.cascade, report.footprints.live
-    for einsum in cascade.einsums:
-        for tensor in dict.fromkeys(access.tensor for access in einsum.reads):
-            up = at[tensor][1] <= at[einsum.tensor][1]  # from one coordinate of an iterative rank to the next
-            if tensor != einsum.tensor:
-                style = {"arrowstyle": "-|>", "color": "#c0392b" if up else "#33475b", "shrinkA": 12, "shrinkB": 12}
-                bend = "arc3,rad=0.25" if up else "arc3,rad=0.05"
-                axes.annotate("", at[einsum.tensor], at[tensor], arrowprops={**style, "connectionstyle": bend})
+    boxes = {}
     for name, (x, y) in at.items():
-        box = INPUT_BOX if name in cascade.inputs else BOX
-        ranks = ", ".join(cascade.tensors[name])
-        label = f"{name}[{ranks}]\nlive: {live[name]}"
-        axes.text(x, y, label, ha="center", va="center", fontsize=7, bbox=box, zorder=3)
+        label = f"{name}[{', '.join(cascade.tensors[name])}]\nlive: {live[name]}"
+        style = INPUT_BOX if name in cascade.inputs else BOX
+        text = axes.text(x, y, label, ha="center", va="center", fontsize=7, bbox=style, zorder=3)
+        boxes[name] = text.get_bbox_patch()
+    for einsum in cascade.einsums:
+        for tensor in dict.fromkeys(access.tensor for access in einsum.reads if access.tensor != einsum.tensor):
+            up = at[tensor][1] <= at[einsum.tensor][1]  # from one coordinate of an iterative rank to the next
+            style = {"arrowstyle": "-|>", "color": "#c0392b" if up else "#33475b"}
+            style |= {"connectionstyle": f"arc3,rad={0.25 if up else 0.05}"}
+            ends = {"patchA": boxes[tensor], "patchB": boxes[einsum.tensor], "shrinkA": 0, "shrinkB": 1}
+            axes.annotate("", at[einsum.tensor], at[tensor], arrowprops={**style, **ends}, zorder=2)

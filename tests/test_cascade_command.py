@@ -1,0 +1,66 @@
+"""`einloom cascade`."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from einloom.cli.cascade import cascade, find_cascade, shipped_cascades
+from einloom.errors import InputError, ToolError
+from mapping.cascade.plot import plot
+from mapping.cascade.report import report_on
+
+app = typer.Typer()
+app.command()(cascade)
+
+
+def test_the_tables_say_all() -> None:
+    result = CliRunner().invoke(app, ["attention-3pass"])
+    assert result.exit_code == 0
+    assert "SN[m, p] = exp(QK[m, p] - GM[p])" in result.output
+    assert "M, pass 3: SD[p] is complete only after all of M; A[m, p] reads SN[m, p] again, with SD[p]" in " ".join(
+        result.output.split()
+    )
+    assert "Live with the loops P >" in result.output
+
+
+def test_json_from_a_file() -> None:
+    path = shipped_cascades()["attention-2pass"]
+    found = json.loads(CliRunner().invoke(app, [str(path), "--json"]).stdout)
+    assert found["passes"] == {"E": 1, "P": 1, "M": 2, "F": 1}
+    assert len(found["why"]) == 1
+    assert found["footprints"]["SLN"] == "M"
+    assert found["einsums"][3]["reduce"] == ["max(m0)"]
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(InputError, match="did you mean 'attention-1pass'"):
+        find_cascade("attention-1pas")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_plots(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"graph{suffix}"
+    result = CliRunner().invoke(app, ["attention-1pass", "--plot", str(path), "--json"])
+    assert result.exit_code == 0
+    assert path.stat().st_size > 10_000
+    json.loads(result.stdout)
+
+
+def test_plots_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = report_on(find_cascade("swiglu-ffn"))
+    with pytest.raises(InputError, match="a plot is a .png or .svg file"):
+        plot(report, tmp_path / "graph.gif")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ToolError, match="extra 'docs'"):
+        plot(report, tmp_path / "graph.png")
+
+
+def test_a_plot_without_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(InputError, match="cannot be written"):
+        plot(report_on(find_cascade("swiglu-ffn")), tmp_path / "none" / "graph.png")
