@@ -231,6 +231,39 @@ INVENTED: dict[str, tuple[str, str, str, dict[str, int | str]]] = {
         Y[m] = X[m] + H[m]""",
         {"M": 2},
     ),
+    "two normalisations with matrices between": (
+        "D: 8, H: 8",
+        "X: [D], W: [D, H], U: [H, D]",
+        """S = sum(d) X[d] ** 2
+        N[d] = X[d] / sqrt(S)
+        G[h] = N[d] * W[d, h]
+        Y[d] = G[h] * U[h, d]
+        T = sum(d) Y[d] ** 2
+        Z[d] = Y[d] / sqrt(T)""",
+        {"D": 2, "H": 1},
+    ),
+    "the same with a residual, which makes one fiber of two": (
+        "D: 8, H: 8",
+        "X: [D], W: [D, H], U: [H, D]",
+        """S = sum(d) X[d] ** 2
+        N[d] = X[d] / sqrt(S)
+        G[h] = N[d] * W[d, h]
+        Y[d] = G[h] * U[h, d]
+        R[d] = X[d] + Y[d]
+        T = sum(d) R[d] ** 2
+        Z[d] = R[d] / sqrt(T)""",
+        {"D": 4, "H": 1},
+    ),
+    "online softmax, whose weights are written": (
+        "M: 8",
+        "X: [M]",
+        """R[0] = -inf
+        D[0] = 0
+        R[m+1] = max(R[m], X[m])
+        D[m+1] = D[m] * exp(R[m] - R[m+1]) + exp(X[m] - R[m+1])
+        Y[m] = exp(X[m] - R[M]) / D[M]""",
+        {"M": 2},
+    ),
     "a convolution, normalised": (
         "H: 8, X: 6, R: 3",
         "I: [H], F: [R]",
@@ -292,5 +325,9 @@ def test_footprints_of_invented_cascades() -> None:
     assert {name: str(recompute[name]) for name in ("QK", "AGAIN", "SN")} == {"QK": "1", "AGAIN": "1", "SN": "1"}
     merged = report_of(*INVENTED["partial results per tile, merged at the end"][:3]).footprints.live
     assert {name: str(merged[name]) for name in ("L", "D", "G")} == {"L": "M1", "D": "M1", "G": "1"}
+    online = report_of(*INVENTED["online softmax, whose weights are written"][:3]).footprints.live
+    assert {name: str(online[name]) for name in "XRDY"} == {"X": "M", "R": "1", "D": "1", "Y": "1"}
+    twice = report_of(*INVENTED["two normalisations with matrices between"][:3]).footprints.live
+    assert {name: str(twice[name]) for name in "XYN"} == {"X": "D", "Y": "D", "N": "1"}
     slide = report_of(*INVENTED["a convolution, normalised"][:3]).footprints.live
     assert str(slide["I"]) == "R"

@@ -114,19 +114,23 @@ class _Use:
 
     def _crosses(self, entry: RankPasses, stages: Stages) -> bool:
         """Whether the tensor is used in a later pass than it is made in, or at coordinates of another rank."""
-        made = [stages[einsum.text, entry.rank] for einsum in self.producers if (einsum.text, entry.rank) in stages]
-        used = [stages[einsum.text, entry.rank] for einsum in self.consumers if (einsum.text, entry.rank) in stages]
-        if used and max(used) > min(made or used):
-            return True
         fiber = entry.fiber(self.tensor)
+        assert fiber is not None
         steps = entry.family.steps_with(entry.leader)
-        positions = fiber.traversal.positions(self.tensor) if fiber else set()
-        for access in (access for einsum in self.consumers for access in einsum.reads if access.tensor == self.tensor):
-            for position in positions:
-                form = affine(access.indices[position])
-                if form is None or (form.factors and not steps & set(form.factors)):
+        positions = fiber.traversal.positions(self.tensor)
+        made = [stages[einsum.text, entry.rank] for einsum in self.producers if (einsum.text, entry.rank) in stages]
+        used = []
+        for einsum in self.consumers:
+            indices = [a.indices[n] for a in einsum.reads if a.tensor == self.tensor for n in positions]
+            forms = [affine(index) for index in indices]
+            if any(form is None or (form.factors and not steps & set(form.factors)) for form in forms):
+                return True
+            if any(form is not None and form.factors for form in forms):  # and not the end of an iteration alone
+                used.append(stages.get((einsum.text, entry.rank), 1))
+                time = fiber.traversal.run_of(einsum)
+                if time > 1 and einsum.tensor != self.tensor:
                     return True
-        return False
+        return bool(used) and max(used) > min(made or used)
 
 
 def _stages(analysis: PassAnalysis) -> Stages:
@@ -135,9 +139,9 @@ def _stages(analysis: PassAnalysis) -> Stages:
     stages: Stages = {}
     for entry in analysis.ranks:
         for einsum in reversed(cascade.einsums):
-            earliest = entry.pass_of(einsum)
-            if earliest is None:
+            if entry.pass_of(einsum) is None:
                 continue
+            earliest = entry.stage_of(einsum)
             follows = bool(entry.family.steps_with(entry.leader) & set(einsum.kept))
             later = [stages.get((reader.text, entry.rank), earliest) for reader in cascade.readers(einsum.tensor)]
             fed = all(access.tensor in cascade.inputs for access in einsum.reads)

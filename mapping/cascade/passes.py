@@ -67,8 +67,11 @@ class RankPasses:
         if not set(einsum.kept + einsum.reduced) & self.family.steps_with(self.leader):
             return None
         last = max(fiber.traversal.passes for fiber in self.fibers)
-        times = [fiber.traversal.run_of(einsum) for fiber in self.fibers]
-        return min(max([1, *((time + 2) // 2 if time % 2 == 0 else (time + 1) // 2 for time in times)]), last)
+        return min(self.stage_of(einsum), last)
+
+    def stage_of(self, einsum: Einsum) -> int:
+        """The same without an end: what comes after the last pass over one fiber is counted on, for another fiber."""
+        return max([1, *((fiber.traversal.run_of(einsum) + 2) // 2 for fiber in self.fibers)])
 
 
 @dataclass(frozen=True)
