@@ -1,14 +1,12 @@
 """`einloom generate`: a config becomes Verilog and a manifest."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from einloom.cli.figures import Figure, print_figures
 from einloom.cli.locate import find_config
 from generators.design import MANIFEST
 from generators.registry import generate as generate_design
@@ -25,7 +23,7 @@ def generate(
     design.write(output)
     seconds = time.perf_counter() - started
     manifest = design.manifest
-    figures: dict[str, str | int | float] = {
+    figures: dict[str, Figure] = {
         "verilog": str(output / manifest.verilog),
         "manifest": str(output / MANIFEST),
         "bytes": len(design.verilog.encode()),
@@ -34,10 +32,4 @@ def generate(
         "memory_bits": manifest.memory_bits,
         "seconds": round(seconds, 3),
     }
-    if as_json:
-        typer.echo(json.dumps(figures))
-        return
-    table = Table("", manifest.name, title="Generated")
-    for name, value in figures.items():
-        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-    Console().print(table)
+    print_figures(figures, title="Generated", column=manifest.name, as_json=as_json)

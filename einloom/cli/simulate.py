@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from einloom.cli.figures import Figure, print_figures
 from einloom.cli.locate import find_config
 from einloom.errors import CheckFailed, InputError
 from generators.registry import generate as generate_design
@@ -30,7 +30,7 @@ def simulate(
     from sim.simulate import simulate as run_benches
 
     started = time.perf_counter()
-    figures: dict[str, str | int | float | bool] = {"engine": chosen.engine.kind, "seed": seed}
+    figures: dict[str, Figure] = {"engine": chosen.engine.kind, "seed": seed}
     try:
         with console.status("building and simulating"):
             result = run_benches(generate_design(chosen), seed=seed, cases=cases, waves=waves)
@@ -48,10 +48,4 @@ def simulate(
     }
     if waves:
         figures["waves"] = str(Path.cwd() / f"{chosen.name}.vcd")
-    if as_json:
-        typer.echo(json.dumps(figures))
-        return
-    table = Table("", chosen.name, title="RTL against golden")
-    for name, value in figures.items():
-        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-    Console().print(table)
+    print_figures(figures, title="RTL against golden", column=chosen.name, as_json=as_json)

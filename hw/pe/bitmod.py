@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 from amaranth import Module, Mux, Signal, signed
-from amaranth.lib import data
-from amaranth.lib.wiring import In, Out
 
 from einloom.formats import LARGEST_DIGIT, SCALE_BITS, Term
 from hw.arith.terms import TERM
 from hw.arith.trees import add_tree
 from hw.arith.widths import signed_bits
 from hw.part import Part
-from hw.pe.timing import CONTROL, Timing
+from hw.pe.ports import add_drain, pe_ports
+from hw.pe.timing import Timing
 
 ACTIVATION_LIMIT = 1 << 7  # |int8|
 
@@ -88,17 +87,7 @@ class BitmodPE(Part):
 
     def __init__(self, spec: BitmodSpec):
         self.spec = spec
-        super().__init__(
-            {
-                "activations": In(data.ArrayLayout(signed(8), spec.lanes)),
-                "operand": In(data.ArrayLayout(TERM, spec.lanes)),
-                "control": In(CONTROL),
-                "scale_bit": In(1),
-                "drain_in": In(spec.sum_bits),
-                "drain_out": Out(spec.sum_bits),
-            },
-            spec=spec,
-        )
+        super().__init__(pe_ports(spec, signed(8), TERM), spec=spec)
 
     def elaborate(self, platform):
         m = Module()
@@ -107,7 +96,6 @@ class BitmodPE(Part):
         group_sum = Signal(signed(spec.group_bits), reset_less=True)
         scaled = Signal(signed(spec.group_bits + SCALE_BITS - 1), reset_less=True)
         total = Signal(signed(spec.value_bits), reset_less=True)
-        drain = Signal(spec.sum_bits, reset_less=True)
 
         # Stage 1: one digit of each lane's weight.
         products = []
@@ -127,9 +115,5 @@ class BitmodPE(Part):
         with m.If(control.capture):
             m.d.sync += scaled.eq(group_sum)
 
-        with m.If(control.load):
-            m.d.sync += drain.eq(total)
-        with m.Elif(control.shift):
-            m.d.sync += drain.eq(self.drain_in)
-        m.d.comb += self.drain_out.eq(drain)
+        add_drain(m, self, total)
         return m

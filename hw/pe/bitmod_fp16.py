@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
-from amaranth.lib.wiring import In, Out
 
 from einloom.formats import SCALE_BITS, Term
 from hw.arith.terms import TERM
 from hw.arith.trees import add_tree, max_tree
 from hw.arith.widths import signed_bits
 from hw.part import Part
-from hw.pe.timing import CONTROL, Timing
+from hw.pe.ports import add_drain, pe_ports
+from hw.pe.timing import Timing
 
 FP16 = data.StructLayout({"fraction": 10, "exponent": 5, "sign": 1})
 SIGNIFICAND_BITS = 11  # with the hidden bit
@@ -104,17 +104,7 @@ class BitmodFp16PE(Part):
 
     def __init__(self, spec: BitmodFp16Spec):
         self.spec = spec
-        super().__init__(
-            {
-                "activations": In(data.ArrayLayout(FP16, spec.lanes)),
-                "operand": In(data.ArrayLayout(TERM, spec.lanes)),
-                "control": In(CONTROL),
-                "scale_bit": In(1),
-                "drain_in": In(spec.sum_bits),
-                "drain_out": Out(spec.sum_bits),
-            },
-            spec=spec,
-        )
+        super().__init__(pe_ports(spec, FP16, TERM), spec=spec)
 
     def elaborate(self, platform):
         m = Module()
@@ -188,7 +178,6 @@ class BitmodFp16PE(Part):
         total_exponent = Signal(EXPONENT_SUM_BITS, reset_less=True)
         before = Signal(EXPONENT_SUM_BITS, name="total_before")
         after = Signal(EXPONENT_SUM_BITS, name="total_after")
-        drain = Signal(spec.sum_bits, reset_less=True)
 
         m.d.sync += aligning.eq(control.capture)
         m.d.comb += [
@@ -206,11 +195,7 @@ class BitmodFp16PE(Part):
         with m.If(control.capture):
             m.d.sync += [scaled.eq(group_sum), scaled_exponent.eq(group_exponent)]
 
-        with m.If(control.load):
-            m.d.sync += drain.eq(Cat(total, total_exponent))
-        with m.Elif(control.shift):
-            m.d.sync += drain.eq(self.drain_in)
-        m.d.comb += self.drain_out.eq(drain)
+        add_drain(m, self, Cat(total, total_exponent))
 
 
 def _round_shift(value, amount):

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from amaranth import Module, Mux, Signal, signed
-from amaranth.lib import data
-from amaranth.lib.wiring import In, Out
 
 from hw.arith.trees import add_tree
 from hw.arith.widths import signed_bits
 from hw.part import Part
-from hw.pe.timing import CONTROL, Timing
+from hw.pe.ports import add_drain, pe_ports
+from hw.pe.timing import Timing
 
 LIMIT = 1 << 7  # |int8|
 
@@ -57,31 +56,16 @@ class IntMacPE(Part):
 
     def __init__(self, spec: IntMacSpec):
         self.spec = spec
-        lanes = data.ArrayLayout(signed(8), spec.lanes)
-        super().__init__(
-            {
-                "activations": In(lanes),
-                "operand": In(lanes),
-                "control": In(CONTROL),
-                "drain_in": In(spec.sum_bits),
-                "drain_out": Out(spec.sum_bits),
-            },
-            spec=spec,
-        )
+        super().__init__(pe_ports(spec, signed(8), signed(8)), spec=spec)
 
     def elaborate(self, platform):
         m = Module()
         spec, control = self.spec, self.control
         dot = Signal(signed(spec.dot_bits), reset_less=True)
         total = Signal(signed(spec.value_bits), reset_less=True)
-        drain = Signal(spec.sum_bits, reset_less=True)
 
         m.d.sync += dot.eq(add_tree(a * w for a, w in zip(self.activations, self.operand, strict=True)))
         with m.If(control.accumulate):
             m.d.sync += total.eq(Mux(control.first, 0, total) + dot)
-        with m.If(control.load):
-            m.d.sync += drain.eq(total)
-        with m.Elif(control.shift):
-            m.d.sync += drain.eq(self.drain_in)
-        m.d.comb += self.drain_out.eq(drain)
+        add_drain(m, self, total)
         return m

@@ -1,0 +1,31 @@
+"""What every PE has around its arithmetic: its ports, and the register through which its result leaves."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from hw.pe.spec import PeSpec
+from hw.pe.timing import CONTROL
+
+
+def pe_ports(spec: PeSpec, activation, operand) -> dict:
+    """The signature of a PE whose lanes take an `activation` and an `operand` (shapes) each."""
+    scale = {"scale_bit": In(1)} if spec.timing.scale_bits else {}
+    return {
+        "activations": In(data.ArrayLayout(activation, spec.lanes)),
+        "operand": In(data.ArrayLayout(operand, spec.lanes)),
+        "control": In(CONTROL),
+        **scale,
+        "drain_in": In(spec.sum_bits),
+        "drain_out": Out(spec.sum_bits),
+    }
+
+
+def add_drain(m: Module, pe, result) -> None:
+    """The drain register of `pe`: takes `result` on load, and the neighbour's on shift."""
+    drain = Signal(pe.spec.sum_bits, reset_less=True)
+    with m.If(pe.control.load):
+        m.d.sync += drain.eq(result)
+    with m.Elif(pe.control.shift):
+        m.d.sync += drain.eq(pe.drain_in)
+    m.d.comb += pe.drain_out.eq(drain)
