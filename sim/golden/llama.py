@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from einloom.errors import InputError
 from mapping.importer.huggingface import EMBEDDING, LlamaModel
+from sim.golden.attention import Attention, float_attention
 from sim.golden.linears import Floats, Linears
 
 
@@ -33,6 +34,7 @@ class Decoder:
     ----------
     model : dimensions and float32 tensors; embeddings and norms are computed from them.
     linears : computes every matrix product with weights, the head included.
+    attention : mixes the values of each layer.
 
     Attributes
     ----------
@@ -40,11 +42,12 @@ class Decoder:
     context : the most tokens that it can see.
     """
 
-    def __init__(self, model: LlamaModel, linears: Linears) -> None:
+    def __init__(self, model: LlamaModel, linears: Linears, attention: Attention = float_attention) -> None:
         self._config = model.config
         self._tensors = model.tensors
         self._head = model.head
         self._linears = linears
+        self._attend = attention
         nothing = np.zeros((0, model.config.num_key_value_heads, model.config.head_dim), np.float32)
         self._caches = [KeyValueCache(nothing, nothing)] * model.config.num_hidden_layers
         self.position = 0
@@ -86,10 +89,7 @@ class Decoder:
         self._caches[n] = cache
 
         grouped = queries.reshape(new, groups, heads // groups, size)
-        scores = np.einsum("tgrd,sgd->grts", grouped, cache.keys) * np.float32(size**-0.5)
-        in_the_past = np.arange(len(cache.keys)) <= positions[:, None]  # [T, S]
-        weights = softmax(np.where(in_the_past, scores, np.float32(-np.inf)))
-        mixed = np.einsum("grts,sgd->tgrd", weights, cache.values).reshape(new, heads * size)
+        mixed = self._attend(grouped, cache.keys, cache.values).reshape(new, heads * size)
         return self._linears(f"{layer}.o_proj.weight", mixed)
 
     def _mlp(self, n: int, x: Floats) -> Floats:
@@ -116,13 +116,6 @@ def rotate(x: Floats, positions: npt.NDArray[np.int64], theta: float) -> Floats:
     cos, sin = np.cos(angles).astype(np.float32)[:, None], np.sin(angles).astype(np.float32)[:, None]
     first, second = x[..., : size // 2], x[..., size // 2 :]
     return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def softmax(x: Floats) -> Floats:
-    """exp(x) over its sum along the last axis; -inf becomes 0."""
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    result: Floats = powers / powers.sum(axis=-1, keepdims=True)
-    return result
 
 
 def silu(x: Floats) -> Floats:
