@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -10,11 +11,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from einloom import yaml_text
 from einloom.errors import ConfigError, Problem
 from einloom.formats import FORMATS, SCALE_BITS, Format
 from einloom.suggest import did_you_mean
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+SHORT = reprlib.Repr()
+"""Shows a value of the file in an error, cut where it is long."""
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
 PositiveCount = Annotated[int, Field(strict=True, ge=1, le=1024)]
 
 
@@ -117,7 +122,7 @@ class Config(Section):
     `digest` is the hash that designs, manifests and programs carry; it covers every key, defaults included.
     """
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=NAME, max_length=64)]
     engine: EngineConfig
     memory: MemoryConfig = MemoryConfig()
 
@@ -148,8 +153,7 @@ def load_config(path: Path) -> Config:
 def parse_config(text: str, file: Path | str) -> Config:
     """The config in `text`; `file` is named in errors."""
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        tree, data = yaml_text.compose(text), yaml_text.load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or "unreadable"
@@ -186,12 +190,14 @@ def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
         return Problem("is required", key, line)
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         given = error["input"].get("kind") if isinstance(error["input"], dict) else None
-        near = did_you_mean(str(given), kinds)
+        near = did_you_mean(given, kinds) if isinstance(given, str) else ""
         return Problem(
-            f"must be one of {', '.join(kinds)}, not {given!r}{near}", f"{key}.kind", _line(tree, (*location, "kind"))
+            f"must be one of {', '.join(kinds)}, not {SHORT.repr(given)}{near}",
+            f"{key}.kind",
+            _line(tree, (*location, "kind")),
         )
     given = error["input"]
-    shown = "" if error["type"] == "einloom" else f" (given: {given!r})"
+    shown = "" if error["type"] == "einloom" else f" (given: {SHORT.repr(given)})"
     return Problem(f"{error['msg']}{shown}", key, line)
 
 

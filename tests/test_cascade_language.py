@@ -83,6 +83,8 @@ def test_mistakes_between_lines() -> None:
     [
         ("[1, 2", "is no YAML"),
         ("a: \x00", "is no YAML"),
+        ("a: [" * 5000, "more than 50 levels of nesting"),
+        ("einsum: &a {declaration: *a}", "an alias inside what it stands for"),
         ("- 1", "the file must be a mapping"),
         ("einsums: {}", "unknown section, did you mean 'einsum'?"),
         ("description: x", "a cascade needs a section 'einsum'"),

@@ -50,9 +50,11 @@ def test_bad_input_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys:
     ("error", "code", "message"),
     [
         (InputError("config [bold]x[/bold]: no"), 2, "error: config [bold]x[/bold]: no\n"),
+        (InputError("tensor \x1b[2J\udcff\né: no"), 2, "error: tensor \\x1b[2J\\udcff\né: no\n"),
         (CheckFailed("differs"), 1, "error: differs\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, "error: /a/b: No space left on device\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: output: No space left on device\n"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "aa"), 2, "error: aa: File name too long\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )

@@ -143,10 +143,37 @@ memory: {chanels: 2}
         ("name: a\nengine: {kind: bitmod, formats: [int8, int8]}", "a format is listed twice"),
         ("name: a\nengine: {kind: bitmod, rows: 2.5}", "line 2: engine.rows: Input should be a valid integer"),
         ("name: a\nengine: {kind: int_mac, columns: 3}\nmemory: {channels: 2}", "cannot share 3 columns evenly"),
+        ("name: a\nengine: {kind: [a]}", "line 2: engine.kind: must be one of bitmod, int_mac, not ['a']"),
+        (f"name: {'a' * 65}\nengine: {{kind: bitmod}}", "line 1: name: String should have at most 64 characters"),
+        (f"name: 1\nengine: {{kind: {'a' * 5000}}}", f"not '{'a' * 47}...{'a' * 48}'"),
     ],
 )
 def test_bad_configs_are_explained(text: str, message: str) -> None:
     assert message in problems(text)
+
+
+DOUBLING = "a0: &a0 [1, 2]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [" * 5000, "line 1: not YAML: more than 50 levels of nesting"),
+        ("name: a\nengine: &a {kind: *a}", "line 2: not YAML: an alias inside what it stands for"),
+        (DOUBLING, "line 15: not YAML: more than 100000 values"),
+        ("name: 2020-13-01", "line 1: not YAML: a value that is no timestamp"),
+        ("name: !!bool maybe", "line 1: not YAML: a value that is no bool"),
+        (f"name: {'9' * 5000}", "line 1: not YAML: a value that is no int"),
+        (f"name: 0x{'9' * 5000}", "line 1: not YAML: an integer of too many digits"),
+    ],
+)
+def test_hostile_yaml_is_refused(text: str, message: str) -> None:
+    assert problems(text) == f"bad.yaml: {message}"
+
+
+def test_aliases_and_merges_are_taken() -> None:
+    config = parse_config("name: a\nengine: {<<: &b {kind: int_mac, rows: 2}, rows: 4}", "good.yaml")
+    assert config.engine.rows == 4
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_that_file(tmp_path: Path) -> None:

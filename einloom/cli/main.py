@@ -14,8 +14,8 @@ from einloom.cli.run import run
 from einloom.cli.simulate import simulate
 from einloom.errors import EinloomError
 
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
-"""What a disk may answer to a write that is no bug of einloom."""
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
+"""What a disk may answer that is no bug of einloom."""
 
 
 def _version(asked: bool) -> None:
@@ -57,5 +57,6 @@ def main() -> None:
 
 def _fail(message: str, exit_code: int) -> None:
     typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
-    typer.echo(message, err=True)
+    # Names from files may hold what a terminal obeys.
+    typer.echo("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message), err=True)
     sys.exit(exit_code)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from einloom import yaml_text
 from einloom.errors import ConfigError, Problem
 from einloom.suggest import did_you_mean
 from mapping.cascade.build import build
@@ -29,7 +30,7 @@ def load_cascade(path: Path) -> Cascade:
 def parse_cascade(text: str, file: Path | str = "cascade", name: str = "") -> Cascade:
     """The cascade in `text`, which may also be a TeAAL specification or an AccelForge workload."""
     try:
-        node = yaml.compose(render_defaults(text), Loader=yaml.SafeLoader)
+        node = yaml_text.compose(render_defaults(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         hint = " (an AccelForge template must be rendered first)" if "{%" in text else ""
