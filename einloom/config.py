@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from einloom.attention import MIN_HEAD
 from einloom.errors import ConfigError, Problem
 from einloom.formats import FORMATS, SCALE_BITS, Format
 from einloom.suggest import did_you_mean
@@ -108,7 +109,26 @@ class IntMacConfig(GemmConfig):
         return (FORMATS["int8"],)
 
 
-EngineConfig = Annotated[BitmodConfig | IntMacConfig, Field(discriminator="kind")]
+class FuseMaxConfig(Section):
+    """The attention engine: `rows` keys by `columns` queries at once (FuseMax, MICRO 2024)."""
+
+    kind: Literal["fusemax"]
+    rows: PositiveCount = 16
+    columns: PositiveCount = 16
+    input_bits: Literal[8, 16] = 8
+    max_head: Annotated[int, Field(strict=True, ge=MIN_HEAD, le=1024)] = 128
+    max_keys: Annotated[int, Field(strict=True, ge=1, le=1 << 24)] = 1 << 20
+    quotient_bits: Literal[1, 2, 4, 8] = 2
+
+    @field_validator("rows")
+    @classmethod
+    def _power_of_two(cls, rows: int) -> int:
+        if rows & (rows - 1):
+            raise _problem(f"rows must be a power of two, so that positions divide into tiles by a shift, not {rows}")
+        return rows
+
+
+EngineConfig = Annotated[BitmodConfig | IntMacConfig | FuseMaxConfig, Field(discriminator="kind")]
 
 
 class Config(Section):
@@ -122,7 +142,11 @@ class Config(Section):
     memory: MemoryConfig = MemoryConfig()
 
     @model_validator(mode="after")
-    def _columns_divide(self) -> "Config":
+    def _memory_fits(self) -> "Config":
+        if isinstance(self.engine, FuseMaxConfig):
+            if self.memory != MemoryConfig():
+                raise _problem("the streams of fusemax follow from its rows and input_bits: leave the section memory out")
+            return self
         if self.engine.columns % self.memory.channels:
             raise _problem(
                 f"{self.memory.channels} memory channels cannot share {self.engine.columns} columns evenly: make "
