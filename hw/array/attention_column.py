@@ -96,7 +96,7 @@ class AttentionColumn(Part):
     query : In, a word of the column's query
     row : In, an element of each row's key or value, row 0 lowest
     control, row_control, mask_control, divider_control, tile : In
-    output : Out, as Divider
+    result : Out, as Divider
     """
 
     def __init__(self, format: AttentionFormat, rows: int, digits: int):
@@ -112,7 +112,7 @@ class AttentionColumn(Part):
                 "mask_control": In(MASK_CONTROL),
                 "divider_control": In(divider_control(format)),
                 "tile": In(tile_layout(format, rows)),
-                "output": Out(signed(OUTPUT_BITS)),
+                "result": Out(signed(OUTPUT_BITS)),
             },
             format=format,
             rows=rows,
@@ -145,6 +145,6 @@ class AttentionColumn(Part):
             softmax.control.eq(self.row_control),
             divider.state.eq(softmax.state),
             divider.control.eq(self.divider_control),
-            self.output.eq(divider.output),
+            self.result.eq(divider.result),
         ]
         return m

@@ -73,7 +73,7 @@ class AttentionEngine(Part):
         control = AttentionControl(format, spec.rows).place(m, "control", platform)
         division = DivisionControl(format, spec.digits).place(m, "division", platform)
         column = AttentionColumn(format, spec.rows, spec.digits)
-        grid = Replicated(column, spec.columns, sliced=("query", "output")).place(m, "grid", platform)
+        grid = Replicated(column, spec.columns, sliced=("query", "result")).place(m, "grid", platform)
 
         m.d.comb += [
             sequencer.job.payload.eq(self.job.payload),
@@ -129,7 +129,7 @@ class AttentionEngine(Part):
             write.dividend.eq(division.dividend),
             write.step.eq(division.step),
             self.outputs.valid.eq(division.valid),
-            self.outputs.payload.eq(grid.output),
+            self.outputs.payload.eq(grid.result),
             division.ready.eq(self.outputs.ready),
             self.idle.eq(sequencer.idle & ~taken),
         ]

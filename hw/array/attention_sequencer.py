@@ -149,7 +149,7 @@ class AttentionSequencer(Part):
             moves.eq(~value | ready),
             fetch.valid.eq(special | (value & ready)),
             fetch.address.eq(Mux(self.row_unit, self.format.max_head, given - 1)),
-            fetch.last.eq(back.last),
+            fetch.last.eq(value & back.last),
             fetch.end.eq(given == back.head),
             # The words behind a query: its scale, and its position, which is wanted first.
             self.query_read.eq(front.valid & moves & (at <= SCALE_AT)),

@@ -29,7 +29,7 @@ def divider_control(format: AttentionFormat) -> data.StructLayout:
 
 
 class Divider(Part):
-    """output = state / denominator * unit, of OUTPUT_BITS with AttentionFormat.output_fraction fraction bits.
+    """result = state / denominator * unit, of OUTPUT_BITS with AttentionFormat.output_fraction fraction bits.
 
     Sign and magnitude, restoring, `digits` quotient bits a cycle; rounded half away from zero, clamped to the largest
     magnitude, and 0 when the denominator is 0 (no visible key). A state is at most 2 * denominator (values are at most
@@ -39,7 +39,7 @@ class Divider(Part):
     Members
     -------
     state : In, the state to write
-    output : Out, signed, after the last step
+    result : Out, signed, after the last step
     """
 
     def __init__(self, format: AttentionFormat, digits: int):
@@ -49,7 +49,7 @@ class Divider(Part):
             {
                 "state": In(signed(format.state_bits)),
                 "control": In(divider_control(format)),
-                "output": Out(signed(OUTPUT_BITS)),
+                "result": Out(signed(OUTPUT_BITS)),
             },
             format=format,
             digits=digits,
@@ -89,7 +89,7 @@ class Divider(Part):
         largest = (1 << (OUTPUT_BITS - 1)) - 1
         magnitude = Signal(OUTPUT_BITS)
         m.d.comb += magnitude.eq(Mux(divisor == 0, 0, Mux(rounded > largest, largest, rounded)))
-        m.d.comb += self.output.eq(Mux(negative, -magnitude, magnitude))
+        m.d.comb += self.result.eq(Mux(negative, -magnitude, magnitude))
         return m
 
 
