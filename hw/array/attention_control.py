@@ -41,6 +41,7 @@ class AttentionControl(Part):
     -------
     issue : In
     control, row_control, mask_control : Out, to the columns
+    row_busy : Out(1), the 1D row is at work
     final, final_end : Out, the 1D row writes a final state of its queries; it is the last one
     """
 
@@ -53,6 +54,7 @@ class AttentionControl(Part):
                 "control": Out(PE_CONTROL),
                 "row_control": Out(row_control(format)),
                 "mask_control": Out(MASK_CONTROL),
+                "row_busy": Out(1),
                 "final": Out(1),
                 "final_end": Out(1),
             },
@@ -102,6 +104,7 @@ class AttentionControl(Part):
             mask.position_high.eq(issue.position_high),
             mask.bounds.eq(delayed("position", issue.position_high, 1)),
             mask.mask.eq(delayed("position", issue.position_high, 2)),
+            self.row_busy.eq(delayed("row_busy", exp | value, sums)),
             self.final.eq(delayed("final", value & issue.last, sums + 1)),
             self.final_end.eq(delayed("end", value & issue.last & issue.end, sums + 1)),
         ]

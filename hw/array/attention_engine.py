@@ -93,7 +93,7 @@ class AttentionEngine(Part):
             grid.mask_control.eq(control.mask_control),
             grid.tile.eq(sequencer.tile),
             self.busy.eq(sequencer.issue.valid),
-            self.row_busy.eq(control.row_control.power | control.row_control.write),
+            self.row_busy.eq(control.row_busy),
         ]
         self._divide(m, sequencer, control, division, grid)
         return m
