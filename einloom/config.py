@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from einloom.attention import MIN_HEAD
-from einloom.errors import ConfigError, Problem
+from einloom.errors import ConfigError, InputError, Problem
 from einloom.formats import FORMATS, SCALE_BITS, Format
 from einloom.suggest import did_you_mean
 
@@ -128,7 +128,8 @@ class FuseMaxConfig(Section):
         return rows
 
 
-EngineConfig = Annotated[BitmodConfig | IntMacConfig | FuseMaxConfig, Field(discriminator="kind")]
+GemmEngineConfig = BitmodConfig | IntMacConfig
+EngineConfig = Annotated[GemmEngineConfig | FuseMaxConfig, Field(discriminator="kind")]
 
 
 class Config(Section):
@@ -145,7 +146,7 @@ class Config(Section):
     def _memory_fits(self) -> "Config":
         if isinstance(self.engine, FuseMaxConfig):
             if self.memory != MemoryConfig():
-                raise _problem("the streams of fusemax follow from its rows and input_bits: leave the section memory out")
+                raise _problem("the streams of fusemax follow from its rows and input_bits: leave memory out")
             return self
         if self.engine.columns % self.memory.channels:
             raise _problem(
@@ -153,6 +154,13 @@ class Config(Section):
                 "engine.columns a multiple of memory.channels"
             )
         return self
+
+    @property
+    def gemm(self) -> GemmEngineConfig:
+        """The engine of linear layers; InputError when this config has none."""
+        if isinstance(self.engine, FuseMaxConfig):
+            raise InputError(f"{self.name} is an attention engine, {self.engine.kind}, which takes no weights")
+        return self.engine
 
     @property
     def digest(self) -> str:

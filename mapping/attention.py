@@ -36,11 +36,11 @@ class AttentionJob:
 
     @property
     def query_head(self) -> int:
-        return self.keys.shape[1]
+        return int(self.keys.shape[1])
 
     @property
     def value_head(self) -> int:
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     @property
     def query_words(self) -> int:

@@ -70,9 +70,7 @@ def run_cocotb(
         raise CheckFailed(_first_failure(log, ran, failed))
 
 
-def simulate(
-    design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 300, waves: bool = False
-) -> Simulation:
+def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 300, waves: bool = False) -> Simulation:
     """Build `design` and run its engine's corners and about `cases` random jobs; CheckFailed when one is not golden.
 
     `max_keys` bounds the sequences of an attention engine's random jobs.

@@ -153,9 +153,7 @@ class AttentionSequencer(Part):
             fetch.end.eq(given == back.head),
             # The words behind a query: its scale, and its position, which is wanted first.
             self.query_read.eq(front.valid & moves & (at <= SCALE_AT)),
-            self.query_address.eq(
-                front.queries + front.query_head + Mux(at == SCALE_AT, 0, at + 1)
-            ),
+            self.query_address.eq(front.queries + front.query_head + Mux(at == SCALE_AT, 0, at + 1)),
             fetch.position_low.eq(front.valid & moves & (at == 0)),
             fetch.position_high.eq(front.valid & moves & (at == 1)),
             values_end.eq(~back.valid | (given > back.head) | (value & fetch.end)),

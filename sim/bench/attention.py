@@ -94,9 +94,7 @@ def check(
         raise CheckFailed(f"{what}: {outcome.unread} beats of keys and values were left unread")
     format = attention_format(manifest)
     for job, actual in zip(jobs, outputs(folder, manifest, jobs), strict=True):
-        state = attend(
-            format, manifest.rows, job.queries, job.scales, job.positions, job.keys, job.values, job.mask
-        )
+        state = attend(format, manifest.rows, job.queries, job.scales, job.positions, job.keys, job.values, job.mask)
         expected = state.outputs()
         wrong = expected != actual
         if wrong.any():

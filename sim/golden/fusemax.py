@@ -74,7 +74,8 @@ def exp2(difference: Integers) -> Integers:
     for coefficient in EXP2_COEFFICIENTS[-2::-1]:
         power = _round(power * fraction, SCORE_FRACTION) + coefficient
     drop = np.minimum(whole, EXPONENT_LIMIT) + POWER_FRACTION - PROBABILITY_FRACTION
-    return (power + (np.int64(1) << (drop - 1))) >> drop
+    rounded: Integers = (power + (np.int64(1) << (drop - 1))) >> drop
+    return rounded
 
 
 def scores(format: AttentionFormat, queries: Integers, scales: Integers, keys: Integers) -> Integers:
