@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from einloom import yaml_text
-from einloom.errors import ConfigError, Problem
+from einloom.attention import MIN_HEAD
+from einloom.errors import ConfigError, InputError, Problem
 from einloom.formats import FORMATS, SCALE_BITS, Format
 from einloom.suggest import did_you_mean
 
@@ -113,7 +114,27 @@ class IntMacConfig(GemmConfig):
         return (FORMATS["int8"],)
 
 
-EngineConfig = Annotated[BitmodConfig | IntMacConfig, Field(discriminator="kind")]
+class FuseMaxConfig(Section):
+    """The attention engine: `rows` keys by `columns` queries at once (FuseMax, MICRO 2024)."""
+
+    kind: Literal["fusemax"]
+    rows: PositiveCount = 16
+    columns: PositiveCount = 16
+    input_bits: Literal[8, 16] = 8
+    max_head: Annotated[int, Field(strict=True, ge=MIN_HEAD, le=1024)] = 128
+    max_keys: Annotated[int, Field(strict=True, ge=1, le=1 << 24)] = 1 << 20
+    quotient_bits: Literal[1, 2, 4, 8] = 2
+
+    @field_validator("rows")
+    @classmethod
+    def _power_of_two(cls, rows: int) -> int:
+        if rows & (rows - 1):
+            raise _problem(f"rows must be a power of two, so that positions divide into tiles by a shift, not {rows}")
+        return rows
+
+
+GemmEngineConfig = BitmodConfig | IntMacConfig
+EngineConfig = Annotated[GemmEngineConfig | FuseMaxConfig, Field(discriminator="kind")]
 
 
 class Config(Section):
@@ -127,13 +148,24 @@ class Config(Section):
     memory: MemoryConfig = MemoryConfig()
 
     @model_validator(mode="after")
-    def _columns_divide(self) -> "Config":
+    def _memory_fits(self) -> "Config":
+        if isinstance(self.engine, FuseMaxConfig):
+            if self.memory != MemoryConfig():
+                raise _problem("the streams of fusemax follow from its rows and input_bits: leave memory out")
+            return self
         if self.engine.columns % self.memory.channels:
             raise _problem(
                 f"{self.memory.channels} memory channels cannot share {self.engine.columns} columns evenly: make "
                 "engine.columns a multiple of memory.channels"
             )
         return self
+
+    @property
+    def gemm(self) -> GemmEngineConfig:
+        """The engine of linear layers; InputError when this config has none."""
+        if isinstance(self.engine, FuseMaxConfig):
+            raise InputError(f"{self.name} is an attention engine, {self.engine.kind}, which takes no weights")
+        return self.engine
 
     @property
     def digest(self) -> str:

@@ -112,6 +112,44 @@ class GemmManifest(Data):
     """From the last step's first cycle to the first beat of sums."""
 
 
+class AttentionJobLayout(Data):
+    """Widths of the fields of the attention engine's `job` stream, in their order from bit 0."""
+
+    queries: int
+    """Address of the block's first query word."""
+    query_head: int
+    value_head: int
+    keys: int
+    first_position: int
+    last_position: int
+    """Smallest and largest position of the block's queries."""
+    causal: int
+    window: int
+    sinks: int
+
+
+class AttentionManifest(Data):
+    """The attention engine of a design; its arithmetic is defined in einloom/attention.py.
+
+    A query is a column of words of `query_bits`: E elements, its scale, and its position (low word, high word). A beat
+    of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest. An output
+    is `output_bits` of two's complement: a value of V with `output_fraction` fraction bits.
+    """
+
+    kind: str
+    rows: int
+    columns: int
+    input_bits: int
+    query_bits: int
+    output_bits: int
+    output_fraction: int
+    max_head: int
+    max_keys: int
+    division_cycles: int
+    """Of one output, for all columns at once."""
+    job: AttentionJobLayout
+
+
 class Manifest(Data):
     """A generated design."""
 
@@ -125,11 +163,12 @@ class Manifest(Data):
     modules: tuple[str, ...]
     register_bits: int
     memory_bits: int
-    gemm: GemmManifest
+    gemm: GemmManifest | None = None
+    attention: AttentionManifest | None = None
 
     def formats(self) -> tuple[Format, ...]:
         """The weight formats that the design takes, by job index."""
-        return tuple(FORMATS[step.format] for step in self.gemm.weights.steps)
+        return tuple(FORMATS[step.format] for step in self.gemm.weights.steps) if self.gemm else ()
 
     def to_json(self) -> str:
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from einloom import __version__
 from einloom.config import Config
 from einloom.files import write_folder
-from einloom.manifest import GemmManifest, Manifest, Port
+from einloom.manifest import AttentionManifest, GemmManifest, Manifest, Port
 from generators.emit import LINT_WAIVERS, SharedModules
 from hw.part import Part
 
@@ -26,7 +26,7 @@ class Design:
         write_folder(folder, {self.manifest.verilog: self.verilog.encode(), MANIFEST: self.manifest.to_json().encode()})
 
 
-def make_design(config: Config, top: Part, gemm: GemmManifest) -> Design:
+def make_design(config: Config, top: Part, engine: GemmManifest | AttentionManifest) -> Design:
     """Emit `top` and describe it."""
     name = "einloom_" + config.name.replace("-", "_")  # the prefix keeps clear of keywords
     shared = SharedModules()
@@ -44,7 +44,8 @@ def make_design(config: Config, top: Part, gemm: GemmManifest) -> Design:
         modules=tuple(shared.modules),
         register_bits=registers,
         memory_bits=memories,
-        gemm=gemm,
+        gemm=engine if isinstance(engine, GemmManifest) else None,
+        attention=engine if isinstance(engine, AttentionManifest) else None,
     )
     return Design(header + LINT_WAIVERS + text, manifest)
 

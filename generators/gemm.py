@@ -17,7 +17,7 @@ def gemm_design(config: Config, pe: PeSpec) -> Design:
 
 def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
     """The engine itself, for simulation in Amaranth, and its part of the manifest."""
-    engine = config.engine
+    engine = config.gemm
     spec = EngineSpec(
         pe=pe,
         rows=engine.rows,

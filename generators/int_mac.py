@@ -7,4 +7,4 @@ from hw.pe.spec import PeSpec
 
 def pe_spec(config: Config) -> PeSpec:
     """The output-stationary int8 PE of `config`."""
-    return IntMacSpec(lanes=config.engine.lanes, max_inputs=config.engine.max_inputs)
+    return IntMacSpec(lanes=config.gemm.lanes, max_inputs=config.gemm.max_inputs)

@@ -3,19 +3,22 @@
 from collections.abc import Callable
 
 from einloom.config import Config
-from generators import bitmod, int_mac
+from generators import bitmod, fusemax, int_mac
 from generators.design import Design
 from generators.gemm import gemm_design
 from hw.pe.spec import PeSpec
 
 GEMM_ENGINES: dict[str, Callable[[Config], PeSpec]] = {"bitmod": bitmod.pe_spec, "int_mac": int_mac.pe_spec}
+ATTENTION_ENGINES: dict[str, Callable[[Config], Design]] = {"fusemax": fusemax.generate}
 
 
 def pe_spec(config: Config) -> PeSpec:
-    """The processing element of `config`'s engine."""
+    """The processing element of `config`'s GEMM engine."""
     return GEMM_ENGINES[config.engine.kind](config)
 
 
 def generate(config: Config) -> Design:
     """The design of `config`."""
+    if config.engine.kind in ATTENTION_ENGINES:
+        return ATTENTION_ENGINES[config.engine.kind](config)
     return gemm_design(config, pe_spec(config))

@@ -13,7 +13,8 @@ from einloom.errors import CheckFailed
 from generators.design import Design
 from sim.bench.build import build
 
-MODULE = "sim.bench.cocotb_gemm"
+GEMM_MODULE = "sim.bench.cocotb_gemm"
+ATTENTION_MODULE = "sim.bench.cocotb_attention"
 BENCHES = ("corners_match_golden", "random_jobs_match_golden")
 
 
@@ -25,7 +26,7 @@ class Simulation:
     ----------
     cases : jobs that were compared with golden.
     cycles : of all of them.
-    utilisation : share of cycles in which the array was at work on a term, stalls included.
+    utilisation : share of cycles in which the array was at work, stalls included.
     """
 
     cases: int
@@ -40,9 +41,10 @@ def run_cocotb(
     testcases: tuple[str, ...],
     *,
     seed: int,
+    module: str = GEMM_MODULE,
     waves: bool = False,
 ) -> None:
-    """Run cocotb tests of MODULE in `folder`; CheckFailed with the log's first failure unless all ran and passed."""
+    """Run cocotb tests of `module` in `folder`; CheckFailed with the log's first failure unless all ran and passed."""
     runner = Verilator()
     runner.build_dir = executable.parent
     results, log = folder / "results.xml", folder / "run.log"
@@ -50,7 +52,7 @@ def run_cocotb(
         runner.test(
             hdl_toplevel=executable.name,
             hdl_toplevel_lang="verilog",
-            test_module=MODULE,
+            test_module=module,
             testcase=list(testcases),
             seed=seed,
             test_dir=folder,
@@ -68,8 +70,11 @@ def run_cocotb(
         raise CheckFailed(_first_failure(log, ran, failed))
 
 
-def simulate(design: Design, *, seed: int = 1, cases: int = 40, waves: bool = False) -> Simulation:
-    """Build `design` and run its engine's corners and about `cases` random jobs; CheckFailed when one is not golden."""
+def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 300, waves: bool = False) -> Simulation:
+    """Build `design` and run its engine's corners and about `cases` random jobs; CheckFailed when one is not golden.
+
+    `max_keys` bounds the sequences of an attention engine's random jobs.
+    """
     executable = build(design, waves=waves)
     with tempfile.TemporaryDirectory(prefix="einloom-") as temporary:
         folder = Path(temporary)
@@ -78,9 +83,11 @@ def simulate(design: Design, *, seed: int = 1, cases: int = 40, waves: bool = Fa
             "manifest": design.manifest.model_dump(mode="json"),
             "seed": seed,
             "cases": cases,
+            "max_keys": max_keys,
             "report": str(report),
         }
-        run_cocotb(executable, folder, settings, BENCHES, seed=seed, waves=waves)
+        module = GEMM_MODULE if design.manifest.gemm else ATTENTION_MODULE
+        run_cocotb(executable, folder, settings, BENCHES, seed=seed, module=module, waves=waves)
         lines = [json.loads(line) for line in report.read_text().splitlines()]
         if waves:
             (folder / "dump.vcd").rename(Path.cwd() / f"{design.manifest.name}.vcd")

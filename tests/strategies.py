@@ -46,7 +46,24 @@ def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256, 512])))
 
 
+@st.composite
+def fusemax_configs(draw: st.DrawFn, max_size: int = 4) -> Config:
+    """Any attention engine of up to max_size x max_size PEs, or with a tall column."""
+    engine = {
+        "kind": "fusemax",
+        "rows": draw(st.sampled_from([1, 2, 4, 8, 32] if max_size < 8 else [1, 2, 4, 8, 16, 32, 64, 128])),
+        "columns": draw(st.integers(1, max_size)),
+        "input_bits": draw(st.sampled_from([8, 16])),
+        "max_head": draw(st.sampled_from([32, 45, 64, 128])),
+        "max_keys": draw(st.sampled_from([1, 100, 4096, 1 << 20])),
+        "quotient_bits": draw(st.sampled_from([1, 2, 4, 8])),
+    }
+    return make_config(engine)
+
+
 def make_config(engine: dict[str, object], *, channels: int = 1, beat_bits: int = 256) -> Config:
     """A config from its engine section, through YAML as a user would write it."""
-    memory = {"channels": channels, "beat_bits": beat_bits}
-    return parse_config(yaml.safe_dump({"name": "drawn", "engine": engine, "memory": memory}), "drawn.yaml")
+    tree = {"name": "drawn", "engine": engine}
+    if engine["kind"] != "fusemax":
+        tree["memory"] = {"channels": channels, "beat_bits": beat_bits}
+    return parse_config(yaml.safe_dump(tree), "drawn.yaml")

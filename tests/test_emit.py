@@ -31,6 +31,7 @@ EXTRA = {
     "fp16": {"kind": "bitmod", "rows": 2, "columns": 2, "activations": "fp16", "formats": ["bitmod-fp4", "int6"]},
     "one-pe": {"kind": "bitmod", "rows": 1, "columns": 1, "lanes": 1},
     "one-mac": {"kind": "int_mac", "rows": 1, "columns": 1, "lanes": 1},
+    "one-key": {"kind": "fusemax", "rows": 1, "columns": 1, "max_head": 32, "max_keys": 1},
 }
 CONFIGS = {name: load_config(path) for name, path in shipped_configs().items()}
 CONFIGS |= {name: make_config(engine) for name, engine in EXTRA.items()}
@@ -169,7 +170,8 @@ def test_verilator_lint_and_slang_report_nothing(name: str, tmp_path: Path) -> N
     top = design.manifest.top
     # --lint-only goes on to flatten every instance, which takes half a minute at 64x64 and over 14 GB at 256x256;
     # --json-only makes the same checks and stops there (the test below).
-    mode = "--lint-only" if design.manifest.gemm.macs_per_step <= 4096 else "--json-only"
+    engine = design.manifest.gemm or design.manifest.attention
+    mode = "--lint-only" if engine.rows * engine.columns <= 1024 else "--json-only"
     tools.run([tools.command, mode, "-Wall", "--top-module", top, "-Mdir", "obj", str(source)], tmp_path)
     assert slang_accepts(source)
 

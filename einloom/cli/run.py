@@ -94,7 +94,7 @@ def _fulfil(request: Request, console: Console) -> RunReport:
     model = load_llama(request.model)
     prompt = model.encode(request.prompt)
     with console.status("quantising the model"):
-        tensors = quantize_for_engine(request.config.engine, model.linears)
+        tensors = quantize_for_engine(request.config.gemm, model.linears)
     with closing(_open_device(request, console)) as device:
         linears = DeviceLinears(device, tensors)
         with TokenProgress(console, device, request.tokens) as progress:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from einloom.config import EngineConfig
+from einloom.config import GemmEngineConfig
 from einloom.errors import InputError
 from einloom.quantized import QuantizedTensor
 from mapping.compress.nearest import Float32
 from mapping.compress.quantize import quantize, quantize_per_channel
 
 
-def quantize_for_engine(engine: EngineConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:
+def quantize_for_engine(engine: GemmEngineConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:
     """Quantise the matrices [N outputs, K inputs] in the engine's first format, searching for the best group scales.
 
     Raises InputError with the name of the matrix that the engine can't take.
@@ -24,14 +24,14 @@ def quantize_for_engine(engine: EngineConfig, weights: Mapping[str, Float32]) ->
     return tensors
 
 
-def _quantize(engine: EngineConfig, matrix: Float32) -> QuantizedTensor:
+def _quantize(engine: GemmEngineConfig, matrix: Float32) -> QuantizedTensor:
     format = engine.weight_formats[0]
     if engine.kind == "int_mac":
         return quantize_per_channel(matrix, format)
     return quantize(matrix, format, engine.group, scale_search=True)
 
 
-def _check_size(engine: EngineConfig, outputs: int, inputs: int) -> None:
+def _check_size(engine: GemmEngineConfig, outputs: int, inputs: int) -> None:
     if inputs > engine.max_inputs:
         raise InputError(f"its {inputs} inputs are more than engine.max_inputs, {engine.max_inputs}")
     if engine.kind == "int_mac" and inputs % engine.lanes:

@@ -1,14 +1,16 @@
 """A simulator of a design inside its bench."""
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from einloom.manifest import Manifest
+from einloom.manifest import GemmManifest, Manifest
 from generators.design import Design
 from sim.verilator import Toolchain
 
-BENCH = "gemm_bench"
-INPUTS = (
+GEMM_BENCH = "gemm_bench"
+ATTENTION_BENCH = "attention_bench"
+GEMM_PORTS = (
     "clk",
     "rst",
     "start",
@@ -22,24 +24,55 @@ INPUTS = (
     "sums_stall",
     "job_stall",
     "limit",
+    "done",
+    "timed_out",
+    "cycles",
+    "accepted",
 )
-OUTPUTS = ("done", "timed_out", "cycles", "accepted")
+ATTENTION_PORTS = (
+    "clk",
+    "rst",
+    "start",
+    "jobs",
+    "words",
+    "keys",
+    "values",
+    "results",
+    "seed",
+    "job_stall",
+    "key_stall",
+    "value_stall",
+    "output_stall",
+    "limit",
+    "done",
+    "timed_out",
+    "cycles",
+    "busy",
+    "row_busy",
+    "unread",
+)
 BIG = 512  # PEs; above, one copy of their code is compiled instead of one per PE, which runs at half the speed
 
 
 def build(design: Design, *, waves: bool = False) -> Path:
-    """The executable that simulates `design` in gemm_bench.sv; cached."""
+    """The executable that simulates `design` in its engine's bench; cached."""
     manifest = design.manifest
-    sources = {"design.v": design.verilog, f"{BENCH}.sv": bench_text(manifest)}
-    separate = [m for m in manifest.modules if m.endswith("_pe")]
-    big = manifest.gemm.rows * manifest.gemm.columns > BIG
-    return Toolchain().build(sources, BENCH, (*INPUTS, *OUTPUTS), waves=waves, separate=separate if big else ())
+    engine = manifest.gemm or manifest.attention
+    assert engine is not None
+    bench, ports, values = (
+        (GEMM_BENCH, GEMM_PORTS, _gemm_values(manifest, manifest.gemm))
+        if manifest.gemm
+        else (ATTENTION_BENCH, ATTENTION_PORTS, _attention_values(manifest))
+    )
+    sources = {"design.v": design.verilog, f"{bench}.sv": _bench_text(bench, values)}
+    separate = [m for m in manifest.modules if m.endswith(("_pe", "attention_column"))]
+    big = engine.rows * engine.columns > BIG
+    return Toolchain().build(sources, bench, ports, waves=waves, separate=separate if big else ())
 
 
-def bench_text(manifest: Manifest) -> str:
-    """The bench around the design of `manifest`."""
+def _gemm_values(manifest: Manifest, gemm: GemmManifest) -> dict[str, str | int]:
+    """What stands for the placeholders of gemm_bench.sv."""
     widths = {port.name: port.width for port in manifest.ports}
-    gemm = manifest.gemm
     weights = [
         line
         for c in range(gemm.weights.channels)
@@ -49,7 +82,7 @@ def bench_text(manifest: Manifest) -> str:
             f".weights__{c}__ready(beat_ready[{c}]),",
         )
     ]
-    values = {
+    return {
         "top": manifest.top,
         "beat_bits": gemm.weights.beat_bits,
         "channels": gemm.weights.channels,
@@ -59,7 +92,23 @@ def bench_text(manifest: Manifest) -> str:
         "sums_bits": widths["sums__payload"],
         "weight_ports": "\n    ".join(weights),
     }
-    text = resources.files("sim.bench").joinpath(f"{BENCH}.sv").read_text()
+
+
+def _attention_values(manifest: Manifest) -> dict[str, str | int]:
+    """What stands for the placeholders of attention_bench.sv."""
+    widths = {port.name: port.width for port in manifest.ports}
+    return {
+        "top": manifest.top,
+        "beat_bits": widths["keys__payload"],
+        "query_bits": widths["queries"],
+        "address_bits": widths["query_address"],
+        "job_bits": widths["job__payload"],
+        "output_bits": widths["outputs__payload"],
+    }
+
+
+def _bench_text(bench: str, values: Mapping[str, str | int]) -> str:
+    text = resources.files("sim.bench").joinpath(f"{bench}.sv").read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text

@@ -1,0 +1,34 @@
+"""From a config to a FuseMax design."""
+
+from amaranth import Shape
+
+from einloom.attention import OUTPUT_BITS, QUERY_BITS, AttentionFormat
+from einloom.config import Config, FuseMaxConfig
+from einloom.manifest import AttentionJobLayout, AttentionManifest
+from generators.design import Design, make_design
+from hw.array.attention_engine import AttentionEngine, AttentionSpec
+from hw.array.normaliser import division_steps
+from hw.array.tile_walk import job_layout
+
+
+def generate(config: Config) -> Design:
+    """The attention engine of `config`."""
+    engine = config.engine
+    assert isinstance(engine, FuseMaxConfig)
+    format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
+    spec = AttentionSpec(format, engine.rows, engine.columns, engine.quotient_bits)
+    fields = {name: Shape.cast(field.shape).width for name, field in job_layout(format)}
+    manifest = AttentionManifest(
+        kind=engine.kind,
+        rows=engine.rows,
+        columns=engine.columns,
+        input_bits=engine.input_bits,
+        query_bits=QUERY_BITS,
+        output_bits=OUTPUT_BITS,
+        output_fraction=format.output_fraction,
+        max_head=engine.max_head,
+        max_keys=engine.max_keys,
+        division_cycles=2 + division_steps(engine.quotient_bits),
+        job=AttentionJobLayout(**fields),
+    )
+    return make_design(config, AttentionEngine(spec), manifest)

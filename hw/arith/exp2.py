@@ -1,0 +1,36 @@
+"""Powers of two by steps on a multiplier that has other work in between."""
+
+from amaranth import Const, Mux
+
+from einloom.attention import (
+    EXP2_COEFFICIENTS,
+    EXPONENT_LIMIT,
+    POWER_FRACTION,
+    PROBABILITY_FRACTION,
+    SCORE_FRACTION,
+)
+
+FRACTION_BITS = SCORE_FRACTION + 1  # as a signed operand
+EXPONENT_BITS = EXPONENT_LIMIT.bit_length()
+LEADING = EXP2_COEFFICIENTS[-1]  # where Horner's scheme starts
+
+
+def split(difference):
+    """(fraction, exponent) of `difference` <= 0, which is fraction - exponent with 0 <= fraction < 1.
+
+    The exponent is clamped to EXPONENT_LIMIT: what is shifted by more is 0 all the same.
+    """
+    whole = -(difference >> SCORE_FRACTION)
+    return difference[:SCORE_FRACTION], Mux(whole > EXPONENT_LIMIT, EXPONENT_LIMIT, whole[:EXPONENT_BITS])
+
+
+def addend(step: int) -> int:
+    """What Horner's step adds to the product before SCORE_FRACTION bits are dropped: a coefficient, and a half."""
+    coefficient = EXP2_COEFFICIENTS[len(EXP2_COEFFICIENTS) - 2 - step]
+    return (coefficient << SCORE_FRACTION) + (1 << (SCORE_FRACTION - 1))
+
+
+def scaled(power, exponent):
+    """power / 2^exponent, rounded to PROBABILITY_FRACTION bits."""
+    drop = POWER_FRACTION - PROBABILITY_FRACTION
+    return ((power.as_unsigned()[drop - 1 :] >> exponent) + Const(1, 1)) >> 1

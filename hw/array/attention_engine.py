@@ -1,0 +1,135 @@
+"""The FuseMax attention engine: queries, keys and values in, outputs out."""
+
+from dataclasses import dataclass
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.attention import OUTPUT_BITS, QUERY_ADDRESS_BITS, QUERY_BITS, AttentionFormat
+from hw.array.attention_column import AttentionColumn
+from hw.array.attention_control import AttentionControl
+from hw.array.attention_sequencer import AttentionSequencer
+from hw.array.normaliser import DivisionControl
+from hw.array.replicated import Replicated
+from hw.array.tile_walk import job_layout
+from hw.part import Part
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle."""
+
+    format: AttentionFormat
+    rows: int
+    columns: int
+    digits: int
+
+
+class AttentionEngine(Part):
+    """output[f, p] = sum over m of softmax(score[m, p]) * V[f, m], in the arithmetic of einloom/attention.py.
+
+    Dataflow: a tile of `rows` keys against `columns` queries at a time; queries are broadcast down the columns, keys
+    and values along the rows. Throughput: a tile in E + F + 6 cycles (AttentionSequencer). Divisions are deferred to
+    the end of a block of queries, and done while the next is computed. On chip is only what belongs to a query.
+    Source: FuseMax (MICRO 2024).
+
+    Members
+    -------
+    job : In, stream, a block of queries
+    keys, values : In, streams; a beat is one e (or f) of all keys of a tile, row 0 lowest; E (or F) beats per visited
+        tile, in the order of tiles. A job's values follow its keys by one tile.
+    query_address, query_read : Out, a word of the queries is wanted in the next cycle
+    queries : In, that word for every column, column 0 lowest; held until the next read
+    outputs : Out, stream, for each f the outputs of all columns, column 0 lowest
+    idle : Out(1), nothing is at work and no output waits
+    busy : Out(1), the PEs of the 2D array are at work
+    row_busy : Out(1), the 1D PEs are at work
+    """
+
+    def __init__(self, spec: AttentionSpec):
+        self.spec = spec
+        beat = spec.rows * spec.format.input_bits
+        super().__init__(
+            {
+                "job": In(stream.Signature(job_layout(spec.format))),
+                "keys": In(stream.Signature(beat)),
+                "values": In(stream.Signature(beat)),
+                "query_address": Out(QUERY_ADDRESS_BITS),
+                "query_read": Out(1),
+                "queries": In(spec.columns * QUERY_BITS),
+                "outputs": Out(stream.Signature(data.ArrayLayout(signed(OUTPUT_BITS), spec.columns))),
+                "idle": Out(1),
+                "busy": Out(1),
+                "row_busy": Out(1),
+            },
+            spec=spec,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, format = self.spec, self.spec.format
+        sequencer = AttentionSequencer(format, spec.rows).place(m, "sequencer", platform)
+        control = AttentionControl(format, spec.rows).place(m, "control", platform)
+        division = DivisionControl(format, spec.digits).place(m, "division", platform)
+        column = AttentionColumn(format, spec.rows, spec.digits)
+        grid = Replicated(column, spec.columns, sliced=("query", "result")).place(m, "grid", platform)
+
+        m.d.comb += [
+            sequencer.job.payload.eq(self.job.payload),
+            sequencer.job.valid.eq(self.job.valid),
+            self.job.ready.eq(sequencer.job.ready),
+            sequencer.key_valid.eq(self.keys.valid),
+            self.keys.ready.eq(sequencer.key_take),
+            sequencer.value_valid.eq(self.values.valid),
+            self.values.ready.eq(sequencer.value_take),
+            self.query_address.eq(sequencer.query_address),
+            self.query_read.eq(sequencer.query_read),
+            control.issue.eq(sequencer.issue),
+            grid.query.eq(self.queries),
+            grid.row.eq(self._row(m, sequencer)),
+            grid.control.eq(control.control),
+            grid.row_control.eq(control.row_control),
+            grid.mask_control.eq(control.mask_control),
+            grid.tile.eq(sequencer.tile),
+            self.busy.eq(sequencer.issue.valid),
+            self.row_busy.eq(control.row_busy),
+        ]
+        self._divide(m, sequencer, control, division, grid)
+        return m
+
+    def _row(self, m, sequencer):
+        """The row operand: the key or value that is taken, or the unit of the denominator in every row."""
+        spec = self.spec
+        row = Signal(len(self.keys.payload), reset_less=True)
+        unit = Cat(Const(spec.format.unit, spec.format.input_bits) for _ in range(spec.rows))
+        with m.If(sequencer.key_take):
+            m.d.sync += row.eq(self.keys.payload)
+        with m.Else():
+            m.d.sync += row.eq(Mux(sequencer.value_take, self.values.payload, unit))
+        return row
+
+    def _divide(self, m, sequencer, control, division, grid):
+        """Final states go to the dividers, which belong to one block of queries from its first VALUE to its last
+        output."""
+        taken = Signal()
+        with m.If(sequencer.issue.valid & sequencer.issue.last & sequencer.issue.end):
+            m.d.sync += taken.eq(1)
+        with m.Elif(division.done):
+            m.d.sync += taken.eq(0)
+        write = grid.divider_control
+        m.d.comb += [
+            sequencer.dividers_free.eq(~taken),
+            division.start.eq(control.final_end),
+            division.head.eq(sequencer.final_head),
+            write.write.eq(control.final),
+            write.write_address.eq(control.row_control.write_address),
+            write.address.eq(division.address),
+            write.divisor.eq(division.divisor),
+            write.dividend.eq(division.dividend),
+            write.step.eq(division.step),
+            self.outputs.valid.eq(division.valid),
+            self.outputs.payload.eq(grid.result),
+            division.ready.eq(self.outputs.ready),
+            self.idle.eq(sequencer.idle & ~taken),
+        ]

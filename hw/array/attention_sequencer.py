@@ -1,0 +1,170 @@
+"""The schedule of the FuseMax arrays: what is fetched and issued in which cycle."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.attention import EXP2_STEPS, QUERY_ADDRESS_BITS, AttentionFormat
+from hw.array.attention_column import tile_layout
+from hw.array.attention_control import exp_delay, issue_layout
+from hw.array.tile_walk import TileWalk, job_layout
+from hw.part import Part
+from hw.pe.fusemax import PE_LATENCY, Step
+
+LOAD_AT = PE_LATENCY - 1  # of the first half of an epoch: the exponentials of the epoch before are complete
+SCALE_AT = PE_LATENCY - 1  # of the second half: the dot products are complete
+
+
+def exp_at(rows: int) -> tuple[int, ...]:
+    """Where the steps of the exponential stand in the second half of an epoch."""
+    start = SCALE_AT + exp_delay(rows)
+    return tuple(range(start, start + EXP2_STEPS * PE_LATENCY, PE_LATENCY))
+
+
+class AttentionSequencer(Part):
+    """Issues the steps of epochs. An epoch is one tile long and works on two tiles, `front` and the one before, `back`:
+
+        first half    E SCORE steps of front
+        second half   F + 1 VALUE steps of back, and among them SCALE and the EXP steps of front
+
+    so it takes E + F + 1 + 1 + EXP2_STEPS cycles, in each of which every PE is busy, and the exponentials are
+    complete when their tile is the back of the next epoch. Where there is no front or no back (before the first tile
+    and after the last), its steps are left out. Jobs follow each other without a gap. A step that waits for a key, a
+    value or, with the last tile of its queries, for the dividers, is not issued, and nothing follows it until it is:
+    what was issued runs on, so a wait only makes distances longer.
+    Source: FuseMax (MICRO 2024), section V; its QK and SLNV alternate cycle by cycle because its array is systolic,
+    here operands are broadcast, and the halves stay apart, so keys and values can share a memory port.
+
+    Members
+    -------
+    job : In, stream, a block of queries (hw/array/tile_walk.py)
+    key_valid, key_take, value_valid, value_take : the streams' handshakes
+    row_unit : Out(1), with the take of a value: the row operand is the unit of the denominator instead
+    query_address, query_read : Out, a word of the queries is wanted in the next cycle
+    dividers_free : In(1), nothing is being divided
+    issue : Out, registered, with the operands taken the cycle before
+    tile : Out, of front
+    final_head : Out, number of values of the queries whose last step was issued last
+    idle : Out(1), no job is known
+    """
+
+    def __init__(self, format: AttentionFormat, rows: int):
+        self.format = format
+        self.rows = rows
+        super().__init__(
+            {
+                "job": In(stream.Signature(job_layout(format))),
+                "key_valid": In(1),
+                "key_take": Out(1),
+                "value_valid": In(1),
+                "value_take": Out(1),
+                "row_unit": Out(1),
+                "query_address": Out(QUERY_ADDRESS_BITS),
+                "query_read": Out(1),
+                "dividers_free": In(1),
+                "issue": Out(issue_layout(format)),
+                "tile": Out(tile_layout(format, rows)),
+                "final_head": Out(range(format.max_head + 1)),
+                "idle": Out(1),
+            },
+            format=format,
+            rows=rows,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        walk = TileWalk(self.format, self.rows).place(m, "walk", platform)
+        front, at = walk.front, Signal(range(max(self.format.max_head, max(exp_at(self.rows))) + 8))
+        back = Signal(data.StructLayout({"valid": 1, "head": range(self.format.max_head + 1), "last": 1}))
+        second = Signal()
+        fetch = Signal(issue_layout(self.format))
+        moves = Signal()  # the position advances
+        ends = Signal()  # ... into the next epoch
+
+        m.d.comb += [
+            walk.job.payload.eq(self.job.payload),
+            walk.job.valid.eq(self.job.valid),
+            self.job.ready.eq(walk.job.ready),
+            self.tile.eq(walk.tile),
+            walk.advance.eq(ends),
+            self.idle.eq(walk.job.ready & ~front.valid & ~back.valid & ~self.issue.valid),
+        ]
+        m.d.sync += self.issue.eq(fetch)
+        with m.If(~front.valid & ~back.valid):
+            m.d.comb += ends.eq(walk.known)
+        with m.Elif(~second):
+            self._first_half(m, front, at, fetch, moves)
+            with m.If(moves & (at == Mux(front.valid, front.query_head - 1, LOAD_AT))):
+                m.d.sync += [second.eq(1), at.eq(0)]
+            with m.Elif(moves):
+                m.d.sync += at.eq(at + 1)
+        with m.Else():
+            values_end, front_end = self._second_half(m, front, back, at, fetch, moves)
+            m.d.comb += ends.eq(moves & values_end & front_end)
+            with m.If(moves):
+                m.d.sync += at.eq(at + 1)
+        with m.If(ends):
+            m.d.sync += [
+                second.eq(0),
+                at.eq(0),
+                back.valid.eq(front.valid),
+                back.head.eq(front.value_head),
+                back.last.eq(front.last),
+            ]
+        return m
+
+    def _first_half(self, m, front, at, fetch, moves):
+        """SCORE steps, or just the time that the exponentials need."""
+        m.d.comb += [
+            moves.eq(self.key_valid | ~front.valid),
+            self.key_take.eq(front.valid),
+            fetch.load.eq(moves & (at == LOAD_AT)),
+            fetch.step.eq(Step.SCORE),
+            fetch.valid.eq(front.valid & moves),
+            fetch.first.eq(at == 0),
+            self.query_read.eq(front.valid & moves),
+            self.query_address.eq(front.queries + at),
+        ]
+
+    def _second_half(self, m, front, back, at, fetch, moves):
+        """The steps of front at their places, and VALUE steps at all others; returns whether each is at its end."""
+        given = Signal(range(self.format.max_head + 2))  # VALUE steps issued
+        special = Signal()
+        front_end, values_end = Signal(), Signal()
+        places = exp_at(self.rows)
+        with m.If(front.valid):
+            with m.Switch(at):
+                for n, place in enumerate(places):
+                    with m.Case(place):
+                        m.d.comb += [special.eq(1), fetch.step.eq(Step.EXP), fetch.term.eq(n)]
+                with m.Case(SCALE_AT):
+                    m.d.comb += [special.eq(1), fetch.step.eq(Step.SCALE), fetch.first.eq(front.fresh)]
+        value = Signal()
+        ready = Signal()
+        m.d.comb += [
+            value.eq(back.valid & ~special & (given <= back.head)),
+            self.row_unit.eq(given == 0),
+            ready.eq((self.row_unit | self.value_valid) & (~back.last | self.dividers_free | (given != 0))),
+            self.value_take.eq(value & ready & ~self.row_unit),
+            moves.eq(~value | ready),
+            fetch.valid.eq(special | (value & ready)),
+            fetch.address.eq(Mux(self.row_unit, self.format.max_head, given - 1)),
+            fetch.last.eq(value & back.last),
+            fetch.end.eq(given == back.head),
+            # The words behind a query: its scale, and its position, which is wanted first.
+            self.query_read.eq(front.valid & moves & (at <= SCALE_AT)),
+            self.query_address.eq(front.queries + front.query_head + Mux(at == SCALE_AT, 0, at + 1)),
+            fetch.position_low.eq(front.valid & moves & (at == 0)),
+            fetch.position_high.eq(front.valid & moves & (at == 1)),
+            values_end.eq(~back.valid | (given > back.head) | (value & fetch.end)),
+            front_end.eq(~front.valid | (at >= places[-1])),
+        ]
+        with m.If(value):
+            m.d.comb += fetch.step.eq(Step.VALUE)
+            with m.If(ready):
+                m.d.sync += given.eq(given + 1)
+                with m.If(back.last & fetch.end):
+                    m.d.sync += self.final_head.eq(back.head)
+        with m.If(moves & values_end & front_end):
+            m.d.sync += given.eq(0)
+        return values_end, front_end

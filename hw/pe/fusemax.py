@@ -1,0 +1,139 @@
+"""The FuseMax processing element: scores, exponentials and weighted values on one multiplier."""
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, enum
+from amaranth.lib.wiring import In, Out
+
+from einloom.attention import (
+    EXP2_STEPS,
+    MASKED,
+    OPERAND_BITS,
+    POWER_BITS,
+    PROBABILITY_BITS,
+    QUERY_BITS,
+    SCALE_SHIFT,
+    SCORE_BITS,
+    SCORE_FRACTION,
+    SCORE_LIMIT,
+    AttentionFormat,
+)
+from hw.arith import exp2
+from hw.part import Part
+
+
+class Step(enum.Enum, shape=2):
+    """What the multiplier of a PE does."""
+
+    SCORE = 0
+    """query * key, accumulated"""
+    SCALE = 1
+    """the dot product * the query's scale"""
+    EXP = 2
+    """one step of Horner's scheme"""
+    VALUE = 3
+    """probability * value, into the column's adder tree"""
+
+
+# Control of all PEs, each field in the cycle that its comment names; a step is issued in cycle 0.
+PE_CONTROL = data.StructLayout({
+    "step": Step,  # 0
+    "accumulate": 1,  # 2: the step was a SCORE
+    "first": 1,  # 2: ... and the first of its dot product
+    "scale": 1,  # 2: it was a SCALE
+    "exp": 1,  # 2: it was an EXP
+    "term": range(EXP2_STEPS),  # 2: which of them
+    "difference": 1,  # the column's maximum is up to date: start an exponential
+    "load": 1,  # the exponential is complete: it becomes the probability of the VALUE steps that follow
+})
+PE_LATENCY = 3  # from an issue to the first issue that can use its result
+
+
+class FuseMaxPE(Part):
+    """A key's row in a query's column: qk, then x, then exp2(x - RM), then the products with the key's values.
+
+    Numbers are those of einloom/attention.py. Output stationary: qk, x and the probability of a (key, query) stay here;
+    the probability has a register of its own, so the next tile's scores and exponentials are computed during the
+    VALUE steps. Every step takes one cycle of the multiplier, which is 27 x 18 bits as in a DSP48E2; steps that use
+    each other's results are PE_LATENCY cycles apart, and others fill the cycles in between.
+    Source: FuseMax (MICRO 2024), sections V and VI; there exp takes 6 steps of 16-bit floating point.
+
+    Members
+    -------
+    query : In, the column's element of Q, or its scale
+    row : In, the row's element of K or V
+    visible : In(1), 0 masks the key
+    maximum : In, RM of the column, with `difference`
+    score : Out, x, or MASKED
+    product : Out, two cycles after a VALUE step
+    """
+
+    def __init__(self, format: AttentionFormat):
+        self.format = format
+        super().__init__(
+            {
+                "query": In(signed(QUERY_BITS)),
+                "row": In(signed(format.input_bits)),
+                "visible": In(1),
+                "maximum": In(signed(SCORE_BITS)),
+                "control": In(PE_CONTROL),
+                "score": Out(signed(SCORE_BITS)),
+                "product": Out(signed(format.product_bits)),
+            },
+            format=format,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        control, format = self.control, self.format
+        a = Signal(signed(OPERAND_BITS), reset_less=True)
+        b = Signal(signed(18), reset_less=True)
+        product = Signal(signed(OPERAND_BITS + 18), reset_less=True)
+        qk = Signal(signed(format.qk_bits), reset_less=True)
+        power = Signal(signed(POWER_BITS), reset_less=True)
+        probability = Signal(signed(PROBABILITY_BITS), reset_less=True)
+        fraction = Signal(signed(exp2.FRACTION_BITS), reset_less=True)
+        exponent = Signal(exp2.EXPONENT_BITS, reset_less=True)
+
+        with m.Switch(control.step):
+            with m.Case(Step.SCORE):
+                m.d.sync += [a.eq(self.query), b.eq(self.row)]
+            with m.Case(Step.SCALE):
+                m.d.sync += [a.eq(qk >> format.qk_drop), b.eq(self.query)]
+            with m.Case(Step.EXP):
+                m.d.sync += [a.eq(power), b.eq(fraction)]
+            with m.Case(Step.VALUE):
+                m.d.sync += [a.eq(probability), b.eq(self.row)]
+        m.d.sync += product.eq(a * b)
+        m.d.comb += self.product.eq(product)
+
+        total = Signal(signed(max(OPERAND_BITS + 18, format.qk_bits) + 1))
+        m.d.comb += total.eq(self._addend(m, qk) + product)
+        with m.If(control.accumulate):
+            m.d.sync += qk.eq(total)
+        with m.If(control.scale):
+            scaled = total >> SCALE_SHIFT
+            clamped = Mux(scaled > SCORE_LIMIT, SCORE_LIMIT, Mux(scaled < -SCORE_LIMIT, -SCORE_LIMIT, scaled))
+            m.d.sync += self.score.eq(Mux(self.visible, clamped, MASKED))
+        with m.If(control.exp):
+            m.d.sync += power.eq(total >> SCORE_FRACTION)
+        with m.Elif(control.difference):
+            f, n = exp2.split(self.score - self.maximum)
+            m.d.sync += [fraction.eq(f), exponent.eq(n), power.eq(exp2.LEADING)]
+        with m.If(control.load):
+            m.d.sync += probability.eq(Mux(self.visible, exp2.scaled(power, exponent), 0))
+        return m
+
+    def _addend(self, m, qk):
+        """What is added to the product: the sum so far, a coefficient, and the half that makes a truncation round."""
+        control, drop = self.control, self.format.qk_drop
+        value = Signal(signed(max(OPERAND_BITS + 18, self.format.qk_bits)), name="addend")
+        with m.If(control.scale):
+            m.d.comb += value.eq(1 << (SCALE_SHIFT - 1))
+        with m.Elif(control.exp):
+            with m.Switch(control.term):
+                for term in range(EXP2_STEPS):
+                    with m.Case(term):
+                        m.d.comb += value.eq(exp2.addend(term))
+        with m.Else():
+            m.d.comb += value.eq(Mux(control.first, (1 << drop) >> 1, qk))
+        return value

@@ -1,0 +1,53 @@
+"""The generated attention engine as a device: its Verilog in Verilator, checked against golden on every output."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.config import Config
+from einloom.errors import InputError
+from generators.registry import generate
+from mapping.attention import AttentionJob, attention_format
+from sim.bench.attention import AttentionOutcome, AttentionStalls, check, outputs, prepare
+from sim.bench.build import build
+from sim.server import BenchServer
+from sim.simulate import ATTENTION_MODULE
+
+
+class AttentionDevice:
+    """A simulation of a config's attention engine that waits for jobs; a context manager.
+
+    Attributes
+    ----------
+    manifest, format : of the engine.
+    """
+
+    def __init__(self, config: Config, *, waves: bool = False) -> None:
+        self.design = generate(config)
+        if self.design.manifest.attention is None:
+            raise InputError(f"{config.name} has no attention engine")
+        self.manifest = self.design.manifest.attention
+        self.format = attention_format(self.manifest)
+        self._server = BenchServer(build(self.design, waves=waves), ATTENTION_MODULE, waves=waves)
+
+    def run(
+        self, jobs: Sequence[AttentionJob], stalls: AttentionStalls | None = None, *, compare: bool = True
+    ) -> tuple[list[npt.NDArray[np.int64]], AttentionOutcome]:
+        """The outputs [F, P] of jobs that run back to back, and what they cost; CheckFailed when one is not golden."""
+        folder = self._server.folder
+        ports = prepare(folder, self.manifest, jobs, stalls or AttentionStalls())
+        outcome = AttentionOutcome(*self._server.run(ports))
+        if compare:
+            check(folder, self.manifest, jobs, outcome, what=self.design.manifest.name)
+        return outputs(folder, self.manifest, jobs), outcome
+
+    def __enter__(self) -> "AttentionDevice":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the simulation."""
+        self._server.close()

@@ -1,0 +1,106 @@
+"""Batches of attention jobs as the files and port values that attention_bench.sv wants, and its outputs as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.errors import CheckFailed
+from einloom.manifest import AttentionManifest, SumLayout
+from mapping.attention import AttentionJob, attention_format, pack_attention_job, pack_beats, pack_queries
+from sim.bench.batch import IDLE_CYCLES, read_sums
+from sim.golden.fusemax import attend
+
+MAX_WORDS = 16384  # DEPTH in attention_bench.sv
+MAX_JOBS = 1024
+
+
+@dataclass(frozen=True)
+class AttentionStalls:
+    """Chances of a stall in a cycle, in 1/256, and the seed of all of them."""
+
+    jobs: int = 0
+    keys: int = 0
+    values: int = 0
+    outputs: int = 0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class AttentionOutcome:
+    """What a batch cost: cycles, and those in which the 2D array and the 1D row were at work."""
+
+    cycles: int
+    busy: int
+    row_busy: int
+    unread: int
+
+
+def prepare(
+    folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJob], stalls: AttentionStalls
+) -> dict[str, int]:
+    """Write the batch's files into `folder`; returns the values of the bench's ports."""
+    lines, words, counts = [], 0, {"keys": 0, "values": 0}
+    with (
+        (folder / "queries.bin").open("wb") as queries,
+        (folder / "keys.bin").open("wb") as keys,
+        (folder / "values.bin").open("wb") as values,
+    ):
+        for job in jobs:
+            tiles = job.tiles(manifest.rows)
+            lines.append(f"{pack_attention_job(job, manifest, queries=words):x}")
+            queries.write(pack_queries(job, manifest))
+            keys.write(pack_beats(job.keys, tiles, manifest))
+            values.write(pack_beats(job.values, tiles, manifest))
+            words += job.query_words
+            counts["keys"] += len(tiles) * job.query_head
+            counts["values"] += len(tiles) * job.value_head
+    if words > MAX_WORDS or len(jobs) > MAX_JOBS:
+        raise ValueError(f"a batch holds {MAX_JOBS} jobs with {MAX_WORDS} words of queries, not {len(jobs)}, {words}")
+    (folder / "jobs.hex").write_text("\n".join(lines) + "\n")
+    results = sum(job.value_head for job in jobs)
+    return {
+        "jobs": len(jobs),
+        "words": words,
+        **counts,
+        "results": results,
+        "seed": stalls.seed % 0xFFFFFFFF + 1,
+        "job_stall": stalls.jobs,
+        "key_stall": stalls.keys,
+        "value_stall": stalls.values,
+        "output_stall": stalls.outputs,
+        "limit": IDLE_CYCLES + 300 * (sum(counts.values()) + results * manifest.division_cycles),
+    }
+
+
+def outputs(folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJob]) -> list[npt.NDArray[np.int64]]:
+    """The outputs [F, P] of each job; CheckFailed when their number is wrong."""
+    layout = SumLayout(value_bits=manifest.output_bits, exponent_bits=0, exponent_bias=0)
+    beats = read_sums((folder / "outputs.hex").read_text(), manifest.columns, layout).value
+    wanted = sum(job.value_head for job in jobs)
+    if len(beats) != wanted:
+        raise CheckFailed(f"{len(beats)} beats of outputs came, not {wanted}")
+    starts = np.cumsum([0, *(job.value_head for job in jobs)])
+    return [beats[s : s + j.value_head, : len(j.queries)] for s, j in zip(starts, jobs, strict=False)]
+
+
+def check(
+    folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJob], outcome: AttentionOutcome, *, what: str
+) -> None:
+    """Compare every output with golden; CheckFailed with the first that differs."""
+    if outcome.unread:
+        raise CheckFailed(f"{what}: {outcome.unread} beats of keys and values were left unread")
+    format = attention_format(manifest)
+    for job, actual in zip(jobs, outputs(folder, manifest, jobs), strict=True):
+        state = attend(format, manifest.rows, job.queries, job.scales, job.positions, job.keys, job.values, job.mask)
+        expected = state.outputs()
+        wrong = expected != actual
+        if wrong.any():
+            f, p = (int(i) for i in np.argwhere(wrong)[0])
+            raise CheckFailed(
+                f"{what}, {job.name}: RTL is not golden at value {f}, query {p}: expected {expected[f, p]}, got "
+                f"{actual[f, p]} ({int(wrong.sum())} of {wrong.size} outputs differ; batch ended at cycle "
+                f"{outcome.cycles})"
+            )

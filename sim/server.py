@@ -1,0 +1,89 @@
+"""A simulation that waits for batches: cocotb in a process of its own, behind a socket."""
+
+import secrets
+import tempfile
+import threading
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+
+from einloom.errors import CheckFailed, ToolError
+from sim.simulate import run_cocotb
+
+START_SECONDS = 60.0  # for the simulator to start Python and connect
+
+
+class BenchServer:
+    """The bench `executable`, running the test `serve` of the cocotb module `module`.
+
+    Files carry what goes in and comes out; they lie in `folder`, which is the working folder of the simulation and
+    is removed at the end.
+    """
+
+    def __init__(self, executable: Path, module: str, *, waves: bool = False) -> None:
+        self._executable = executable
+        self._module = module
+        self._waves = waves
+        self._temporary = tempfile.TemporaryDirectory(prefix="einloom-")
+        self.folder = Path(self._temporary.name)
+        self._connection: Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Start the simulator; ToolError when it does not come up."""
+        address, key = str(self.folder / "socket"), secrets.token_hex(16)
+        listener = Listener(address, family="AF_UNIX", authkey=key.encode())
+        settings: dict[str, object] = {"address": address, "key": key}
+
+        def simulate() -> None:
+            try:
+                run_cocotb(
+                    self._executable, self.folder, settings, ("serve",), seed=1, module=self._module, waves=self._waves
+                )
+            except BaseException as error:
+                self._failure = error
+
+        self._thread = threading.Thread(target=simulate, daemon=True)
+        self._thread.start()
+        accepted: list[Connection] = []
+        waiter = threading.Thread(target=lambda: accepted.append(listener.accept()), daemon=True)
+        waiter.start()
+        for _ in range(int(START_SECONDS * 10)):
+            waiter.join(0.1)
+            if accepted or not self._thread.is_alive():
+                break
+        if not accepted:
+            raise self._why(ToolError("the simulator did not start"))
+        self._connection = accepted[0]
+        listener.close()
+
+    def run(self, ports: dict[str, int]) -> tuple[int, ...]:
+        """Run the batch whose files are in `folder`; returns the bench's counters."""
+        if self._connection is None:
+            self.start()
+        assert self._connection is not None
+        try:
+            self._connection.send(ports)
+            counters: tuple[int, ...] = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._why(error) from error
+        return counters
+
+    def _why(self, error: Exception) -> Exception:
+        """The simulation's own reason for stopping, if it has one."""
+        if self._thread is not None:
+            self._thread.join(5)
+        return self._failure if isinstance(self._failure, (CheckFailed, ToolError)) else ToolError(str(error))
+
+    def close(self) -> None:
+        """End the simulation and remove its files."""
+        if self._connection is not None:
+            try:
+                self._connection.send(None)
+            except OSError:
+                pass  # it ended before us
+            self._connection.close()
+            self._connection = None
+        if self._thread is not None:
+            self._thread.join()
+        self._temporary.cleanup()
