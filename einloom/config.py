@@ -146,10 +146,13 @@ class Config(Section):
     name: Annotated[str, Field(pattern=NAME, max_length=64)]
     engine: EngineConfig
     memory: MemoryConfig = MemoryConfig()
+    attention: FuseMaxConfig | None = None
 
     @model_validator(mode="after")
     def _memory_fits(self) -> "Config":
         if isinstance(self.engine, FuseMaxConfig):
+            if self.attention is not None:
+                raise _problem("the engine is an attention engine already: leave the section attention out")
             if self.memory != MemoryConfig():
                 raise _problem("the streams of fusemax follow from its rows and input_bits: leave memory out")
             return self
@@ -166,6 +169,11 @@ class Config(Section):
         if isinstance(self.engine, FuseMaxConfig):
             raise InputError(f"{self.name} is an attention engine, {self.engine.kind}, which takes no weights")
         return self.engine
+
+    @property
+    def attention_config(self) -> "Config | None":
+        """The attention engine beside the GEMM engine as a config of its own; it becomes a design of its own."""
+        return None if self.attention is None else Config(name=f"{self.name}-attention", engine=self.attention)
 
     @property
     def digest(self) -> str:
@@ -216,6 +224,8 @@ def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
             model = kinds[str(error["loc"][1])]
         elif location[0] == "memory" and len(location) > 1:
             model = MemoryConfig
+        elif location[0] == "attention" and len(location) > 1:
+            model = FuseMaxConfig
         near = did_you_mean(str(location[-1]), model.model_fields)
         return Problem(f"unknown key{near or '; known: ' + ', '.join(model.model_fields)}", key, line)
     if error["type"] == "missing":

@@ -17,8 +17,14 @@ def pe_spec(config: Config) -> PeSpec:
     return GEMM_ENGINES[config.engine.kind](config)
 
 
+def generate_all(config: Config) -> list[Design]:
+    """The designs of `config`: its engine, and the attention engine beside it if there is one."""
+    beside = config.attention_config
+    return [generate(config), *([generate(beside)] if beside is not None else [])]
+
+
 def generate(config: Config) -> Design:
-    """The design of `config`."""
+    """The design of `config`'s engine."""
     if config.engine.kind in ATTENTION_ENGINES:
         return ATTENTION_ENGINES[config.engine.kind](config)
     return gemm_design(config, pe_spec(config))

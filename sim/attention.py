@@ -21,6 +21,7 @@ class AttentionDevice:
     Attributes
     ----------
     manifest, format : of the engine.
+    outcome : what all jobs so far cost.
     """
 
     def __init__(self, config: Config, *, waves: bool = False) -> None:
@@ -29,6 +30,7 @@ class AttentionDevice:
             raise InputError(f"{config.name} has no attention engine")
         self.manifest = self.design.manifest.attention
         self.format = attention_format(self.manifest)
+        self.outcome = AttentionOutcome(0, 0, 0, 0)
         self._server = BenchServer(build(self.design, waves=waves), ATTENTION_MODULE, waves=waves)
 
     def run(
@@ -38,6 +40,7 @@ class AttentionDevice:
         folder = self._server.folder
         ports = prepare(folder, self.manifest, jobs, stalls or AttentionStalls())
         outcome = AttentionOutcome(*self._server.run(ports))
+        self.outcome += outcome
         if compare:
             check(folder, self.manifest, jobs, outcome, what=self.design.manifest.name)
         return outputs(folder, self.manifest, jobs), outcome

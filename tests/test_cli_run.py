@@ -16,6 +16,7 @@ from einloom.config import Config
 from einloom.errors import CheckFailed, EinloomError, InputError
 from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import load_llama
+from sim.bench.attention import AttentionOutcome
 from sim.device import Counters, GoldenDevice
 from sim.golden.agreement import Agreement
 from sim.golden.generate import Generation
@@ -181,6 +182,8 @@ def test_figures_of_a_clocked_device(model: Path, config: Path) -> None:
         counters=Counters(jobs=30, cycles=1000, beats=1500, macs=16000),
         peak_macs_per_cycle=64.0,
         linear_layers=30,
+        attention_jobs=4,
+        attention=AttentionOutcome(cycles=800, busy=200, row_busy=100, unread=0),
         seconds=0.5,
     )
     assert report.bit_exact is True
@@ -188,6 +191,8 @@ def test_figures_of_a_clocked_device(model: Path, config: Path) -> None:
     assert report.utilisation == 0.25
     assert report.beat_share == 0.75  # of two channels
     assert report.cycles_per_second == 2000
+    assert report.attention_cycles_per_token == 400
+    assert report.attention_utilisation == 0.25
 
 
 def test_configs_are_found_by_name_and_by_path(config: Path) -> None:
@@ -203,5 +208,5 @@ def test_configs_are_found_by_name_and_by_path(config: Path) -> None:
 )
 def test_unknown_configs(name: str, near: str) -> None:
     rule = re.escape(f"{name}: neither a config file nor a shipped config{near}")
-    with pytest.raises(InputError, match=rf"^{rule}.*; shipped: .*default, int-mac-16x16$"):
+    with pytest.raises(InputError, match=rf"^{rule}.*; shipped: .*default, .*int-mac-16x16$"):
         find_config(name)

@@ -8,8 +8,10 @@ import typer
 
 from einloom.cli.figures import Figure, print_figures
 from einloom.cli.locate import find_config
-from generators.design import MANIFEST
-from generators.registry import generate as generate_design
+from generators.design import MANIFEST, Design
+from generators.registry import generate_all
+
+ATTENTION = "attention"  # the folder of the attention engine beside a GEMM engine
 
 
 def generate(
@@ -19,17 +21,23 @@ def generate(
 ) -> None:
     """Write the Verilog of a config, and the manifest that describes it."""
     started = time.perf_counter()
-    design = generate_design(find_config(config))
+    design, *beside = generate_all(find_config(config))
     design.write(output)
-    seconds = time.perf_counter() - started
+    figures = _figures(design, output)
+    for attention in beside:
+        attention.write(output / ATTENTION)
+        figures |= {f"{ATTENTION}_{name}": value for name, value in _figures(attention, output / ATTENTION).items()}
+    figures["seconds"] = round(time.perf_counter() - started, 3)
+    print_figures(figures, title="Generated", column=design.manifest.name, as_json=as_json)
+
+
+def _figures(design: Design, folder: Path) -> dict[str, Figure]:
     manifest = design.manifest
-    figures: dict[str, Figure] = {
-        "verilog": str(output / manifest.verilog),
-        "manifest": str(output / MANIFEST),
+    return {
+        "verilog": str(folder / manifest.verilog),
+        "manifest": str(folder / MANIFEST),
         "bytes": len(design.verilog.encode()),
         "modules": len(manifest.modules),
         "register_bits": manifest.register_bits,
         "memory_bits": manifest.memory_bits,
-        "seconds": round(seconds, 3),
     }
-    print_figures(figures, title="Generated", column=manifest.name, as_json=as_json)

@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import math
-from contextlib import closing
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from einloom.attention import AttentionFormat
 from einloom.cli.locate import default_model, find_config
 from einloom.cli.progress import TokenProgress
 from einloom.cli.run_report import RunReport, report_of
@@ -20,9 +21,13 @@ from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import load_llama
 from sim.device import Device, GoldenDevice
 from sim.golden.agreement import agreement_with_float
+from sim.golden.attention import IntegerAttention, float_attention, golden_runner
 from sim.golden.generate import generate
 from sim.golden.linears import DeviceLinears
 from sim.golden.llama import Decoder
+
+if TYPE_CHECKING:
+    from sim.attention import AttentionDevice
 
 
 class Backend(StrEnum):
@@ -95,11 +100,13 @@ def _fulfil(request: Request, console: Console) -> RunReport:
     prompt = model.encode(request.prompt)
     with console.status("quantising the model"):
         tensors = quantize_for_engine(request.config.gemm, model.linears)
-    with closing(_open_device(request, console)) as device:
+    with ExitStack() as opened:
+        device = opened.enter_context(closing(_open_device(request, console)))
+        attention, attention_device = _open_attention(request, console, opened)
         linears = DeviceLinears(device, tensors)
         with TokenProgress(console, device, request.tokens) as progress:
             generation = generate(
-                Decoder(model, linears),
+                Decoder(model, linears, attention or float_attention),
                 prompt,
                 request.tokens,
                 stop=model.config.eos_token_id,
@@ -117,6 +124,8 @@ def _fulfil(request: Request, console: Console) -> RunReport:
             counters=device.counters,
             peak_macs_per_cycle=device.peak_macs_per_cycle,
             linear_layers=linears.calls,
+            attention_jobs=attention.jobs if attention else 0,
+            attention=attention_device.outcome if attention_device else None,
             seconds=progress.seconds,
         )
 
@@ -129,3 +138,21 @@ def _open_device(request: Request, console: Console) -> Device:
 
     with console.status("building the simulator (first time only)"):
         return RtlDevice(request.config)
+
+
+def _open_attention(
+    request: Request, console: Console, opened: ExitStack
+) -> "tuple[IntegerAttention | None, AttentionDevice | None]":
+    """The attention of the config's attention engine, and its simulation on the rtl backend; neither without one."""
+    engine = request.config.attention
+    config = request.config.attention_config
+    if engine is None or config is None:
+        return None, None
+    format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
+    if request.backend == Backend.golden:
+        return IntegerAttention(golden_runner(format, engine.rows), format, engine.columns), None
+    from sim.attention import AttentionDevice
+
+    with console.status("building the attention simulator (first time only)"):
+        device = opened.enter_context(AttentionDevice(config))
+    return IntegerAttention(lambda jobs: device.run(jobs)[0], format, engine.columns), device

@@ -8,6 +8,7 @@ from rich.table import Table
 from einloom.config import Config
 from einloom.quantized import QuantizedTensor
 from mapping.importer.huggingface import LlamaModel
+from sim.bench.attention import AttentionOutcome
 from sim.device import Counters
 from sim.golden.agreement import Agreement
 from sim.golden.generate import Generation
@@ -25,6 +26,10 @@ class RunReport:
     bit_exact : True when the backend checked every linear layer against the golden model, and all were equal in every
         bit; None on the golden backend, where there is nothing to compare.
     linear_layers : matrix products computed, each for one or several tokens.
+    attention_jobs : attention of a key/value head with up to as many queries as the attention engine has columns; 0
+        where attention is float arithmetic outside the design.
+    attention_cycles_per_token, attention_utilisation : of the attention engine: its cycles / tokens, and the share of
+        them in which its 2D array was at work.
     cycles : clock cycles of all linear layers, those of the prompt included.
     cycles_per_token : cycles / tokens.
     utilisation : multiply-accumulates that the model needed over those that the array can do in `cycles`, 0 to 1.
@@ -44,6 +49,9 @@ class RunReport:
     token_ids: tuple[int, ...]
     bit_exact: bool | None
     linear_layers: int
+    attention_jobs: int
+    attention_cycles_per_token: float | None
+    attention_utilisation: float | None
     cycles: int | None
     cycles_per_token: float | None
     utilisation: float | None
@@ -64,9 +72,13 @@ class RunReport:
             table.add_row("linear layers", f"{self.linear_layers:,}")
         else:
             table.add_row("linear layers checked bit for bit", f"{self.linear_layers:,}")
+        checked = "" if self.bit_exact is None else " checked bit for bit"
+        table.add_row(f"attention jobs{checked}", f"{self.attention_jobs:,}" if self.attention_jobs else "in float")
         table.add_row("cycles per token", _figure(self.cycles_per_token, ",.0f"))
         table.add_row("MACs per cycle over peak", _figure(self.utilisation, ".1%"))
         table.add_row("cycles with a weight beat", _figure(self.beat_share, ".1%"))
+        table.add_row("attention cycles per token", _figure(self.attention_cycles_per_token, ",.0f"))
+        table.add_row("attention array at work", _figure(self.attention_utilisation, ".1%"))
         table.add_row("bits per weight", f"{self.bits_per_weight:.2f}")
         table.add_row("agreement with the float model", f"top-1 {self.top1_agreement:.1%}, KL {self.kl:.4f} nats")
         table.add_row("simulation rate", _figure(self.cycles_per_second, ",.0f", " cycles/s"))
@@ -85,6 +97,8 @@ def report_of(
     counters: Counters,
     peak_macs_per_cycle: float,
     linear_layers: int,
+    attention_jobs: int,
+    attention: AttentionOutcome | None,
     seconds: float,
 ) -> RunReport:
     """The report of a run in which every check passed."""
@@ -99,6 +113,9 @@ def report_of(
         token_ids=generation.continuation,
         bit_exact=True if cycles else None,
         linear_layers=linear_layers,
+        attention_jobs=attention_jobs,
+        attention_cycles_per_token=attention.cycles / len(generation.continuation) if attention else None,
+        attention_utilisation=attention.busy / attention.cycles if attention and attention.cycles else None,
         cycles=cycles or None,
         cycles_per_token=cycles / len(generation.continuation) if cycles else None,
         utilisation=counters.macs / (cycles * peak_macs_per_cycle) if cycles else None,

@@ -37,6 +37,14 @@ class AttentionOutcome:
     row_busy: int
     unread: int
 
+    def __add__(self, other: "AttentionOutcome") -> "AttentionOutcome":
+        return AttentionOutcome(
+            self.cycles + other.cycles,
+            self.busy + other.busy,
+            self.row_busy + other.row_busy,
+            self.unread + other.unread,
+        )
+
 
 def prepare(
     folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJob], stalls: AttentionStalls
