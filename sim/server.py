@@ -3,13 +3,16 @@
 import secrets
 import tempfile
 import threading
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
 from einloom.errors import CheckFailed, ToolError
 from sim.simulate import run_cocotb
+from sim.simulator import Simulator
 
 START_SECONDS = 60.0  # for the simulator to start Python and connect
+END_SECONDS = 10.0  # for it to write its results, and waves
 
 
 class BenchServer:
@@ -26,36 +29,57 @@ class BenchServer:
         self._temporary = tempfile.TemporaryDirectory(prefix="einloom-")
         self.folder = Path(self._temporary.name)
         self._connection: Connection | None = None
+        self._simulator = Simulator()
         self._thread: threading.Thread | None = None
+        self._busy = False  # starting, or with a batch
         self._failure: BaseException | None = None
 
     def start(self) -> None:
         """Start the simulator; ToolError when it does not come up."""
         address, key = str(self.folder / "socket"), secrets.token_hex(16)
-        listener = Listener(address, family="AF_UNIX", authkey=key.encode())
+        try:
+            listener = Listener(address, family="AF_UNIX", authkey=key.encode())
+        except OSError as error:
+            raise ToolError(f"{address}: cannot be a socket: {error}; set TMPDIR to another folder") from error
         settings: dict[str, object] = {"address": address, "key": key}
 
         def simulate() -> None:
             try:
                 run_cocotb(
-                    self._executable, self.folder, settings, ("serve",), seed=1, module=self._module, waves=self._waves
+                    self._executable,
+                    self.folder,
+                    settings,
+                    ("serve",),
+                    seed=1,
+                    module=self._module,
+                    waves=self._waves,
+                    runner=self._simulator,
                 )
             except BaseException as error:
                 self._failure = error
 
-        self._thread = threading.Thread(target=simulate, daemon=True)
-        self._thread.start()
         accepted: list[Connection] = []
-        waiter = threading.Thread(target=lambda: accepted.append(listener.accept()), daemon=True)
-        waiter.start()
-        for _ in range(int(START_SECONDS * 10)):
-            waiter.join(0.1)
-            if accepted or not self._thread.is_alive():
-                break
+
+        def wait() -> None:
+            try:
+                accepted.append(listener.accept())
+            except (OSError, EOFError, AuthenticationError):
+                pass  # the simulator ended while it connected
+
+        self._busy = True
+        with listener:
+            self._thread = threading.Thread(target=simulate, daemon=True)
+            self._thread.start()
+            waiter = threading.Thread(target=wait, daemon=True)
+            waiter.start()
+            for _ in range(int(START_SECONDS * 10)):
+                waiter.join(0.1)
+                if not waiter.is_alive() or not self._thread.is_alive():
+                    break
         if not accepted:
             raise self._why(ToolError("the simulator did not start"))
         self._connection = accepted[0]
-        listener.close()
+        self._busy = False
 
     def run(self, ports: dict[str, int]) -> tuple[int, ...]:
         """Run the batch whose files are in `folder`; returns the bench's counters."""
@@ -63,8 +87,10 @@ class BenchServer:
             self.start()
         assert self._connection is not None
         try:
+            self._busy = True
             self._connection.send(ports)
             counters: tuple[int, ...] = self._connection.recv()
+            self._busy = False
         except (EOFError, OSError) as error:
             raise self._why(error) from error
         return counters
@@ -76,7 +102,9 @@ class BenchServer:
         return self._failure if isinstance(self._failure, (CheckFailed, ToolError)) else ToolError(str(error))
 
     def close(self) -> None:
-        """End the simulation and remove its files."""
+        """End the simulation, at once if it is at work, and remove its files."""
+        if self._busy:
+            self._simulator.stop()
         if self._connection is not None:
             try:
                 self._connection.send(None)
@@ -85,5 +113,7 @@ class BenchServer:
             self._connection.close()
             self._connection = None
         if self._thread is not None:
+            self._thread.join(END_SECONDS)
+            self._simulator.stop()
             self._thread.join()
         self._temporary.cleanup()

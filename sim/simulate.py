@@ -2,16 +2,17 @@
 
 import json
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import Verilator
 
-from einloom.errors import CheckFailed
+from einloom.errors import CheckFailed, ToolError
 from generators.design import Design
 from sim.bench.build import build
+from sim.simulator import Simulator
 
 GEMM_MODULE = "sim.bench.cocotb_gemm"
 ATTENTION_MODULE = "sim.bench.cocotb_attention"
@@ -43,9 +44,13 @@ def run_cocotb(
     seed: int,
     module: str = GEMM_MODULE,
     waves: bool = False,
+    runner: Simulator | None = None,
 ) -> None:
-    """Run cocotb tests of `module` in `folder`; CheckFailed with the log's first failure unless all ran and passed."""
-    runner = Verilator()
+    """Run cocotb tests of `module` in `folder`; CheckFailed with the log's first failure unless all ran and passed.
+
+    Raises ToolError when the simulator does not start or ends before its tests do, as when it is killed.
+    """
+    runner = runner or Simulator()
     runner.build_dir = executable.parent
     results, log = folder / "results.xml", folder / "run.log"
     try:
@@ -63,8 +68,12 @@ def run_cocotb(
             waves=waves,
             log_file=log,
         )
-    except (SystemExit, RuntimeError):
-        pass  # the results file tells more
+    except OSError as error:
+        raise ToolError(f"{error.filename or folder}: the simulator cannot be run: {error.strerror}") from error
+    except (SystemExit, RuntimeError) as error:
+        if not results.exists():  # it tells more
+            tail = "\n".join(_log_lines(log)[-5:])
+            raise ToolError(f"the simulator ended before its tests did ({error}):\n{tail}") from error
     ran, failed = get_results(results) if results.exists() else (0, 0)
     if failed or ran != len(testcases):
         raise CheckFailed(_first_failure(log, ran, failed))
@@ -90,14 +99,18 @@ def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 
         run_cocotb(executable, folder, settings, BENCHES, seed=seed, module=module, waves=waves)
         lines = [json.loads(line) for line in report.read_text().splitlines()]
         if waves:
-            (folder / "dump.vcd").rename(Path.cwd() / f"{design.manifest.name}.vcd")
+            shutil.move(folder / "dump.vcd", Path.cwd() / f"{design.manifest.name}.vcd")
     cycles = sum(line["cycles"] for line in lines)
     return Simulation(sum(line["cases"] for line in lines), cycles, sum(line["busy"] for line in lines) / cycles)
 
 
+def _log_lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines() if log.exists() else []
+
+
 def _first_failure(log: Path, ran: int, failed: int) -> str:
-    text = log.read_text(errors="replace") if log.exists() else ""
-    reasons = re.findall(r"(?:CheckFailed|AssertionError): (.+)", text)
+    lines = _log_lines(log)
+    reasons = re.findall(r"(?:CheckFailed|AssertionError): (.+)", "\n".join(lines))
     if reasons:
         return str(reasons[0]).strip()
-    return f"{failed} of {ran} cocotb tests failed:\n" + "\n".join(text.splitlines()[-20:])
+    return f"{failed} of {ran} cocotb tests failed:\n" + "\n".join(lines[-20:])

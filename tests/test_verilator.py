@@ -1,5 +1,7 @@
 """The Verilator runner: its cache, and what it says when a tool is missing or fails."""
 
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -26,15 +28,69 @@ def test_a_missing_verilator_is_named_with_its_package(monkeypatch: pytest.Monke
         Toolchain()
 
 
-def test_equal_sources_are_built_once_and_different_ones_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders in which something was compiled, in a cache of its own; nothing really is."""
+    folders: list[Path] = []
+
+    def compile(_tools: Toolchain, folder: Path, top: str, *_: object, **__: object) -> None:
+        folders.append(folder)
+        (folder / top).write_text("an executable")
+
     monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path))
-    compiled: list[Path] = []
-    monkeypatch.setattr(Toolchain, "_compile", lambda *arguments, **_: compiled.append(arguments[1]))
+    monkeypatch.setattr(Toolchain, "_compile", compile)
+    return folders
+
+
+def test_equal_sources_are_built_once_and_different_ones_apart(compiled: list[Path]) -> None:
     tools = Toolchain()
     for text in (INVERTER, INVERTER, INVERTER.replace("~", "")):
         tools.build({"inverter.v": text}, "inverter", ("a", "b"))
     tools.build({"inverter.v": INVERTER}, "inverter", ("a",))
     assert len(compiled) == 3
+
+
+def test_a_damaged_build_is_made_again(compiled: list[Path]) -> None:
+    tools = Toolchain()
+    executable = tools.build({"inverter.v": INVERTER}, "inverter", ())
+    for damage in (executable.unlink, lambda: executable.write_text("an ex"), (executable.parent / "built").unlink):
+        damage()
+        assert tools.build({"inverter.v": INVERTER}, "inverter", ()) == executable
+        assert executable.read_text() == "an executable"
+    assert len(compiled) == 4
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ToolError, match=r"file/verilator: cannot hold builds: .*: set EINLOOM_CACHE to a folder"):
+        Toolchain().build({"inverter.v": INVERTER}, "inverter", ())
+
+
+def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("EINLOOM_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(verilator.Path, "home", homeless)
+    with pytest.raises(ToolError, match=r"set EINLOOM_CACHE to one"):
+        verilator.cache_root()
+
+
+def test_an_interrupted_tool_takes_its_children_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = Toolchain()
+
+    def interrupted(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        process.stdout.readline()  # the child is there
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tools.run(["sh", "-c", "(trap 'touch late' TERM; echo; sleep 0.5; touch late) & wait"], tmp_path)
+    time.sleep(0.7)
+    assert not (tmp_path / "late").exists()
 
 
 def test_a_failed_build_shows_the_tools_words_and_is_not_cached(
