@@ -50,6 +50,7 @@ class AttentionEngine(Part):
     def __init__(self, spec: AttentionSpec):
         self.spec = spec
         beat = spec.rows * spec.format.input_bits
+        self.sequencer = AttentionSequencer(spec.format, spec.rows)
         super().__init__(
             {
                 "job": In(stream.Signature(job_layout(spec.format))),
@@ -69,7 +70,7 @@ class AttentionEngine(Part):
     def elaborate(self, platform):
         m = Module()
         spec, format = self.spec, self.spec.format
-        sequencer = AttentionSequencer(format, spec.rows).place(m, "sequencer", platform)
+        sequencer = self.sequencer.place(m, "sequencer", platform)
         control = AttentionControl(format, spec.rows).place(m, "control", platform)
         division = DivisionControl(format, spec.digits).place(m, "division", platform)
         column = AttentionColumn(format, spec.rows, spec.digits)
