@@ -145,6 +145,10 @@ class AttentionManifest(Data):
     output_fraction: int
     max_head: int
     max_keys: int
+    exp_end: int
+    """Cycles of the second half of an epoch up to the last step of the exponential."""
+    row_cycles: int
+    """From the last step of a block of queries to its first division."""
     division_cycles: int
     """Of one output, for all columns at once."""
     job: AttentionJobLayout

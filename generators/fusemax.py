@@ -7,6 +7,8 @@ from einloom.config import Config, FuseMaxConfig
 from einloom.manifest import AttentionJobLayout, AttentionManifest
 from generators.design import Design, make_design
 from hw.array.attention_engine import AttentionEngine, AttentionSpec
+from hw.array.attention_control import final_delay
+from hw.array.attention_sequencer import exp_at
 from hw.array.normaliser import division_steps
 from hw.array.tile_walk import job_layout
 
@@ -28,6 +30,8 @@ def generate(config: Config) -> Design:
         output_fraction=format.output_fraction,
         max_head=engine.max_head,
         max_keys=engine.max_keys,
+        exp_end=exp_at(engine.rows)[-1] + 1,
+        row_cycles=final_delay(engine.rows) + 2,  # the control's register, and the read of the denominator
         division_cycles=2 + division_steps(engine.quotient_bits),
         job=AttentionJobLayout(**fields),
     )

@@ -9,7 +9,7 @@ import yaml
 
 from einloom.cli.locate import shipped_configs
 from einloom.config import Config, load_config, parse_config
-from einloom.errors import ConfigError
+from einloom.errors import ConfigError, InputError
 from generators.registry import generate
 
 BASE: dict[str, Any] = {
@@ -31,6 +31,27 @@ INT_MAC: dict[str, Any] = {
     "name": "base",
     "engine": {"kind": "int_mac", "rows": 2, "columns": 4, "lanes": 4, "max_inputs": 1024, "max_tiles": 64},
     "memory": {"channels": 1, "beat_bits": 64},
+}
+FUSEMAX: dict[str, Any] = {
+    "name": "base",
+    "engine": {
+        "kind": "fusemax",
+        "rows": 2,
+        "columns": 3,
+        "input_bits": 8,
+        "max_head": 64,
+        "max_keys": 1024,
+        "quotient_bits": 2,
+    },
+}
+FUSEMAX_KNOBS: dict[str, list[Any]] = {
+    "name": ["other"],
+    "engine.rows": [1, 4],
+    "engine.columns": [1, 4],
+    "engine.input_bits": [16],
+    "engine.max_head": [32, 128],
+    "engine.max_keys": [1, 4096],
+    "engine.quotient_bits": [1, 4, 8],
 }
 KNOBS: dict[str, list[Any]] = {
     "name": ["other"],
@@ -76,7 +97,8 @@ def artefacts(config: Config) -> tuple[str, str]:
         for knob, values in KNOBS.items()
         for value in values
         if knob.split(".")[-1] in INT_MAC["engine"] | INT_MAC["memory"] and value != "int_mac"
-    ],
+    ]
+    + [(FUSEMAX, knob, value) for knob, values in FUSEMAX_KNOBS.items() for value in values],
     ids=lambda value: value["engine"]["kind"] if isinstance(value, dict) else str(value),
 )
 def test_every_knob_changes_the_design(base: dict[str, Any], knob: str, value: Any) -> None:
@@ -87,6 +109,13 @@ def test_the_knobs_above_are_all_there_are() -> None:
     schema = parse_config(yaml.safe_dump(BASE), "base.yaml").model_dump()
     known = {"name", *(f"{s}.{key}" for s in ("engine", "memory") for key in schema[s])}
     assert known == set(KNOBS)
+    attention = parse_config(yaml.safe_dump(FUSEMAX), "base.yaml").model_dump()["engine"]
+    assert {f"engine.{key}" for key in attention} == set(FUSEMAX_KNOBS) - {"name"} | {"engine.kind"}
+
+
+def test_an_attention_engine_has_no_linear_layers() -> None:
+    with pytest.raises(InputError, match=r"^base is an attention engine, fusemax, which takes no weights$"):
+        _ = parse_config(yaml.safe_dump(FUSEMAX), "base.yaml").gemm
 
 
 @pytest.mark.parametrize("path", shipped_configs().values(), ids=lambda path: path.stem)
@@ -131,7 +160,10 @@ memory: {chanels: 2}
         ("name: [", "line 1: not YAML: expected the node content, but found '<stream end>'"),
         ("name: a", "line 1: engine: is required"),
         ("name: a\nname: b\nengine: {kind: int_mac}", "line 2: name: stands twice"),
-        ("name: a\nengine: {kind: bitmd}", "line 2: engine.kind: must be one of bitmod, int_mac, not 'bitmd', did you"),
+        (
+            "name: a\nengine: {kind: bitmd}",
+            "line 2: engine.kind: must be one of bitmod, int_mac, fusemax, not 'bitmd', did you",
+        ),
         ("name: a\nengine: {kind: int_mac, group: 32}", "line 2: engine.group: unknown key; known: rows, columns"),
         ("name: a\nengine: {kind: bitmod, lanes: 16, group: 32}", "lasts 4 cycles with 16 lanes, but its bit-serial"),
         (
@@ -143,9 +175,17 @@ memory: {chanels: 2}
         ("name: a\nengine: {kind: bitmod, formats: [int8, int8]}", "a format is listed twice"),
         ("name: a\nengine: {kind: bitmod, rows: 2.5}", "line 2: engine.rows: Input should be a valid integer"),
         ("name: a\nengine: {kind: int_mac, columns: 3}\nmemory: {channels: 2}", "cannot share 3 columns evenly"),
-        ("name: a\nengine: {kind: [a]}", "line 2: engine.kind: must be one of bitmod, int_mac, not ['a']"),
+        ("name: a\nengine: {kind: [a]}", "line 2: engine.kind: must be one of bitmod, int_mac, fusemax, not ['a']"),
         (f"name: {'a' * 65}\nengine: {{kind: bitmod}}", "line 1: name: String should have at most 64 characters"),
         (f"name: 1\nengine: {{kind: {'a' * 5000}}}", f"not '{'a' * 47}...{'a' * 48}'"),
+        ("name: a\nengine: {kind: fusemax, rows: 12}", "line 2: engine.rows: rows must be a power of two"),
+        ("name: a\nengine: {kind: fusemax, max_head: 16}", "line 2: engine.max_head: Input should be greater than"),
+        ("name: a\nengine: {kind: fusemax}\nattention: {kind: fusemax}", "leave the section attention out"),
+        (
+            "name: a\nengine: {kind: int_mac}\nattention: {kind: fusemax, row: 8}",
+            "attention.row: unknown key, did you mean",
+        ),
+        ("name: a\nengine: {kind: fusemax}\nmemory: {channels: 2}", "follow from its rows and input_bits"),
     ],
 )
 def test_bad_configs_are_explained(text: str, message: str) -> None:

@@ -34,6 +34,12 @@ def exp_delay(rows: int) -> int:
     return PE_LATENCY + stages(rows) + 2
 
 
+def final_delay(rows: int) -> int:
+    """Cycles from the issue of a VALUE step to the write of its state: the product, its sum over the rows, and the
+    1D row's sum."""
+    return 3 + stages(rows)
+
+
 class AttentionControl(Part):
     """Delays each issue as the PEs, the trees and the 1D row ask.
 
@@ -105,7 +111,7 @@ class AttentionControl(Part):
             mask.bounds.eq(delayed("position", issue.position_high, 1)),
             mask.mask.eq(delayed("position", issue.position_high, 2)),
             self.row_busy.eq(delayed("row_busy", exp | value, sums)),
-            self.final.eq(delayed("final", value & issue.last, sums + 1)),
-            self.final_end.eq(delayed("end", value & issue.last & issue.end, sums + 1)),
+            self.final.eq(delayed("final", value & issue.last, final_delay(self.rows))),
+            self.final_end.eq(delayed("end", value & issue.last & issue.end, final_delay(self.rows))),
         ]
         return m

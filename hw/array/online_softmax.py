@@ -80,14 +80,14 @@ class OnlineSoftmax(Part):
         power = Signal(signed(POWER_BITS), reset_less=True)
         fraction = self._maximum(m, power, correction)
 
-        a = Signal(signed(format.state_bits), reset_less=True)
-        b = Signal(signed(PROBABILITY_BITS), reset_less=True)
+        operand_a = Signal(signed(format.state_bits), reset_less=True)
+        operand_b = Signal(signed(PROBABILITY_BITS), reset_less=True)
         product = Signal(signed(format.state_bits + PROBABILITY_BITS), reset_less=True)
         m.d.comb += read.addr.eq(control.address)
         m.d.sync += [
-            a.eq(Mux(control.exp, power, read.data)),
-            b.eq(Mux(control.exp, fraction, correction)),
-            product.eq(a * b),
+            operand_a.eq(Mux(control.exp, power, read.data)),
+            operand_b.eq(Mux(control.exp, fraction, correction)),
+            product.eq(operand_a * operand_b),
         ]
 
         term = Signal(signed(POWER_BITS + SCORE_FRACTION))

@@ -85,8 +85,8 @@ class FuseMaxPE(Part):
     def elaborate(self, platform):
         m = Module()
         control, format = self.control, self.format
-        a = Signal(signed(OPERAND_BITS), reset_less=True)
-        b = Signal(signed(18), reset_less=True)
+        operand_a = Signal(signed(OPERAND_BITS), reset_less=True)
+        operand_b = Signal(signed(18), reset_less=True)
         product = Signal(signed(OPERAND_BITS + 18), reset_less=True)
         qk = Signal(signed(format.qk_bits), reset_less=True)
         power = Signal(signed(POWER_BITS), reset_less=True)
@@ -96,14 +96,14 @@ class FuseMaxPE(Part):
 
         with m.Switch(control.step):
             with m.Case(Step.SCORE):
-                m.d.sync += [a.eq(self.query), b.eq(self.row)]
+                m.d.sync += [operand_a.eq(self.query), operand_b.eq(self.row)]
             with m.Case(Step.SCALE):
-                m.d.sync += [a.eq(qk >> format.qk_drop), b.eq(self.query)]
+                m.d.sync += [operand_a.eq(qk >> format.qk_drop), operand_b.eq(self.query)]
             with m.Case(Step.EXP):
-                m.d.sync += [a.eq(power), b.eq(fraction)]
+                m.d.sync += [operand_a.eq(power), operand_b.eq(fraction)]
             with m.Case(Step.VALUE):
-                m.d.sync += [a.eq(probability), b.eq(self.row)]
-        m.d.sync += product.eq(a * b)
+                m.d.sync += [operand_a.eq(probability), operand_b.eq(self.row)]
+        m.d.sync += product.eq(operand_a * operand_b)
         m.d.comb += self.product.eq(product)
 
         total = Signal(signed(max(OPERAND_BITS + 18, format.qk_bits) + 1))

@@ -1,0 +1,98 @@
+"""Utilisation of the FuseMax engine, measured in RTL: encoder, causal and decode shapes.
+
+python benchmarks/fusemax.py [--config fusemax-16x16] [--longest 16384]
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from einloom.attention import Mask
+from einloom.cli.locate import find_config
+from mapping.attention import AttentionJob, quantise_channels, quantise_queries
+from mapping.cost.fusemax import AttentionShape, attention_cycles, tile_cycles
+from sim.attention import AttentionDevice
+from sim.bench.attention import AttentionOutcome
+
+HEAD = 64
+Floats = npt.NDArray[np.float64]
+
+
+def make_job(
+    device: AttentionDevice, queries: Floats, keys: Floats, values: Floats, mask: Mask, first: int
+) -> AttentionJob:
+    """Quantise one block of queries [P, E] at the positions from `first` on."""
+    key_codes, key_scale = quantise_channels(keys, device.format.input_bits)
+    value_codes, _ = quantise_channels(values, device.format.input_bits)
+    codes, scales = quantise_queries(queries, key_scale, device.format)
+    positions = first + np.arange(len(queries))
+    return AttentionJob("benchmark", codes, scales, positions, key_codes, value_codes, mask)
+
+
+def run(device: AttentionDevice, jobs: Sequence[AttentionJob]) -> tuple[AttentionOutcome, int]:
+    """The RTL's counters and the cost model's cycles."""
+    _, outcome = device.run(jobs)
+    shapes = [
+        AttentionShape(j.query_head, j.value_head, int(j.positions.min()), int(j.positions.max()), j.mask) for j in jobs
+    ]
+    return outcome, attention_cycles(device.manifest, shapes).cycles
+
+
+def shapes(device: AttentionDevice, longest: int) -> Table:
+    """Cycles and utilisation of encoder, causal and decode jobs."""
+    rng, columns, rows = np.random.default_rng(0), device.manifest.columns, device.manifest.rows
+    table = Table(title=f"{device.design.manifest.name}, E = F = {HEAD}")
+    for heading in ("shape", "cycles", "cost model", "2D array", "1D row", "bound", "cycles over bound"):
+        table.add_column(heading, justify="right")
+
+    def data(keys: int) -> tuple[Floats, Floats]:
+        both: Floats = rng.normal(size=(2, keys, HEAD))
+        return both[0], both[1]
+
+    def add(name: str, jobs: Sequence[AttentionJob], bound: int) -> None:
+        outcome, model = run(device, jobs)
+        shares = [f"{busy / outcome.cycles:.2%}" for busy in (outcome.busy, outcome.row_busy)]
+        ratio = f"{outcome.cycles / bound:.4f}"
+        table.add_row(name, f"{outcome.cycles:,}", f"{model:,}", *shares, f"{bound:,}", ratio)
+
+    # As many blocks of queries as a sequence has, up to what a simulation of a minute can hold.
+    for length, blocks in ((512, 512 // columns), (512, 1), (4096, 4), (4096, 1), (16384, 1)):
+        if length <= longest:
+            both = data(length)
+            jobs = [make_job(device, rng.normal(size=(columns, HEAD)), *both, Mask(length), 0) for _ in range(blocks)]
+            bound = blocks * (length // rows) * tile_cycles(HEAD, HEAD)
+            add(f"{blocks * columns} queries, {length} keys", jobs, bound)
+    keys, values = data(4096)
+    starts = range(0, 4096, columns)
+    # Every eighth block of queries: the same share of all lengths at an eighth of the simulation.
+    causal = [
+        make_job(device, rng.normal(size=(columns, HEAD)), keys, values, Mask(4096, causal=True), s)
+        for s in starts[7::8]
+    ]
+    tiles = sum(len(job.tiles(rows)) for job in causal)
+    add("4096 keys, causal", causal, tiles * tile_cycles(HEAD, HEAD))
+    # Decode: two key/value heads, four query heads each. A beat of keys or values is what one port brings in a cycle.
+    decode = [make_job(device, rng.normal(size=(4, HEAD)), *data(8192), Mask(8192), 8191) for _ in range(2)]
+    add("decode, 8192 keys, 8 heads in 2 groups", decode, 2 * 8192 // rows * (HEAD + HEAD))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="fusemax-16x16")
+    parser.add_argument("--longest", type=int, default=16384)
+    args = parser.parse_args()
+    with AttentionDevice(find_config(args.config)) as device:
+        Console().print(shapes(device, args.longest))
+        Console().print(
+            "The bound is E + F + 6 cycles per visited tile, in which every PE of the 2D array is busy; for decode it is "
+            "the stream of keys and values through one port of a beat a cycle."
+        )
+
+
+if __name__ == "__main__":
+    main()

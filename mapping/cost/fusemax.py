@@ -1,0 +1,89 @@
+"""Cycles of the FuseMax engine, from its manifest and the shapes of its jobs alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from einloom.attention import EXP2_STEPS, Mask
+from einloom.manifest import AttentionManifest
+
+SPECIAL_STEPS = 2 + EXP2_STEPS  # of a tile beside E + F: the scale, the exponential, and the sum of the denominator
+JOB_CYCLES = 4  # from the offer of the first job to its first step
+DRAIN_CYCLES = 3  # of the half epoch without a tile that completes the last exponentials
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask."""
+
+    query_head: int
+    value_head: int
+    first: int
+    last: int
+    mask: Mask
+
+    def tiles(self, rows: int) -> int:
+        """Visited tiles of `rows` keys."""
+        return len(self.mask.tiles(np.array([self.first, self.last]), rows))
+
+
+@dataclass(frozen=True)
+class AttentionCost:
+    """Cycles of a batch of blocks, and those in which the 2D array and the 1D row are at work."""
+
+    cycles: int
+    busy: int
+    row_busy: int
+
+    @property
+    def utilisation(self) -> float:
+        return self.busy / self.cycles
+
+    @property
+    def row_utilisation(self) -> float:
+        return self.row_busy / self.cycles
+
+
+def tile_cycles(query_head: int, value_head: int) -> int:
+    """Of one tile when everything is at hand: every cycle is a step of the 2D array."""
+    return query_head + value_head + SPECIAL_STEPS
+
+
+def attention_cycles(manifest: AttentionManifest, blocks: Sequence[AttentionShape]) -> AttentionCost:
+    """Cost of blocks that run back to back, when keys and values come at a beat a cycle and outputs are taken at once.
+
+    An epoch is the SCORE steps of a tile (E), and then the VALUE steps of the tile before (F + 1) with the five other
+    steps of the tile; at the start and the end one of the two is missing. The divisions of a block run beside the
+    tiles of the next one, whose last epoch waits for their end.
+    """
+    time, busy, row_busy = JOB_CYCLES, 0, 0
+    divided = 0  # when the dividers are free again
+    before: tuple[int, bool] | None = None  # value_head of the tile before, and whether it was its block's last
+
+    def values(at: int, front: bool) -> int:
+        """Where the second half of an epoch ends that begins `at`."""
+        nonlocal divided
+        if before is None:
+            return at + manifest.exp_end
+        head, last = before
+        start = max(at, divided) if last else at
+        end = max(start + head + 1 + (SPECIAL_STEPS - 1) * front, at + manifest.exp_end * front)
+        if last:
+            divided = end + manifest.row_cycles + head * manifest.division_cycles
+        return end
+
+    for block in blocks:
+        count = block.tiles(manifest.rows)
+        busy += count * tile_cycles(block.query_head, block.value_head)
+        row_busy += count * (block.value_head + 1 + EXP2_STEPS)
+        epoch = tile_cycles(block.query_head, block.value_head)
+        time = values(time + block.query_head, True)
+        before = (block.value_head, count == 1)
+        if count > 1:
+            before = (block.value_head, False)
+            time += (count - 2) * epoch
+            time = values(time + block.query_head, True)
+            before = (block.value_head, True)
+    values(time + DRAIN_CYCLES, False)
+    return AttentionCost(divided, busy, row_busy)
