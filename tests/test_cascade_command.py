@@ -60,7 +60,17 @@ def test_plots_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         plot(report, tmp_path / "graph.png")
 
 
-def test_a_plot_without_a_folder(tmp_path: Path) -> None:
+def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
+    report = report_on(find_cascade("attention-1pass"))
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        plot(report_on(find_cascade("swiglu-ffn")), tmp_path / "none" / "graph.png")
+        plot(report, tmp_path / "file" / "graph.png")
+
+    def full(_from: str, _to: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("einloom.files.os.replace", full)
+    with pytest.raises(InputError, match=r"graph\.svg: cannot be written: No space left on device"):
+        plot(report, tmp_path / "graph.svg")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,10 +1,12 @@
 """The graph of a cascade, drawn with its passes as bands."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from einloom.errors import InputError, ToolError
+from einloom.files import write_file
 from mapping.cascade.model import Cascade
 from mapping.cascade.passes import RankPasses
 from mapping.cascade.report import CascadeReport
@@ -36,11 +38,11 @@ def plot(report: CascadeReport, path: Path) -> None:
     axes.set_title(f"{report.cascade.name}: passes over {busiest.rank}: {busiest.count}")
     axes.set(xlim=(-0.2, width + 0.2), ylim=(0.6 - len(rows), 0.7))
     axes.axis("off")
-    try:
-        # No date in the file: the same cascade gives the same bytes.
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    drawn = io.BytesIO()
+    # No date in the file: the same cascade gives the same bytes.
+    metadata = {"Date": None} if path.suffix == ".svg" else None
+    figure.savefig(drawn, format=path.suffix[1:], dpi=150, metadata=metadata)
+    write_file(path, drawn.getvalue())
 
 
 def _reductions_over(report: CascadeReport, entry: RankPasses) -> int:
