@@ -1,6 +1,7 @@
 """einloom/cli/main.py: how commands end."""
 
 import errno
+import signal
 import sys
 
 import pytest
@@ -72,6 +73,20 @@ def test_how_errors_end(
     assert ends_with(monkeypatch, "run") == code
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", message)
+
+
+def test_termination_unwinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    unwound: list[bool] = []
+
+    def terminated(_name: str) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            unwound.append(True)
+
+    monkeypatch.setattr("einloom.cli.run.find_config", terminated)
+    assert ends_with(monkeypatch, "run") == 143
+    assert unwound == [True]
 
 
 def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

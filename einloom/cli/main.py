@@ -1,6 +1,7 @@
 """The entry point of the `einloom` command: its subcommands, and how their errors end."""
 
 import errno
+import signal
 import sys
 from typing import Annotated
 
@@ -42,7 +43,9 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; exits 0, 1 when a check failed, 2 on bad input and 130 on Ctrl-C."""
+    """Run the command line; exits 0, 1 when a check failed, 2 on bad input, 130 on Ctrl-C and 143 when terminated."""
+    # As an exception, so that simulators and temporary folders go too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         make_app()()
     except EinloomError as error:
