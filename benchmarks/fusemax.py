@@ -89,8 +89,8 @@ def main() -> None:
     with AttentionDevice(find_config(args.config)) as device:
         Console().print(shapes(device, args.longest))
         Console().print(
-            "The bound is E + F + 6 cycles per visited tile, in which every PE of the 2D array is busy; for decode it is "
-            "the stream of keys and values through one port of a beat a cycle."
+            "The bound is E + F + 6 cycles per visited tile, in which every PE of the 2D array is busy; for decode it "
+            "is the stream of keys and values through one port of a beat a cycle."
         )
 
 

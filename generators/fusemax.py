@@ -6,8 +6,8 @@ from einloom.attention import OUTPUT_BITS, QUERY_BITS, AttentionFormat
 from einloom.config import Config, FuseMaxConfig
 from einloom.manifest import AttentionJobLayout, AttentionManifest
 from generators.design import Design, make_design
-from hw.array.attention_engine import AttentionEngine, AttentionSpec
 from hw.array.attention_control import final_delay
+from hw.array.attention_engine import AttentionEngine, AttentionSpec
 from hw.array.attention_sequencer import exp_at
 from hw.array.normaliser import division_steps
 from hw.array.tile_walk import job_layout
