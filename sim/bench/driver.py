@@ -1,0 +1,64 @@
+"""What the cocotb sides of all benches share: driving a bench's ports, reporting figures, and serving other processes.
+
+Settings come as JSON in the environment variable EINLOOM_BENCH: the design's manifest, the seed, the number of cases,
+the file that takes the figures, and the address of the client to serve; benches may want more.
+"""
+
+import json
+import os
+from multiprocessing.connection import Client
+from pathlib import Path
+
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, RisingEdge
+
+SETTINGS = json.loads(os.environ.get("EINLOOM_BENCH", "{}"))
+SERVES = "address" in SETTINGS
+
+
+class Bench:
+    """Drives a bench with the ports clk, rst, start, done, timed_out and cycles.
+
+    Parameters
+    ----------
+    dut : the bench's handle.
+    counters : the ports that hold a batch's counters when it is done.
+    """
+
+    def __init__(self, dut, counters: tuple[str, ...]):
+        self.dut = dut
+        self.counters = counters
+
+    async def reset(self):
+        """Start the clock and reset the design."""
+        self.dut.start.value = 0
+        self.dut.rst.value = 1
+        Clock(self.dut.clk, 2, unit="ns").start(start_high=False)
+        await ClockCycles(self.dut.clk, 3)
+        self.dut.rst.value = 0
+        await ClockCycles(self.dut.clk, 2)
+
+    async def run(self, ports: dict[str, int]) -> tuple[int, ...]:
+        """Run one prepared batch; returns its counters."""
+        for name, value in ports.items():
+            getattr(self.dut, name).value = value
+        self.dut.start.value = 1
+        await RisingEdge(self.dut.clk)
+        self.dut.start.value = 0
+        await RisingEdge(self.dut.done)
+        cycles = self.dut.cycles.value.to_unsigned()
+        assert not self.dut.timed_out.value, f"no result for a long time, {cycles} cycles"
+        return tuple(getattr(self.dut, name).value.to_unsigned() for name in self.counters)
+
+    async def serve(self):
+        """Run batches for another process until it hangs up; it prepares and reads the files and does the checking."""
+        with Client(SETTINGS["address"], authkey=SETTINGS["key"].encode()) as client:
+            while (ports := client.recv()) is not None:
+                client.send(await self.run(ports))
+
+
+def report(name: str, figures: list[dict[str, int]]) -> None:
+    """Append the sums of a test's figures to the file that takes them."""
+    totals = {key: sum(f[key] for f in figures) for key in figures[0]} if figures else {}
+    with Path(SETTINGS["report"]).open("a") as file:
+        file.write(json.dumps({"test": name, **totals}) + "\n")
