@@ -13,7 +13,7 @@ from mapping.attention import AttentionJob, attention_format, pack_attention_job
 from sim.bench.batch import IDLE_CYCLES, read_sums
 from sim.golden.fusemax import attend
 
-MAX_WORDS = 16384  # DEPTH in attention_bench.sv
+MAX_WORDS = 32768  # DEPTH in attention_bench.sv
 MAX_JOBS = 1024
 
 

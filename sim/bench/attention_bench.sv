@@ -33,7 +33,7 @@ module attention_bench (
     output reg  [31:0] unread         // beats of keys and values that the engine left
 );
   localparam BEAT = @beat_bits@, WORD = @query_bits@, ADDRESS = @address_bits@;
-  localparam JOB = @job_bits@, OUTPUTS = @output_bits@, DEPTH = 16384, MAX_JOBS = 1024;
+  localparam JOB = @job_bits@, OUTPUTS = @output_bits@, DEPTH = 32768, MAX_JOBS = 1024;
 
   reg running;
   reg [31:0] random;

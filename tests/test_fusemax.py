@@ -1,0 +1,254 @@
+"""The FuseMax engine: RTL against golden, golden against float64 attention, and its cost model against both."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import generators.fusemax
+from einloom.attention import PROBABILITY_FRACTION, SCORE_FRACTION, AttentionFormat, Mask
+from einloom.config import Config
+from einloom.errors import CheckFailed, InputError
+from generators.registry import generate
+from hw.arith import exp2 as exp2_hardware
+from mapping.attention import AttentionJob, pack_attention_job, quantise_channels, quantise_queries
+from mapping.cost.fusemax import AttentionShape, attention_cycles
+from sim.attention import AttentionDevice
+from sim.bench.attention_cases import random_job
+from sim.golden.fusemax import State, attend, exp2
+from sim.simulate import simulate
+from tests.strategies import fusemax_configs, make_config
+
+SMALL = {"kind": "fusemax", "rows": 4, "columns": 3, "max_head": 64, "max_keys": 4096}
+
+
+# RTL against golden.
+
+
+def check(config: Config, seed: int, cases: int, max_keys: int) -> None:
+    try:
+        simulate(generate(config), seed=seed, cases=cases, max_keys=max_keys)
+    except Exception as error:
+        error.add_note(f"config: {json.dumps(config.model_dump(mode='json'))}, seed {seed}, cases {cases}")
+        raise
+
+
+@pytest.mark.parametrize("input_bits", [8, 16])
+def test_rtl_is_golden(input_bits: int) -> None:
+    check(make_config({**SMALL, "input_bits": input_bits, "max_head": 128}), seed=1, cases=30, max_keys=200)
+
+
+@settings(max_examples=4)
+@given(config=fusemax_configs(), seed=st.integers(0, 1 << 30))
+def test_random_designs_are_golden(config: Config, seed: int) -> None:
+    check(config, seed, cases=6, max_keys=150)
+
+
+@pytest.mark.slow
+@settings(max_examples=120)
+@given(config=fusemax_configs(max_size=8), seed=st.integers(0, 1 << 30), max_keys=st.sampled_from([16, 300, 4096]))
+def test_many_random_designs_are_golden(config: Config, seed: int, max_keys: int) -> None:
+    check(config, seed, cases=10, max_keys=max_keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("addend", lambda right: lambda step: right(step) ^ (1 << SCORE_FRACTION)),
+        ("scaled", lambda right: lambda power, exponent: right(power, exponent) ^ (power[0] & power[1] & power[2])),
+        ("split", lambda right: lambda difference: right(difference + 1)),
+    ],
+)
+def test_the_bench_finds_a_planted_fault(
+    name: str, wrong: Callable[[object], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exp2_hardware, name, wrong(getattr(exp2_hardware, name)))
+    design = generators.fusemax.generate(make_config({**SMALL, "rows": 2, "columns": 1}))
+    with pytest.raises(CheckFailed, match="RTL is not golden"):
+        simulate(design, cases=10, max_keys=40)
+
+
+def test_cycles_are_those_of_the_formula_on_thirty_shapes() -> None:
+    rng = np.random.default_rng(3)
+    with AttentionDevice(make_config(SMALL)) as device:
+        for _ in range(30):
+            jobs = [
+                random_job(rng, device.manifest, "job", int(rng.choice([5, 60, 300, 1000])))
+                for _ in range(rng.integers(1, 4))
+            ]
+            _, outcome = device.run(jobs)
+            shapes = [
+                AttentionShape(j.query_head, j.value_head, int(j.positions.min()), int(j.positions.max()), j.mask)
+                for j in jobs
+            ]
+            cost = attention_cycles(device.manifest, shapes)
+            assert cost.cycles == pytest.approx(outcome.cycles, rel=0.01)
+            assert (cost.busy, cost.row_busy) == (outcome.busy, outcome.row_busy)
+
+
+def test_utilisation_and_decoding_reach_their_marks() -> None:
+    manifest = generate(make_config({"kind": "fusemax"})).manifest.attention
+    assert manifest is not None
+    for keys, mark in ((512, 0.90), (4096, 0.97), (16384, 0.98)):
+        blocks = [AttentionShape(64, 64, p, p + 15, Mask(keys)) for p in range(0, keys, 16)]
+        assert attention_cycles(manifest, blocks).utilisation >= mark
+    blocks = [AttentionShape(64, 64, p, p + 15, Mask(4096, causal=True)) for p in range(0, 4096, 16)]
+    assert attention_cycles(manifest, blocks).utilisation >= 0.93
+    groups = [AttentionShape(64, 64, 8191, 8191, Mask(8192, causal=True))] * 2
+    beats = 2 * 8192 // manifest.rows * (64 + 64)
+    assert attention_cycles(manifest, groups).cycles / beats <= 1.10
+
+
+def test_a_masked_tile_costs_nothing() -> None:
+    manifest = generate(make_config(SMALL)).manifest.attention
+    assert manifest is not None
+
+    def cycles(mask: Mask) -> int:
+        return attention_cycles(manifest, [AttentionShape(32, 32, 96, 98, mask)]).cycles
+
+    # A window of 5 keys and a sink touch 3 tiles of 4; a short sequence with as many tiles costs the same.
+    assert cycles(Mask(4000, causal=True, window=5, sinks=1)) == cycles(Mask(12))
+
+
+def test_the_verilog_does_not_depend_on_the_sequence_but_for_the_widths_of_its_numbers() -> None:
+    one, other = (generate(make_config({**SMALL, "max_keys": keys})).manifest for keys in (1 << 10, 1 << 20))
+    assert one.modules == other.modules
+    assert other.memory_bits - one.memory_bits == 3 * 2 * 65 * 10  # ten bits of each state
+
+
+# Golden against its definition and against float64.
+
+
+def test_exp2_is_accurate_and_exact_where_it_must_be() -> None:
+    d = -np.arange(0, 25 << SCORE_FRACTION, dtype=np.int64)
+    exact = 2.0 ** (d / 2**SCORE_FRACTION + PROBABILITY_FRACTION)
+    assert np.abs(exp2(d) - exact).max() <= 0.5 + 4e-6 * (1 << PROBABILITY_FRACTION)
+    assert exp2(np.array([0]))[0] == 1 << PROBABILITY_FRACTION
+    assert exp2(np.array([-(1 << 31)]))[0] == 0
+    assert (np.diff(exp2(d)) <= 1).all()
+
+
+def attention(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: Mask, positions: np.ndarray, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the engine's outputs in the units of v, float64 attention), [P, F] each, from unquantised tensors."""
+    format = AttentionFormat(bits, 128, 1 << 20)
+    keys, key_scale = quantise_channels(k, bits)
+    values, value_scale = quantise_channels(v, bits)
+    queries, scales = quantise_queries(q, key_scale, format)
+    state = attend(format, 16, queries, scales, positions, keys, values, mask)
+    scores = np.where(mask.visible(positions).T, q @ k.T / np.sqrt(q.shape[1]), -np.inf)
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    reference = weights @ v / weights.sum(axis=1, keepdims=True)
+    return state.outputs().T * 2.0**-format.output_fraction * value_scale, reference
+
+
+def relative_error(actual: np.ndarray, reference: np.ndarray) -> float:
+    return float(np.sqrt(((actual - reference) ** 2).mean() / (reference**2).mean()))
+
+
+@pytest.mark.parametrize(("bits", "bound"), [(16, 0.003), (8, 0.015)])
+@pytest.mark.parametrize(("keys", "heads"), [(1, (64, 64)), (100, (32, 128)), (1000, (128, 32)), (4096, (64, 64))])
+@pytest.mark.parametrize("masked", [False, True])
+def test_outputs_are_those_of_softmax_attention(
+    bits: int, bound: float, keys: int, heads: tuple[int, int], masked: bool
+) -> None:
+    rng = np.random.default_rng(keys)
+    q, k, v = rng.normal(size=(16, heads[0])), rng.normal(size=(keys, heads[0])), rng.normal(size=(keys, heads[1]))
+    positions = np.maximum(np.arange(keys - 16, keys), 0)
+    mask = Mask(keys, causal=True, window=keys // 3 + 1, sinks=4) if masked else Mask(keys)
+    assert relative_error(*attention(q, k, v, mask, positions, bits)) <= bound
+
+
+@pytest.mark.parametrize(("bits", "bound"), [(16, 0.003), (8, 0.015)])
+@pytest.mark.parametrize("magnitude", [0.0, 1e4])
+def test_equal_and_enormous_scores_stay_in_bound(bits: int, bound: float, magnitude: float) -> None:
+    rng = np.random.default_rng(1)
+    q, k, v = (rng.normal(size=shape) for shape in ((16, 64), (512, 64), (512, 64)))
+    scores = q @ k.T / 8
+    q *= magnitude / np.abs(scores).max()
+    positions = np.arange(16)
+    assert relative_error(*attention(q, k, v, Mask(512), positions, bits)) <= bound
+
+
+def test_states_merge_to_that_of_all_keys() -> None:
+    rng = np.random.default_rng(5)
+    format = AttentionFormat(8, 64, 1 << 20)
+    q, k, v = rng.integers(-9999, 9999, (4, 64)), rng.integers(-128, 128, (640, 64)), rng.integers(-128, 128, (640, 64))
+    scales, positions = np.full(4, 2), np.full(4, 639)
+    whole = attend(format, 16, q, scales, positions, k, v, Mask(640)).outputs()
+    parts = [
+        attend(format, 16, q, scales, positions, k[s], v[s], Mask(len(k[s])))
+        for s in (slice(0, 100), slice(100, 101), slice(101, 640))
+    ]
+    left = parts[0].merged(parts[1]).merged(parts[2])
+    right = parts[0].merged(parts[1].merged(parts[2]))
+    empty = State.empty(64, 4).merged(left)
+    for state in (left, right, empty):
+        assert np.abs(state.outputs() - whole).max() <= 2  # of 2^16 units of v
+
+
+def test_a_query_that_sees_nothing_gives_zeros() -> None:
+    job_mask = Mask(3, window=1)
+    state = attend(
+        AttentionFormat(8, 64, 64),
+        4,
+        np.ones((1, 32), np.int64),
+        np.ones(1, np.int64),
+        np.array([50]),
+        np.full((3, 32), 7),
+        np.full((3, 32), 7),
+        job_mask,
+    )
+    assert not state.outputs().any()
+
+
+def brute_force_tiles(mask: Mask, positions: np.ndarray, rows: int) -> set[int]:
+    return {int(m) // rows for m in np.argwhere(mask.visible(positions).any(axis=1))[:, 0]}
+
+
+@given(
+    keys=st.integers(1, 80),
+    causal=st.booleans(),
+    window=st.integers(0, 90),
+    sinks=st.integers(0, 90),
+    first=st.integers(0, 79),
+    count=st.integers(1, 6),
+    rows=st.sampled_from([1, 2, 8]),
+)
+def test_visited_tiles_are_those_with_a_visible_key(
+    keys: int, causal: bool, window: int, sinks: int, first: int, count: int, rows: int
+) -> None:
+    mask, positions = Mask(keys, causal, window, sinks), np.arange(first, first + count)
+    visited = mask.tiles(positions, rows)
+    needed = brute_force_tiles(mask, positions, rows)
+    assert set(visited) >= needed
+    assert len(visited) <= max(len(needed), 1) + (window > 0)  # the tile of the last key is always visited
+    assert visited == sorted(set(visited))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"queries": np.zeros((4, 32), np.int64)}, "up to 3 queries, not 4"),
+        ({"keys": np.zeros((8, 65), np.int64)}, "up to 64 elements of a query, not 65"),
+        ({"values": np.zeros((8, 65), np.int64)}, "up to 64 elements of a value, not 65"),
+        ({"mask": Mask(5000)}, "up to 4096 keys, not 5000"),
+    ],
+)
+def test_a_job_that_does_not_fit_is_explained(change: dict[str, object], message: str) -> None:
+    manifest = generate(make_config(SMALL)).manifest.attention
+    assert manifest is not None
+    fields: dict[str, object] = {
+        "queries": np.zeros((3, 32), np.int64),
+        "scales": np.ones(3, np.int64),
+        "positions": np.arange(3),
+        "keys": np.zeros((8, 32), np.int64),
+        "values": np.zeros((8, 32), np.int64),
+        "mask": Mask(8),
+    }
+    with pytest.raises(InputError, match=f"^job: this design takes {message}$"):
+        pack_attention_job(AttentionJob("job", **{**fields, **change}), manifest, queries=0)
