@@ -3,11 +3,15 @@
 from amaranth import Shape
 
 from einloom.config import Config
+from einloom.errors import InputError
 from einloom.formats import SCALE_BITS
 from einloom.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
 from generators.design import Design, make_design
 from hw.array.engine import EngineSpec, GemmEngine
 from hw.pe.spec import PeSpec
+
+NETLIST_BITS = 1 << 16  # of one cell or of all inputs of a module, in Amaranth 0.5
+MARGIN = 512  # control signals beside the wide ports
 
 
 def gemm_design(config: Config, pe: PeSpec) -> Design:
@@ -29,8 +33,27 @@ def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
         channels=config.memory.channels,
         beat_bits=config.memory.beat_bits,
     )
+    _require_writable(config, spec)
     top = GemmEngine(spec)
     return top, _manifest(spec, top, engine.kind)
+
+
+def _require_writable(config: Config, spec: EngineSpec) -> None:
+    """InputError when a part would have more bits than Amaranth's netlist can number."""
+    pe = spec.pe
+    word = max(spec.metadata_bits, *(spec.step_bits(f) for f in spec.formats))
+    widths = {
+        "a row of PEs": spec.columns * (pe.operand_bits + 1 + pe.sum_bits),
+        "the activations": spec.rows * pe.lanes * pe.activation_bits + spec.channels * spec.beat_bits,
+        # A beat shifted to the end of the buffer and beyond, as far as the shift amount can count.
+        "the gearbox": 2 * (word + 2 * spec.beat_bits) + spec.beat_bits,
+    }
+    for what, bits in widths.items():
+        if bits + MARGIN > NETLIST_BITS:
+            raise InputError(
+                f"{config.name}: {what} would have {bits:,} bits, more than the {NETLIST_BITS:,} that one module can "
+                "be written with: use fewer rows, columns or lanes, or more memory channels"
+            )
 
 
 def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:

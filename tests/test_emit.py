@@ -13,7 +13,7 @@ from amaranth.sim import Simulator
 
 from einloom.cli.locate import shipped_configs
 from einloom.config import load_config
-from einloom.errors import ToolError
+from einloom.errors import InputError, ToolError
 from generators.emit import SharedModules
 from generators.registry import generate
 from hw.array.replicated import Replicated
@@ -147,6 +147,20 @@ def test_modules_and_size_do_not_grow_with_the_array() -> None:
     modules = [design.manifest.modules[:-1] for design in designs]  # all but the top, which has the name of the config
     assert modules[0] == modules[1] == modules[2]
     assert all(len(design.verilog) < 3_000_000 for design in designs)
+
+
+@pytest.mark.parametrize(
+    ("size", "what"),
+    [
+        ({"rows": 1, "columns": 1024, "lanes": 16}, "a row of PEs"),
+        ({"rows": 1024, "columns": 1, "lanes": 16}, "the activations"),
+        ({"rows": 1, "columns": 512, "lanes": 16, "formats": ["int8"]}, "the gearbox"),
+    ],
+)
+def test_designs_too_wide_to_write_are_explained(size: dict[str, object], what: str) -> None:
+    config = make_config({"kind": "bitmod", **size})
+    with pytest.raises(InputError, match=rf"^drawn: {what} would have [\d,]+ bits, more than the 65,536 that one"):
+        generate(config)
 
 
 def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
