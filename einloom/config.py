@@ -132,6 +132,12 @@ class FuseMaxConfig(Section):
             raise _problem(f"rows must be a power of two, so that positions divide into tiles by a shift, not {rows}")
         return rows
 
+    @model_validator(mode="after")
+    def _a_whole_tile(self) -> "FuseMaxConfig":
+        if self.max_keys < self.rows:
+            raise _problem(f"max_keys must hold at least one tile of {self.rows} keys, not {self.max_keys}")
+        return self
+
 
 GemmEngineConfig = BitmodConfig | IntMacConfig
 EngineConfig = Annotated[GemmEngineConfig | FuseMaxConfig, Field(discriminator="kind")]

@@ -49,13 +49,14 @@ def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
 @st.composite
 def fusemax_configs(draw: st.DrawFn, max_size: int = 4) -> Config:
     """Any attention engine of up to max_size x max_size PEs; in large sizes also with tall columns."""
+    rows = draw(st.sampled_from([1, 2, 4, 8] if max_size < 8 else [1, 2, 4, 8, 16, 32, 64, 128]))
     engine = {
         "kind": "fusemax",
-        "rows": draw(st.sampled_from([1, 2, 4, 8] if max_size < 8 else [1, 2, 4, 8, 16, 32, 64, 128])),
+        "rows": rows,
         "columns": draw(st.integers(1, max_size)),
         "input_bits": draw(st.sampled_from([8, 16])),
         "max_head": draw(st.sampled_from([32, 45, 64, 128])),
-        "max_keys": draw(st.sampled_from([1, 100, 4096, 1 << 20])),
+        "max_keys": max(rows, draw(st.sampled_from([1, 100, 4096, 1 << 20]))),
         "quotient_bits": draw(st.sampled_from([1, 2, 4, 8])),
     }
     return make_config(engine)

@@ -179,6 +179,7 @@ memory: {chanels: 2}
         (f"name: {'a' * 65}\nengine: {{kind: bitmod}}", "line 1: name: String should have at most 64 characters"),
         (f"name: 1\nengine: {{kind: {'a' * 5000}}}", f"not '{'a' * 47}...{'a' * 48}'"),
         ("name: a\nengine: {kind: fusemax, rows: 12}", "line 2: engine.rows: rows must be a power of two"),
+        ("name: a\nengine: {kind: fusemax, rows: 64, max_keys: 63}", "must hold at least one tile of 64 keys, not 63"),
         ("name: a\nengine: {kind: fusemax, max_head: 16}", "line 2: engine.max_head: Input should be greater than"),
         ("name: a\nengine: {kind: fusemax}\nattention: {kind: fusemax}", "leave the section attention out"),
         (
