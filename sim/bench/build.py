@@ -65,9 +65,10 @@ def build(design: Design, *, waves: bool = False) -> Path:
         else (ATTENTION_BENCH, ATTENTION_PORTS, _attention_values(manifest))
     )
     sources = {"design.v": design.verilog, f"{bench}.sv": _bench_text(bench, values)}
-    separate = [m for m in manifest.modules if m.endswith(("_pe", "attention_column"))]
-    big = engine.rows * engine.columns > BIG
-    return Toolchain().build(sources, bench, ports, waves=waves, separate=separate if big else ())
+    pes = [m for m in manifest.modules if m.endswith("_pe")]
+    # A FuseMax PE is large enough that one copy of its code is quicker to compile and to run from the second one on.
+    separate = pes if manifest.attention or engine.rows * engine.columns > BIG else ()
+    return Toolchain().build(sources, bench, ports, waves=waves, separate=separate)
 
 
 def _gemm_values(manifest: Manifest, gemm: GemmManifest) -> dict[str, str | int]:
