@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.config import Config
+from einloom.errors import InputError
 from einloom.quantized import QuantizedTensor
 from generators.registry import generate
 from sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, prepare
@@ -31,6 +32,9 @@ class RtlDevice:
 
     def __init__(self, config: Config, *, waves: bool = False) -> None:
         self.design = generate(config)
+        if self.design.manifest.gemm is None:
+            raise InputError(f"{config.name} has no engine for linear layers")
+        self._gemm = self.design.manifest.gemm
         self.counters = Counters()
         self.peak_macs_per_cycle = 0.0
         self._server = BenchServer(build(self.design, waves=waves), GEMM_MODULE, waves=waves)
@@ -40,7 +44,7 @@ class RtlDevice:
         """Pack `tensors` into the design's weight memory and start the simulation; InputError for unfit ones."""
         files = WeightFiles(self._server.folder, self.design.manifest)
         self._tensors = {name: (tensor, files.append(tensor)) for name, tensor in tensors.items()}
-        gemm = self.design.manifest.gemm
+        gemm = self._gemm
         cycles = max(gemm.weights.step(tensor.format).cycles for tensor in tensors.values())
         self.peak_macs_per_cycle = gemm.macs_per_step / cycles
         self._server.start()
@@ -48,8 +52,8 @@ class RtlDevice:
     def linear(self, name: str, activations: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
         """Sums [T, N], computed by the RTL and compared with golden; CheckFailed at the first difference."""
         tensor, where = self._tensors[name]
-        gemm = self.design.manifest.gemm
-        chunks = [activations[n : n + gemm.rows] for n in range(0, len(activations), gemm.rows)]
+        rows = self._gemm.rows
+        chunks = [activations[n : n + rows] for n in range(0, len(activations), rows)]
         return np.concatenate([self._run(Job(name, tensor, chunk), where) for chunk in chunks])
 
     def _run(self, job: Job, where: tuple[int, int]) -> npt.NDArray[np.int64]:
@@ -58,7 +62,7 @@ class RtlDevice:
         cycles, accepted = self._server.run(ports)
         (sums,) = collect(self._server.folder, manifest, [job], ports, Outcome(cycles, accepted))
         self.counters += Counters(jobs=1, cycles=cycles, beats=accepted, macs=job.macs)
-        expected = golden_sums(manifest.gemm, job.tensor, job.activations)
+        expected = golden_sums(self._gemm, job.tensor, job.activations)
         rerun = f"rerun with: einloom simulate {manifest.name} --waves"
         what = f"{job.name}, after {self.counters.jobs} jobs"
         require_equal(expected, (sums.value, sums.exponent), what=what, cycle=self.counters.cycles, rerun=rerun)

@@ -3,7 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Sequence
-from pathlib import Path
+from os import PathLike
 from typing import TextIO
 
 from cocotb_tools.runner import Verilator
@@ -25,7 +25,9 @@ class Simulator(Verilator):
             if self._process is not None:
                 self._process.kill()
 
-    def _execute_cmds(self, cmds: Sequence[Sequence[str]], cwd: Path, stdout: TextIO | None = None) -> None:
+    def _execute_cmds(
+        self, cmds: Sequence[Sequence[str]], cwd: PathLike[str] | str, stdout: TextIO | None = None
+    ) -> None:
         for command in cmds:
             with self._lock:
                 if self._stopped:
