@@ -2,10 +2,12 @@
 
 from amaranth import Shape
 
-from einloom.attention import OUTPUT_BITS, QUERY_BITS, AttentionFormat
+from einloom.attention import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
 from einloom.config import Config, FuseMaxConfig
+from einloom.errors import InputError
 from einloom.manifest import AttentionJobLayout, AttentionManifest
 from generators.design import Design, make_design
+from generators.gemm import MARGIN, NETLIST_BITS
 from hw.array.attention_control import final_delay
 from hw.array.attention_engine import AttentionEngine, AttentionSpec
 from hw.array.attention_sequencer import exp_at
@@ -18,6 +20,12 @@ def generate(config: Config) -> Design:
     engine = config.engine
     assert isinstance(engine, FuseMaxConfig)
     format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
+    bits = engine.rows * (SCORE_BITS + format.product_bits)  # what the PEs of a column send to its trees
+    if bits + MARGIN > NETLIST_BITS:
+        raise InputError(
+            f"{config.name}: a column would have {bits:,} bits, more than the {NETLIST_BITS:,} that one module can be "
+            "written with: use fewer rows"
+        )
     spec = AttentionSpec(format, engine.rows, engine.columns, engine.quotient_bits)
     fields = {name: Shape.cast(field.shape).width for name, field in job_layout(format)}
     manifest = AttentionManifest(

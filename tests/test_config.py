@@ -50,7 +50,7 @@ FUSEMAX_KNOBS: dict[str, list[Any]] = {
     "engine.columns": [1, 4],
     "engine.input_bits": [16],
     "engine.max_head": [32, 128],
-    "engine.max_keys": [1, 4096],
+    "engine.max_keys": [2, 4096],
     "engine.quotient_bits": [1, 4, 8],
 }
 KNOBS: dict[str, list[Any]] = {

@@ -119,6 +119,13 @@ def test_the_verilog_does_not_depend_on_the_sequence_but_for_the_widths_of_its_n
     assert other.memory_bits - one.memory_bits == 3 * 2 * 65 * 10  # ten bits of each state
 
 
+def test_columns_that_no_netlist_holds_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"^drawn: a column would have 67,584 bits, more than the 65,536 .* fewer rows$"
+    ):
+        generate(make_config({"kind": "fusemax", "rows": 1024, "columns": 1, "input_bits": 16}))
+
+
 # Golden against its definition and against float64.
 
 
