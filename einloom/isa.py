@@ -1,0 +1,361 @@
+"""The instruction set of the core: one table for the assembler, the disassembler, the golden executor, the hardware
+decoder and docs/isa.md.
+
+An instruction is 256 bits, fields from bit 0 in the order of the table: the header, which all share, and the operands.
+Each instruction belongs to a unit. Units run side by side, each its own instructions in program order; an instruction
+starts when it has taken one token from each unit in `wait`, and gives one to each unit in `signal` when it is complete.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from einloom.errors import InputError
+from einloom.suggest import did_you_mean
+
+INSTRUCTION_BITS = 256
+INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
+REDUCE_PARTIALS = 8
+"""Partial sums that a lane keeps in SUM: at least the latency of the adder, so that it adds a word a cycle."""
+TOKEN_LIMIT = 255
+"""Tokens that may wait between two units."""
+
+
+class Unit(IntEnum):
+    """What executes an instruction. CONTROL is the sequencer itself."""
+
+    CONTROL = 0
+    WEIGHTS = 1
+    GEMM = 2
+    VECTOR = 3
+    ATTENTION = 4
+    LOAD = 5
+    STORE = 6
+
+
+UNITS = tuple(u for u in Unit if u is not Unit.CONTROL)
+"""Those that have a queue, and tokens."""
+
+
+class Condition(IntEnum):
+    """When an instruction is carried out; otherwise it only passes its tokens on."""
+
+    ALWAYS = 0
+    TOKEN_PRESENT = 1  # the chunk has more than `first` tokens
+    LAST_CHUNK = 2  # no chunk follows this one
+
+
+class VectorOp(IntEnum):
+    """r = op(a, x, y) on every lane; x and y are chosen by Operand. Floats are IEEE float32, to nearest even,
+    subnormals flushed to zeros of their sign before and after every operation, NaN always 0x7fc00000."""
+
+    MAD = 0  # (a * x) + y, each rounded; -(a * x) + y with `negate`
+    MAX = 1  # the larger of a and x; -0 is below +0; NaN if either is
+    MIN = 2
+    IADD = 3  # a + x on 32-bit integers, without overflow check
+    ISUB = 4  # x - a, likewise
+    SHL = 5  # a << (x mod 32)
+    SHR = 6  # a >> (x mod 32), arithmetic
+    TOINT = 7  # float a to int32, to nearest even, saturating; NaN is 0
+    TOFLOAT = 8  # int32 a to float32, to nearest even
+    SUM = 9  # sum over the inner words and all lanes of a * x, in every lane of one word
+    MAXABS = 10  # largest |a| over the inner words and all lanes, in every lane of one word; NaN if any is
+
+
+REDUCTIONS = (VectorOp.SUM, VectorOp.MAXABS)
+
+
+class Operand(IntEnum):
+    """What x or y of a vector instruction is."""
+
+    NONE = 0  # x: a passes unmultiplied; y: nothing is added
+    VECTOR = 1  # x: operand b; y: operand c
+    IMMEDIATE = 2
+
+
+class Space(IntEnum):
+    """Where a vector instruction writes. All but VECTOR take integers: r to nearest even, saturated."""
+
+    VECTOR = 0  # the vector memory, 32 bits a lane
+    ACTIVATIONS = 1  # int8, of the token
+    QUERIES = 2  # int16, of the column (token mod block) * outer + o, at base + (token / block) * stride + i
+    QUERY_SCALE = 3  # as QUERIES: lane 0 is the scale, and the position of the token is put behind it
+    KEY_VALUES = 4  # the key/value width, of the row (position + token) mod rows
+
+
+class Rows(IntEnum):
+    """Which rows of memory a LOAD fetches."""
+
+    ONE = 0  # just the one at `offset`
+    POSITIONS = 1  # for each token of the chunk, that of its position
+    TOKENS = 2  # for each token of the chunk, that of its id
+
+
+class Field(NamedTuple):
+    """`bits` of an instruction."""
+
+    name: str
+    bits: int
+    meaning: str
+    names: type[IntEnum] | None = None
+
+
+HEADER = (
+    Field("opcode", 6, "the instruction"),
+    Field("condition", 2, "when it is carried out", Condition),
+    Field("first", 8, "first token of the chunk that it is about"),
+    Field("wait", 8, "bit u: take a token from unit u before the start"),
+    Field("signal", 8, "bit u: give a token to unit u at the end"),
+)
+
+
+class Opcode(NamedTuple):
+    """One kind of instruction."""
+
+    name: str
+    code: int
+    unit: Unit
+    meaning: str
+    fields: tuple[Field, ...]
+
+
+def _operand(name: str) -> tuple[Field, ...]:
+    return (
+        Field(f"{name}_base", 16, f"{name}: first word"),
+        Field(f"{name}_token", 12, f"{name}: words from one token to the next"),
+        Field(f"{name}_outer", 8, f"{name}: words from one outer step to the next"),
+        Field(f"{name}_inner", 1, f"{name}: words from one inner step to the next"),
+    )
+
+
+OPCODES = (
+    Opcode("end", 0, Unit.CONTROL, "Wait for all units, then report the job as done.", ()),
+    Opcode(
+        "next",
+        1,
+        Unit.CONTROL,
+        "Wait for all units, go on to the next chunk of tokens, and start again at the first instruction; past the "
+        "last chunk, go on here.",
+        (),
+    ),
+    Opcode(
+        "weights",
+        2,
+        Unit.WEIGHTS,
+        "Fetch beats from every weight channel into its FIFO.",
+        (
+            Field("offset", 32, "first beat, from the start of each channel's window"),
+            Field("beats", 24, "of each channel"),
+        ),
+    ),
+    Opcode(
+        "gemm",
+        3,
+        Unit.GEMM,
+        "Multiply the activations of the chunk's tokens with the weights that arrive; each tile's integer sums become "
+        "float32 words at d + token * stride + tile * words of a tile.",
+        (
+            Field("format", 4, "index of the weight format in the manifest"),
+            Field("blocks", 16, "of inputs"),
+            Field("tiles", 20, "of outputs"),
+            Field("specials", 32, "terms of the format's special values"),
+            Field("activations", 16, "first word of the activation buffer"),
+            Field("d_base", 16, "first word of the result"),
+            Field("d_token", 12, "words from one token to the next"),
+        ),
+    ),
+    Opcode(
+        "vector",
+        4,
+        Unit.VECTOR,
+        "For each token of the chunk, outer step o and inner step i: d = op(a, x, y), each operand at base + token * "
+        "its token stride + o * its outer stride + i * its inner stride. Reductions run over i.",
+        (
+            Field("op", 4, "operation", VectorOp),
+            Field("x", 2, "second factor", Operand),
+            Field("y", 2, "addend", Operand),
+            Field("negate", 1, "the product is negated"),
+            Field("space", 3, "where d is", Space),
+            Field("block", 3, "log2 of the tokens that share the query columns"),
+            Field("outer", 8, "outer steps"),
+            Field("inner", 12, "inner steps"),
+            *_operand("a"),
+            *_operand("b"),
+            *_operand("c"),
+            *_operand("d")[:3],
+            Field("immediate", 32, "bits of a word that every lane takes"),
+        ),
+    ),
+    Opcode(
+        "attend",
+        5,
+        Unit.ATTENTION,
+        "Attention of up to `count` tokens of the chunk, starting with `first`, and of the `group` heads that share "
+        "one head of keys and values, over all positions up to each token's own. The outputs become float32 words at "
+        "d + token * token stride + head * outer stride.",
+        (
+            Field("keys", 32, "first beat of the head's keys, from the start of the system window"),
+            Field("values", 32, "first beat of the head's values"),
+            Field("queries", 16, "first element of the block in the query buffer"),
+            Field("query_head", 8, "elements of a query and of a key"),
+            Field("value_head", 8, "elements of a value"),
+            Field("group", 8, "heads"),
+            Field("count", 8, "tokens"),
+            Field("d_base", 16, "first word of the result"),
+            Field("d_token", 12, "words from one token to the next"),
+            Field("d_outer", 8, "words from one head to the next"),
+        ),
+    ),
+    Opcode(
+        "load",
+        6,
+        Unit.LOAD,
+        "Fetch rows of words into the vector memory.",
+        (
+            Field("offset", 32, "first beat, from the start of the system window"),
+            Field("rows", 2, "which rows", Rows),
+            Field("stride", 24, "beats from one row of memory to the next"),
+            Field("words", 12, "of the vector memory, of each row"),
+            Field("d_base", 16, "first word"),
+            Field("d_token", 12, "words from one token to the next"),
+        ),
+    ),
+    Opcode(
+        "ids",
+        7,
+        Unit.LOAD,
+        "Fetch the ids of the chunk's tokens: the low 32 bits of the beats at offset + position.",
+        (Field("offset", 32, "first beat, from the start of the system window"),),
+    ),
+    Opcode(
+        "store",
+        8,
+        Unit.STORE,
+        "Write a row of words of each of the chunk's tokens to memory, row `token` of the table.",
+        (
+            Field("offset", 32, "first beat, from the start of the system window"),
+            Field("stride", 24, "beats from one row of memory to the next"),
+            Field("words", 12, "of the vector memory, of each row"),
+            Field("a_base", 16, "first word"),
+            Field("a_token", 12, "words from one token to the next"),
+        ),
+    ),
+    Opcode(
+        "store_kv",
+        9,
+        Unit.STORE,
+        "Write the chunk's keys (or values) of one head from the staging buffer into the tiles of their positions.",
+        (
+            Field("offset", 32, "first beat of the head's keys, from the start of the system window"),
+            Field("base", 16, "first word in the staging buffer"),
+            Field("elements", 12, "of a key"),
+        ),
+    ),
+)
+BY_NAME = {o.name: o for o in OPCODES}
+BY_CODE = {o.code: o for o in OPCODES}
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction with all its fields, the header's included; fields that are not given are 0."""
+
+    opcode: Opcode
+    values: dict[str, int]
+
+    @classmethod
+    def make(cls, name: str, **values: int) -> "Instruction":
+        """InputError when the opcode or a field is unknown, or a value doesn't fit."""
+        if name not in BY_NAME:
+            raise InputError(f"there is no instruction {name!r}{did_you_mean(name, BY_NAME)}")
+        opcode = BY_NAME[name]
+        fields = {f.name: f for f in (*HEADER, *opcode.fields)}
+        for key, value in values.items():
+            if key not in fields:
+                raise InputError(f"{name} has no field {key!r}{did_you_mean(key, fields)}")
+            if not 0 <= value < 1 << fields[key].bits:
+                raise InputError(f"{name}: {key} = {value} doesn't fit into {fields[key].bits} bits")
+        return cls(opcode, {key: int(values.get(key, 0)) for key in fields} | {"opcode": opcode.code})
+
+    def __getitem__(self, field: str) -> int:
+        return self.values[field]
+
+    def changed(self, **values: int) -> "Instruction":
+        """The same with other values."""
+        kept = {key: value for key, value in self.values.items() if key != "opcode"}
+        return Instruction.make(self.opcode.name, **kept | values)
+
+    def encode(self) -> bytes:
+        """INSTRUCTION_BYTES, least significant byte first."""
+        word, start = 0, 0
+        for field in (*HEADER, *self.opcode.fields):
+            word |= self.values[field.name] << start
+            start += field.bits
+        return word.to_bytes(INSTRUCTION_BYTES, "little")
+
+    def __str__(self) -> str:
+        """As the listing has it: the name, and all fields that are not 0."""
+        shown = [self.opcode.name]
+        for field in (*HEADER[1:], *self.opcode.fields):
+            value = self.values[field.name]
+            if field.name in ("wait", "signal"):
+                units = [u.name.lower() for u in Unit if value >> u & 1]
+                shown += [f"{field.name}={'+'.join(units)}"] if units else []
+            elif value or (field.names and field.name == "op"):
+                named = field.names is not None and value in set(field.names)
+                shown.append(f"{field.name}={field.names(value).name.lower() if named and field.names else value}")
+        return " ".join(shown)
+
+
+def decode(raw: bytes) -> Instruction:
+    """The instruction in INSTRUCTION_BYTES; InputError when its opcode is unknown or a bit behind its fields is set."""
+    word = int.from_bytes(raw[:INSTRUCTION_BYTES], "little")
+    code = word & ((1 << HEADER[0].bits) - 1)
+    if len(raw) < INSTRUCTION_BYTES or code not in BY_CODE:
+        raise InputError(f"no instruction has the opcode {code}")
+    opcode, values = BY_CODE[code], dict[str, int]()
+    for field in (*HEADER, *opcode.fields):
+        values[field.name] = word & ((1 << field.bits) - 1)
+        word >>= field.bits
+    if word:
+        raise InputError(f"{opcode.name} has bits set behind its fields")
+    return Instruction(opcode, values)
+
+
+def assemble(line: str) -> Instruction:
+    """The instruction of a line of a listing, the inverse of str(); what follows a `#` is a comment.
+
+    Raises InputError when the line isn't one.
+    """
+    words = line.split("#")[0].split()
+    if not words:
+        raise InputError("an empty line is no instruction")
+    values = dict[str, int]()
+    fields = {f.name: f for f in (*HEADER, *(BY_NAME[words[0]].fields if words[0] in BY_NAME else ()))}
+    for word in words[1:]:
+        name, equals, text = word.partition("=")
+        if not equals or name in values:
+            raise InputError(f"{words[0]}: {word!r} is not a field with a value, or its second")
+        values[name] = _value(fields.get(name), text)
+    return Instruction.make(words[0], **values)
+
+
+def _value(field: Field | None, text: str) -> int:
+    """A number, the name of a value, or the names of units."""
+    names: dict[str, int] = {}
+    if field is not None and field.name in ("wait", "signal"):
+        units = {u.name.lower(): 1 << u for u in Unit}
+        if all(part in units for part in text.split("+")):
+            return sum(units[part] for part in set(text.split("+")))
+    if field is not None and field.names is not None:
+        names = {member.name.lower(): int(member) for member in field.names}
+    if text in names:
+        return names[text]
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise InputError(f"{text!r} is neither a number nor a name{did_you_mean(text, names)}") from None
+
+
+for _opcode in OPCODES:
+    assert sum(f.bits for f in (*HEADER, *_opcode.fields)) <= INSTRUCTION_BITS, _opcode.name
