@@ -61,9 +61,7 @@ def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
     return rounded.astype(np.int64).astype(np.int32)
 
 
-def elementwise(
-    op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool = False
-) -> Bits:
+def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool = False) -> Bits:
     """op(a, x, y) on arrays of one shape (or that broadcast); x and y are None where the instruction has none.
 
     Where an operation other than MAD needs an x and has none, x is a.
