@@ -139,6 +139,22 @@ class FuseMaxConfig(Section):
         return self
 
 
+Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
+
+
+class CoreConfig(Section):
+    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, and memories on the chip,
+    counted in words of `lanes` elements."""
+
+    lanes: Literal[8, 16, 32] = 16
+    vector_words: Words = 4096
+    activation_words: Words = 128
+    query_words: Words = 128
+    staging_words: Words = 64
+    fifo_beats: Annotated[int, Field(strict=True, ge=64, le=1 << 14)] = 512
+    cache_bits: Literal[4, 8] = 8
+
+
 GemmEngineConfig = BitmodConfig | IntMacConfig
 EngineConfig = Annotated[GemmEngineConfig | FuseMaxConfig, Field(discriminator="kind")]
 
@@ -153,6 +169,39 @@ class Config(Section):
     engine: EngineConfig
     memory: MemoryConfig = MemoryConfig()
     attention: FuseMaxConfig | None = None
+    core: CoreConfig | None = None
+
+    @model_validator(mode="after")
+    def _core_fits(self) -> "Config":
+        if self.core is None:
+            return self
+        if isinstance(self.engine, FuseMaxConfig) or self.attention is None:
+            raise _problem("a core needs a GEMM engine as its engine, and the section attention")
+        if isinstance(self.engine, BitmodConfig) and self.engine.activations != "int8":
+            raise _problem("a core quantises activations to int8: set engine.activations to int8")
+        if self.engine.columns % self.core.lanes:
+            raise _problem(
+                f"the engine's {self.engine.columns} columns must be a multiple of core.lanes, {self.core.lanes}"
+            )
+        if self.core.lanes % self.engine.lanes:
+            raise _problem(f"core.lanes, {self.core.lanes}, must be a multiple of engine.lanes, {self.engine.lanes}")
+        if self.memory.beat_bits not in (256, 512):
+            raise _problem(
+                f"a core has memory ports of 256 or 512 bits, not memory.beat_bits of {self.memory.beat_bits}"
+            )
+        if 32 * self.core.lanes % self.memory.beat_bits:
+            raise _problem(
+                f"a word of {self.core.lanes} floats (core.lanes) must be whole beats of {self.memory.beat_bits} bits "
+                "(memory.beat_bits)"
+            )
+        if self.attention.input_bits != 8:
+            raise _problem("a core keeps keys and values in 8 bits or less: set attention.input_bits to 8")
+        if self.engine.rows > self.attention.rows:
+            raise _problem(
+                f"{self.engine.rows} tokens at once (engine.rows) must fit into a tile of {self.attention.rows} keys "
+                "(attention.rows)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _memory_fits(self) -> "Config":
@@ -232,6 +281,8 @@ def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
             model = MemoryConfig
         elif location[0] == "attention" and len(location) > 1:
             model = FuseMaxConfig
+        elif location[0] == "core" and len(location) > 1:
+            model = CoreConfig
         near = did_you_mean(str(location[-1]), model.model_fields)
         return Problem(f"unknown key{near or '; known: ' + ', '.join(model.model_fields)}", key, line)
     if error["type"] == "missing":

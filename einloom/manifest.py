@@ -154,6 +154,21 @@ class AttentionManifest(Data):
     job: AttentionJobLayout
 
 
+class CoreManifest(Data):
+    """What a program must know of the core, beside its engines; memories are counted in words of `lanes` elements."""
+
+    lanes: int
+    vector_words: int
+    activation_words: int
+    """Of each token."""
+    query_words: int
+    """Of each query column."""
+    staging_words: int
+    """Of each row of a tile of keys."""
+    cache_bits: int
+    """Of a key's or a value's element in memory."""
+
+
 class Manifest(Data):
     """A generated design."""
 
@@ -169,6 +184,7 @@ class Manifest(Data):
     memory_bits: int
     gemm: GemmManifest | None = None
     attention: AttentionManifest | None = None
+    core: CoreManifest | None = None
 
     def formats(self) -> tuple[Format, ...]:
         """The weight formats that the design takes, by job index."""

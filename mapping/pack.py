@@ -59,16 +59,12 @@ def pack_activations(activations: npt.NDArray[np.generic], manifest: GemmManifes
 def pack_job(manifest: GemmManifest, *, format: Format, inputs: int, outputs: int, tokens: int) -> int:
     """The job word of a matrix product."""
     layout = manifest.job
-    specials = 0
-    for value in reversed(format.specials):
-        for term in reversed(format.terms(value)):
-            specials = specials << Term.BITS | term.bits
     values = {
         "format": manifest.weights.step(format).index,
         "blocks": inputs // manifest.weights.block,
         "tiles": -(-outputs // manifest.columns),
         "tokens": tokens,
-        "specials": specials,
+        "specials": pack_specials(format),
     }
     word, position = 0, 0
     for name, width in layout.model_dump().items():
@@ -77,6 +73,15 @@ def pack_job(manifest: GemmManifest, *, format: Format, inputs: int, outputs: in
         word |= values[name] << position
         position += width
     return word
+
+
+def pack_specials(format: Format) -> int:
+    """The terms of the format's special values, selector 0 and its first term lowest; 0 for a format without."""
+    specials = 0
+    for value in reversed(format.specials):
+        for term in reversed(format.terms(value)):
+            specials = specials << Term.BITS | term.bits
+    return specials
 
 
 def _axes(layout: WeightLayout, tiles: int) -> tuple[int, int, int]:

@@ -1,0 +1,95 @@
+"""Linear layers: weights in memory, products in the GEMM engine, sums as floats."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.isa import VectorOp
+from einloom.quantized import QuantizedTensor
+from mapping.codegen.builder import ProgramBuilder
+from mapping.codegen.regions import Operand, Region
+from mapping.pack import pack_specials, pack_weights
+
+
+class WeightImages:
+    """The weight channels' images; every channel holds the same number of beats."""
+
+    def __init__(self, channels: int, beat_bytes: int) -> None:
+        self._pieces: list[list[npt.NDArray[np.uint8]]] = [[] for _ in range(channels)]
+        self._beat_bytes = beat_bytes
+        self.beats = 0
+
+    def add(self, streams: list[npt.NDArray[np.uint8]]) -> tuple[int, int]:
+        """Append one product's stream to each channel; returns its first beat and its number of beats."""
+        offset, beats = self.beats, streams[0].size // self._beat_bytes
+        for pieces, stream in zip(self._pieces, streams, strict=True):
+            pieces.append(stream)
+        self.beats += beats
+        return offset, beats
+
+    def bytes(self) -> tuple[npt.NDArray[np.uint8], ...]:
+        return tuple(np.concatenate([*pieces, np.zeros(0, np.uint8)]) for pieces in self._pieces)
+
+
+def outputs_of(tensor: QuantizedTensor, start: int, stop: int) -> QuantizedTensor:
+    """The rows `start` to `stop` of a matrix."""
+    part = slice(start, stop)
+    return QuantizedTensor(
+        tensor.format,
+        tensor.group,
+        tensor.codes[part],
+        tensor.scales[part],
+        tensor.selectors[part],
+        tensor.channel_scale[part],
+    )
+
+
+def pieces(outputs: int, columns: int, most: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of up to `most` pieces of about the same size, each whole tiles but for the end."""
+    tiles = -(-outputs // columns)
+    count = min(most, tiles)
+    for n in range(count):
+        yield tiles * n // count * columns, min(tiles * (n + 1) // count * columns, outputs)
+
+
+class Linears:
+    """Emits the products of a program's linear layers."""
+
+    def __init__(self, p: ProgramBuilder) -> None:
+        self._p = p
+        self.weights = WeightImages(p.gemm.weights.channels, p.beat_bytes)
+
+    def result_words(self, outputs: int) -> int:
+        """Words of a product's result: whole tiles."""
+        return -(-outputs // self._p.gemm.columns) * self._p.gemm.columns // self._p.core.lanes
+
+    def product(self, tensor: QuantizedTensor, activations: Region, d: Region) -> None:
+        """d = the integer sums of the matrix and the activations, as floats."""
+        p, layout = self._p, self._p.gemm.weights
+        outputs, inputs = tensor.shape
+        offset, beats = self.weights.add(pack_weights(tensor, layout))
+        p.emit("weights", offset=offset, beats=beats)
+        p.emit(
+            "gemm",
+            {activations},
+            {d},
+            format=layout.step(tensor.format).index,
+            blocks=inputs // layout.block,
+            tiles=-(-outputs // p.gemm.columns),
+            specials=pack_specials(tensor.format),
+            activations=activations.base,
+            d_base=d.base,
+            d_token=d.stride,
+        )
+
+    def scaled(self, d: Operand, sums: Operand, scales: Operand, tokens: Region, *, inner: int) -> None:
+        """d = sums * scales, channel by channel, * the token's scale."""
+        self._p.vec(VectorOp.MAD, d, sums, scales, inner=inner)
+        self._p.vec(VectorOp.MAD, d, d, tokens.each, inner=inner)
+
+
+def channel_scales(tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
+    """What the sums of each output channel are multiplied with."""
+    scales: npt.NDArray[np.float32] = tensor.channel_scale * np.float32(tensor.format.unit)
+    return scales
