@@ -138,8 +138,8 @@ def drive_constants(m: Module, port: wiring.PureInterface, channel: str, data_bi
 def flat_members(prefix: str, *members: Member) -> dict[str, Member]:
     """The members `prefix_araddr` and so on of a top whose ports must bear Vitis's names.
 
-    `members` are those of a nested interface, such as `In(axi_lite(12))`. Several share a prefix when their channels are
-    those of one port: `flat_members("m_axi_kv", Out(axi_read(512)), Out(axi_write(512)))`.
+    `members` are those of a nested interface, such as `In(axi_lite(12))`. Several share a prefix when their channels
+    are those of one port: `flat_members("m_axi_kv", Out(axi_read(512)), Out(axi_write(512)))`.
     """
     flat: dict[str, Member] = {}
     for member in members:
