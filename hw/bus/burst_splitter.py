@@ -1,0 +1,99 @@
+"""Requests for memory into the bursts that AXI allows."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from hw.bus.axi import beat_bytes, burst_limit
+from hw.part import Part
+
+BEATS_BITS = 24
+
+
+def span_layout(address_bits: int, beats_bits: int = BEATS_BITS) -> data.StructLayout:
+    """Consecutive beats from a byte address on."""
+    return data.StructLayout({"address": address_bits, "beats": beats_bits})
+
+
+def burst_layout(address_bits: int) -> data.StructLayout:
+    """A burst as AXI says it (`len` is beats - 1), and whether it ends its request."""
+    return data.StructLayout({"address": address_bits, "len": 8, "last": 1})
+
+
+class BurstSplitter(Part):
+    """Cuts requests into bursts that end at multiples of the longest burst, so that none crosses 4 KiB.
+
+    A request's first burst is shorter when its address is not such a multiple; every other one starts at one, so the
+    next address needs no adder behind the length. One burst a cycle, the first one the cycle after its request; the
+    next request's follow without a gap. A request for no beats is swallowed. The low bits of an address, inside a
+    beat, must be 0.
+
+    Parameters
+    ----------
+    data_bits : width of a beat.
+    address_bits : width of a byte address.
+    max_burst : beats of the longest burst, a power of two; 4 KiB when those are fewer.
+    beats_bits : width of the number of beats in a request.
+
+    Members
+    -------
+    i : In, stream of {address, beats}
+    o : Out, stream of {address, len, last}
+    clear : In(1), forget the request
+    """
+
+    def __init__(self, data_bits: int, address_bits: int = 64, max_burst: int = 64, beats_bits: int = BEATS_BITS):
+        self.data_bits = data_bits
+        self.address_bits = address_bits
+        self.max_burst = max_burst
+        self.beats_bits = beats_bits
+        self.limit = burst_limit(data_bits, max_burst)
+        super().__init__(
+            {
+                "i": In(stream.Signature(span_layout(address_bits, beats_bits))),
+                "o": Out(stream.Signature(burst_layout(address_bits))),
+                "clear": In(1),
+            },
+            data_bits=data_bits,
+            address_bits=address_bits,
+            max_burst=max_burst,
+            beats_bits=beats_bits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        inside = beat_bytes(self.data_bits).bit_length() - 1  # address bits inside a beat
+        within = self.limit.bit_length() - 1  # address bits that count beats inside the longest burst
+        active = Signal()
+        address = Signal(self.address_bits, reset_less=True)
+        remaining = Signal(self.beats_bits, reset_less=True)
+        room = Signal(range(self.limit + 1))
+        last = Signal()
+        sent = Signal()
+        length = Signal(range(self.limit + 1))
+        m.d.comb += [
+            room.eq(self.limit - address[inside : inside + within]),
+            last.eq(remaining <= room),
+            length.eq(Mux(last, remaining, room)),
+            self.o.payload.address.eq(address),
+            self.o.payload.len.eq(length - 1),
+            self.o.payload.last.eq(last),
+            self.o.valid.eq(active),
+            sent.eq(active & self.o.ready),
+            self.i.ready.eq(~active | (sent & last)),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += [
+                active.eq(self.i.valid & (self.i.payload.beats != 0)),
+                address.eq(self.i.payload.address),
+                remaining.eq(self.i.payload.beats),
+            ]
+        with m.Elif(sent):
+            # All further bursts start at multiples of the longest one.
+            m.d.sync += [
+                address.eq(Cat(Const(0, inside + within), address[inside + within :] + 1)),
+                remaining.eq(remaining - room),
+            ]
+        with m.If(self.clear):
+            m.d.sync += active.eq(0)
+        return m

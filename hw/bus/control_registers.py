@@ -1,0 +1,191 @@
+"""The registers through which the host controls a kernel."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import enum
+from amaranth.lib.wiring import In, Out
+
+from einloom.registers import (
+    AP_DONE,
+    AP_IDLE,
+    AP_READY,
+    AP_START,
+    AUTO_RESTART,
+    CTRL,
+    GIER,
+    INTERRUPT,
+    IP_IER,
+    IP_ISR,
+    WORD_BITS,
+    WORD_BYTES,
+    Register,
+    RegisterTable,
+    check_table,
+)
+from hw.bus.axi import axi_lite
+from hw.part import Part
+
+
+class _Write(enum.Enum, shape=2):
+    ADDRESS = 0
+    DATA = 1
+    RESPONSE = 2
+
+
+class ControlRegisters(Part):
+    """An AXI4-Lite slave with a register table behind the control registers of Vitis's `ap_ctrl_hs`.
+
+    CTRL (0x00): ap_start (bit 0; the host sets it, `ap_ready` clears it unless auto_restart is set), ap_done (bit 1;
+    set by `ap_done`, cleared by reading), ap_idle (bit 2), ap_ready (bit 3; set by `ap_ready`, cleared by reading),
+    auto_restart (bit 7), interrupt (bit 9). GIER (0x04) bit 0 enables the interrupt, IP_IER (0x08) its causes: done
+    (bit 0) and ready (bit 1). IP_ISR (0x0c) holds causes that came while enabled; writing a 1 toggles one.
+
+    One write and one read at a time, each answered OKAY: a write takes three cycles, a read two. Strobes are honoured.
+    Offsets without a register read as 0 and ignore writes; address bits below a word are ignored. `rw` registers are 0
+    after reset. The two words of a wide `ro` register are read one by one, so only one that stands still is read whole.
+
+    Source: Vitis user guides UG1393, "Control requirements for XRT-managed kernels", and UG1399, "S_AXILITE control
+    register map".
+
+    Parameters
+    ----------
+    table : the registers from 0x10 on.
+    address_bits : of the bus; registers beyond are refused.
+
+    Members
+    -------
+    axi : In, AXI4-Lite
+    ap_start : Out(1), high from the host's start until `ap_ready`
+    ap_done, ap_ready : In(1), pulses; a core that takes its arguments when it starts and is ready for more when it is
+        done gives both together
+    ap_idle : In(1)
+    interrupt : Out(1)
+    <name> : Out(bits) for each `rw` register, In(bits) for each `ro` one
+    """
+
+    def __init__(self, table: RegisterTable, address_bits: int = 12):
+        self.table = check_table(table)
+        self.address_bits = address_bits
+        for register in table:
+            end = register.offset + register.words * WORD_BYTES
+            if end > 1 << address_bits:
+                raise ValueError(f"register {register.name}: it ends at {end:#x}, beyond {address_bits} address bits")
+        ports = {r.name: Out(r.bits) if r.access == "rw" else In(r.bits) for r in table}
+        fixed = {
+            "axi": In(axi_lite(address_bits)),
+            "ap_start": Out(1),
+            "ap_done": In(1),
+            "ap_ready": In(1),
+            "ap_idle": In(1),
+            "interrupt": Out(1),
+        }
+        if clash := sorted(ports.keys() & fixed.keys()):
+            raise ValueError(f"register {clash[0]}: the name is one of the slave's own ports")
+        super().__init__(fixed | ports, table=self.table, address_bits=address_bits)
+
+    def elaborate(self, platform):
+        m = Module()
+        written = Signal()  # a word arrives in this cycle
+        read = Signal()
+        words = Signal(self.address_bits - 2)  # the number of the word to write
+        mask = Signal(WORD_BITS)
+        answer = Signal(WORD_BITS)
+        self._writes(m, words, written)
+        self._reads(m, read, answer)
+        m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in self.axi.wstrb))
+
+        def write(offset: int, value):
+            """`value` as the bus writes it when the word is the one at `offset`."""
+            hit = written & (words == offset // WORD_BYTES)
+            bits = mask[: len(value)]
+            return hit, (value & ~bits) | (self.axi.wdata & bits)
+
+        values = self._control(m, write, mask, read)
+        for register in self.table:
+            for word in range(register.words):
+                values[register.offset + word * WORD_BYTES] = self._word(m, register, word, write)
+        with m.Switch(self.axi.araddr[2:]):
+            for offset, value in values.items():
+                with m.Case(offset // WORD_BYTES):
+                    m.d.comb += answer.eq(value)
+        return m
+
+    def _word(self, m: Module, register: Register, word: int, write):
+        """One word of a register, writable if the register is."""
+        value = getattr(self, register.name)[word * WORD_BITS : (word + 1) * WORD_BITS]
+        if register.access == "rw":
+            hit, new = write(register.offset + word * WORD_BYTES, value)
+            with m.If(hit):
+                m.d.sync += value.eq(new)
+        return value
+
+    def _writes(self, m: Module, words: Signal, written: Signal) -> None:
+        """An address, then its data, then the response."""
+        state = Signal(_Write)
+        m.d.comb += [
+            self.axi.awready.eq(state == _Write.ADDRESS),
+            self.axi.wready.eq(state == _Write.DATA),
+            self.axi.bvalid.eq(state == _Write.RESPONSE),
+            written.eq(self.axi.wvalid & self.axi.wready),
+        ]
+        with m.If(self.axi.awvalid & self.axi.awready):
+            m.d.sync += [words.eq(self.axi.awaddr[2:]), state.eq(_Write.DATA)]
+        with m.If(written):
+            m.d.sync += state.eq(_Write.RESPONSE)
+        with m.If(self.axi.bvalid & self.axi.bready):
+            m.d.sync += state.eq(_Write.ADDRESS)
+
+    def _reads(self, m: Module, read: Signal, answer: Signal) -> None:
+        m.d.comb += [self.axi.arready.eq(~self.axi.rvalid), read.eq(self.axi.arvalid & self.axi.arready)]
+        with m.If(read):
+            m.d.sync += [self.axi.rdata.eq(answer), self.axi.rvalid.eq(1)]
+        with m.Elif(self.axi.rready):
+            m.d.sync += self.axi.rvalid.eq(0)
+
+    def _control(self, m: Module, write, mask: Signal, read: Signal) -> dict:
+        """The registers of ap_ctrl_hs; returns their values by offset."""
+        done = Signal()
+        ready = Signal()
+        auto_restart = Signal()
+        enabled = Signal()
+        causes_enabled = Signal(2)
+        causes = Signal(2)
+        events = Cat(self.ap_done, self.ap_ready)
+        ctrl_read = Signal()
+        m.d.comb += ctrl_read.eq(read & (self.axi.araddr[2:] == CTRL // WORD_BYTES))
+        m.d.sync += [
+            done.eq(self.ap_done | (done & ~ctrl_read)),
+            ready.eq(self.ap_ready | (ready & ~ctrl_read)),
+        ]
+
+        zeros = Const(0, WORD_BITS)
+        ctrl_hit, ctrl = write(CTRL, zeros)  # what is not strobed counts as 0: a start is never written by accident
+        with m.If(ctrl_hit & ctrl[AP_START]):
+            m.d.sync += self.ap_start.eq(1)
+        with m.Elif(self.ap_ready):
+            m.d.sync += self.ap_start.eq(auto_restart)
+        with m.If(ctrl_hit & mask[AUTO_RESTART]):
+            m.d.sync += auto_restart.eq(ctrl[AUTO_RESTART])
+        for offset, value in ((GIER, enabled), (IP_IER, causes_enabled)):
+            hit, new = write(offset, value)
+            with m.If(hit):
+                m.d.sync += value.eq(new)
+        toggle_hit, toggle = write(IP_ISR, zeros)
+        m.d.sync += [
+            causes.eq((causes ^ Mux(toggle_hit, toggle[:2], 0)) | (events & causes_enabled)),
+            self.interrupt.eq(enabled & causes.any()),
+        ]
+
+        flags = {
+            AP_START: self.ap_start,
+            AP_DONE: done,
+            AP_IDLE: self.ap_idle,
+            AP_READY: ready,
+            AUTO_RESTART: auto_restart,
+            INTERRUPT: self.interrupt,
+        }
+        return {
+            CTRL: Cat(flags.get(n, Const(0, 1)) for n in range(max(flags) + 1)),
+            GIER: enabled,
+            IP_IER: causes_enabled,
+            IP_ISR: causes,
+        }

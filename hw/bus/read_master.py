@@ -1,0 +1,184 @@
+"""Reads memory as a stream."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out, connect
+
+from hw.bus.axi import BusError, Response, axi_read, burst_limit, drive_constants
+from hw.bus.burst_splitter import BurstSplitter
+from hw.bus.window import WindowCheck, request_layout
+from hw.memory.fifo import StreamFifo
+from hw.part import Part
+
+
+def beat_layout(data_bits: int) -> data.StructLayout:
+    """A beat, and whether it is the last one of its request."""
+    return data.StructLayout({"data": data_bits, "last": 1})
+
+
+class ReadMaster(Part):
+    """Turns requests into AXI4 read bursts, and what memory answers into one stream of beats, in order.
+
+    A burst is asked for only when the queue of beats has room for all of it, so RREADY depends on nothing but
+    whether beats are due, whatever the consumer does. A beat in every cycle, as long as `fifo_beats` covers the
+    memory's latency and `max_outstanding` bursts do; the next request's bursts follow without a gap. ARVALID rises
+    four cycles after an accepted request; a beat leaves one cycle (up to 32 `fifo_beats`) or three after it came.
+
+    `stop` or an error halts the master until `clear`: no request is taken and no burst announced, except one that
+    already stands on AR; beats still due are accepted and dropped. The output's stream rules hold up to `clear`, which
+    withdraws what is buffered.
+
+    Parameters
+    ----------
+    data_bits : width of a beat.
+    address_bits : width of a byte address.
+    max_burst : beats of the longest burst, a power of two.
+    fifo_beats : room for beats that were asked for and not yet taken.
+    max_outstanding : bursts that were asked for and not wholly answered.
+    id_bits : width of ARID, which is always 0.
+
+    Members
+    -------
+    request : In, stream of {offset in bytes, beats}; see `WindowCheck` for what is refused
+    window_base, window_size : In, bytes; stable while a request is inside
+    output : Out, stream of {data, last of its request}
+    axi : Out, AXI4 read channels
+    stop : In(1), halt
+    clear : In(1), while `idle`: forget requests, buffered beats, the halt and the error
+    idle : Out(1), nothing is asked of memory, nor will be without another request
+    error : Out, the first error
+    beat : Out(1), a beat is accepted from memory
+    starved : Out(1), a beat is due and memory gives none
+    stalled : Out(1), a burst waits because the consumer has left no room
+    """
+
+    def __init__(
+        self,
+        data_bits: int,
+        address_bits: int = 64,
+        max_burst: int = 64,
+        fifo_beats: int = 512,
+        max_outstanding: int = 16,
+        id_bits: int = 1,
+    ):
+        self.data_bits = data_bits
+        self.address_bits = address_bits
+        self.max_burst = max_burst
+        self.fifo_beats = fifo_beats
+        self.max_outstanding = max_outstanding
+        self.id_bits = id_bits
+        if fifo_beats < burst_limit(data_bits, max_burst):
+            raise ValueError(f"fifo_beats must hold a burst of {burst_limit(data_bits, max_burst)}, not {fifo_beats!r}")
+        super().__init__(
+            {
+                "request": In(stream.Signature(request_layout())),
+                "window_base": In(address_bits),
+                "window_size": In(address_bits),
+                "output": Out(stream.Signature(beat_layout(data_bits))),
+                "axi": Out(axi_read(data_bits, address_bits, id_bits)),
+                "stop": In(1),
+                "clear": In(1),
+                "idle": Out(1),
+                "error": Out(BusError),
+                "beat": Out(1),
+                "starved": Out(1),
+                "stalled": Out(1),
+            },
+            data_bits=data_bits,
+            address_bits=address_bits,
+            max_burst=max_burst,
+            fifo_beats=fifo_beats,
+            max_outstanding=max_outstanding,
+            id_bits=id_bits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        window = WindowCheck(self.data_bits, self.address_bits).place(m, "window", platform)
+        splitter = BurstSplitter(self.data_bits, self.address_bits, self.max_burst).place(m, "splitter", platform)
+        # Bursts that memory has not wholly answered: their length and whether they end a request.
+        due = StreamFifo(8 + 1, self.max_outstanding).place(m, "due", platform)
+        beats = StreamFifo(self.data_bits + 1, self.fifo_beats).place(m, "beats", platform)
+
+        halted = Signal()
+        halt = Signal()
+        wipe = Signal()
+        connect(m, window.o, splitter.i)
+        m.d.comb += [
+            halt.eq(self.stop | halted),
+            self.idle.eq(
+                ~self.axi.arvalid & (due.level == 0) & (halted | ~(window.busy | splitter.o.valid)),
+            ),
+            wipe.eq(self.clear & self.idle),
+            window.base.eq(self.window_base),
+            window.size.eq(self.window_size),
+            window.i.payload.eq(self.request.payload),
+            window.i.valid.eq(self.request.valid & ~halt),
+            self.request.ready.eq(window.i.ready & ~halt),
+        ]
+        m.d.comb += [part.clear.eq(wipe) for part in (window, splitter, due, beats)]
+        self._ask(m, splitter, due, beats, halt, wipe)
+        bad = self._answer(m, due, beats, halt)
+
+        with m.If(wipe):
+            m.d.sync += [halted.eq(0), self.error.eq(BusError.NONE)]
+        with m.Else():
+            m.d.sync += halted.eq(halt | bad | window.refused)
+            with m.If((self.error == BusError.NONE) & ~halt):
+                with m.If(bad):
+                    m.d.sync += self.error.eq(BusError.RESPONSE)
+                with m.Elif(window.refused):
+                    m.d.sync += self.error.eq(BusError.WINDOW)
+        return m
+
+    def _ask(self, m: Module, splitter, due, beats, halt: Signal, wipe: Signal) -> None:
+        """Announce bursts for which there is room."""
+        burst = splitter.o.payload
+        needed = Signal(9)
+        free = Signal(range(self.fifo_beats + 1), init=self.fifo_beats)  # beats of room that no burst has reserved
+        room = Signal()
+        announce = Signal()
+        taken = Signal()
+        m.d.comb += [
+            needed.eq(burst.len + 1),
+            room.eq(needed <= free),
+            splitter.o.ready.eq(room & due.i.ready & ~halt & (~self.axi.arvalid | self.axi.arready)),
+            announce.eq(splitter.o.valid & splitter.o.ready),
+            due.i.valid.eq(announce),
+            due.i.payload.eq(Cat(burst.len, burst.last)),
+            self.output.valid.eq(beats.o.valid),
+            self.output.payload.eq(beats.o.payload),
+            beats.o.ready.eq(self.output.ready),
+            taken.eq(beats.o.valid & beats.o.ready),
+            self.stalled.eq(splitter.o.valid & ~room & ~halt),
+        ]
+        m.d.sync += free.eq(Mux(wipe, self.fifo_beats, free - Mux(announce, needed, 0) + taken))
+        drive_constants(m, self.axi, "ar", self.data_bits)
+        with m.If(announce):
+            m.d.sync += [
+                self.axi.araddr.eq(burst.address),
+                self.axi.arlen.eq(burst.len),
+                self.axi.arvalid.eq(1),
+            ]
+        with m.Elif(self.axi.arready):
+            m.d.sync += self.axi.arvalid.eq(0)
+
+    def _answer(self, m: Module, due, beats, halt: Signal) -> Signal:
+        """Take beats that are due; returns whether one is not what was asked for."""
+        length = due.o.payload[:8]
+        ends_request = due.o.payload[8]
+        count = Signal(8)
+        bad = Signal()
+        m.d.comb += [
+            self.axi.rready.eq(due.o.valid),
+            self.beat.eq(self.axi.rvalid & self.axi.rready),
+            self.starved.eq(due.o.valid & ~self.axi.rvalid),
+            bad.eq(self.beat & ((self.axi.rresp != Response.OKAY) | (self.axi.rlast != (count == length)))),
+            # A burst ends where memory says so: that also drains one of a wrong length, of which nothing is kept.
+            due.o.ready.eq(self.beat & self.axi.rlast),
+            beats.i.valid.eq(self.beat & ~halt & ~bad),
+            beats.i.payload.eq(Cat(self.axi.rdata, self.axi.rlast & ends_request)),
+        ]
+        with m.If(self.beat):
+            m.d.sync += count.eq(Mux(self.axi.rlast, 0, count + 1))
+        return bad

@@ -1,0 +1,105 @@
+"""The bounds of what a master may touch."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from hw.bus.axi import beat_bytes
+from hw.bus.burst_splitter import BEATS_BITS, span_layout
+from hw.part import Part
+
+OFFSET_BITS = 40  # a terabyte inside a window; an address would have to be relocated by the host
+
+
+def request_layout() -> data.StructLayout:
+    """What a master is asked for: consecutive beats from a byte offset in its window on."""
+    return data.StructLayout({"offset": OFFSET_BITS, "beats": BEATS_BITS})
+
+
+class WindowCheck(Part):
+    """Turns offsets into addresses, and refuses what is not wholly inside the window.
+
+    Refused is a request for no beats, one whose offset or window is not aligned to beats, one that ends behind the
+    window's end, and any request when the window itself ends behind the last address. All sums are as wide as their
+    results, so nothing wraps into the window. Requests keep their order, two cycles behind, one in every cycle; a
+    refused one reports in its turn.
+
+    Parameters
+    ----------
+    data_bits : width of a beat.
+    address_bits : width of a byte address.
+
+    Members
+    -------
+    i : In, stream of {offset in bytes, beats}
+    o : Out, stream of {address, beats}, for a consumer that is `ready` without waiting for `valid`
+    base, size : In, the window in bytes; stable while requests are inside
+    refused : Out(1), a request was refused in this cycle
+    busy : Out(1), a request is inside
+    clear : In(1), forget all requests
+    """
+
+    def __init__(self, data_bits: int, address_bits: int = 64):
+        self.data_bits = data_bits
+        self.address_bits = address_bits
+        super().__init__(
+            {
+                "i": In(stream.Signature(request_layout())),
+                "o": Out(stream.Signature(span_layout(address_bits))),
+                "base": In(address_bits),
+                "size": In(address_bits),
+                "refused": Out(1),
+                "busy": Out(1),
+                "clear": In(1),
+            },
+            data_bits=data_bits,
+            address_bits=address_bits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        inside = beat_bytes(self.data_bits).bit_length() - 1  # address bits inside a beat
+        request = self.i.payload
+
+        # First stage: the sums.
+        summed = Signal()
+        # The sum of two numbers of at most n bits has n + 1.
+        end = Signal(max(OFFSET_BITS, BEATS_BITS + inside) + 1, reset_less=True)
+        window_end = Signal(self.address_bits + 1, reset_less=True)
+        address = Signal(self.address_bits, reset_less=True)
+        beats = Signal(BEATS_BITS, reset_less=True)
+        malformed = Signal(reset_less=True)
+
+        # Second stage: the verdict.
+        judged = Signal()
+        refuse = Signal(reset_less=True)
+        span = Signal(span_layout(self.address_bits), reset_less=True)
+
+        move = Signal()
+        m.d.comb += [
+            move.eq(~judged | self.o.ready),
+            self.i.ready.eq(~summed | move),
+            self.o.valid.eq(judged & ~refuse),
+            self.o.payload.eq(span),
+            self.refused.eq(judged & refuse & self.o.ready),
+            self.busy.eq(summed | judged),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += [
+                summed.eq(self.i.valid),
+                end.eq(request.offset + (request.beats << inside)),
+                window_end.eq(self.base + self.size),
+                address.eq(self.base + request.offset),
+                beats.eq(request.beats),
+                malformed.eq(((self.base | request.offset)[:inside] != 0) | (request.beats == 0)),
+            ]
+        with m.If(move):
+            m.d.sync += [
+                judged.eq(summed),
+                refuse.eq(malformed | (end > self.size) | (window_end > 1 << self.address_bits)),
+                span.address.eq(address),
+                span.beats.eq(beats),
+            ]
+        with m.If(self.clear):
+            m.d.sync += [summed.eq(0), judged.eq(0)]
+        return m

@@ -1,0 +1,131 @@
+"""The sum of two floats."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib.wiring import In, Out
+
+from einloom.isa import REDUCE_PARTIALS
+from hw.part import Part
+from hw.vector.float32 import (
+    BITS,
+    EXPONENT_BITS,
+    EXPONENT_MAX,
+    FRACTION_BITS,
+    INFINITY,
+    MAGNITUDE_BITS,
+    NAN,
+    SIGNIFICAND_BITS,
+    Fields,
+    leading_zeros,
+    rounds_up,
+    shifted_right_sticky,
+)
+
+GUARD_BITS = 3  # below the larger operand: two that normalising may bring back, and all below them as one
+ALIGNED_BITS = SIGNIFICAND_BITS + GUARD_BITS
+SUM_BITS = ALIGNED_BITS + 1
+LATENCY = 5
+assert LATENCY <= REDUCE_PARTIALS
+
+
+class FloatAdder(Part):
+    """a + b in float32, to nearest even; a sum every cycle, LATENCY cycles after its operands.
+
+    Subnormal operands are zeros, and a subnormal sum (which is exact) becomes the zero of its sign; x - x is +0. NaN
+    is always 0x7fc00000. Stages: compare; align the smaller operand; add; normalise; round.
+
+    Members
+    -------
+    a, b : In
+    sum : Out
+    """
+
+    def __init__(self):
+        super().__init__({"a": In(BITS), "b": In(BITS), "sum": Out(BITS)})
+
+    def elaborate(self, platform):
+        m = Module()
+        large, aligned, subtract, nan_2 = self._align(m)
+
+        # Stage 3: never negative, for `aligned` is the smaller one.
+        total = Signal(SUM_BITS, reset_less=True)
+        exponent_3 = Signal(EXPONENT_BITS, reset_less=True)
+        sign_3 = Signal(reset_less=True)
+        subtract_3 = Signal(reset_less=True)
+        nan_3 = Signal(reset_less=True)
+        is_zero = large.exponent == 0
+        augend = Cat(Const(0, GUARD_BITS), large.fraction, ~is_zero)
+        m.d.sync += [
+            total.eq(Mux(subtract, augend - aligned, augend + aligned)),
+            exponent_3.eq(large.exponent),
+            sign_3.eq(large.sign),
+            subtract_3.eq(subtract),
+            nan_3.eq(nan_2),
+        ]
+
+        # Stage 4: the leading one to the top, where it counts for twice the exponent's value.
+        zeros = leading_zeros(m, total, "zeros")
+        normalised = Signal(SUM_BITS, reset_less=True)
+        exponent_4 = Signal(signed(EXPONENT_BITS + 2), reset_less=True)
+        sign_4 = Signal(reset_less=True)
+        nan_4 = Signal(reset_less=True)
+        infinite_4 = Signal(reset_less=True)
+        m.d.sync += [
+            normalised.eq(total << zeros),
+            exponent_4.eq(exponent_3 + 1 - zeros),
+            sign_4.eq(sign_3 & (total.any() | ~subtract_3)),
+            nan_4.eq(nan_3),
+            infinite_4.eq(exponent_3 == EXPONENT_MAX),
+        ]
+        self._round(m, normalised, exponent_4, sign_4, nan_4, infinite_4)
+        return m
+
+    def _align(self, m):
+        """Stages 1 and 2: (fields of the larger operand, the smaller one aligned with it, subtract, nan)."""
+        a, b = Fields(self.a), Fields(self.b)
+        a_1 = Signal(BITS, reset_less=True)
+        b_1 = Signal(BITS, reset_less=True)
+        swap = Signal(reset_less=True)
+        nan_1 = Signal(reset_less=True)
+        a_above = Signal(signed(EXPONENT_BITS + 1), reset_less=True)
+        b_above = Signal(signed(EXPONENT_BITS + 1), reset_less=True)
+        m.d.sync += [
+            a_1.eq(self.a),
+            b_1.eq(self.b),
+            swap.eq(a.magnitude < b.magnitude),  # subnormals may compare as they like: they are all zero
+            nan_1.eq(a.is_nan | b.is_nan | (a.is_infinite & b.is_infinite & (a.sign ^ b.sign))),
+            a_above.eq(a.exponent - b.exponent),
+            b_above.eq(b.exponent - a.exponent),
+        ]
+
+        large = Signal(BITS, reset_less=True)
+        aligned = Signal(ALIGNED_BITS, reset_less=True)
+        subtract = Signal(reset_less=True)
+        nan_2 = Signal(reset_less=True)
+        small = Fields(Mux(swap, a_1, b_1))
+        distance = Mux(swap, b_above, a_above)[:EXPONENT_BITS]
+        # From ALIGNED_BITS on, only the sticky bit is left; 31 shifts everything there.
+        reach = ALIGNED_BITS.bit_length()
+        shift = Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach])
+        addend = Cat(Const(0, GUARD_BITS), small.fraction, Const(1, 1))
+        m.d.sync += [
+            large.eq(Mux(swap, b_1, a_1)),
+            aligned.eq(Mux(small.is_zero, 0, shifted_right_sticky(addend, shift))),
+            subtract.eq(a_1[-1] ^ b_1[-1]),
+            nan_2.eq(nan_1),
+        ]
+        return Fields(large), aligned, subtract, nan_2
+
+    def _round(self, m, normalised, exponent, sign, nan, infinite):
+        """Stage 5. A fraction of ones that is rounded up carries into the exponent, as it must."""
+        significand = normalised[SUM_BITS - SIGNIFICAND_BITS :]
+        below = normalised[: SUM_BITS - SIGNIFICAND_BITS]
+        rounded = Signal(FRACTION_BITS + len(exponent))
+        m.d.comb += rounded.eq(Cat(significand[:-1], exponent) + rounds_up(significand, below))
+        with m.If(nan):
+            m.d.sync += self.sum.eq(NAN)
+        with m.Elif(infinite | (rounded[FRACTION_BITS:].as_signed() >= EXPONENT_MAX)):
+            m.d.sync += self.sum.eq(Cat(Const(INFINITY, MAGNITUDE_BITS), sign))
+        with m.Elif(~normalised[-1] | (exponent < 1)):
+            m.d.sync += self.sum.eq(Cat(Const(0, MAGNITUDE_BITS), sign))
+        with m.Else():
+            m.d.sync += self.sum.eq(Cat(rounded[:MAGNITUDE_BITS], sign))

@@ -1,0 +1,1 @@
+"""The cocotb sides of the tests of hw/bus, and what they share."""
