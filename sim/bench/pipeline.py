@@ -1,7 +1,6 @@
 """A part without back-pressure under Verilator: arrays in, arrays out."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -51,16 +50,15 @@ class Pipeline:
         words = np.stack([np.broadcast_to(o, operands[0].shape).astype(np.uint64) for o in operands], axis=-1)
         (self._server.folder / "operands.bin").write_bytes(words.astype("<u8").tobytes())
         self._server.run({"count": len(words)})
-        return read_hex(self._server.folder / "results.hex", self._result_bits)[:, 0]
+        return read_hex((self._server.folder / "results.hex").read_text().split(), self._result_bits)[:, 0]
 
     def close(self) -> None:
         self._server.close()
 
 
-def read_hex(path: Path, bits: int, width: int = 64) -> npt.NDArray[np.uint64]:
-    """Lines of hexadecimal numbers of `bits`, cut into unsigned ones of `width`, [lines, numbers], lowest first."""
-    lines = path.read_text().split()
-    digits = -(-bits // width) * width // 4
-    raw = bytes.fromhex("".join(line.rjust(digits, "0") for line in lines))
-    big = np.frombuffer(raw, f">u{width // 8}").reshape(len(lines), -1)
+def read_hex(lines: Iterable[str], bits: int, width: int = 64) -> npt.NDArray[np.uint64]:
+    """Hexadecimal numbers of `bits`, cut into unsigned ones of `width`, [lines, numbers], lowest first."""
+    numbers = -(-bits // width)
+    raw = bytes.fromhex("".join(line.rjust(numbers * width // 4, "0") for line in lines))
+    big = np.frombuffer(raw, f">u{width // 8}").reshape(-1, numbers)
     return big[:, ::-1].astype(np.uint64)
