@@ -52,8 +52,7 @@ class FloatAdder(Part):
         sign_3 = Signal(reset_less=True)
         subtract_3 = Signal(reset_less=True)
         nan_3 = Signal(reset_less=True)
-        is_zero = large.exponent == 0
-        augend = Cat(Const(0, GUARD_BITS), large.fraction, ~is_zero)
+        augend = Mux(large.is_zero, 0, Cat(Const(0, GUARD_BITS), large.significand))
         m.d.sync += [
             total.eq(Mux(subtract, augend - aligned, augend + aligned)),
             exponent_3.eq(large.exponent),
@@ -106,7 +105,7 @@ class FloatAdder(Part):
         # From ALIGNED_BITS on, only the sticky bit is left; 31 shifts everything there.
         reach = ALIGNED_BITS.bit_length()
         shift = Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach])
-        addend = Cat(Const(0, GUARD_BITS), small.fraction, Const(1, 1))
+        addend = Cat(Const(0, GUARD_BITS), small.significand)
         m.d.sync += [
             large.eq(Mux(swap, b_1, a_1)),
             aligned.eq(Mux(small.is_zero, 0, shifted_right_sticky(addend, shift))),

@@ -32,13 +32,13 @@ class FloatToInteger(Part):
     -------
     value : In, float32
     select : In, index of the integer's width, one cycle after the value
-    integer : Out(signed(widest)), the sign extended
+    result : Out(signed(widest)), the sign extended
     """
 
     def __init__(self, widths: tuple[int, ...]):
         self.widths = widths
         super().__init__(
-            {"value": In(BITS), "select": In(range(max(len(widths), 2))), "integer": Out(signed(max(widths)))},
+            {"value": In(BITS), "select": In(range(max(len(widths), 2))), "result": Out(signed(max(widths)))},
             widths=widths,
         )
 
@@ -75,7 +75,7 @@ class FloatToInteger(Part):
             (Cat(units, Const(0, 1)) ^ negative.replicate(widest + 1)) + (rounds_up(units, below) ^ negative)
         )
         with m.If(nan):
-            m.d.sync += self.integer.eq(0)
+            m.d.sync += self.result.eq(0)
         with m.Else():
             with m.Switch(self.select):
                 for index, width in enumerate(self.widths):
@@ -83,7 +83,7 @@ class FloatToInteger(Part):
                         limit = Cat((~negative).replicate(width - 1), negative)  # the largest, or the lowest
                         beyond = total[width - 1 :]
                         fits = ~huge & (beyond.all() | ~beyond.any())
-                        m.d.sync += self.integer.eq(Mux(fits, total[:width], limit).as_signed())
+                        m.d.sync += self.result.eq(Mux(fits, total[:width], limit).as_signed())
         return m
 
 
@@ -98,13 +98,13 @@ class IntegerToFloat(Part):
 
     Members
     -------
-    integer : In(signed(bits))
-    value : Out, float32
+    value : In(signed(bits))
+    result : Out, float32
     """
 
     def __init__(self, bits: int):
         self.bits = bits
-        super().__init__({"integer": In(signed(bits)), "value": Out(BITS)}, bits=bits)
+        super().__init__({"value": In(signed(bits)), "result": Out(BITS)}, bits=bits)
 
     def elaborate(self, platform):
         m = Module()
@@ -114,9 +114,9 @@ class IntegerToFloat(Part):
         magnitude_2 = Signal(bits, reset_less=True)
         sign = Signal(3, reset_less=True)
         m.d.sync += [
-            magnitude.eq(Mux(self.integer < 0, -self.integer, self.integer)),
+            magnitude.eq(Mux(self.value < 0, -self.value, self.value)),
             magnitude_2.eq(magnitude),
-            sign.eq(Cat(self.integer < 0, sign)),
+            sign.eq(Cat(self.value < 0, sign)),
         ]
 
         zeros = leading_zeros(m, magnitude, "zeros")
@@ -132,5 +132,5 @@ class IntegerToFloat(Part):
         # A fraction of ones that is rounded up carries into the exponent, as it must.
         significand, below = normalised[-SIGNIFICAND_BITS:], normalised[:-SIGNIFICAND_BITS]
         rounded = (Cat(significand[:FRACTION_BITS], exponent) + rounds_up(significand, below))[: BITS - 1]
-        m.d.sync += self.value.eq(Mux(normalised[-1], Cat(rounded, sign[-1]), 0))
+        m.d.sync += self.result.eq(Mux(normalised[-1], Cat(rounded, sign[-1]), 0))
         return m

@@ -60,7 +60,7 @@ class IntegerUnit(Part):
 
         to_integer = FloatToInteger((BITS,)).place(m, "to_integer", platform)
         to_float = IntegerToFloat(BITS).place(m, "to_float", platform)
-        m.d.comb += [to_integer.value.eq(self.a), to_float.integer.eq(self.a)]
+        m.d.comb += [to_integer.value.eq(self.a), to_float.value.eq(self.a)]
         word = Signal(BITS, reset_less=True)
         m.d.sync += word.eq(self._integers(m, ops[1]))
         extreme = self._compare(m, ops[1])
@@ -73,12 +73,12 @@ class IntegerUnit(Part):
             with m.Case(VectorOp.MAXABS):
                 m.d.sync += early_3.eq(self.peak)
             with m.Case(VectorOp.TOINT):
-                m.d.sync += early_3.eq(to_integer.integer)
+                m.d.sync += early_3.eq(to_integer.result)
             with m.Default():
                 m.d.sync += early_3.eq(word)
         m.d.sync += [
             early_4.eq(early_3),
-            self.result.eq(Mux(ops[TO_FLOAT_LATENCY] == VectorOp.TOFLOAT, to_float.value, early_4)),
+            self.result.eq(Mux(ops[TO_FLOAT_LATENCY] == VectorOp.TOFLOAT, to_float.result, early_4)),
         ]
         return m
 

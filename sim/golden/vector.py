@@ -57,7 +57,8 @@ def floats(raw: Bits) -> Floats:
 def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
     """To nearest even, saturated to `width` bits; NaN is 0."""
     limit = 2.0 ** (width - 1)
-    rounded = np.clip(np.rint(np.nan_to_num(flushed(x).astype(np.float64), nan=0.0)), -limit, limit - 1)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        rounded = np.clip(np.rint(np.nan_to_num(flushed(x).astype(np.float64), nan=0.0)), -limit, limit - 1)
     return rounded.astype(np.int64).astype(np.int32)
 
 
