@@ -37,6 +37,20 @@ UNITS = tuple(u for u in Unit if u is not Unit.CONTROL)
 """Those that have a queue, and tokens."""
 
 
+class CoreError(IntEnum):
+    """Why a core stopped before the end of its program."""
+
+    NONE = 0
+    ILLEGAL = 1  # no instruction has this opcode
+    PAST_END = 2  # the program went on behind its last instruction
+    WINDOW = 3  # a request reached outside its master's window
+    RESPONSE = 4  # memory answered with an error
+    TOKENS = 5  # more tokens wait between two units than can be counted
+    WATCHDOG = 6  # no instruction was completed for too long
+    ABORTED = 7  # by the host
+    PARITY = 8  # a memory on the chip lost a bit
+
+
 class Condition(IntEnum):
     """When an instruction is carried out; otherwise it only passes its tokens on."""
 

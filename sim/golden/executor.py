@@ -1,7 +1,7 @@
 """The golden executor: a program and its memory in NumPy, instruction by instruction, in program order.
 
-What an instruction does is written from its meaning in einloom/isa.py; that the units of a core run side by side changes
-nothing, because the tokens say so.
+What an instruction does is written from its meaning in einloom/isa.py; that the units of a core run side by side
+changes nothing, because the tokens say so.
 """
 
 from collections.abc import Callable
@@ -197,8 +197,8 @@ class GoldenCore:
         op = VectorOp(i["op"])
 
         def operand(letter: str) -> npt.NDArray[np.uint32]:
-            fields = (i[f"{letter}_{name}"] for name in ("base", "token", "outer", "inner"))
-            return self._vector[self._walk(*fields, *shape)]
+            base, token, outer, inner = (i[f"{letter}_{name}"] for name in ("base", "token", "outer", "inner"))
+            return self._vector[self._walk(base, token, outer, inner, *shape)]
 
         def chosen(kind: int, letter: str) -> npt.NDArray[np.uint32] | None:
             if kind == Operand.IMMEDIATE:
@@ -265,8 +265,8 @@ class GoldenCore:
         rows, width = self._attention.rows, self._core.cache_bits
         tiles = -(-keys // rows)
         raw = self._bytes(beat * self._beat, tiles * elements * rows * width // 8)
-        codes = raw.view(np.int8) if width == 8 else nibbles(raw)
-        return codes.reshape(tiles, elements, rows).swapaxes(1, 2).reshape(-1, elements)[:keys].astype(np.int64)
+        by_row = np.ascontiguousarray(raw.reshape(tiles, -1, rows).swapaxes(1, 2)).reshape(tiles * rows, -1)[:keys]
+        return (by_row.view(np.int8) if width == 8 else nibbles(by_row)).astype(np.int64)
 
     def _load(self, i: Instruction) -> None:
         size = i["words"] * self._core.lanes * 4
@@ -304,12 +304,7 @@ class GoldenCore:
             tile, row = divmod(self._chunk.position + n, rows)
             codes = self._staging[row, i["base"] :].ravel()[:elements]
             raw = self._bytes(i["offset"] * self._beat + tile * tile_bytes, tile_bytes)
-            if width == 8:
-                raw.view(np.int8).reshape(elements, rows)[:, row] = codes
-            else:
-                both = raw.reshape(elements, rows // 2)[:, row // 2]
-                kept = both & (0x0F if row % 2 else 0xF0)
-                both[:] = kept | ((codes.view(np.uint8) & 0xF) << (4 * (row % 2)))
+            raw.reshape(-1, rows)[:, row] = codes.view(np.uint8) if width == 8 else nibble_pairs(codes)
 
     def _walk(self, base: int, token: int, outer: int, inner: int, tokens: int, outers: int, inners: int) -> Indices:
         """Addresses [tokens, outers, inners]."""
@@ -327,7 +322,13 @@ _decoded: dict[bytes, Instruction] = {}
 """Decoding is a pure function, and programs are executed again for every token."""
 
 
+def nibble_pairs(codes: npt.NDArray[np.int8]) -> Bytes:
+    """Bytes of two 4-bit codes each, the even one lowest."""
+    low = codes.view(np.uint8) & np.uint8(0xF)
+    return low[::2] | low[1::2] << np.uint8(4)
+
+
 def nibbles(raw: Bytes) -> npt.NDArray[np.int8]:
-    """Signed 4-bit codes, two to a byte, the lower first."""
-    pairs = np.stack([raw & 0xF, raw >> 4], axis=-1).reshape(-1)
+    """Signed 4-bit codes on the last axis, two to a byte, the lower first."""
+    pairs = np.stack([raw & 0xF, raw >> 4], axis=-1).reshape(*raw.shape[:-1], -1)
     return ((pairs ^ 8).astype(np.int8) - 8).astype(np.int8)

@@ -27,8 +27,8 @@ def read_weights(
     for stream in streams:
         raw = np.unpackbits(stream, bitorder="little")[: tiles * blocks * block_bits]
         words = raw.reshape(tiles, blocks, block_bits)
-        codes = words[..., layout.metadata.bits :].reshape(tiles, blocks, steps, step.bits)
-        codes = _numbers(codes[..., : columns * lanes * step.code_bits], step.code_bits)
+        packed = words[..., layout.metadata.bits :].reshape(tiles, blocks, steps, step.bits)
+        codes = _numbers(packed[..., : columns * lanes * step.code_bits], step.code_bits)
         codes = codes.reshape(tiles, blocks, steps, columns, lanes).transpose(0, 3, 1, 2, 4)
         codes = codes.reshape(tiles, columns, blocks, layout.block)
         scales, chosen = _metadata(words[..., : layout.metadata.bits], gemm, columns)
