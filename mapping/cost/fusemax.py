@@ -15,17 +15,19 @@ DRAIN_CYCLES = 3  # of the half epoch without a tile that completes the last exp
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask."""
+    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask, and `spans` columns for
+    each query."""
 
     query_head: int
     value_head: int
     first: int
     last: int
     mask: Mask
+    spans: int = 1
 
     def tiles(self, rows: int) -> int:
-        """Visited tiles of `rows` keys."""
-        return len(self.mask.tiles(np.array([self.first, self.last]), rows))
+        """Visited tiles of `rows` keys, or of that for each span."""
+        return len(self.mask.tiles(np.array([self.first, self.last]), rows * self.spans))
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def attention_cycles(manifest: AttentionManifest, blocks: Sequence[AttentionShap
 
     An epoch is the SCORE steps of a tile (E), and then the VALUE steps of the tile before (F + 1) with the five other
     steps of the tile; at the start and the end one of the two is missing. The divisions of a block run beside the
-    tiles of the next one, whose last epoch waits for their end.
+    tiles of the next one, whose last epoch waits for their end. Merging spans takes no step of any array: only the
+    pipelines from a score to its exponential and from a state to its division are longer.
     """
     time, busy, row_busy = JOB_CYCLES, 0, 0
     divided = 0  # when the dividers are free again
