@@ -149,7 +149,7 @@ class FuseMaxConfig(Section):
     def _whole_groups(self) -> "FuseMaxConfig":
         if self.columns % self.spans:
             raise _problem(
-                f"{self.columns} columns cannot be shared by {self.spans} spans evenly: make columns a multiple of spans"
+                f"{self.spans} spans cannot share {self.columns} columns evenly: make columns a multiple of spans"
             )
         return self
 

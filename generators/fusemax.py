@@ -29,8 +29,8 @@ def generate(config: Config) -> Design:
     beat = engine.spans * engine.rows * engine.input_bits
     if beat + MARGIN > NETLIST_BITS:
         raise InputError(
-            f"{config.name}: a beat of keys would have {beat:,} bits, more than the {NETLIST_BITS:,} that one module can "
-            "be written with: use fewer spans"
+            f"{config.name}: a beat of keys would have {beat:,} bits, more than the {NETLIST_BITS:,} that one module "
+            "can be written with: use fewer spans"
         )
     spec = AttentionSpec(format, engine.rows, engine.columns, engine.quotient_bits, engine.spans)
     fields = {name: Shape.cast(field.shape).width for name, field in job_layout(format, engine.spans)}
@@ -46,7 +46,8 @@ def generate(config: Config) -> Design:
         max_keys=engine.max_keys,
         spans=engine.spans,
         exp_end=exp_at(engine.rows, engine.spans)[-1] + 1,
-        row_cycles=final_delay(engine.rows, engine.spans) + 2,  # the control's register, and the read of the denominator
+        row_cycles=final_delay(engine.rows, engine.spans)
+        + 2,  # the control's register, and the read of the denominator
         division_cycles=2 + division_steps(engine.quotient_bits),
         job=AttentionJobLayout(**fields),
     )

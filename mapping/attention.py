@@ -87,9 +87,11 @@ def quantise_queries(queries: Floats, key_scale: Floats, format: AttentionFormat
 def pack_attention_job(job: AttentionJob, manifest: AttentionManifest, *, queries: int) -> int:
     """The word of `job` whose query words start at address `queries`; InputError when it doesn't fit the design."""
     if job.spans not in (1, manifest.spans):
-        raise InputError(f"{job.name}: this design splits jobs over {manifest.spans} spans, not {job.spans}")
+        takes = f"1 or {manifest.spans} spans" if manifest.spans > 1 else "1 span"
+        raise InputError(f"{job.name}: this design takes {takes}, not {job.spans}")
+    block = "queries in a split job" if job.spans > 1 else "queries"
     for what, size, most in (
-        ("queries in a job that is split" if job.spans > 1 else "queries", len(job.queries), manifest.columns // job.spans),
+        (block, len(job.queries), manifest.columns // job.spans),
         ("elements of a query", job.query_head, manifest.max_head),
         ("elements of a value", job.value_head, manifest.max_head),
         ("keys", max(job.mask.keys, int(job.positions.max()) + 1), manifest.max_keys),

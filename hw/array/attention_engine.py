@@ -20,7 +20,7 @@ from hw.part import Part
 @dataclass(frozen=True)
 class AttentionSpec:
     """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle, and `spans`
-    tiles of keys in a beat, which so many columns can share for one query."""
+    tiles in a beat, for as many columns that can share a query."""
 
     format: AttentionFormat
     rows: int
@@ -35,8 +35,8 @@ class AttentionEngine(Part):
     Dataflow: a tile of `rows` keys against `columns` queries at a time; queries are broadcast down the columns, keys
     and values along the rows. Throughput: a tile in E + F + 6 cycles (AttentionSequencer). Divisions are deferred to
     the end of a block of queries, and done while the next is computed. On chip is only what belongs to a query.
-    With `spans` a job of few queries can be split: column `spans` * p + s has the keys of span s for query p, and column
-    `spans` * p gives the output for all of them (SpanGroup). Then a tile is as many times as long.
+    With `spans` a job of few queries can be split: column `spans` * p + s has the keys of span s for query p, and
+    column `spans` * p gives the output for all of them (SpanGroup). Then a tile is `spans` times as long.
     Source: FuseMax (MICRO 2024); the spans, LeanAttention (2024).
 
     Members

@@ -156,7 +156,9 @@ class TileWalk(Part):
         has_start = (job.window != 0) & (job.first_position >= job.window)
         m.d.comb += [
             limit.eq(Mux(job.causal & (job.last_position < job.keys), job.last_position + 1, job.keys)),
-            last.eq(Mux(limit == 0, 0, self._by_split(job, (limit - 1) >> (shift + self.doublings), (limit - 1) >> shift))),
+            last.eq(
+                Mux(limit == 0, 0, self._by_split(job, (limit - 1) >> (shift + self.doublings), (limit - 1) >> shift))
+            ),
             start.eq(Mux(has_start, job.first_position + 1 - job.window, 0)),
             window.eq(self._by_split(job, start >> (shift + self.doublings), start >> shift)),
         ]

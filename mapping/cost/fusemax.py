@@ -7,6 +7,7 @@ import numpy as np
 
 from einloom.attention import EXP2_STEPS, Mask
 from einloom.manifest import AttentionManifest
+from mapping.attention import AttentionJob
 
 SPECIAL_STEPS = 2 + EXP2_STEPS  # of a tile beside E + F: the scale, the exponential, and the sum of the denominator
 JOB_CYCLES = 4  # from the offer of the first job to its first step
@@ -15,8 +16,8 @@ DRAIN_CYCLES = 3  # of the half epoch without a tile that completes the last exp
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask, and `spans` columns for
-    each query."""
+    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask; each has `spans`
+    columns."""
 
     query_head: int
     value_head: int
@@ -24,6 +25,12 @@ class AttentionShape:
     last: int
     mask: Mask
     spans: int = 1
+
+    @classmethod
+    def of(cls, job: AttentionJob) -> "AttentionShape":
+        """What of a job its cost depends on."""
+        first, last = int(job.positions.min()), int(job.positions.max())
+        return cls(job.query_head, job.value_head, first, last, job.mask, job.spans)
 
     def tiles(self, rows: int) -> int:
         """Visited tiles of `rows` keys, or of that for each span."""

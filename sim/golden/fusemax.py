@@ -50,9 +50,14 @@ class State:
         return State(maximum, _scaled(self.values, factor), _scaled(self.denominator, factor))
 
     def extended(
-        self, format: AttentionFormat, maximum: Integers, scores: Integers, visible: npt.NDArray[np.bool_], values: Integers
+        self,
+        format: AttentionFormat,
+        maximum: Integers,
+        scores: Integers,
+        visible: npt.NDArray[np.bool_],
+        values: Integers,
     ) -> "State":
-        """Relative to `maximum`, and with the keys of a tile: their scores [M, P], who sees them, and their values [M, F]."""
+        """Relative to `maximum`, and with the keys of a tile: scores and visibility [M, P], values [M, F]."""
         state = self.corrected(maximum)
         probability = np.where(visible, exp2(np.where(visible, scores, MASKED) - maximum), 0)
         sums = np.rint(values.T.astype(np.float64) @ probability.astype(np.float64)).astype(np.int64)
