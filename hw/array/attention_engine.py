@@ -19,8 +19,8 @@ from hw.part import Part
 
 @dataclass(frozen=True)
 class AttentionSpec:
-    """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle, and `spans`
-    tiles in a beat, for as many columns that can share a query."""
+    """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle, and
+    `spans` tiles in a beat, for as many columns that can share a query."""
 
     format: AttentionFormat
     rows: int
