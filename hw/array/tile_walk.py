@@ -131,11 +131,11 @@ class TileWalk(Part):
     def _tiles(self, m, running, index, shift):
         """The tile of each span; those of a split job stand side by side from a multiple of all their rows on."""
         for span, tile in enumerate(self.tiles):
-            base = Signal(len(tile.base), name=f"base_{span}" if span else "base")
             sinks = running.sinks
             first = self._by_split(running, (index << (shift + self.doublings)) | (span * self.rows), index << shift)
+            # Not a signal, which would be that part of the port: no part of it is to be computed from another.
+            base = first[: len(tile.base)]
             m.d.comb += [
-                base.eq(first),
                 tile.base.eq(base),
                 tile.keys.eq(running.keys),
                 tile.causal.eq(running.causal),
