@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from einloom import yaml_text
@@ -115,7 +115,11 @@ class IntMacConfig(GemmConfig):
 
 
 class FuseMaxConfig(Section):
-    """The attention engine: `rows` keys by `columns` queries at once (FuseMax, MICRO 2024)."""
+    """The attention engine: `rows` keys by `columns` queries at once (FuseMax, MICRO 2024).
+
+    With `spans` a beat of keys or values has that many tiles side by side, and a job of few queries can give each query
+    that many columns, which share its keys (LeanAttention).
+    """
 
     kind: Literal["fusemax"]
     rows: PositiveCount = 16
@@ -124,18 +128,29 @@ class FuseMaxConfig(Section):
     max_head: Annotated[int, Field(strict=True, ge=MIN_HEAD, le=1024)] = 128
     max_keys: Annotated[int, Field(strict=True, ge=1, le=1 << 24)] = 1 << 20
     quotient_bits: Literal[1, 2, 4, 8] = 2
+    spans: PositiveCount = 1
 
-    @field_validator("rows")
+    @field_validator("rows", "spans")
     @classmethod
-    def _power_of_two(cls, rows: int) -> int:
-        if rows & (rows - 1):
-            raise _problem(f"rows must be a power of two, so that positions divide into tiles by a shift, not {rows}")
-        return rows
+    def _power_of_two(cls, count: int, info: ValidationInfo) -> int:
+        if count & (count - 1):
+            raise _problem(
+                f"{info.field_name} must be a power of two, so that positions divide into tiles by a shift, not {count}"
+            )
+        return count
 
     @model_validator(mode="after")
     def _a_whole_tile(self) -> "FuseMaxConfig":
         if self.max_keys < self.rows:
             raise _problem(f"max_keys must hold at least one tile of {self.rows} keys, not {self.max_keys}")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "FuseMaxConfig":
+        if self.columns % self.spans:
+            raise _problem(
+                f"{self.spans} spans cannot share {self.columns} columns evenly: make columns a multiple of spans"
+            )
         return self
 
 

@@ -126,14 +126,19 @@ class AttentionJobLayout(Data):
     causal: int
     window: int
     sinks: int
+    split: int
+    """Each query has `spans` columns; no bits in a design with one span."""
 
 
 class AttentionManifest(Data):
     """The attention engine of a design; its arithmetic is defined in einloom/attention.py.
 
     A query is a column of words of `query_bits`: E elements, its scale, and its position (low word, high word). A beat
-    of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest. An output
-    is `output_bits` of two's complement: a value of V with `output_fraction` fraction bits.
+    of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest, and has
+    `spans` such slices. An output is `output_bits` of two's complement: a value of V with `output_fraction` fraction
+    bits. A job that is not split has a query per column, and its tiles in the lowest slice. In one that is split,
+    columns spans * p to spans * p + spans - 1 hold query p, column spans * p gives its outputs, and slice s of a beat
+    is of the s-th of `spans` neighbouring tiles, which are visited together.
     """
 
     kind: str
@@ -145,6 +150,7 @@ class AttentionManifest(Data):
     output_fraction: int
     max_head: int
     max_keys: int
+    spans: int
     exp_end: int
     """Cycles of the second half of an epoch up to the last step of the exponential."""
     row_cycles: int

@@ -150,9 +150,10 @@ def _open_attention(
         return None, None
     format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
     if request.backend == Backend.golden:
-        return IntegerAttention(golden_runner(format, engine.rows), format, engine.columns), None
+        run = golden_runner(format, engine.rows)
+        return IntegerAttention(run, format, engine.columns, engine.spans), None
     from sim.attention import AttentionDevice
 
     with console.status("building the attention simulator (first time only)"):
         device = opened.enter_context(AttentionDevice(config))
-    return IntegerAttention(lambda jobs: device.run(jobs)[0], format, engine.columns), device
+    return IntegerAttention(lambda jobs: device.run(jobs)[0], format, engine.columns, engine.spans), device

@@ -1,6 +1,7 @@
 """What the FuseMax engine computes, from the definition of its arithmetic (einloom/attention.py)."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +49,27 @@ class State:
         factor = exp2(self.maximum - maximum)
         return State(maximum, _scaled(self.values, factor), _scaled(self.denominator, factor))
 
+    def extended(
+        self,
+        format: AttentionFormat,
+        maximum: Integers,
+        scores: Integers,
+        visible: npt.NDArray[np.bool_],
+        values: Integers,
+    ) -> "State":
+        """Relative to `maximum`, and with the keys of a tile: scores and visibility [M, P], values [M, F]."""
+        state = self.corrected(maximum)
+        probability = np.where(visible, exp2(np.where(visible, scores, MASKED) - maximum), 0)
+        sums = np.rint(values.T.astype(np.float64) @ probability.astype(np.float64)).astype(np.int64)
+        return State(
+            maximum,
+            state.values + _round(sums, format.value_drop),
+            state.denominator + _round(probability.sum(axis=0) * format.unit, format.value_drop),
+        )
+
     def merged(self, other: "State") -> "State":
         """Of the keys of both. Associative but for the rounding (LeanAttention), so the spans of a long sequence can be
-        computed anywhere; 0.5 in the last place per merge and state."""
+        computed anywhere; 0.5 in the last place per merge and state, and exact where the maxima are equal."""
         maximum = np.maximum(self.maximum, other.maximum)
         a, b = self.corrected(maximum), other.corrected(maximum)
         return State(maximum, a.values + b.values, a.denominator + b.denominator)
@@ -95,28 +114,32 @@ def attend(
     keys: Integers,
     values: Integers,
     mask: Mask,
+    spans: int = 1,
 ) -> State:
     """The state of queries [P, E] after keys [M, E] with values [M, F], in tiles of `rows` keys.
 
-    This is the 1-pass cascade; a tile without a visible key leaves the state as it is.
+    This is the 1-pass cascade; a tile without a visible key leaves the state as it is. With `spans` the tiles are dealt
+    out to as many states. Their last tiles are taken relative to the maximum of all, so merging them is exact.
     """
     x = scores(format, queries, scales, keys)
     visible = mask.visible(positions)
-    state = State.empty(values.shape[1], len(queries))
-    for start in range(0, len(keys), rows):
-        tile = slice(start, start + rows)
-        if not visible[tile].any():
+    states = [State.empty(values.shape[1], len(queries))] * spans
+    last = mask.tiles(positions, rows * spans)[-1]
+    for step in range(last + 1):
+        tiles = [slice((step * spans + s) * rows, (step * spans + s + 1) * rows) for s in range(spans)]
+        if step < last and not any(visible[tile].any() for tile in tiles):
             continue
-        local = np.where(visible[tile], x[tile], MASKED)
-        state = state.corrected(np.maximum(state.maximum, local.max(axis=0)))
-        probability = np.where(visible[tile], exp2(local - state.maximum), 0)
-        sums = np.rint(values[tile].T.astype(np.float64) @ probability.astype(np.float64)).astype(np.int64)
-        state = State(
-            state.maximum,
-            state.values + _round(sums, format.value_drop),
-            state.denominator + _round(probability.sum(axis=0) * format.unit, format.value_drop),
-        )
-    return state
+        maxima = [
+            np.maximum(state.maximum, np.where(visible[tile], x[tile], MASKED).max(axis=0, initial=MASKED))
+            for tile, state in zip(tiles, states, strict=True)
+        ]
+        if step == last:
+            maxima = [np.max(maxima, axis=0)] * spans
+        states = [
+            state.extended(format, maximum, x[tile], visible[tile], values[tile])
+            for state, maximum, tile in zip(states, maxima, tiles, strict=True)
+        ]
+    return reduce(State.merged, states)
 
 
 def _round(value: Integers, drop: int) -> Integers:
