@@ -211,6 +211,10 @@ class Config(Section):
             )
         if self.attention.input_bits != 8:
             raise _problem("a core keeps keys and values in 8 bits or less: set attention.input_bits to 8")
+        if self.attention.spans != 1:
+            raise _problem("a core reads one tile of keys at a time: set attention.spans to 1")
+        if self.engine.rows > 128:
+            raise _problem(f"a core works on up to 128 tokens at once, not on engine.rows of {self.engine.rows}")
         if self.engine.rows > self.attention.rows:
             raise _problem(
                 f"{self.engine.rows} tokens at once (engine.rows) must fit into a tile of {self.attention.rows} keys "

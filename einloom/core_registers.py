@@ -23,7 +23,7 @@ def counter_names(channels: int) -> dict[str, str]:
         "attention_array": "cycles in which the attention engine's 2D array is at work",
         "attention_row": "cycles in which its 1D row is at work",
         "attention_starved": "cycles in which it waits for keys or values",
-        "instructions": "instructions completed",
+        "completed": "instructions completed",
         "system_read_beats": "beats read through the system port",
         "system_write_beats": "beats written through it",
         **{f"weights{c}_beats": f"beats of weight channel {c}" for c in range(channels)},

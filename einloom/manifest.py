@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from einloom.config import Config
 from einloom.errors import InputError
 from einloom.formats import FORMATS, Format
+from einloom.registers import RegisterTable
 
 VERSION = 1
 
@@ -173,6 +174,8 @@ class CoreManifest(Data):
     """Of each row of a tile of keys."""
     cache_bits: int
     """Of a key's or a value's element in memory."""
+    registers: RegisterTable
+    """Behind those of ap_ctrl_hs."""
 
 
 class Manifest(Data):

@@ -39,4 +39,4 @@ def core_design(config: Config, pe: PeSpec) -> Design:
         cache_bits=core.cache_bits,
         registers=core_registers(config.memory.channels),
     )
-    return make_design(config, Core(spec), gemm_manifest, attention_manifest, manifest)
+    return make_design(config, Core(spec), gemm=gemm_manifest, attention=attention_manifest, core=manifest)

@@ -7,7 +7,7 @@ from pathlib import Path
 from einloom import __version__
 from einloom.config import Config
 from einloom.files import write_folder
-from einloom.manifest import AttentionManifest, GemmManifest, Manifest, Port
+from einloom.manifest import AttentionManifest, CoreManifest, GemmManifest, Manifest, Port
 from generators.emit import LINT_WAIVERS, SharedModules
 from hw.part import Part
 
@@ -26,8 +26,15 @@ class Design:
         write_folder(folder, {self.manifest.verilog: self.verilog.encode(), MANIFEST: self.manifest.to_json().encode()})
 
 
-def make_design(config: Config, top: Part, engine: GemmManifest | AttentionManifest) -> Design:
-    """Emit `top` and describe it."""
+def make_design(
+    config: Config,
+    top: Part,
+    *,
+    gemm: GemmManifest | None = None,
+    attention: AttentionManifest | None = None,
+    core: CoreManifest | None = None,
+) -> Design:
+    """Emit `top` and describe it by what it holds."""
     name = "einloom_" + config.name.replace("-", "_")  # the prefix keeps clear of keywords
     shared = SharedModules()
     text = shared.emit(top, name)
@@ -44,8 +51,9 @@ def make_design(config: Config, top: Part, engine: GemmManifest | AttentionManif
         modules=tuple(shared.modules),
         register_bits=registers,
         memory_bits=memories,
-        gemm=engine if isinstance(engine, GemmManifest) else None,
-        attention=engine if isinstance(engine, AttentionManifest) else None,
+        gemm=gemm,
+        attention=attention,
+        core=core,
     )
     return Design(header + LINT_WAIVERS + text, manifest)
 

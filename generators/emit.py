@@ -19,8 +19,10 @@ from einloom.errors import ToolError
 from hw.array.replicated import Replicated
 from hw.part import Part
 
-# Turns processes into registers and multiplexers, and drops the wires that only repeat another's name.
+# Turns processes into registers and multiplexers, and drops the wires that only repeat another's name. Memories have no
+# initial contents: those of an FPGA are 0, and no part reads what it has not written.
 _SCRIPT = """
+delete t:$meminit_v2
 proc
 opt_expr
 opt_clean -purge

@@ -17,6 +17,12 @@ from hw.array.tile_walk import job_layout
 
 def generate(config: Config) -> Design:
     """The attention engine of `config`."""
+    top, manifest = attention_engine(config)
+    return make_design(config, top, attention=manifest)
+
+
+def attention_engine(config: Config) -> tuple[AttentionEngine, AttentionManifest]:
+    """The engine itself, and its part of the manifest."""
     engine = config.engine
     assert isinstance(engine, FuseMaxConfig)
     format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
@@ -46,9 +52,9 @@ def generate(config: Config) -> Design:
         max_keys=engine.max_keys,
         spans=engine.spans,
         exp_end=exp_at(engine.rows, engine.spans)[-1] + 1,
-        row_cycles=final_delay(engine.rows, engine.spans)
-        + 2,  # the control's register, and the read of the denominator
+        # The control's register, and the read of the denominator.
+        row_cycles=final_delay(engine.rows, engine.spans) + 2,
         division_cycles=2 + division_steps(engine.quotient_bits),
         job=AttentionJobLayout(**fields),
     )
-    return make_design(config, AttentionEngine(spec), manifest)
+    return AttentionEngine(spec), manifest

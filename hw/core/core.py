@@ -48,7 +48,9 @@ class Core(Part):
             {
                 **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
                 **flat_members(
-                    "m_axi_system", Out(axi_read(bits, ADDRESS_BITS, id_bits)), Out(axi_write(bits, ADDRESS_BITS, id_bits))
+                    "m_axi_system",
+                    Out(axi_read(bits, ADDRESS_BITS, id_bits)),
+                    Out(axi_write(bits, ADDRESS_BITS, id_bits)),
                 ),
                 **weights,
                 "interrupt": Out(1),
@@ -131,7 +133,7 @@ class Core(Part):
             events |= {f"{name}_busy": machine.busy[n], f"{name}_waiting": machine.waiting[n]}
         for name in ("gemm_starved", "attention_array", "attention_row", "attention_starved"):
             events[name] = getattr(machine, name)
-        events |= {"instructions": None, "system_read_beats": system_reads, "system_write_beats": beats[readers]}
+        events |= {"completed": None, "system_read_beats": system_reads, "system_write_beats": beats[readers]}
         events |= {f"weights{c}_beats": beats[readers + 1 + c] for c in range(self.spec.channels)}
         assert list(events) == list(counter_names(self.spec.channels))
         for name, event in events.items():
@@ -142,7 +144,6 @@ class Core(Part):
             with m.Elif(supervisor.running):
                 m.d.sync += counter.eq(counter + step)
             m.d.comb += getattr(registers, name).eq(counter)
-
 
 
 def _connect_read(m, source, sink):

@@ -45,7 +45,7 @@ class FloatWords(Part):
         m = Module()
         tagged = data.StructLayout({"word": word_layout(self.lanes), "last": 1})
         queue = StreamFifo(tagged.size, QUEUE).place(m, "queue", platform)
-        converters = Replicated(IntegerToFloat(self.bits), self.lanes, sliced=("integer", "value"))
+        converters = Replicated(IntegerToFloat(self.bits), self.lanes, sliced=("value", "result"))
         converters = converters.place(m, "converters", platform)
 
         inside = Signal(range(QUEUE + 1))  # words in the converters and in the queue
@@ -54,7 +54,7 @@ class FloatWords(Part):
             self.integers.ready.eq(inside != QUEUE),
             put.eq(self.integers.valid & self.integers.ready),
             take.eq(queue.o.valid & queue.o.ready),
-            converters.integer.eq(self.integers.payload.integers),
+            converters.value.eq(self.integers.payload.integers),
         ]
         m.d.sync += inside.eq(inside + put - take)
 
@@ -72,7 +72,7 @@ class FloatWords(Part):
         entry, exit = data.View(tagged, queue.i.payload), data.View(tagged, queue.o.payload)
         m.d.comb += [
             entry.word.address.eq(behind.address),
-            entry.word.data.eq(converters.value),
+            entry.word.data.eq(converters.result),
             entry.last.eq(behind.last),
             queue.i.valid.eq(behind.valid),
             self.words.payload.eq(exit.word),

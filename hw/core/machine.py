@@ -93,9 +93,7 @@ class Machine(Part):
                 spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words
             ),
             Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
-            Unit.STORE: StoreUnit(
-                spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits
-            ),
+            Unit.STORE: StoreUnit(spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits),
         }
         units = {unit: part.place(m, f"{unit.name.lower()}_unit", platform) for unit, part in units.items()}
         self._control(m, platform, sequencer, units)

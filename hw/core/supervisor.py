@@ -23,9 +23,9 @@ class _Step(enum.Enum, shape=2):
 class Supervisor(Part):
     """From ap_start to ap_done.
 
-    A job ends with the program's end, the first error, an abort, or the watchdog. Then all masters stop, and when memory
-    has answered all they asked for (or, when it never does, after the watchdog's time once more) they and the machine
-    are cleared, so that the next job finds everything as after a reset.
+    A job ends with the program's end, the first error, an abort, or the watchdog. Then all masters stop, and when
+    memory has answered all they asked for (or, when it never does, after the watchdog's time once more) they and the
+    machine are cleared, so that the next job finds everything as after a reset.
 
     Parameters
     ----------
@@ -113,6 +113,9 @@ class Supervisor(Part):
             m.d.comb += error.eq(self.machine_error)
         for found, at in zip(self.errors, self.indices, strict=True):
             with m.If(found != BusError.NONE):
-                m.d.comb += [error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)), index.eq(at)]
+                m.d.comb += [
+                    error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)),
+                    index.eq(at),
+                ]
         with m.If(self.abort):
             m.d.comb += [error.eq(CoreError.ABORTED), index.eq(self.machine_index)]

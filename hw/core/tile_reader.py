@@ -20,7 +20,7 @@ AHEAD = 2  # jobs that are requested and not wholly delivered
 # What is delivered: elements of a key and of a value, and tiles.
 SHAPE = data.StructLayout({"query_head": HEAD_BITS, "value_head": HEAD_BITS, "tiles": POSITION_BITS})
 # One job: the first beat of keys and of values, and their shape, in which nothing is 0.
-TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "shape": SHAPE})
+TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": SHAPE})
 
 
 class TileReader(Part):
@@ -81,12 +81,12 @@ class TileReader(Part):
         m.d.comb += [
             self.job.ready.eq(~order.active & shapes.i.ready),
             shapes.i.valid.eq(self.job.valid & self.job.ready),
-            shapes.i.payload.eq(self.job.payload.shape),
+            shapes.i.payload.eq(self.job.payload.heads),
             order.start.eq(self.job.valid & self.job.ready),
-            order.tiles.eq(job.shape.tiles),
+            order.tiles.eq(job.heads.tiles),
             order.advance.eq(self.request.valid & self.request.ready),
             self.request.valid.eq(order.active),
-            chosen.beats.eq(Mux(order.is_values, beats(job.shape.value_head), beats(job.shape.query_head))),
+            chosen.beats.eq(Mux(order.is_values, beats(job.heads.value_head), beats(job.heads.query_head))),
             chosen.offset.eq(Mux(order.is_values, values, keys) << beat_shift),
             self.request.payload.eq(chosen),
         ]

@@ -1,0 +1,192 @@
+// A core in simulation: a memory behind each port, and a master on its control port.
+//
+// A batch is one operation. cocotb sets the ports, pulses `start` and waits for `done`; it is never in the path of a
+// beat. The placeholders @...@ come from the design's manifest (sim/bench/build.py). Memory 0 is the system's; memory
+// c + 1 is that of weight channel c. sim/bench/axi_memory.sv says how files and memories go together.
+
+`timescale 1ns / 1ps
+
+module core_bench (
+    input  wire        clk,
+    input  wire        rst,
+    input  wire        start,
+    input  wire [2:0]  operation,
+    input  wire [11:0] address,       // of a register
+    input  wire [31:0] data_in,       // to write into it
+    input  wire [7:0]  memory,        // to load or dump
+    input  wire [63:0] file_offset,
+    input  wire [63:0] file_bytes,
+    input  wire [15:0] latency,       // of the memories; see axi_memory.sv
+    input  wire [15:0] bandwidth,
+    input  wire [31:0] seed,
+    input  wire [7:0]  stall,
+    input  wire        interleave,
+    input  wire [31:0] error_read,
+    input  wire [31:0] error_write,
+    input  wire [7:0]  error_memory,  // which one gives those errors
+    input  wire [31:0] abort_at,      // cycle of a job in which the host aborts it; 0: never
+    input  wire [31:0] reset_at,      // ... in which everything but the memories' contents is reset
+    input  wire        tracing,       // write trace.txt: a line for each completed instruction
+    input  wire [31:0] limit,         // cycles after which an operation is given up
+    output reg         done,
+    output reg         timed_out,
+    output reg  [63:0] cycles,        // of the operation
+    output reg  [31:0] data_out,      // read from a register
+    output wire [63:0] escaped,       // accesses outside the memories, and broken rules of the bus
+    output wire [63:0] violations
+);
+  localparam BEAT = @beat_bits@, CHANNELS = @channels@, SYSTEM_ID = @system_id_bits@, UNITS = @units@;
+  localparam WRITE = 0, READ = 1, LOAD = 2, DUMP = 3, RUN = 4, RESET = 5;
+  localparam CTRL = 0, ABORT = @abort@, AP_DONE = 1;
+  localparam IDLE = 0, WRITING = 1, READING = 2, RESETTING = 3, SETTLING = 4;
+
+  // The control port's master.
+  reg [11:0] awaddr, araddr;
+  reg [31:0] wdata;
+  reg awvalid, wvalid, arvalid;
+  wire awready, wready, bvalid, arready, rvalid;
+  wire [31:0] rdata;
+  reg [2:0] state;
+  reg running, aborted;
+  reg [3:0] wait_left;
+  wire core_rst = rst || state == RESETTING;
+
+  wire loads = start && operation == LOAD, dumps = start && operation == DUMP;
+  wire restarts = start && operation == RUN;
+
+  wire [31:0] escapes [0:CHANNELS], breaks [0:CHANNELS];
+  @memories@
+  assign escaped = 64'(@escaped@);
+  assign violations = 64'(@violations@);
+
+  @top@ core (
+    .clk(clk),
+    .rst(core_rst),
+    .s_axi_control_awaddr(awaddr), .s_axi_control_awprot(3'd0), .s_axi_control_awvalid(awvalid),
+    .s_axi_control_awready(awready),
+    .s_axi_control_wdata(wdata), .s_axi_control_wstrb(4'hf), .s_axi_control_wvalid(wvalid),
+    .s_axi_control_wready(wready),
+    .s_axi_control_bresp(), .s_axi_control_bvalid(bvalid), .s_axi_control_bready(1'b1),
+    .s_axi_control_araddr(araddr), .s_axi_control_arprot(3'd0), .s_axi_control_arvalid(arvalid),
+    .s_axi_control_arready(arready),
+    .s_axi_control_rdata(rdata), .s_axi_control_rresp(), .s_axi_control_rvalid(rvalid),
+    .s_axi_control_rready(1'b1),
+    @ports@
+    .interrupt()
+  );
+
+  task write(input [11:0] at, input [31:0] value);
+    begin
+      awaddr <= at;
+      wdata <= value;
+      awvalid <= 1;
+      wvalid <= 1;
+      state <= WRITING;
+    end
+  endtask
+
+  task read(input [11:0] at);
+    begin
+      araddr <= at;
+      arvalid <= 1;
+      state <= READING;
+    end
+  endtask
+
+  task finish;
+    begin
+      done <= 1;
+      running <= 0;
+      state <= IDLE;
+    end
+  endtask
+
+  always @(posedge clk) begin
+    done <= 0;
+    if (awvalid && awready) awvalid <= 0;
+    if (wvalid && wready) wvalid <= 0;
+    if (arvalid && arready) arvalid <= 0;
+    if (rst) begin
+      state <= IDLE;
+      awvalid <= 0;
+      wvalid <= 0;
+      arvalid <= 0;
+      running <= 0;
+    end else if (start) begin
+      cycles <= 0;
+      timed_out <= 0;
+      aborted <= 0;
+      case (operation)
+        WRITE: write(address, data_in);
+        READ: read(address);
+        RUN: begin
+          running <= 1;
+          write(CTRL, 1);
+        end
+        RESET: begin
+          wait_left <= 4;
+          state <= RESETTING;
+        end
+        default: begin
+          wait_left <= 2;
+          state <= SETTLING;
+        end
+      endcase
+    end else if (state != IDLE) begin
+      cycles <= cycles + 1;
+      case (state)
+        WRITING: if (bvalid) begin
+          if (running) read(CTRL); else finish;
+        end
+        READING: if (rvalid) begin
+          data_out <= rdata;
+          if (!running || rdata[AP_DONE]) finish;
+          else if (abort_at != 0 && !aborted && cycles >= 64'(abort_at)) begin
+            aborted <= 1;
+            write(ABORT, 1);
+          end else read(CTRL);
+        end
+        default: begin
+          wait_left <= wait_left - 1;
+          if (wait_left == 1) finish;
+        end
+      endcase
+      if (running && reset_at != 0 && cycles == 64'(reset_at)) begin
+        awvalid <= 0;
+        wvalid <= 0;
+        arvalid <= 0;
+        running <= 0;
+        wait_left <= 4;
+        state <= RESETTING;
+      end else if (cycles >= 64'(limit)) begin
+        timed_out <= 1;
+        finish;
+      end
+    end
+  end
+
+  // What each unit did when: unit, instruction, first and last cycle.
+  integer trace;
+  reg [63:0] began [0:UNITS-1];
+  reg [UNITS-1:0] at_work;
+  reg was_running;
+  wire [UNITS-1:0] presented = @presented@;
+  wire [UNITS-1:0] completed = core.machine.completed;
+  wire [31:0] index [0:UNITS-1];
+  @indices@
+  integer u;
+  always @(posedge clk) begin
+    was_running <= running && tracing;
+    if (running && tracing && !was_running) begin
+      trace = $fopen("trace.txt", "w");
+      at_work <= 0;
+    end else if (was_running) begin
+      for (u = 0; u < UNITS; u = u + 1) begin
+        if (presented[u] && !at_work[u]) began[u] <= cycles;
+        at_work[u] <= presented[u] && !completed[u];
+        if (completed[u]) $fwrite(trace, "%0d %0d %0d %0d\n", u, index[u], at_work[u] ? began[u] : cycles, cycles);
+      end
+      if (!running) $fclose(trace);
+    end
+  end
+endmodule
