@@ -163,5 +163,5 @@ class AttentionUnit(Part):
             ),
             buffer.read.eq(engine.query_read),
             buffer.read_address.eq(engine.query_address),
-            engine.queries.eq(buffer.output),
+            engine.queries.eq(buffer.elements),
         ]

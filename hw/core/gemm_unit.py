@@ -84,7 +84,7 @@ class GemmUnit(Part):
             buffer.data.eq(self.write_data),
             buffer.read.eq(engine.activation_read),
             buffer.read_address.eq(engine.activation_address + (i.activations << self._step_shift)),
-            engine.activations.eq(buffer.output),
+            engine.activations.eq(buffer.elements),
             sums.start.eq(offered & engine.job.ready),
             sums.base.eq(i.d_base),
             sums.stride.eq(i.d_token),

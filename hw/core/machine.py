@@ -41,7 +41,7 @@ class Machine(Part):
     index : Out, number of the instruction at which the sequencer stands
     indices : Out, array over UNITS, of the instruction that each is at
     busy, waiting : Out, bit n for unit n of UNITS: at work, and waiting for tokens
-    completed : Out, likewise: an instruction is complete
+    presented, completed : Out, likewise: an instruction is carried out, and complete
     gemm_starved, attention_array, attention_row, attention_starved : Out(1), see the units
     """
 
@@ -71,6 +71,7 @@ class Machine(Part):
                 "indices": Out(INDEX_BITS).array(units),
                 "busy": Out(units),
                 "waiting": Out(units),
+                "presented": Out(units),
                 "completed": Out(units),
                 "gemm_starved": Out(1),
                 "attention_array": Out(1),
@@ -129,6 +130,7 @@ class Machine(Part):
                 self.indices[n].eq(queue.index),
                 self.busy[n].eq(part.busy),
                 self.waiting[n].eq(queue.waiting),
+                self.presented[n].eq(queue.instruction.valid),
                 self.completed[n].eq(queue.completed),
             ]
             if unit is Unit.VECTOR:

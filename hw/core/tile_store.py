@@ -163,7 +163,7 @@ class TileStore(Part):
         m.d.comb += written.eq(Cat((row >= low) & (row < high) for row in range(self.rows)))
         # The buffer gives bytes row by row; memory has them byte by byte of all rows.
         outputs = [
-            buffer.output.word_select(row * at_once + n, BYTE) for n in range(at_once) for row in range(self.rows)
+            buffer.elements.word_select(row * at_once + n, BYTE) for n in range(at_once) for row in range(self.rows)
         ]
         strobes = Cat(written for _ in range(at_once))
         m.d.comb += [

@@ -15,7 +15,7 @@ class BufferBank(Part):
     -------
     write, address, data : In, a word is written
     read, read_address : In, the address counts groups of `read_lanes` elements
-    output : Out
+    elements : Out
     """
 
     def __init__(self, words: int, lanes: int, bits: int, read_lanes: int):
@@ -30,7 +30,7 @@ class BufferBank(Part):
                 "data": In(lanes * bits),
                 "read": In(1),
                 "read_address": In(range(max(words * lanes // read_lanes, 2))),
-                "output": Out(read_lanes * bits),
+                "elements": Out(read_lanes * bits),
             },
             words=words,
             lanes=lanes,
@@ -50,7 +50,7 @@ class BufferBank(Part):
             write.data.eq(self.data),
             read.en.eq(self.read),
             read.addr.eq(self.read_address[low:]),
-            self.output.eq(read.data.word_select(part, self.read_lanes * self.bits) if low else read.data),
+            self.elements.eq(read.data.word_select(part, self.read_lanes * self.bits) if low else read.data),
         ]
         with m.If(self.read):
             m.d.sync += part.eq(self.read_address[:low])
@@ -67,7 +67,7 @@ class BankedBuffer(Part):
     -------
     write, bank, address, data : In, a word of `lanes` elements of `bits` each is written into one bank
     read, read_address : In, the address counts groups of `read_lanes` elements
-    output : Out, that group of every bank, bank 0 lowest
+    elements : Out, that group of every bank, bank 0 lowest
     """
 
     def __init__(self, banks: int, words: int, lanes: int, bits: int, read_lanes: int = 1):
@@ -79,7 +79,7 @@ class BankedBuffer(Part):
                 "write": In(1),
                 "bank": In(range(max(banks, 2))),
                 **ports,
-                "output": Out(banks * read_lanes * bits),
+                "elements": Out(banks * read_lanes * bits),
             },
             banks=banks,
             words=words,
@@ -90,13 +90,13 @@ class BankedBuffer(Part):
 
     def elaborate(self, platform):
         m = Module()
-        banks = Replicated(self._pattern, self.banks, sliced=("write", "output")).place(m, "banks", platform)
+        banks = Replicated(self._pattern, self.banks, sliced=("write", "elements")).place(m, "banks", platform)
         m.d.comb += [
             banks.write.eq(self.write << self.bank),
             banks.address.eq(self.address),
             banks.data.eq(self.data),
             banks.read.eq(self.read),
             banks.read_address.eq(self.read_address),
-            self.output.eq(banks.output),
+            self.elements.eq(banks.elements),
         ]
         return m
