@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from einloom.core_registers import counter_names, window_names
 from einloom.errors import CheckFailed, InputError
@@ -15,12 +14,10 @@ from einloom.program import Program
 from einloom.registers import WORD_BITS
 from generators.design import Design
 from sim.bench.core import build_core, memory_beats
+from sim.driver import Bytes, JobResult
 from sim.server import BenchServer
 
-Bytes = npt.NDArray[np.uint8]
 CORE_MODULE = "sim.bench.cocotb_core"
-CHANNEL_SPACING = 1 << 34
-"""Bytes between the channels' windows: each memory answers to its own port, so any base does."""
 WATCHDOG = 1 << 16
 """Cycles without progress: many times the longest silence of a healthy job, which is a tile of the GEMM engine."""
 
@@ -50,15 +47,6 @@ class MemoryTiming:
     error_memory: int = 0
     abort_at: int = 0
     reset_at: int = 0
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """How a job ended; `counters` by the names of einloom/core_registers.py."""
-
-    error: CoreError
-    index: int
-    counters: dict[str, int]
 
 
 class SimulatedCore:
@@ -129,17 +117,17 @@ class SimulatedCore:
             value |= data << word * WORD_BITS
         return value
 
-    def run(self, position: int, length: int, *, tracing: bool = False) -> JobResult:
+    def run(self, position: int, length: int) -> JobResult:
         """Run a job of `length` tokens from `position` on to its end; CheckFailed when it has none."""
         self.write("position", position)
         self.write("length", length)
-        cycles, _, timed_out, escaped, violations = self._do(Operation.RUN, tracing=int(tracing))
+        cycles, _, timed_out, escaped, violations = self._do(Operation.RUN, tracing=1)
         self.cycles += cycles
         if timed_out:
             raise CheckFailed(f"the job at position {position} did not end within {cycles} cycles")
         if escaped or violations:
             raise CheckFailed(f"{escaped} accesses outside the memories, {violations} broken rules of the bus")
-        return JobResult(CoreError(self.read("error")), self.read("error_index"), {})
+        return JobResult(CoreError(self.read("error")), self.read("error_index"), self.counters())
 
     def counters(self) -> dict[str, int]:
         """Those of the last job."""
@@ -151,7 +139,7 @@ class SimulatedCore:
         self.configure()
 
     def trace(self) -> list[tuple[int, int, int, int]]:
-        """Of the last traced job: unit, instruction, first and last cycle of everything that was completed."""
+        """Of the last job: unit, instruction, first and last cycle of everything that was completed."""
         lines = (self._server.folder / "trace.txt").read_text().split("\n")
         return [tuple(int(n) for n in line.split()) for line in lines if line]  # type: ignore[misc]
 

@@ -12,7 +12,18 @@ import numpy.typing as npt
 
 from einloom.attention import Mask
 from einloom.errors import InputError
-from einloom.isa import INSTRUCTION_BYTES, REDUCTIONS, Condition, Instruction, Operand, Rows, Space, VectorOp, decode
+from einloom.isa import (
+    INSTRUCTION_BYTES,
+    REDUCTIONS,
+    Condition,
+    CoreError,
+    Instruction,
+    Operand,
+    Rows,
+    Space,
+    VectorOp,
+    decode,
+)
 from einloom.manifest import Manifest
 from mapping.attention import attention_format
 from sim.golden.fusemax import attend
@@ -26,11 +37,12 @@ POSITION_LOW = 0xFFFF
 
 
 class ExecutionError(InputError):
-    """A program did something that stops a core; `index` is the instruction's."""
+    """A program did something that stops a core; `code` says what, and `index` is the instruction's."""
 
-    def __init__(self, index: int, message: str) -> None:
+    def __init__(self, index: int, message: str, code: CoreError = CoreError.WINDOW) -> None:
         super().__init__(f"instruction {index}: {message}")
         self.index = index
+        self.code = code
 
 
 @dataclass
@@ -122,7 +134,7 @@ class GoldenCore:
             try:
                 cached = _decoded[raw] = decode(raw)
             except InputError as error:
-                raise ExecutionError(self._index, str(error)) from error
+                raise ExecutionError(self._index, str(error), CoreError.ILLEGAL) from error
         return cached
 
     def _wanted(self, i: Instruction) -> bool:
