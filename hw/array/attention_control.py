@@ -100,7 +100,6 @@ class AttentionControl(Part):
         exp = issue.valid & (issue.step == Step.EXP)
         value = issue.valid & (issue.step == Step.VALUE)
         maximum = PE_LATENCY + stages(self.rows)
-        final = final_delay(self.rows, self.spans)
         sums = 2 + stages(self.rows)  # a product's tile sum is there: cycle 3 of the 1D row
         m.d.comb += [
             pe.step.eq(issue.step),
@@ -126,13 +125,21 @@ class AttentionControl(Part):
             mask.bounds.eq(delayed("position", issue.position_high, 1)),
             mask.mask.eq(delayed("position", issue.position_high, 2)),
             self.row_busy.eq(delayed("row_busy", exp | value, sums)),
+        ]
+        if self.spans > 1:
+            m.d.comb += row.merge.eq(delayed("merge", scale & issue.merge, maximum + merge_delay(self.spans)))
+        self._final_states(m, delayed, value)
+        return m
+
+    def _final_states(self, m, delayed, value):
+        """The way of the states of the last tile's VALUE steps to the dividers."""
+        issue = self.issue
+        final = final_delay(self.rows, self.spans)
+        m.d.comb += [
             self.final.eq(delayed("final", value & issue.last, final)),
             self.final_address.eq(delayed("address", issue.address, final)),
             self.final_end.eq(delayed("end", value & issue.last & issue.end, final)),
         ]
         if self.spans > 1:
-            m.d.comb += [
-                row.merge.eq(delayed("merge", scale & issue.merge, maximum + merge_delay(self.spans))),
-                self.sum_spans.eq(delayed("sum_spans", value & issue.merge, sums + 1)),
-            ]
-        return m
+            written = final - span_stages(self.spans)
+            m.d.comb += self.sum_spans.eq(delayed("sum_spans", value & issue.merge, written))
