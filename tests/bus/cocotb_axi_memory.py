@@ -114,7 +114,7 @@ async def parts_of_it_are_loaded_and_dumped(dut):
     assert await bench.dumped() == contents[4 * BYTES : 13 * BYTES]
 
 
-async def _burst(dut, beats: int, latency: int) -> tuple[int, int]:
+async def _burst(dut, beats: int) -> tuple[int, int]:
     """Cycles from AR to the first beat of a burst, and from its first beat to its last, measured on the wires."""
     cycle = asked = first = 0
     left = beats
@@ -135,11 +135,11 @@ async def latency_and_bandwidth_are_as_asked(dut):
     beats = 32
     for latency in (1, 2, 100):
         bench.set(latency=latency)
-        watching = cocotb.start_soon(_burst(dut, beats, latency))
+        watching = cocotb.start_soon(_burst(dut, beats))
         await bench.axi.read(BASE, beats * BYTES)
         assert await watching == (latency, beats - 1)
     bench.set(latency=1, bandwidth=64)
-    watching = cocotb.start_soon(_burst(dut, beats, 1))
+    watching = cocotb.start_soon(_burst(dut, beats))
     await bench.axi.read(BASE, beats * BYTES)
     # A quarter of a beat each cycle, less the four beats that may be saved up.
     assert 4 * (beats - 1 - 4) <= (await watching)[1] <= 4 * (beats - 1)
