@@ -187,13 +187,13 @@ async def interrupts_come_only_when_enabled_and_go_when_toggled(dut):
         await bench.host.write_dword(CTRL, 1)
         await bench.finish()
         await ClockCycles(dut.clk, 3)
-        assert bool(dut.interrupt.value) == bool(gier and ier)
+        assert bool(dut.irq.value) == bool(gier and ier)
         assert await bench.bit(CTRL, INTERRUPT) == bool(gier and ier)
         causes = await bench.read(IP_ISR)
         assert causes == ier
         await bench.host.write_dword(IP_ISR, causes)
         await ClockCycles(dut.clk, 3)
-        assert not dut.interrupt.value
+        assert not dut.irq.value
         assert await bench.read(IP_ISR) == 0
     await bench.host.write_dword(IP_ISR, 2)  # a toggle also sets
     assert await bench.read(IP_ISR) == 2
