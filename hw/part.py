@@ -12,9 +12,15 @@ class Part(wiring.Component):
     (Amaranth's simulator, where `platform` is None) or an instance of a shared module (generators/emit.py).
     """
 
+    def __new__(cls, *_arguments, **_parameters):
+        part = super().__new__(cls, src_loc_at=1)
+        part._MustUse__used = True  # a part whose constructor refuses its parameters is not a forgotten one
+        return part
+
     def __init__(self, signature: dict, **parameters):
         self.parameters = parameters
         super().__init__(signature)
+        self._MustUse__used = False
 
     def place(self, m: Module, name: str, platform, *, reset=None) -> "Part":
         """Put this part into `m` as `name`; returns it, so that `pe = PE(...).place(m, "pe", platform)` reads well.

@@ -58,7 +58,7 @@ class ControlRegisters(Part):
     ap_done, ap_ready : In(1), pulses; a core that takes its arguments when it starts and is ready for more when it is
         done gives both together
     ap_idle : In(1)
-    interrupt : Out(1)
+    irq : Out(1), the interrupt
     <name> : Out(bits) for each `rw` register, In(bits) for each `ro` one
     """
 
@@ -76,7 +76,7 @@ class ControlRegisters(Part):
             "ap_done": In(1),
             "ap_ready": In(1),
             "ap_idle": In(1),
-            "interrupt": Out(1),
+            "irq": Out(1),
         }
         if clash := sorted(ports.keys() & fixed.keys()):
             raise ValueError(f"register {clash[0]}: the name is one of the slave's own ports")
@@ -172,7 +172,7 @@ class ControlRegisters(Part):
         toggle_hit, toggle = write(IP_ISR, zeros)
         m.d.sync += [
             causes.eq((causes ^ Mux(toggle_hit, toggle[:2], 0)) | (events & causes_enabled)),
-            self.interrupt.eq(enabled & causes.any()),
+            self.irq.eq(enabled & causes.any()),
         ]
 
         flags = {
@@ -181,7 +181,7 @@ class ControlRegisters(Part):
             AP_IDLE: self.ap_idle,
             AP_READY: ready,
             AUTO_RESTART: auto_restart,
-            INTERRUPT: self.interrupt,
+            INTERRUPT: self.irq,
         }
         return {
             CTRL: Cat(flags.get(n, Const(0, 1)) for n in range(max(flags) + 1)),

@@ -42,6 +42,13 @@ class Fields:
         return Mux(self.is_nan, NAN, Mux(self.is_zero, 0, self.magnitude))
 
 
+def sum_or_difference(a: Value, b: Value, subtract: Value, width: int) -> Value:
+    """a + b, or a - b, of unsigned numbers modulo 2^width, in one carry chain."""
+    extended = Cat(b, Const(0, width - len(b)))
+    carried = Cat(Const(1, 1), a) + Cat(subtract, extended ^ subtract.replicate(width))
+    return carried[1 : 1 + width]
+
+
 def rounds_up(significand: Value, below: Value) -> Value:
     """Whether rounding to nearest even adds one to `significand` when the bits `below` it are dropped."""
     return below[-1] & (below[:-1].any() | significand[0])

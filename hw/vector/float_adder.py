@@ -18,6 +18,7 @@ from hw.vector.float32 import (
     leading_zeros,
     rounds_up,
     shifted_right_sticky,
+    sum_or_difference,
 )
 
 GUARD_BITS = 3  # below the larger operand: two that normalising may bring back, and all below them as one
@@ -54,7 +55,7 @@ class FloatAdder(Part):
         nan_3 = Signal(reset_less=True)
         augend = Mux(large.is_zero, 0, Cat(Const(0, GUARD_BITS), large.significand))
         m.d.sync += [
-            total.eq(Mux(subtract, augend - aligned, augend + aligned)),
+            total.eq(sum_or_difference(augend, aligned, subtract, SUM_BITS)),
             exponent_3.eq(large.exponent),
             sign_3.eq(large.sign),
             subtract_3.eq(subtract),
@@ -118,13 +119,17 @@ class FloatAdder(Part):
         """Stage 5. A fraction of ones that is rounded up carries into the exponent, as it must."""
         significand = normalised[SUM_BITS - SIGNIFICAND_BITS :]
         below = normalised[: SUM_BITS - SIGNIFICAND_BITS]
+        total = Signal(BITS, reset_less=True)
         rounded = Signal(FRACTION_BITS + len(exponent))
-        m.d.comb += rounded.eq(Cat(significand[:-1], exponent) + rounds_up(significand, below))
+        m.d.comb += [
+            rounded.eq(Cat(significand[:-1], exponent) + rounds_up(significand, below)),
+            self.sum.eq(total),
+        ]
         with m.If(nan):
-            m.d.sync += self.sum.eq(NAN)
+            m.d.sync += total.eq(NAN)
         with m.Elif(infinite | (rounded[FRACTION_BITS:].as_signed() >= EXPONENT_MAX)):
-            m.d.sync += self.sum.eq(Cat(Const(INFINITY, MAGNITUDE_BITS), sign))
+            m.d.sync += total.eq(Cat(Const(INFINITY, MAGNITUDE_BITS), sign))
         with m.Elif(~normalised[-1] | (exponent < 1)):
-            m.d.sync += self.sum.eq(Cat(Const(0, MAGNITUDE_BITS), sign))
+            m.d.sync += total.eq(Cat(Const(0, MAGNITUDE_BITS), sign))
         with m.Else():
-            m.d.sync += self.sum.eq(Cat(rounded[:MAGNITUDE_BITS], sign))
+            m.d.sync += total.eq(Cat(rounded[:MAGNITUDE_BITS], sign))

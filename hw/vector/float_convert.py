@@ -70,12 +70,14 @@ class FloatToInteger(Part):
         # Stage 2: one adder rounds and negates: -(x + r) = ~x + (1 - r).
         below_bits = fixed_bits - widest
         units, below = aligned[below_bits:], aligned[:below_bits]
+        result = Signal(signed(widest), reset_less=True)
+        m.d.comb += self.result.eq(result)
         total = Signal(signed(widest + 1))
         m.d.comb += total.eq(
             (Cat(units, Const(0, 1)) ^ negative.replicate(widest + 1)) + (rounds_up(units, below) ^ negative)
         )
         with m.If(nan):
-            m.d.sync += self.result.eq(0)
+            m.d.sync += result.eq(0)
         with m.Else():
             with m.Switch(self.select):
                 for index, width in enumerate(self.widths):
@@ -83,7 +85,7 @@ class FloatToInteger(Part):
                         limit = Cat((~negative).replicate(width - 1), negative)  # the largest, or the lowest
                         beyond = total[width - 1 :]
                         fits = ~huge & (beyond.all() | ~beyond.any())
-                        m.d.sync += self.result.eq(Mux(fits, total[:width], limit).as_signed())
+                        m.d.sync += result.eq(Mux(fits, total[:width], limit).as_signed())
         return m
 
 
@@ -131,6 +133,8 @@ class IntegerToFloat(Part):
 
         # A fraction of ones that is rounded up carries into the exponent, as it must.
         significand, below = normalised[-SIGNIFICAND_BITS:], normalised[:-SIGNIFICAND_BITS]
+        result = Signal(BITS, reset_less=True)
         rounded = (Cat(significand[:FRACTION_BITS], exponent) + rounds_up(significand, below))[: BITS - 1]
-        m.d.sync += self.result.eq(Mux(normalised[-1], Cat(rounded, sign[-1]), 0))
+        m.d.sync += result.eq(Mux(normalised[-1], Cat(rounded, sign[-1]), 0))
+        m.d.comb += self.result.eq(result)
         return m

@@ -75,17 +75,18 @@ class FloatMultiplier(Part):
         ]
 
         # Stage 4: a fraction of ones that is rounded up carries into the exponent, as it must.
+        product = Signal(BITS, reset_less=True)
         rounded = Signal(FRACTION_BITS + SUM_BITS)
         exponent = rounded[FRACTION_BITS:].as_signed()
-        m.d.comb += rounded.eq(Cat(fraction, exponent_3) + increment)
+        m.d.comb += [rounded.eq(Cat(fraction, exponent_3) + increment), self.product.eq(product)]
         with m.If(nan):
-            m.d.sync += self.product.eq(NAN)
+            m.d.sync += product.eq(NAN)
         with m.Elif(infinite | (~zero & (exponent >= EXPONENT_MAX))):
-            m.d.sync += self.product.eq(Cat(Const(INFINITY, MAGNITUDE_BITS), sign))
+            m.d.sync += product.eq(Cat(Const(INFINITY, MAGNITUDE_BITS), sign))
         with m.Elif(zero | (exponent_3 < 1)):
-            m.d.sync += self.product.eq(Cat(Const(0, MAGNITUDE_BITS), sign))
+            m.d.sync += product.eq(Cat(Const(0, MAGNITUDE_BITS), sign))
         with m.Else():
-            m.d.sync += self.product.eq(Cat(rounded[:MAGNITUDE_BITS], sign))
+            m.d.sync += product.eq(Cat(rounded[:MAGNITUDE_BITS], sign))
         return m
 
     def _special_cases(self, m, a, b):

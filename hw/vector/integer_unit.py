@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.isa import VectorOp
 from hw.part import Part
-from hw.vector.float32 import BITS, MAGNITUDE_BITS, NAN, Fields
+from hw.vector.float32 import BITS, MAGNITUDE_BITS, NAN, Fields, sum_or_difference
 from hw.vector.float_convert import TO_FLOAT_LATENCY, TO_INTEGER_LATENCY, FloatToInteger, IntegerToFloat
 
 OP_BITS = 4
@@ -67,6 +67,8 @@ class IntegerUnit(Part):
 
         early_3 = Signal(BITS, reset_less=True)
         early_4 = Signal(BITS, reset_less=True)
+        result = Signal(BITS, reset_less=True)
+        m.d.comb += self.result.eq(result)
         with m.Switch(ops[COMPARED]):
             with m.Case(VectorOp.MAX, VectorOp.MIN):
                 m.d.sync += early_3.eq(extreme)
@@ -78,7 +80,7 @@ class IntegerUnit(Part):
                 m.d.sync += early_3.eq(word)
         m.d.sync += [
             early_4.eq(early_3),
-            self.result.eq(Mux(ops[TO_FLOAT_LATENCY] == VectorOp.TOFLOAT, to_float.result, early_4)),
+            result.eq(Mux(ops[TO_FLOAT_LATENCY] == VectorOp.TOFLOAT, to_float.result, early_4)),
         ]
         return m
 
@@ -92,7 +94,7 @@ class IntegerUnit(Part):
         turned = Mux(left, self.a[::-1], self.a)
         fill = ~left & self.a[-1]
         m.d.sync += [
-            total.eq(self.x + (self.a ^ subtract.replicate(BITS)) + subtract),
+            total.eq(sum_or_difference(self.x, self.a, subtract, BITS)),
             shifted.eq(Cat(turned, fill).as_signed() >> self.x[: (BITS - 1).bit_length()]),
         ]
         return Mux(op_1 == VectorOp.SHL, shifted[::-1], Mux(op_1 == VectorOp.SHR, shifted, total))
@@ -115,7 +117,9 @@ class IntegerUnit(Part):
         first_larger = Mux(one.sign == other.sign, above ^ one.sign, other.sign)
         m.d.sync += extreme.eq(Mux(nan, NAN, Mux(first_larger == (op_1 == VectorOp.MAX), first, second)))
 
-        old = Mux(self.peak_control.fold, self.low, Mux(self.peak_control.first, 0, self.peak))
+        peak = Signal(MAGNITUDE_BITS, reset_less=True)
+        m.d.comb += self.peak.eq(peak)
+        old = Mux(self.peak_control.fold, self.low, Mux(self.peak_control.first, 0, peak))
         new = Mux(self.peak_control.fold, self.high, one.magnitude)
-        m.d.sync += self.peak.eq(Mux(old > new, old, new))
+        m.d.sync += peak.eq(Mux(old > new, old, new))
         return extreme

@@ -1,6 +1,6 @@
 """A part without back-pressure under Verilator: arrays in, arrays out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +19,14 @@ OPERAND_BITS = 64  # of each of the part's inputs in operands.bin
 
 
 class Pipeline:
-    """The simulator of `part`, whose `output` comes `latency` cycles after its operands.
+    """The simulator of `part`, whose `output` comes `latency` cycles after its inputs."""
 
-    Parameters
-    ----------
-    late : the inputs that the part takes later than its first ones, and by how many cycles.
-    """
-
-    def __init__(self, part: Part, output: str, latency: int, late: Mapping[str, int]) -> None:
+    def __init__(self, part: Part, output: str, latency: int) -> None:
         members = part.signature.members
         self.inputs = tuple(name for name, member in members.items() if member.flow.name == "In")
         self._result_bits = Shape.cast(members[output].shape).width
         connections = [
-            f".{name}(operands[{late.get(name, 0)}][{n * OPERAND_BITS} +: {Shape.cast(members[name].shape).width}])"
+            f".{name}(operands[{n * OPERAND_BITS} +: {Shape.cast(members[name].shape).width}])"
             for n, name in enumerate(self.inputs)
         ]
         values = {
@@ -45,12 +40,12 @@ class Pipeline:
         sources = {"part.v": SharedModules().emit(part, "part"), f"{BENCH}.sv": bench_text(BENCH, values)}
         self._server = BenchServer(Toolchain().build(sources, BENCH, PORTS), MODULE)
 
-    def run(self, *operands: npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
-        """The results for operands in the order of `inputs`, as unsigned numbers."""
+    def run(self, *operands: npt.NDArray[np.integer], word_bits: int = 64) -> npt.NDArray[np.uint64]:
+        """The results for operands in the order of `inputs`, cut into words, [results, words]."""
         words = np.stack([np.broadcast_to(o, operands[0].shape).astype(np.uint64) for o in operands], axis=-1)
         (self._server.folder / "operands.bin").write_bytes(words.astype("<u8").tobytes())
         self._server.run({"count": len(words)})
-        return read_hex((self._server.folder / "results.hex").read_text().split(), self._result_bits)[:, 0]
+        return read_hex((self._server.folder / "results.hex").read_text().split(), self._result_bits, word_bits)
 
     def close(self) -> None:
         self._server.close()

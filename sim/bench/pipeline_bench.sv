@@ -19,9 +19,9 @@ module pipeline_bench (
   localparam OPERANDS = @operand_bits@, RESULT = @result_bits@, LATENCY = @latency@;
 
   reg running = 0;
-  integer operand_file, result_file, ignored, n;
+  integer operand_file, result_file, ignored;
   reg [OPERANDS-1:0] arriving;
-  reg [OPERANDS-1:0] operands [0:LATENCY];  // those of n cycles ago
+  reg [OPERANDS-1:0] operands;
   wire [RESULT-1:0] result;
 
   @top@ part (
@@ -43,9 +43,8 @@ module pipeline_bench (
       cycles <= cycles + 1;
       if (cycles < 64'(count)) begin
         ignored = $fread(arriving, operand_file);
-        operands[0] <= {<<8{arriving}};
+        operands <= {<<8{arriving}};
       end
-      for (n = 1; n <= LATENCY; n = n + 1) operands[n] <= operands[n-1];
       if (cycles > LATENCY) $fwrite(result_file, "%h\n", result);
       if (cycles == 64'(count) + LATENCY) begin
         $fclose(operand_file);

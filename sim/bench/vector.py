@@ -19,7 +19,7 @@ from sim.server import BenchServer
 from sim.verilator import Toolchain
 
 BENCH = "vector_bench"
-PORTS = ("clk", "rst", "start", "instructions", "seed", "stall", "limit", "done", "timed_out", "cycles", "busy")
+PORTS = ("clk", "rst", "start", "instructions", "seed", "stall", "limit", "done", "timed_out", "cycles")
 DEPTH = 65536  # words of the vector memory
 IDLE_CYCLES = 10_000
 
@@ -57,7 +57,9 @@ class Step:
         x = self._read(factors.get(i["x"]), memory, token, outer, inner)
         y = self._read(addends.get(i["y"]), memory, token, outer, inner)
         op, negate = VectorOp(i["op"]), bool(i["negate"])
-        if op in REDUCTIONS:
+        if op in REDUCTIONS and not i["inner"]:
+            data = np.zeros((1, 1, 1, 1), np.uint32)  # of no words
+        elif op in REDUCTIONS:
             inner = inner[..., :1]
             data = golden.reduce(op, a, x, negate=negate)[..., None, None] + np.zeros_like(memory[0])
         else:
@@ -104,11 +106,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a batch: all words in order, and the cycle in which each instruction was complete."""
+    """What came of a batch.
+
+    Attributes
+    ----------
+    results : all words, in order.
+    completed : the cycle in which each instruction was complete.
+    busy : up to then, the cycles in which the unit was.
+    """
 
     results: Results
     completed: list[int]
-    cycles: int
+    busy: list[int]
 
 
 class VectorDevice:
@@ -138,9 +147,9 @@ class VectorDevice:
         (folder / "instructions.hex").write_text("\n".join(lines) + "\n")
         words = sum(s.tokens * s.instruction["outer"] * (s.instruction["inner"] + 100) for s in steps)
         limit = IDLE_CYCLES + 300 * len(steps) + words
-        (cycles,) = self._server.run({"instructions": len(steps), "seed": seed, "stall": stall, "limit": limit})
-        completed = [int(line, 16) for line in (folder / "completed.hex").read_text().split()]
-        return Run(self._results(folder / "results.hex"), completed, cycles)
+        self._server.run({"instructions": len(steps), "seed": seed, "stall": stall, "limit": limit})
+        counters = [[int(n, 16) for n in line.split()] for line in (folder / "completed.hex").read_text().splitlines()]
+        return Run(self._results(folder / "results.hex"), *map(list, zip(*counters, strict=True)))
 
     def _results(self, path: Path) -> Results:
         lines = path.read_text().splitlines()

@@ -5,7 +5,7 @@
 //   memory.bin        words of the vector memory, little-endian
 //   instructions.hex  one line each: tokens and fields
 //   results.hex       written: one line per word: data, destination
-//   completed.hex     written: one line per instruction: the cycle in which it was complete
+//   completed.hex     written: one line per instruction: the cycle in which it was complete, and how many were busy till then
 
 `timescale 1ns / 1ps
 
@@ -19,8 +19,7 @@ module vector_bench (
     input  wire [31:0] limit,         // cycles after which a batch is given up
     output reg         done,
     output reg         timed_out,
-    output reg  [63:0] cycles,        // from start to the last instruction
-    output reg  [63:0] busy
+    output reg  [63:0] cycles         // from start to the last instruction
 );
   localparam WORD = @word_bits@, INSTRUCTION = @instruction_bits@, DESTINATION = @destination_bits@;
   localparam RESULT = 1 + DESTINATION + WORD, LATENCY = @read_latency@, VECTOR_SPACE = @vector_space@;
@@ -43,6 +42,7 @@ module vector_bench (
   reg [WORD-1:0] data [0:2][1:LATENCY];
   wire [RESULT-1:0] result;
   wire unit_busy;
+  reg [63:0] busy;
   wire [DESTINATION-1:0] destination = result[1 +: DESTINATION];
   wire [WORD-1:0] word = result[1+DESTINATION +: WORD];
   // The fields of the destination from bit 0: space (3), token (8), outer (8), address (16).
@@ -108,7 +108,7 @@ module vector_bench (
       busy <= busy + 64'(unit_busy);
       if (result[0]) $fwrite(result_file, "%h %h\n", word, destination);
       if (valid && ready) begin
-        $fwrite(completed_file, "%h\n", cycles);
+        $fwrite(completed_file, "%h %h\n", cycles, busy);
         next <= next + 1;
         valid <= next + 1 < instructions && random[7:0] >= stall;
       end else if (!valid)
