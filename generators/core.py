@@ -5,8 +5,8 @@ from einloom.core_registers import core_registers
 from einloom.errors import InputError
 from einloom.manifest import CoreManifest
 from generators.design import Design, make_design
-from generators.fusemax import attention_engine
-from generators.gemm import gemm_engine
+from generators.fusemax import attention_spec
+from generators.gemm import gemm_spec
 from hw.core.core import Core
 from hw.core.spec import CoreSpec
 from hw.pe.spec import PeSpec
@@ -17,11 +17,11 @@ def core_design(config: Config, pe: PeSpec) -> Design:
     core, attention = config.core, config.attention_config
     if core is None or attention is None:
         raise InputError(f"{config.name} has no core: add the sections core and attention")
-    gemm, gemm_manifest = gemm_engine(config, pe)
-    engine, attention_manifest = attention_engine(attention)
+    gemm, gemm_manifest = gemm_spec(config, pe)
+    engine, attention_manifest = attention_spec(attention)
     spec = CoreSpec(
-        gemm=gemm.spec,
-        attention=engine.spec,
+        gemm=gemm,
+        attention=engine,
         lanes=core.lanes,
         vector_words=core.vector_words,
         activation_words=core.activation_words,

@@ -19,10 +19,8 @@ from einloom.errors import ToolError
 from hw.array.replicated import Replicated
 from hw.part import Part
 
-# Turns processes into registers and multiplexers, and drops the wires that only repeat another's name. Memories have no
-# initial contents: those of an FPGA are 0, and no part reads what it has not written.
+# Turns processes into registers and multiplexers, and drops the wires that only repeat another's name.
 _SCRIPT = """
-delete t:$meminit_v2
 proc
 opt_expr
 opt_clean -purge
@@ -133,7 +131,9 @@ class SharedModules:
             module.verilog = self._generate_loop(part, name)
             part._MustUse__used = True  # Amaranth never sees it
         else:
-            module.rtlil = convert(part, name=name, platform=self, emit_src=False)
+            # Memories have no initial contents: those of an FPGA are 0, and no part reads what it has not written.
+            text = convert(part, name=name, platform=self, emit_src=False)
+            module.rtlil = re.sub(r"^ *cell \$meminit_v2 .*?\n *end\n", "", text, flags=re.MULTILINE | re.DOTALL)
         self._open.pop()
         self.modules[name] = module
         return name

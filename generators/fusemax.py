@@ -17,12 +17,12 @@ from hw.array.tile_walk import job_layout
 
 def generate(config: Config) -> Design:
     """The attention engine of `config`."""
-    top, manifest = attention_engine(config)
-    return make_design(config, top, attention=manifest)
+    spec, manifest = attention_spec(config)
+    return make_design(config, AttentionEngine(spec), attention=manifest)
 
 
-def attention_engine(config: Config) -> tuple[AttentionEngine, AttentionManifest]:
-    """The engine itself, and its part of the manifest."""
+def attention_spec(config: Config) -> tuple[AttentionSpec, AttentionManifest]:
+    """What the engine is made of, and its part of the manifest."""
     engine = config.engine
     assert isinstance(engine, FuseMaxConfig)
     format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
@@ -57,4 +57,4 @@ def attention_engine(config: Config) -> tuple[AttentionEngine, AttentionManifest
         division_cycles=2 + division_steps(engine.quotient_bits),
         job=AttentionJobLayout(**fields),
     )
-    return AttentionEngine(spec), manifest
+    return spec, manifest

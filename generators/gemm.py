@@ -8,6 +8,7 @@ from einloom.formats import SCALE_BITS
 from einloom.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
 from generators.design import Design, make_design
 from hw.array.engine import EngineSpec, GemmEngine
+from hw.array.sequencer import job_layout
 from hw.pe.spec import PeSpec
 
 NETLIST_BITS = 1 << 16  # of one cell or of all inputs of a module, in Amaranth 0.5
@@ -22,6 +23,12 @@ def gemm_design(config: Config, pe: PeSpec) -> Design:
 
 def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
     """The engine itself, for simulation in Amaranth, and its part of the manifest."""
+    spec, manifest = gemm_spec(config, pe)
+    return GemmEngine(spec), manifest
+
+
+def gemm_spec(config: Config, pe: PeSpec) -> tuple[EngineSpec, GemmManifest]:
+    """What the engine is made of, and its part of the manifest."""
     engine = config.gemm
     spec = EngineSpec(
         pe=pe,
@@ -35,8 +42,7 @@ def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
         beat_bits=config.memory.beat_bits,
     )
     _require_writable(config, spec)
-    top = GemmEngine(spec)
-    return top, _manifest(spec, top, engine.kind)
+    return spec, _manifest(spec, engine.kind)
 
 
 def _require_writable(config: Config, spec: EngineSpec) -> None:
@@ -57,7 +63,7 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
             )
 
 
-def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:
+def _manifest(spec: EngineSpec, kind: str) -> GemmManifest:
     pe = spec.pe
     steps = tuple(
         StepWord(
@@ -69,7 +75,10 @@ def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:
         )
         for index, f in enumerate(spec.formats)
     )
-    fields = {name: Shape.cast(field.shape).width for name, field in top.sequencer.job_layout}
+    job = job_layout(
+        formats=len(spec.formats), max_blocks=spec.max_blocks, max_tiles=spec.max_tiles, rows=spec.rows
+    )
+    fields = {name: Shape.cast(field.shape).width for name, field in job}
     return GemmManifest(
         kind=kind,
         rows=spec.rows,

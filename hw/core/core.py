@@ -108,7 +108,7 @@ class Core(Part):
             registers.ap_done.eq(supervisor.ap_done),
             registers.ap_ready.eq(supervisor.ap_done),
             registers.ap_idle.eq(supervisor.ap_idle),
-            self.interrupt.eq(registers.interrupt),
+            self.interrupt.eq(registers.irq),
             supervisor.abort.eq(registers.abort),
             supervisor.watchdog.eq(registers.watchdog),
             supervisor.machine_done.eq(machine.done),
