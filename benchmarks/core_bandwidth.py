@@ -55,7 +55,15 @@ def main() -> None:
     parser.add_argument("--latency", type=int, default=100, help="of memory, in cycles")
     arguments = parser.parse_args()
     table = Table(title=f"decode at position {arguments.position}, memory latency {arguments.latency} cycles")
-    for heading in ("config", "format", "cycles", "beats over cycles", *(u.name.lower() for u in UNITS), "starved", "s"):
+    for heading in (
+        "config",
+        "format",
+        "cycles",
+        "beats over cycles",
+        *(u.name.lower() for u in UNITS),
+        "starved",
+        "s",
+    ):
         table.add_column(heading, justify="right")
     for config in arguments.configs:
         channels = find_config(config).memory.channels

@@ -75,9 +75,7 @@ def _manifest(spec: EngineSpec, kind: str) -> GemmManifest:
         )
         for index, f in enumerate(spec.formats)
     )
-    job = job_layout(
-        formats=len(spec.formats), max_blocks=spec.max_blocks, max_tiles=spec.max_tiles, rows=spec.rows
-    )
+    job = job_layout(formats=len(spec.formats), max_blocks=spec.max_blocks, max_tiles=spec.max_tiles, rows=spec.rows)
     fields = {name: Shape.cast(field.shape).width for name, field in job}
     return GemmManifest(
         kind=kind,

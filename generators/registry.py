@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from einloom.config import Config
+from einloom.manifest import Manifest
 from generators import bitmod, fusemax, int_mac
-from generators.core import core_design
+from generators.core import core_design, core_manifest
 from generators.design import Design
 from generators.gemm import gemm_design
 from hw.pe.spec import PeSpec
@@ -24,6 +25,11 @@ def generate_all(config: Config) -> list[Design]:
         return [core_design(config, pe_spec(config))]
     beside = config.attention_config
     return [generate(config), *([generate(beside)] if beside is not None else [])]
+
+
+def describe(config: Config) -> Manifest:
+    """What a program needs to know of the core of `config`; InputError when it has none."""
+    return core_manifest(config, pe_spec(config))
 
 
 def generate(config: Config) -> Design:

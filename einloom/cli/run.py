@@ -18,8 +18,8 @@ from einloom.config import Config
 from einloom.errors import CheckFailed, InputError
 from einloom.manifest import Manifest
 from einloom.program import Program
-from generators.design import Design
-from generators.registry import generate_all
+from generators.registry import describe, generate_all
+from mapping.codegen.heads import pad_heads
 from mapping.codegen.llama import compile_llama
 from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import LlamaModel, load_llama
@@ -108,18 +108,17 @@ def _fulfil(request: Request, console: Console) -> RunReport:
     """Load, compile, generate and compare with the float model; status and progress go to `console`."""
     model = load_llama(request.model)
     prompt = model.encode(request.prompt)
-    with console.status("generating the design"):
-        (design,) = generate_all(request.config)
+    manifest = describe(request.config)
     with console.status("compiling the model"):
-        program, bits = compile_model(model, design.manifest)
+        program, bits = compile_model(model, manifest)
     totals = JobTotals()
     with ExitStack() as opened:
-        simulation = _open(request, design, program, console, opened)
-        golden = GoldenDriver(design.manifest, program)
-        reference = _decoder(golden, program, design.manifest)
+        simulation = _open(request, program, console, opened)
+        golden = GoldenDriver(manifest, program)
+        reference = _decoder(golden, program, manifest)
         decoder: CoreDecoder | CheckedDecoder = reference
         if simulation is not None:
-            under_test = _decoder(simulation, program, design.manifest, totals)
+            under_test = _decoder(simulation, program, manifest, totals)
             decoder = CheckedDecoder(under_test, reference)
         with TokenProgress(console, lambda: simulation.cycles if simulation else 0, request.tokens) as progress:
             generation = generate(
@@ -140,7 +139,7 @@ def _fulfil(request: Request, console: Console) -> RunReport:
     seen = generation.tokens[:-1]
     return report_of(
         model,
-        design.manifest,
+        manifest,
         program,
         generation,
         backend=str(request.backend),
@@ -154,22 +153,23 @@ def _fulfil(request: Request, console: Console) -> RunReport:
 def compile_model(model: LlamaModel, manifest: Manifest) -> tuple[Program, float]:
     """The model's program for a design, in the design's first weight format; and the stored bits per weight."""
     assert manifest.core is not None
-    tensors = quantize_for_engine(manifest.config.gemm, model.linears)
+    linears = pad_heads(model.config, model.linears, manifest.core.lanes)
+    tensors = quantize_for_engine(manifest.config.gemm, linears)
     scales = calibrate(model, manifest.core.cache_bits)
     program = compile_llama(model.config, tensors, model.tensors, scales, manifest)
     bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values()) / sum(t.codes.size for t in tensors.values())
     return program, bits
 
 
-def _open(
-    request: Request, design: Design, program: Program, console: Console, opened: ExitStack
-) -> "SimulatedCore | None":
+def _open(request: Request, program: Program, console: Console, opened: ExitStack) -> "SimulatedCore | None":
     """The simulation on the rtl backend."""
     if request.backend == Backend.golden:
         return None
     # The simulator's toolchain is needed here only.
     from sim.core import SimulatedCore
 
+    with console.status("generating the design"):
+        (design,) = generate_all(request.config)
     with console.status("building the simulator (first time only)"):
         return opened.enter_context(SimulatedCore(design, program))
 

@@ -19,15 +19,21 @@ from mapping.codegen.quantise import HeadScratch, quantise_queries
 from mapping.codegen.regions import Memory, Operand, Region
 
 Floats = npt.NDArray[np.float32]
+QUERY_WORDS = 16
+"""Of a token, that are worth a vector instruction: the attention of these heads begins when all are ready."""
 
 
 @dataclass(frozen=True)
 class Heads:
-    """Attention's shape: `count` query heads of `size`, in groups that share one of `groups` key/value heads."""
+    """Attention's shape: `count` query heads of `size`, in groups that share one of `groups` key/value heads.
+
+    `unpadded` is the model's own size of a head, which scales the scores.
+    """
 
     count: int
     groups: int
     size: int
+    unpadded: int
 
     @property
     def group(self) -> int:
@@ -55,8 +61,9 @@ class AttentionCode:
         self._keys = p.per_token("keys", linears.result_words(heads.groups * heads.size))
         self._rotated_keys = p.per_token("keys.rotated", all_keys)
         self._values = p.per_token("values", linears.result_words(heads.groups * heads.size))
-        # Query heads of as many key/value heads at a time as fill a tile of outputs.
-        self._groups_at_once = min(heads.groups, max(1, p.gemm.columns // (heads.group * heads.size)))
+        # Query heads of as many key/value heads at a time as fill a tile of outputs, and a vector instruction.
+        wanted = max(p.gemm.columns, QUERY_WORDS * p.core.lanes)
+        self._groups_at_once = min(heads.groups, max(1, wanted // (heads.group * heads.size)))
         query_heads = self._groups_at_once * heads.group
         self._queries = [p.per_token(f"queries{n}", linears.result_words(query_heads * heads.size)) for n in range(2)]
         self._rotated = [p.per_token(f"queries{n}.rotated", query_heads * words) for n in range(2)]
@@ -76,7 +83,7 @@ class AttentionCode:
     def parameters(self, tensors: Mapping[str, QuantizedTensor], layer: str, scales: CacheScales) -> dict[str, Floats]:
         """What a layer's attention needs in the vector memory, by name."""
         heads, format = self._heads, attention_format(self._p.attention)
-        unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop) * math.log2(math.e) / math.sqrt(heads.size)
+        unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop) * math.log2(math.e) / math.sqrt(heads.unpadded)
         per_query = np.repeat(scales.keys.astype(np.float64) * unit, heads.group, axis=0)
         per_output = np.repeat(scales.values.astype(np.float64) / 2.0**format.output_fraction, heads.group, axis=0)
         value = channel_scales(tensors[f"{layer}.self_attn.v_proj.weight"]) / scales.values.ravel()

@@ -45,10 +45,16 @@ def outputs_of(tensor: QuantizedTensor, start: int, stop: int) -> QuantizedTenso
     )
 
 
-def pieces(outputs: int, columns: int, most: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of up to `most` pieces of about the same size, each whole tiles but for the end."""
+MOST_PIECES = 4
+"""Of a linear layer, so that the vector unit works on one while the next is multiplied."""
+PIECE_WORDS = 32
+"""Of a token, at least, where there are that many: shorter instructions spend their time in the unit's pipeline."""
+
+
+def pieces(outputs: int, columns: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of pieces of about the same size, each whole tiles but for the end."""
     tiles = -(-outputs // columns)
-    count = min(most, tiles)
+    count = max(1, min(MOST_PIECES, tiles, outputs // (PIECE_WORDS * lanes)))
     for n in range(count):
         yield tiles * n // count * columns, min(tiles * (n + 1) // count * columns, outputs)
 

@@ -12,8 +12,9 @@ from einloom.program import Program, Symbols
 from einloom.quantized import QuantizedTensor
 from mapping.codegen.attention import AttentionCode, CacheScales, Heads
 from mapping.codegen.builder import ProgramBuilder
+from mapping.codegen.heads import pad_scales
 from mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
-from mapping.codegen.mlp import MOST_PIECES, MlpCode
+from mapping.codegen.mlp import MlpCode
 from mapping.codegen.parameters import LayerParameters, ParameterLoads
 from mapping.codegen.quantise import Scratch, quantise, quantise_normalised
 from mapping.codegen.regions import Memory, Operand, Region
@@ -36,7 +37,7 @@ def compile_llama(
 
     Parameters
     ----------
-    tensors : the matrices of all linear layers, in formats that the design takes.
+    tensors : the matrices of all linear layers, in formats that the design takes, with heads padded as pad_heads does.
     floats : the embedding and the norms, float32.
     scales : of each layer's cache.
     context : positions to leave room for; the model's own if None.
@@ -71,13 +72,15 @@ class _Compiler:
         self._weighted = p.per_token("x.weighted", self._words)
         self._scratch = Scratch.of(p)
         self._scales = {name: p.per_token(f"{name}.scale", 1) for name in ("attention", "mixed", "mlp", "inner")}
-        heads = Heads(config.num_attention_heads, config.num_key_value_heads, config.head_dim)
+        size = tensors["model.layers.0.self_attn.q_proj.weight"].shape[0] // config.num_attention_heads
+        heads = Heads(config.num_attention_heads, config.num_key_value_heads, size, config.head_dim)
+        self._head_size = size
         self._rope = p.per_token("rope", p.words(heads.size))
         self._attention = AttentionCode(p, self._linears, heads, context)
         self._mlp = MlpCode(p, self._linears, config.intermediate_size)
         self._normalised = p.activations.region("normalised", self._words)
         self._wide = p.activations.region("wide", max(self._attention.output_words, self._mlp.output_words))
-        self._hidden_pieces = list(pieces(hidden, p.gemm.columns, MOST_PIECES))
+        self._hidden_pieces = list(pieces(hidden, p.gemm.columns, p.core.lanes))
         largest = max(stop - start for start, stop in self._hidden_pieces)
         self._sums = [p.per_token(f"sums{n}", self._linears.result_words(largest)) for n in range(2)]
 
@@ -93,7 +96,8 @@ class _Compiler:
             self._attention.reserve_cache(layer)
         cache_beats = p.image.beats - cache
         self._inputs(ids)
-        vectors = [self._parameters(layer, s) for layer, s in zip(layers, scales, strict=True)]
+        padded = [pad_scales(s, self._head_size) for s in scales]
+        vectors = [self._parameters(layer, s) for layer, s in zip(layers, padded, strict=True)]
         loads = ParameterLoads(p, [v.size for v in vectors[0].values()])
         for layer, vector in zip(layers, vectors, strict=True):
             self._layer(layer, loads.fetch(layer, vector))
@@ -131,7 +135,7 @@ class _Compiler:
         p.emit("ids", (), {numbers}, offset=ids)
         for name, rows, table, d in (
             ("embedding", Rows.TOKENS, self._floats[EMBEDDING], self._x),
-            ("rope", Rows.POSITIONS, rotations(config, self._context), self._rope),
+            ("rope", Rows.POSITIONS, rotations(config, self._context, self._head_size), self._rope),
         ):
             offset, stride = p.image.rows(name, table, d.words * p.core.lanes)
             p.emit(
@@ -237,8 +241,12 @@ class _Compiler:
         return EMBEDDING if self._config.tie_word_embeddings else "lm_head.weight"
 
 
-def rotations(config: LlamaConfig, context: int) -> Floats:
-    """Of each position, the cosines and then the sines of its head_dim / 2 angles, computed in float64."""
+def rotations(config: LlamaConfig, context: int, size: int) -> Floats:
+    """Of each position, the cosines and then the sines of the angles of a head, computed in float64.
+
+    `size` is that of the padded head, of which half is cosines; what is padded doesn't turn.
+    """
     half = np.arange(0, config.head_dim, 2) / config.head_dim
-    angles = np.arange(context)[:, None] * config.rope_theta**-half
+    angles = np.zeros((context, size // 2))
+    angles[:, : len(half)] = np.arange(context)[:, None] * config.rope_theta**-half
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

@@ -13,16 +13,13 @@ from mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
 from mapping.codegen.parameters import LayerParameters
 from mapping.codegen.regions import Region
 
-MOST_PIECES = 4
-"""Of a linear layer, so that the vector unit works on one while the next is multiplied."""
-
 
 class MlpCode:
     """Emits silu(gate(x)) * up(x) of every layer; its regions are shared by all of them."""
 
     def __init__(self, p: ProgramBuilder, linears: Linears, inner: int) -> None:
         self._p, self._linears, self._inner = p, linears, inner
-        self._pieces = list(pieces(inner, p.gemm.columns, MOST_PIECES))
+        self._pieces = list(pieces(inner, p.gemm.columns, p.core.lanes))
         largest = max(stop - start for start, stop in self._pieces)
         words = linears.result_words(largest)
         self._gates = [p.per_token(f"gate{n}", words) for n in range(2)]
