@@ -162,7 +162,7 @@ class CoreConfig(Section):
     counted in words of `lanes` elements."""
 
     lanes: Literal[8, 16, 32] = 16
-    vector_words: Words = 4096
+    vector_words: Words = 8192
     activation_words: Words = 128
     query_words: Words = 128
     staging_words: Words = 64
