@@ -1,6 +1,7 @@
 """The vector unit: instructions on its lanes against golden, its cycles against their formula, and planted faults."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Instruction, Operand, Space, VectorOp
+from generators.emit import LINT_WAIVERS, SharedModules
 from hw.isa_layout import instruction_layout
 from hw.vector import float_adder, reduction, vector_unit
 from hw.vector.lane import Left, Right
-from hw.vector.vector_unit import result_latency
+from hw.vector.vector_unit import VectorUnit, result_latency
 from sim.bench.vector import DEPTH, Step, VectorDevice
 from sim.golden import vector as golden
+from sim.verilator import Toolchain
+from tests.test_emit import slang_accepts
 from tests.vector_operands import corner_pairs, near_negative, random_numbers, random_pairs
 
 READ_LATENCY = 2
@@ -290,6 +294,15 @@ def test_the_layout_is_that_of_the_encoded_instruction(name: str) -> None:
     found = instruction_layout(name).from_bits(word & ((1 << instruction_layout(name).size) - 1))
     assert {key: found[key] for key in instruction.values} == instruction.values
     assert word >> instruction_layout(name).size == 0
+
+
+def test_verilator_lint_and_slang_report_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "vector_unit.v"
+    source.write_text(LINT_WAIVERS + SharedModules().emit(VectorUnit(8, READ_LATENCY, 4), "vector_unit"))
+    tools = Toolchain()
+    command = [tools.command, "--lint-only", "-Wall", "--top-module", "vector_unit", "-Mdir", "obj", str(source)]
+    tools.run(command, tmp_path)
+    assert slang_accepts(source)
 
 
 def neighbours(lanes: int) -> list[tuple[int, int]]:

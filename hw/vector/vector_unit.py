@@ -98,15 +98,15 @@ class VectorUnit(Part):
 
     def _lanes(self, m, platform, slots):
         """The lanes, and how they meet in a reduction; their results."""
-        sliced = ("a", "b", "c", "low", "high", "partial", "result")
+        sliced = ("a_data", "b_data", "c_data", "low", "high", "partial", "result")
         lanes = Replicated(VectorLane(), self.lanes, sliced=sliced).place(m, "lanes", platform)
         bits = PARTIAL.size
         partial = [lanes.partial[n * bits : (n + 1) * bits] for n in range(self.lanes)]
         start, control = self.read_latency, lanes.control
         m.d.comb += [
-            lanes.a.eq(self.a_data),
-            lanes.b.eq(self.b_data),
-            lanes.c.eq(self.c_data),
+            lanes.a_data.eq(self.a_data),
+            lanes.b_data.eq(self.b_data),
+            lanes.c_data.eq(self.c_data),
             lanes.immediate.eq(slots.at("immediate", start)),
             lanes.low.eq(Cat(partial[low] for low, _ in shuffled(self.lanes))),
             lanes.high.eq(Cat(partial[high] for _, high in shuffled(self.lanes))),
