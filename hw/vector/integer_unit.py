@@ -17,6 +17,7 @@ assert LATENCY > TO_FLOAT_LATENCY > COMPARED
 
 # How MAXABS goes on, one cycle after its operand.
 PEAK_CONTROL = data.StructLayout({
+    "enable": 1,  # otherwise nothing is compared
     "first": 1,  # there is no largest magnitude yet
     "fold": 1,  # compare those of two lanes, not this lane's with its operand
 })
@@ -121,5 +122,6 @@ class IntegerUnit(Part):
         m.d.comb += self.peak.eq(peak)
         old = Mux(self.peak_control.fold, self.low, Mux(self.peak_control.first, 0, peak))
         new = Mux(self.peak_control.fold, self.high, one.magnitude)
-        m.d.sync += peak.eq(Mux(old > new, old, new))
+        with m.If(self.peak_control.enable):
+            m.d.sync += peak.eq(Mux(old > new, old, new))
         return extreme
