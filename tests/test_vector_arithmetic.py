@@ -33,7 +33,7 @@ class Arithmetic(Part):
     """
 
     def __init__(self):
-        ports = {"a": In(32), "b": In(32), "negate": In(1), "select": In(2), "integer_value": In(64)}
+        ports = {"x": In(32), "y": In(32), "negate": In(1), "select": In(2), "integer_value": In(64)}
         super().__init__({**ports, "results": Out(32 * (3 + len(FLOAT_WIDTHS)))})
 
     def elaborate(self, platform):
@@ -43,12 +43,12 @@ class Arithmetic(Part):
         to_integer = FloatToInteger(INTEGER_WIDTHS).place(m, "to_integer", platform)
         to_float = [IntegerToFloat(w).place(m, f"to_float_{w}", platform) for w in FLOAT_WIDTHS]
         m.d.comb += [
-            multiplier.a.eq(self.a),
-            multiplier.b.eq(self.b),
+            multiplier.x.eq(self.x),
+            multiplier.y.eq(self.y),
             multiplier.negate.eq(delayed(m, self.negate, 2, "negate")[-1]),
-            adder.a.eq(self.a),
-            adder.b.eq(self.b),
-            to_integer.value.eq(self.a),
+            adder.x.eq(self.x),
+            adder.y.eq(self.y),
+            to_integer.value.eq(self.x),
             to_integer.select.eq(delayed(m, self.select, 1, "select")[-1]),
             *(t.value.eq(self.integer_value) for t in to_float),
         ]

@@ -1,6 +1,7 @@
 """The vector unit: instructions on its lanes against golden, its cycles against their formula, and planted faults."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -9,28 +10,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Instruction, Operand, Space, VectorOp
+from generators.emit import LINT_WAIVERS, SharedModules
 from hw.isa_layout import instruction_layout
-from hw.vector import float_adder, reduction, vector_unit
+from hw.vector import float_adder, reduction, store_converter, vector_unit
+from hw.vector.issue import Issue
 from hw.vector.lane import Left, Right
-from hw.vector.vector_unit import result_latency
+from hw.vector.vector_unit import VectorUnit, result_latency
 from sim.bench.vector import DEPTH, Step, VectorDevice
 from sim.golden import vector as golden
-from tests.vector_operands import corner_pairs, near_negative, random_numbers, random_pairs
+from sim.verilator import Toolchain
+from tests.test_emit import slang_accepts
+from tests.vector_operands import corner_pairs, corners, near_negative, random_numbers, random_pairs
 
-READ_LATENCY = 2
-KV_BITS = {8: 4, 16: 8}  # by lanes
 ELEMENTWISE = tuple(op for op in VectorOp if op not in REDUCTIONS)
+UNITS = {
+    4: VectorUnit(4, read_latency=1, write_latency=3, kv_bits=8, overlap=False),
+    8: VectorUnit(8, read_latency=2, write_latency=1, kv_bits=4, overlap=True),
+    16: VectorUnit(16, read_latency=3, write_latency=2, kv_bits=8, overlap=True),
+}
+LANES = (4, 8, pytest.param(16, marks=pytest.mark.slow))  # whose simulator takes half a minute to compile
 Words = npt.NDArray[np.uint32]
+Devices = Callable[[int], VectorDevice]
 
 
 @pytest.fixture(scope="module")
-def devices() -> Iterator[Callable[[int], VectorDevice]]:
+def devices() -> Iterator[Devices]:
     """Simulators by their number of lanes."""
     running: dict[int, VectorDevice] = {}
 
     def device(lanes: int) -> VectorDevice:
         if lanes not in running:
-            running[lanes] = VectorDevice(lanes, READ_LATENCY, KV_BITS[lanes])
+            running[lanes] = VectorDevice(UNITS[lanes])
         return running[lanes]
 
     yield device
@@ -46,7 +56,7 @@ def check(device: VectorDevice, memory: Words, steps: Sequence[Step], *, stall: 
     """All words that `steps` write, where they go, and the cycles that they take."""
     run = device.run(memory, steps, stall=stall, seed=seed)
     memory = memory.copy()
-    expected = [step.execute(memory, device.kv_bits) for step in steps]
+    expected = [step.execute(memory, device.unit.kv_bits) for step in steps]
     of_step = np.repeat(np.arange(len(steps)), [len(e.data) for e in expected])
     assert len(run.results.data) == len(of_step), f"{len(run.results.data)} words came, not {len(of_step)}"
     for name, found in run.results.fields.items():
@@ -63,21 +73,66 @@ def check(device: VectorDevice, memory: Words, steps: Sequence[Step], *, stall: 
             f"{len(wrong)} wrong, first in word {word}, lane {lane} of {steps[of_step[word]]}: "
             f"hardware {run.results.data[word, lane]:#x}, golden {data[word, lane]:#x}"
         )
-    assert np.diff(run.busy, prepend=0).tolist() == [slots(step, device.lanes) for step in steps]
+    assert run.signal == [step.instruction["signal"] for step in steps]
     if not stall:
-        taken = np.diff(run.completed, prepend=-1).tolist()
-        assert taken == [1 + max(slots(s, device.lanes), 1) + result_latency(READ_LATENCY) for s in steps]
+        assert run.done == Schedule(device.unit).done(steps)
 
 
-def slots(step: Step, lanes: int) -> int:
-    """Cycles in which an instruction keeps the lanes busy, as VectorUnit has it."""
-    i = step.instruction
-    rows, words = step.tokens * i["outer"], i["inner"]
-    lane_steps = (lanes - 1).bit_length()
-    if rows * words and i["op"] == VectorOp.SUM:
-        folds = float_adder.LATENCY * ((REDUCE_PARTIALS - 1).bit_length() + lane_steps)
-        return rows * (-(-words // REDUCE_PARTIALS) * REDUCE_PARTIALS + folds)
-    return rows * (words + lane_steps * (i["op"] == VectorOp.MAXABS)) if words else 0
+class Schedule:
+    """The cycles of a unit's slots, by the rules that VectorUnit and Issue state."""
+
+    def __init__(self, unit: VectorUnit):
+        self.unit = unit
+        self.written: dict[int, int] = {}  # the cycle from which a word can be read, by address
+        self.slower = -9  # the last cycle in which a slot was issued whose result goes elsewhere
+
+    def done(self, steps: Sequence[Step]) -> list[int]:
+        """The cycle in which each is done, if the first one is there in cycle 0."""
+        found, here, issued = [], 0, 1
+        for step in steps:
+            i = step.instruction
+            latency = result_latency(self.unit.read_latency, i["space"])
+            taken = here  # of the slot before: the first one is there a cycle after its instruction
+            for number, (reads, write) in enumerate(self.slots(step)):
+                taken = max(taken + 1, issued)
+                issued = max(taken + 1, self.free(i, number, reads))
+                if write is not None and i["space"] == Space.VECTOR:
+                    self.written[write] = issued + latency + self.unit.write_latency
+                if i["space"] != Space.VECTOR:
+                    self.slower = issued
+            found.append(issued + latency)
+            here = (taken if self.unit.overlap else found[-1]) + 1
+        return found
+
+    def free(self, i: Instruction, number: int, reads: Sequence[int]) -> int:
+        """The first cycle in which a slot may be issued, for all that is in flight."""
+        wait = [self.slower + store_converter.LATENCY + 1] if i["space"] == Space.VECTOR else []
+        if i["op"] != VectorOp.SUM:
+            wait += [self.written.get(address, 0) for address in reads]
+        elif not number:
+            wait += self.written.values()
+        return max(wait, default=0)
+
+    def slots(self, step: Step) -> Iterator[tuple[Sequence[int], int | None]]:
+        """(words that it reads, word that it writes) of each slot."""
+        i = step.instruction
+        words, lane_steps = i["inner"], (self.unit.lanes - 1).bit_length()
+        if not step.tokens * i["outer"] * words:
+            yield (), None
+            return
+        tail = lane_steps * (i["op"] == VectorOp.MAXABS)
+        if i["op"] == VectorOp.SUM:
+            tail = -words % REDUCE_PARTIALS + float_adder.LATENCY * ((REDUCE_PARTIALS - 1).bit_length() + lane_steps)
+        addresses = {name: step.addresses(name).tolist() for name in step.operands()}
+        written = step.addresses("d")[..., : 1 if tail else None].tolist()
+        for token in range(step.tokens):
+            for outer in range(i["outer"]):
+                for inner in range(words):
+                    reads = [a[token][outer][inner] for a in addresses.values()]
+                    yield reads, None if tail else written[token][outer][inner]
+                yield from [((), None)] * (tail - 1)
+                if tail:
+                    yield (), written[token][outer][0]
 
 
 # Every operation on many operands.
@@ -110,9 +165,7 @@ def bulk(op: VectorOp, **fields: int) -> Step:
 
 
 @pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
-def test_an_operation_is_golden_on_corners_and_on_many_operands(
-    devices: Callable[[int], VectorDevice], op: VectorOp
-) -> None:
+def test_an_operation_is_golden_on_corners_and_on_many_operands(devices: Devices, op: VectorOp) -> None:
     steps = [bulk(op, x=Operand.VECTOR, y=Operand.VECTOR)]
     if op == VectorOp.MAD:
         steps += [
@@ -132,12 +185,12 @@ def test_an_operation_is_golden_on_corners_and_on_many_operands(
     check(devices(8), memory, steps)
 
 
-@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("lanes", LANES)
 @pytest.mark.parametrize("space", [s for s in Space if s != Space.VECTOR], ids=lambda s: s.name)
-def test_integers_for_a_space_are_golden(devices: Callable[[int], VectorDevice], lanes: int, space: Space) -> None:
+def test_integers_for_a_space_are_golden(devices: Devices, lanes: int, space: Space) -> None:
     rng = np.random.default_rng(int(space))
     memory = random_numbers(rng, DEPTH * lanes).reshape(DEPTH, lanes)
-    memory[:1024].ravel()[: len(corner_pairs()[0])] = corner_pairs()[0]
+    memory.ravel()[: len(corners())] = corners()
     fields = {"outer": 7, "a_token": 700, "a_outer": 100, "d_token": 4001, "d_outer": 200, "d_base": 65000}
     steps = [
         Step(vector(VectorOp.MAD, space=space, block=block, inner=100, **fields), tokens)
@@ -147,7 +200,7 @@ def test_integers_for_a_space_are_golden(devices: Callable[[int], VectorDevice],
 
 
 def test_a_block_of_128_tokens_and_255_outer_steps_counts_its_columns(
-    devices: Callable[[int], VectorDevice],
+    devices: Devices,
 ) -> None:
     memory = np.zeros((DEPTH, 8), np.uint32)
     fields = {"outer": 255, "inner": 1, "block": 7, "d_token": 5}
@@ -157,9 +210,9 @@ def test_a_block_of_128_tokens_and_255_outer_steps_counts_its_columns(
 # Reductions.
 
 
-@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("lanes", LANES)
 @pytest.mark.parametrize("op", REDUCTIONS, ids=lambda op: op.name)
-def test_a_reduction_of_any_length_is_golden(devices: Callable[[int], VectorDevice], op: VectorOp, lanes: int) -> None:
+def test_a_reduction_of_any_length_is_golden(devices: Devices, op: VectorOp, lanes: int) -> None:
     rng = np.random.default_rng(lanes)
     memory = reduced_numbers(rng, lanes)
     lengths = (*range(1, 2 * REDUCE_PARTIALS + 2), 63, 64, 65, 500)
@@ -183,7 +236,7 @@ def reduced_numbers(rng: np.random.Generator, lanes: int) -> Words:
 
 
 def test_a_reduction_of_zeros_keeps_its_sign_and_nan_outweighs_infinity(
-    devices: Callable[[int], VectorDevice],
+    devices: Devices,
 ) -> None:
     memory = np.full((DEPTH, 8), 0x80000000, np.uint32)
     memory[100, 3], memory[101, 2] = 0xFF800001, 0x7F800000
@@ -196,48 +249,76 @@ def test_a_reduction_of_zeros_keeps_its_sign_and_nan_outweighs_infinity(
     check(devices(8), memory, steps)
 
 
+# Time.
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_short_instructions_follow_each_other_closely(devices: Devices, lanes: int) -> None:
+    count, words = 50, 4
+    apart = [Step(vector(VectorOp.MAD, inner=words, a_base=8 * n, d_base=8 * n + 4), 1) for n in range(count)]
+    chain = [Step(vector(VectorOp.MAD, inner=words, a_base=4 * n, d_base=4 * n + 4), 1) for n in range(count)]
+    unit = UNITS[lanes]
+    latency = result_latency(unit.read_latency, Space.VECTOR)
+    device, memory = devices(lanes), np.zeros((DEPTH, lanes), np.uint32)
+    for steps, cycles in ((apart, words + 1), (chain, latency + unit.write_latency)):
+        done = device.run(memory, steps).done
+        assert set(np.diff(done)) == {cycles if unit.overlap else words + 2 + latency}
+
+
+def test_long_instructions_do_not_wait_for_each_other(devices: Devices) -> None:
+    words = 64
+    steps = [Step(vector(VectorOp.MAD, inner=words, a_base=64 * n, d_base=64 * n + 64), 1) for n in range(10)]
+    assert set(np.diff(devices(8).run(np.zeros((DEPTH, 8), np.uint32), steps).done)) == {words + 1}
+
+
 # Any instruction.
 
 
 @st.composite
-def instructions(draw: st.DrawFn) -> Step:
-    """Any fields, with so few steps that many are tried, and in every third case in place."""
+def instructions(draw: st.DrawFn, near: bool = False) -> Step:
+    """Any fields, with so few steps that many are tried, and in every third case in place.
+
+    If they are `near`, instructions often use each other's results.
+    """
     fields = {f.name: draw(st.integers(0, (1 << f.bits) - 1)) for f in BY_NAME["vector"].fields if f.bits > 4}
     fields |= {name: draw(st.integers(0, 1)) for name in ("a_inner", "b_inner", "c_inner", "negate")}
     fields |= {name: draw(st.sampled_from(Operand)) for name in ("x", "y")}
     fields |= {"op": draw(st.sampled_from(VectorOp)), "space": draw(st.sampled_from(Space))}
-    fields |= {"block": draw(st.integers(0, 7)), "outer": draw(st.integers(0, 4)), "inner": draw(st.integers(0, 20))}
+    fields |= {
+        "signal": draw(st.integers(0, 255)),
+        "block": draw(st.integers(0, 7)),
+        "outer": draw(st.integers(0, 4)),
+        "inner": draw(st.integers(0, 20)),
+    }
     for name in ("a_token", "b_token", "d_token", "a_outer", "b_outer", "d_outer"):
         fields[name] = draw(st.sampled_from([0, 1, fields[name]]))
+    if near:
+        fields |= {f"{operand}_base": fields[f"{operand}_base"] % 32 for operand in "abcd"}
     if draw(st.integers(0, 2)) == 0:
         fields |= {f"d_{name}": fields[f"a_{name}"] for name in ("base", "token", "outer")} | {"a_inner": 1}
     return apart(Step(Instruction.make("vector", **fields), draw(st.integers(0, 6))))
 
 
 def apart(step: Step) -> Step:
-    """The step, or one that writes elsewhere if it read a word after it wrote another result there."""
-    i, count = step.instruction, step.tokens * step.instruction["outer"] * step.instruction["inner"]
-    index = np.unravel_index(np.arange(count), (max(step.tokens, 1), max(i["outer"], 1), max(i["inner"], 1)))
-    written = {}
-    for name in "dabc":
-        inner = i["op"] not in REDUCTIONS if name == "d" else i[f"{name}_inner"]
-        strides = (i[f"{name}_token"], i[f"{name}_outer"], inner)
-        words = (i[f"{name}_base"] + sum(s * n for s, n in zip(strides, index, strict=True))) % DEPTH
-        if name == "d":
-            written = {int(word): order for order, word in reversed(list(enumerate(words)))}
-        elif any(written.get(int(word), count) < order for order, word in enumerate(words)):
-            return Step(i.changed(space=Space.ACTIVATIONS), step.tokens)
+    """The step, or one that writes elsewhere if it read a word after another result of its went there."""
+    written: dict[int, int] = {}
+    for order, address in enumerate(step.addresses("d").ravel().tolist()):
+        written.setdefault(address, order)
+    for name in step.operands():
+        reads = step.addresses(name).ravel().tolist()
+        if any(written.get(address, order) < order for order, address in enumerate(reads)):
+            return Step(step.instruction.changed(space=Space.ACTIVATIONS), step.tokens)
     return step
 
 
-@pytest.mark.parametrize("lanes", [8, 16])
-def test_any_instructions_are_golden(devices: Callable[[int], VectorDevice], lanes: int) -> None:
+@pytest.mark.parametrize("lanes", LANES)
+def test_any_instructions_are_golden(devices: Devices, lanes: int) -> None:
     numbers = reduced_numbers(np.random.default_rng(4), lanes)
     patterns = random_pairs(np.random.default_rng(5), DEPTH * lanes)[0].reshape(DEPTH, lanes)
 
     @settings(max_examples=40)
     @given(
-        steps=st.lists(instructions(), min_size=1, max_size=8),
+        steps=st.booleans().flatmap(lambda near: st.lists(instructions(near), min_size=1, max_size=8)),
         bits=st.booleans(),
         stall=st.sampled_from([0, 0, 100, 250]),
         seed=st.integers(1, 1 << 30),
@@ -249,33 +330,34 @@ def test_any_instructions_are_golden(devices: Callable[[int], VectorDevice], lan
 
 
 @pytest.mark.slow
-def test_many_more_instructions_are_golden(devices: Callable[[int], VectorDevice]) -> None:
-    @settings(max_examples=3000)
-    @given(steps=st.lists(instructions(), min_size=1, max_size=20), seed=st.integers(1, 1 << 30))
+@pytest.mark.parametrize("lanes", UNITS)
+def test_many_more_instructions_are_golden(devices: Devices, lanes: int) -> None:
+    @settings(max_examples=2000)
+    @given(steps=st.lists(instructions(near=True), min_size=1, max_size=20), seed=st.integers(1, 1 << 30))
     def attempt(steps: list[Step], seed: int) -> None:
-        check(devices(8), reduced_numbers(np.random.default_rng(seed), 8), steps)
+        check(devices(lanes), reduced_numbers(np.random.default_rng(seed), lanes), steps)
 
     attempt()
 
 
 @pytest.mark.parametrize("zero", ["tokens", "outer", "inner"])
 @pytest.mark.parametrize("op", [VectorOp.MAD, *REDUCTIONS], ids=lambda op: op.name)
-def test_no_steps_are_complete_without_a_word(devices: Callable[[int], VectorDevice], op: VectorOp, zero: str) -> None:
+def test_no_steps_are_complete_without_a_word(devices: Devices, op: VectorOp, zero: str) -> None:
     counts = {"tokens": 2, "outer": 2, "inner": 2} | {zero: 0}
     tokens = counts.pop("tokens")
     following = Step(vector(VectorOp.MAD, inner=2, d_base=500), 1)
-    check(devices(8), np.zeros((DEPTH, 8), np.uint32), [Step(vector(op, **counts, d_base=900), tokens), following])
+    check(devices(4), np.zeros((DEPTH, 4), np.uint32), [Step(vector(op, **counts, d_base=900), tokens), following])
 
 
-def test_an_illegal_instruction_comes_to_its_end(devices: Callable[[int], VectorDevice]) -> None:
+def test_an_illegal_instruction_comes_to_its_end(devices: Devices) -> None:
     legal = Step(vector(VectorOp.MAD, inner=3), 1)
     illegal = [
         Step(vector(VectorOp.MAD, inner=3, **{name: 7 if name == "space" else 3}), 1) for name in ("x", "y", "space")
     ]
     illegal += [Step(Instruction.make("vector", op=op, inner=3, outer=1), 1) for op in range(len(VectorOp), 16)]
     run = devices(8).run(np.zeros((DEPTH, 8), np.uint32), [legal, *illegal, legal])
-    assert len(run.completed) == 2 + len(illegal)
-    assert len(run.results.data) == 3 * len(run.completed)
+    assert len(run.done) == 2 + len(illegal)
+    assert len(run.results.data) == 3 * len(run.done)
 
 
 # The layout, and planted faults.
@@ -290,6 +372,15 @@ def test_the_layout_is_that_of_the_encoded_instruction(name: str) -> None:
     found = instruction_layout(name).from_bits(word & ((1 << instruction_layout(name).size) - 1))
     assert {key: found[key] for key in instruction.values} == instruction.values
     assert word >> instruction_layout(name).size == 0
+
+
+def test_verilator_lint_and_slang_report_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "vector_unit.v"
+    source.write_text(LINT_WAIVERS + SharedModules().emit(UNITS[8], "vector_unit"))
+    tools = Toolchain()
+    command = [tools.command, "--lint-only", "-Wall", "--top-module", "vector_unit", "-Mdir", "obj", str(source)]
+    tools.run(command, tmp_path)
+    assert slang_accepts(source)
 
 
 def neighbours(lanes: int) -> list[tuple[int, int]]:
@@ -308,14 +399,20 @@ def neighbours_first(lanes: int) -> dict[int, tuple[Left, Right]]:
 
 @pytest.mark.parametrize(
     ("module", "name", "wrong"),
-    [(vector_unit, "shuffled", neighbours), (reduction, "folds", neighbours_first)],
+    [
+        (vector_unit, "shuffled", neighbours),
+        (reduction, "folds", neighbours_first),
+        (vector_unit, "Issue", lambda memory_cycles, longer: Issue(memory_cycles - 1, longer)),
+    ],
 )
-def test_a_planted_fault_in_the_order_of_a_sum_is_found(
+def test_a_planted_fault_in_the_order_of_sums_or_words_is_found(
     module: object, name: str, wrong: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, wrong)
-    device = VectorDevice(4, READ_LATENCY, 8)
+    device = VectorDevice(VectorUnit(4, read_latency=2, write_latency=1, kv_bits=8, overlap=True))
     memory = reduced_numbers(np.random.default_rng(1), 4)
+    sums = Step(vector(VectorOp.SUM, inner=40, a_token=40, d_token=1, d_base=60000), 20)
+    chain = [Step(vector(VectorOp.IADD, a_base=n, d_base=n + 1, inner=1), 1) for n in range(4)]
     with pytest.raises(AssertionError, match="wrong, first"):
-        check(device, memory, [Step(vector(VectorOp.SUM, inner=40, a_token=40, d_token=1, d_base=60000), 20)])
+        check(device, memory, [sums, *chain])
     device.close()

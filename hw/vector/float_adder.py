@@ -29,19 +29,19 @@ assert LATENCY <= REDUCE_PARTIALS
 
 
 class FloatAdder(Part):
-    """a + b in float32, to nearest even; a sum every cycle, LATENCY cycles after its operands.
+    """x + y in float32, to nearest even; a sum every cycle, LATENCY cycles after its operands.
 
     Subnormal operands are zeros, and a subnormal sum (which is exact) becomes the zero of its sign; x - x is +0. NaN
     is always 0x7fc00000. Stages: compare; align the smaller operand; add; normalise; round.
 
     Members
     -------
-    a, b : In
+    x, y : In
     sum : Out
     """
 
     def __init__(self):
-        super().__init__({"a": In(BITS), "b": In(BITS), "sum": Out(BITS)})
+        super().__init__({"x": In(BITS), "y": In(BITS), "sum": Out(BITS)})
 
     def elaborate(self, platform):
         m = Module()
@@ -81,36 +81,36 @@ class FloatAdder(Part):
 
     def _align(self, m):
         """Stages 1 and 2: (fields of the larger operand, the smaller one aligned with it, subtract, nan)."""
-        a, b = Fields(self.a), Fields(self.b)
-        a_1 = Signal(BITS, reset_less=True)
-        b_1 = Signal(BITS, reset_less=True)
+        x, y = Fields(self.x), Fields(self.y)
+        x_1 = Signal(BITS, reset_less=True)
+        y_1 = Signal(BITS, reset_less=True)
         swap = Signal(reset_less=True)
         nan_1 = Signal(reset_less=True)
-        a_above = Signal(signed(EXPONENT_BITS + 1), reset_less=True)
-        b_above = Signal(signed(EXPONENT_BITS + 1), reset_less=True)
+        x_above = Signal(signed(EXPONENT_BITS + 1), reset_less=True)
+        y_above = Signal(signed(EXPONENT_BITS + 1), reset_less=True)
         m.d.sync += [
-            a_1.eq(self.a),
-            b_1.eq(self.b),
-            swap.eq(a.magnitude < b.magnitude),  # subnormals may compare as they like: they are all zero
-            nan_1.eq(a.is_nan | b.is_nan | (a.is_infinite & b.is_infinite & (a.sign ^ b.sign))),
-            a_above.eq(a.exponent - b.exponent),
-            b_above.eq(b.exponent - a.exponent),
+            x_1.eq(self.x),
+            y_1.eq(self.y),
+            swap.eq(x.magnitude < y.magnitude),  # subnormals may compare as they like: they are all zero
+            nan_1.eq(x.is_nan | y.is_nan | (x.is_infinite & y.is_infinite & (x.sign ^ y.sign))),
+            x_above.eq(x.exponent - y.exponent),
+            y_above.eq(y.exponent - x.exponent),
         ]
 
         large = Signal(BITS, reset_less=True)
         aligned = Signal(ALIGNED_BITS, reset_less=True)
         subtract = Signal(reset_less=True)
         nan_2 = Signal(reset_less=True)
-        small = Fields(Mux(swap, a_1, b_1))
-        distance = Mux(swap, b_above, a_above)[:EXPONENT_BITS]
+        small = Fields(Mux(swap, x_1, y_1))
+        distance = Mux(swap, y_above, x_above)[:EXPONENT_BITS]
         # From ALIGNED_BITS on, only the sticky bit is left; 31 shifts everything there.
         reach = ALIGNED_BITS.bit_length()
         shift = Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach])
         addend = Cat(Const(0, GUARD_BITS), small.significand)
         m.d.sync += [
-            large.eq(Mux(swap, b_1, a_1)),
+            large.eq(Mux(swap, y_1, x_1)),
             aligned.eq(Mux(small.is_zero, 0, shifted_right_sticky(addend, shift))),
-            subtract.eq(a_1[-1] ^ b_1[-1]),
+            subtract.eq(x_1[-1] ^ y_1[-1]),
             nan_2.eq(nan_1),
         ]
         return Fields(large), aligned, subtract, nan_2

@@ -24,7 +24,7 @@ LATENCY = 4
 
 
 class FloatMultiplier(Part):
-    """a * b in float32, to nearest even; a product every cycle, LATENCY cycles after its operands.
+    """x * y in float32, to nearest even; a product every cycle, LATENCY cycles after its operands.
 
     Subnormal operands are zeros; a product whose exact value is below the smallest normal number is the zero of its
     sign. NaN is always 0x7fc00000. The 24 x 24 bit product of the significands has two registers behind it, those of
@@ -32,29 +32,29 @@ class FloatMultiplier(Part):
 
     Members
     -------
-    a, b : In
-    negate : In(1), two cycles after a and b: the product's sign is inverted
+    x, y : In
+    negate : In(1), two cycles after x and y: the product's sign is inverted
     product : Out
     """
 
     def __init__(self):
-        super().__init__({"a": In(BITS), "b": In(BITS), "negate": In(1), "product": Out(BITS)})
+        super().__init__({"x": In(BITS), "y": In(BITS), "negate": In(1), "product": Out(BITS)})
 
     def elaborate(self, platform):
         m = Module()
-        a, b = Fields(self.a), Fields(self.b)
+        x, y = Fields(self.x), Fields(self.y)
         # Stages 1 and 2: the exact product and the sum of the exponents.
         exact_1 = Signal(PRODUCT_BITS, reset_less=True)
         exact_2 = Signal(PRODUCT_BITS, reset_less=True)
         exponents = Signal(EXPONENT_BITS + 1, reset_less=True)
         exponent_2 = Signal(signed(SUM_BITS), reset_less=True)
         m.d.sync += [
-            exact_1.eq(a.significand * b.significand),
+            exact_1.eq(x.significand * y.significand),
             exact_2.eq(exact_1),
-            exponents.eq(a.exponent + b.exponent),
+            exponents.eq(x.exponent + y.exponent),
             exponent_2.eq(exponents - EXPONENT_BIAS),
         ]
-        nan, infinite, zero, sign = self._special_cases(m, a, b)
+        nan, infinite, zero, sign = self._special_cases(m, x, y)
 
         # Stage 3: the leading one is bit 47 or 46; the bits below the 24 that stay decide about rounding.
         large = exact_2[-1]
@@ -89,11 +89,11 @@ class FloatMultiplier(Part):
             m.d.sync += product.eq(Cat(rounded[:MAGNITUDE_BITS], sign))
         return m
 
-    def _special_cases(self, m, a, b):
+    def _special_cases(self, m, x, y):
         """(nan, infinite, zero, sign) of the product, for stage 4."""
-        infinite = a.is_infinite | b.is_infinite
-        zero = a.is_zero | b.is_zero
-        cases = Cat(a.is_nan | b.is_nan | (infinite & zero), infinite, zero, a.sign ^ b.sign)
+        infinite = x.is_infinite | y.is_infinite
+        zero = x.is_zero | y.is_zero
+        cases = Cat(x.is_nan | y.is_nan | (infinite & zero), infinite, zero, x.sign ^ y.sign)
         cases_1 = Signal(len(cases), reset_less=True)
         cases_2 = Signal(len(cases), reset_less=True)
         cases_3 = Signal(len(cases), reset_less=True)

@@ -17,20 +17,21 @@ assert LATENCY > TO_FLOAT_LATENCY > COMPARED
 
 # How MAXABS goes on, one cycle after its operand.
 PEAK_CONTROL = data.StructLayout({
+    "enable": 1,  # otherwise nothing is compared
     "first": 1,  # there is no largest magnitude yet
     "fold": 1,  # compare those of two lanes, not this lane's with its operand
 })
 
 
 class IntegerUnit(Part):
-    """op(a, x) for all but MAD and SUM (einloom/isa.py, VectorOp); a result every cycle, after LATENCY cycles.
+    """op(value, other) for all but MAD and SUM (einloom/isa.py, VectorOp); a result every cycle, after LATENCY cycles.
 
     The result of MAXABS is the largest magnitude since `first`, or, with `fold`, that of two lanes; it is there for the
     next cycle's comparison. Magnitudes are compared as integers, in which NaN, 0x7fc00000, is above infinity.
 
     Members
     -------
-    a, x : In
+    value, other : In
     op : In, VectorOp
     peak_control : In, one cycle after the operands
     low, high : In, the largest magnitudes of two lanes, with `peak_control`
@@ -40,8 +41,8 @@ class IntegerUnit(Part):
 
     def __init__(self):
         super().__init__({
-            "a": In(BITS),
-            "x": In(BITS),
+            "value": In(BITS),
+            "other": In(BITS),
             "op": In(OP_BITS),
             "peak_control": In(PEAK_CONTROL),
             "low": In(MAGNITUDE_BITS),
@@ -60,7 +61,7 @@ class IntegerUnit(Part):
 
         to_integer = FloatToInteger((BITS,)).place(m, "to_integer", platform)
         to_float = IntegerToFloat(BITS).place(m, "to_float", platform)
-        m.d.comb += [to_integer.value.eq(self.a), to_float.value.eq(self.a)]
+        m.d.comb += [to_integer.value.eq(self.value), to_float.value.eq(self.value)]
         word = Signal(BITS, reset_less=True)
         m.d.sync += word.eq(self._integers(m, ops[1]))
         extreme = self._compare(m, ops[1])
@@ -91,35 +92,36 @@ class IntegerUnit(Part):
         total = Signal(BITS, reset_less=True)
         shifted = Signal(BITS, reset_less=True)
         # One shifter to the right serves both directions.
-        turned = Mux(left, self.a[::-1], self.a)
-        fill = ~left & self.a[-1]
+        turned = Mux(left, self.value[::-1], self.value)
+        fill = ~left & self.value[-1]
         m.d.sync += [
-            total.eq(sum_or_difference(self.x, self.a, subtract, BITS)),
-            shifted.eq(Cat(turned, fill).as_signed() >> self.x[: (BITS - 1).bit_length()]),
+            total.eq(sum_or_difference(self.other, self.value, subtract, BITS)),
+            shifted.eq(Cat(turned, fill).as_signed() >> self.other[: (BITS - 1).bit_length()]),
         ]
         return Mux(op_1 == VectorOp.SHL, shifted[::-1], Mux(op_1 == VectorOp.SHR, shifted, total))
 
     def _compare(self, m, op_1):
         """MAX and MIN, COMPARED cycles after the operands; and the largest magnitude."""
-        a, x = Fields(self.a), Fields(self.x)
+        value, other = Fields(self.value), Fields(self.other)
         first = Signal(BITS, reset_less=True)
         second = Signal(BITS, reset_less=True)
         nan = Signal(reset_less=True)
         extreme = Signal(BITS, reset_less=True)
         m.d.sync += [
-            first.eq(Cat(a.canonical_magnitude[:MAGNITUDE_BITS], a.sign)),
-            second.eq(Cat(x.canonical_magnitude[:MAGNITUDE_BITS], x.sign)),
-            nan.eq(a.is_nan | x.is_nan),
+            first.eq(Cat(value.canonical_magnitude[:MAGNITUDE_BITS], value.sign)),
+            second.eq(Cat(other.canonical_magnitude[:MAGNITUDE_BITS], other.sign)),
+            nan.eq(value.is_nan | other.is_nan),
         ]
         # Of two signs the plus is larger, so -0 is below +0; of two negative numbers the smaller magnitude.
-        one, other = Fields(first), Fields(second)
-        above = one.magnitude > other.magnitude
-        first_larger = Mux(one.sign == other.sign, above ^ one.sign, other.sign)
+        one, two = Fields(first), Fields(second)
+        above = one.magnitude > two.magnitude
+        first_larger = Mux(one.sign == two.sign, above ^ one.sign, two.sign)
         m.d.sync += extreme.eq(Mux(nan, NAN, Mux(first_larger == (op_1 == VectorOp.MAX), first, second)))
 
         peak = Signal(MAGNITUDE_BITS, reset_less=True)
         m.d.comb += self.peak.eq(peak)
         old = Mux(self.peak_control.fold, self.low, Mux(self.peak_control.first, 0, peak))
         new = Mux(self.peak_control.fold, self.high, one.magnitude)
-        m.d.sync += peak.eq(Mux(old > new, old, new))
+        with m.If(self.peak_control.enable):
+            m.d.sync += peak.eq(Mux(old > new, old, new))
         return extreme

@@ -84,7 +84,7 @@ class VectorLane(Part):
 
     Members
     -------
-    a, b, c : In, operands
+    a_data, b_data, c_data : In, operands
     immediate : In, with them
     control : In(LANE_CONTROL)
     low, high : In(PARTIAL), of two lanes
@@ -94,9 +94,9 @@ class VectorLane(Part):
 
     def __init__(self):
         super().__init__({
-            "a": In(BITS),
-            "b": In(BITS),
-            "c": In(BITS),
+            "a_data": In(BITS),
+            "b_data": In(BITS),
+            "c_data": In(BITS),
             "immediate": In(BITS),
             "control": In(LANE_CONTROL),
             "low": In(PARTIAL),
@@ -107,36 +107,36 @@ class VectorLane(Part):
 
     def elaborate(self, platform):
         m = Module()
-        a = Signal(BITS, reset_less=True)
-        x = Signal(BITS, reset_less=True)
-        y = Signal(BITS, reset_less=True)
-        m.d.sync += a.eq(self.a)
+        value = Signal(BITS, reset_less=True)
+        factor = Signal(BITS, reset_less=True)
+        addend = Signal(BITS, reset_less=True)
+        m.d.sync += value.eq(self.a_data)
         with m.Switch(self.control.factor):
             with m.Case(Factor.B):
-                m.d.sync += x.eq(self.b)
+                m.d.sync += factor.eq(self.b_data)
             with m.Case(Factor.IMMEDIATE):
-                m.d.sync += x.eq(self.immediate)
+                m.d.sync += factor.eq(self.immediate)
             with m.Case(Factor.A):
-                m.d.sync += x.eq(self.a)
+                m.d.sync += factor.eq(self.a_data)
             with m.Case(Factor.ONE):
-                m.d.sync += x.eq(ONE)
+                m.d.sync += factor.eq(ONE)
         with m.Switch(self.control.addend):
             with m.Case(Addend.C):
-                m.d.sync += y.eq(self.c)
+                m.d.sync += addend.eq(self.c_data)
             with m.Case(Addend.IMMEDIATE):
-                m.d.sync += y.eq(self.immediate)
+                m.d.sync += addend.eq(self.immediate)
             with m.Default():
-                m.d.sync += y.eq(MINUS_ZERO)
+                m.d.sync += addend.eq(MINUS_ZERO)
 
         multiplier = FloatMultiplier().place(m, "multiplier", platform)
         adder = FloatAdder().place(m, "adder", platform)
         integers = IntegerUnit().place(m, "integers", platform)
         m.d.comb += [
-            multiplier.a.eq(a),
-            multiplier.b.eq(x),
+            multiplier.x.eq(value),
+            multiplier.y.eq(factor),
             multiplier.negate.eq(self.control.negate),
-            integers.a.eq(a),
-            integers.x.eq(x),
+            integers.value.eq(value),
+            integers.other.eq(factor),
             integers.op.eq(self.control.op),
             integers.peak_control.eq(self.control.peak),
             integers.low.eq(self.low.peak),
@@ -144,8 +144,7 @@ class VectorLane(Part):
             self.partial.sum.eq(adder.sum),
             self.partial.peak.eq(integers.peak),
         ]
-        addend = delayed(m, y, float_multiplier.LATENCY, "addend")[-1]
-        self._operands(m, adder, multiplier.product, addend)
+        self._operands(m, adder, multiplier.product, delayed(m, addend, float_multiplier.LATENCY, "addend")[-1])
         integer = delayed(m, integers.result, LATENCY - MULTIPLY - integer_unit.LATENCY, "integer")[-1]
         m.d.comb += self.result.eq(Mux(self.control.integer, integer, adder.sum))
         return m
@@ -155,28 +154,28 @@ class VectorLane(Part):
         ago = delayed(m, adder.sum, max(LOOP_DELAY, REDUCE_PARTIALS // 2), "ago")
         with m.Switch(self.control.left):
             with m.Case(Left.PRODUCT):
-                m.d.comb += adder.a.eq(product)
+                m.d.comb += adder.x.eq(product)
             with m.Case(Left.AGO_1):
-                m.d.comb += adder.a.eq(ago[1])
+                m.d.comb += adder.x.eq(ago[1])
             with m.Case(Left.AGO_2):
-                m.d.comb += adder.a.eq(ago[2])
+                m.d.comb += adder.x.eq(ago[2])
             with m.Case(Left.AGO_4):
-                m.d.comb += adder.a.eq(ago[4])
+                m.d.comb += adder.x.eq(ago[4])
             with m.Case(Left.LOW):
-                m.d.comb += adder.a.eq(self.low.sum)
+                m.d.comb += adder.x.eq(self.low.sum)
             with m.Default():
-                m.d.comb += adder.a.eq(MINUS_ZERO)
+                m.d.comb += adder.x.eq(MINUS_ZERO)
         with m.Switch(self.control.right):
             with m.Case(Right.ADDEND):
-                m.d.comb += adder.b.eq(addend)
+                m.d.comb += adder.y.eq(addend)
             with m.Case(Right.LOOP):
-                m.d.comb += adder.b.eq(ago[LOOP_DELAY])
+                m.d.comb += adder.y.eq(ago[LOOP_DELAY])
             with m.Case(Right.LAST):
-                m.d.comb += adder.b.eq(ago[0])
+                m.d.comb += adder.y.eq(ago[0])
             with m.Case(Right.HIGH):
-                m.d.comb += adder.b.eq(self.high.sum)
+                m.d.comb += adder.y.eq(self.high.sum)
             with m.Default():
-                m.d.comb += adder.b.eq(0)
+                m.d.comb += adder.y.eq(0)
 
 
 def delayed(m, value, cycles, name):

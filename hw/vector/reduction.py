@@ -60,6 +60,7 @@ class ReductionTail(Part):
     Members
     -------
     start : In(1), with the last word; the tail begins in the next cycle
+    enable : In(1), the tail goes on
     sum : In(1), it is a SUM, not a MAXABS; stable up to the end
     word : In, index of the last word modulo REDUCE_PARTIALS, with `start`
     active : Out(1)
@@ -74,6 +75,7 @@ class ReductionTail(Part):
         super().__init__(
             {
                 "start": In(1),
+                "enable": In(1),
                 "sum": In(1),
                 "word": In(range(REDUCE_PARTIALS)),
                 "active": Out(1),
@@ -94,7 +96,7 @@ class ReductionTail(Part):
         with m.If(self.start):
             # A MAXABS is not filled up.
             m.d.sync += [self.active.eq(1), place.eq(Mux(self.sum, self.word, LAST_WORD) + 1)]
-        with m.Elif(self.active):
+        with m.Elif(self.active & self.enable):
             m.d.sync += [place.eq(place + 1), self.active.eq(~self.last)]
         m.d.comb += [
             self.fill.eq(self.sum & (place <= LAST_WORD)),

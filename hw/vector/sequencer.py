@@ -1,138 +1,125 @@
 """The loops of a vector instruction."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.isa import REDUCTIONS, Operand, Space, VectorOp
-from hw.isa_layout import instruction_layout
 from hw.part import Part
-from hw.vector.address import ADDRESS_BITS, AddressWalk, Step
-from hw.vector.float32 import BITS
-from hw.vector.integer_unit import OP_BITS, PEAK_CONTROL
+from hw.vector.address import AddressWalk, Step
 from hw.vector.lane import Addend, Factor, Left, Right
 from hw.vector.reduction import LAST_WORD, ReductionTail
-
-INSTRUCTION = instruction_layout("vector")
-TOKEN_BITS = 8
-OUTER_BITS = INSTRUCTION["outer"].width
-INNER_BITS = INSTRUCTION["inner"].width
-COLUMN_BITS = 16  # of (token mod 2^block) * outer + outer step, which is below 2^7 * 2^8
-
-# Where a result goes.
-DESTINATION = data.StructLayout({
-    "space": INSTRUCTION["space"].width,
-    "token": TOKEN_BITS,
-    "outer": OUTER_BITS,
-    "address": ADDRESS_BITS,
-    "column": COLUMN_BITS,
-})
-# What the lanes do with a word, and with its result; it accompanies the word through the pipeline.
-SLOT = data.StructLayout({
-    "op": OP_BITS,
-    "factor": Factor,
-    "addend": Addend,
-    "immediate": BITS,
-    "negate": 1,
-    "left": Left,
-    "right": Right,
-    "peak": PEAK_CONTROL,
-    "integer": 1,
-    "write": 1,
-    "last": 1,  # of the instruction
-    "destination": DESTINATION,
-})
-READS = ("a", "b", "c")
+from hw.vector.slot import CANDIDATE, COLUMN_BITS, INSTRUCTION, READS, TOKEN_BITS
 
 
 class VectorSequencer(Part):
-    """Walks through tokens, outer and inner steps of an instruction: a word a cycle, without gaps.
+    """Walks through tokens, outer and inner steps of an instruction: a slot a cycle, as long as they are taken.
 
-    The first word is read in the cycle after the instruction came. A reduction pauses behind each of its rows of words
-    for the `ReductionTail`. An instruction without words is a slot that neither reads nor writes.
+    The first word of an instruction is there in the cycle after it. A reduction has the slots of its `ReductionTail`
+    behind each of its rows of words; a SUM is alone from its first word on, so that its slots have no gaps. An
+    instruction without words is a slot that neither reads nor writes.
 
     Parameters
     ----------
     lanes : of the reductions.
+    overlap : an instruction is taken with its last slot, not with its last result.
 
     Members
     -------
-    instruction : In, stream; taken when `done` says that its last result is written
-    tokens : In, of the chunk
-    done : In(1)
-    a_address, a_read, ... : Out, of the words that are read in this cycle
-    slot : Out(SLOT), what becomes of them
-    busy : Out(1), a slot is issued
+    instruction : In, stream
+    tokens : In, of the chunk, stable like the instruction
+    done : In(1), the last result of the oldest instruction is there
+    idle : Out(1), no instruction is there, nor a result of one to come
+    candidate : Out(CANDIDATE)
+    taken : In(1), the candidate is taken
     """
 
-    def __init__(self, lanes: int):
+    def __init__(self, lanes: int, overlap: bool):
         self.lanes = lanes
+        self.overlap = overlap
         super().__init__(
             {
                 "instruction": In(stream.Signature(INSTRUCTION)),
                 "tokens": In(TOKEN_BITS),
                 "done": In(1),
-                **{f"{p}_address": Out(ADDRESS_BITS) for p in READS},
-                **{f"{p}_read": Out(1) for p in READS},
-                "slot": Out(SLOT),
-                "busy": Out(1),
+                "idle": Out(1),
+                "candidate": Out(CANDIDATE),
+                "taken": In(1),
             },
             lanes=lanes,
+            overlap=overlap,
         )
 
     def elaborate(self, platform):
         m = Module()
-        fields, slot = self.instruction.payload, self.slot
+        fields, slot = self.instruction.payload, self.candidate.slot
         tail = ReductionTail(self.lanes).place(m, "tail", platform)
         step = Signal(Step)
         word = Signal()
         reduces = Signal()
-        m.d.comb += reduces.eq(_is_one_of(fields.op, REDUCTIONS))
+        fresh = Signal(reset_less=True)  # no slot of the instruction is taken yet
         inner, last_inner = self._loop(m, "inner", fields.inner, step, Step.INNER)
         outer, last_outer = self._loop(m, "outer", fields.outer, step, Step.OUTER)
         token, last_token = self._loop(m, "token", self.tokens, step, Step.TOKEN)
 
+        def end():
+            """The last slot of an instruction is taken in this cycle."""
+            m.next = "idle" if self.overlap else "drain"
+            m.d.comb += self.instruction.ready.eq(self.overlap)
+
         def end_row():
-            """The result of a row, or the last one of an elementwise row, leaves in this cycle."""
+            """The last slot of a row is there."""
             m.d.comb += slot.last.eq(last_outer & last_token)
-            m.d.comb += step.eq(Mux(last_outer, Step.TOKEN, Step.OUTER))
-            m.next = "words"
-            with m.If(slot.last):
-                m.next = "drain"
+            with m.If(self.taken):
+                m.d.comb += step.eq(Mux(last_outer, Step.TOKEN, Step.OUTER))
+                m.next = "words"
+                with m.If(slot.last):
+                    end()
 
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.instruction.valid):
                     m.d.comb += step.eq(Step.LOAD)
+                    m.d.sync += fresh.eq(1)
                     m.next = "words"
                     with m.If((fields.inner == 0) | (fields.outer == 0) | (self.tokens == 0)):
                         m.next = "empty"
             with m.State("words"):
-                m.d.comb += [word.eq(1), step.eq(Step.INNER), slot.write.eq(~reduces)]
-                with m.If(last_inner & reduces):
-                    m.d.comb += [step.eq(Step.HOLD), tail.start.eq(1)]
-                    m.next = "tail"
-                with m.Elif(last_inner):
+                m.d.comb += [word.eq(1), slot.write.eq(~reduces)]
+                with m.If(last_inner & ~reduces):
                     end_row()
+                with m.Elif(self.taken):
+                    m.d.sync += fresh.eq(0)
+                    m.d.comb += [tail.start.eq(last_inner), step.eq(Mux(last_inner, Step.HOLD, Step.INNER))]
+                    with m.If(last_inner):
+                        m.next = "tail"
             with m.State("tail"):
                 with m.If(tail.last):
                     m.d.comb += slot.write.eq(1)
                     end_row()
             with m.State("empty"):
-                m.d.comb += slot.last.eq(1)
-                m.next = "drain"
+                m.d.comb += [self.candidate.valid.eq(1), slot.last.eq(1)]
+                with m.If(self.taken):
+                    end()
             with m.State("drain"):
                 with m.If(self.done):
                     m.d.comb += self.instruction.ready.eq(1)
                     m.next = "idle"
 
+        is_sum = fields.op == VectorOp.SUM
         m.d.comb += [
-            tail.sum.eq(fields.op == VectorOp.SUM),
+            reduces.eq(_is_one_of(fields.op, REDUCTIONS)),
+            tail.enable.eq(self.taken),
+            tail.sum.eq(is_sum),
             tail.word.eq(inner),
-            self.busy.eq(word | tail.active),
             slot.destination.token.eq(token),
             slot.destination.outer.eq(outer),
+            self.candidate.alone.eq(is_sum & fresh),
+            self.candidate.unguarded.eq(is_sum & ~fresh),
         ]
+        with m.If(word | tail.active):
+            m.d.comb += self.candidate.valid.eq(1)
+        self._idle(m, step == Step.LOAD)
         self._operands(m, word)
         self._reduction(m, word, reduces, tail, inner)
         self._addresses(m, platform, step, reduces, token)
@@ -150,20 +137,26 @@ class VectorSequencer(Part):
             m.d.sync += bound.eq(count - 1)
         return index, index == bound
 
+    def _idle(self, m, load):
+        in_flight = Signal(range(32))  # instructions, of which each takes at least two cycles
+        m.d.sync += in_flight.eq(in_flight + load - self.done)
+        m.d.comb += self.idle.eq((in_flight == 0) & ~self.instruction.valid)
+
     def _operands(self, m, word):
         """Where the lanes take theirs from, and which are read. Unknown operands are none."""
-        fields, slot = self.instruction.payload, self.slot
+        fields, candidate, slot = self.instruction.payload, self.candidate, self.candidate.slot
         one_operand = _is_one_of(fields.op, (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS))
         m.d.comb += [
             slot.op.eq(fields.op),
             slot.integer.eq(~_is_one_of(fields.op, (VectorOp.MAD, VectorOp.SUM))),
             slot.negate.eq(fields.negate),
             slot.immediate.eq(fields.immediate),
+            slot.signal.eq(fields.signal),
             slot.factor.eq(Mux(slot.integer, Factor.A, Factor.ONE)),
             slot.addend.eq(Addend.MINUS_ZERO),
-            self.a_read.eq(word),
-            self.b_read.eq(word & (fields.x == Operand.VECTOR) & ~one_operand),
-            self.c_read.eq(word & (fields.y == Operand.VECTOR) & (fields.op == VectorOp.MAD)),
+            candidate.a_read.eq(word),
+            candidate.b_read.eq(word & (fields.x == Operand.VECTOR) & ~one_operand),
+            candidate.c_read.eq(word & (fields.y == Operand.VECTOR) & (fields.op == VectorOp.MAD)),
         ]
         with m.Switch(fields.x):
             with m.Case(Operand.VECTOR):
@@ -178,7 +171,7 @@ class VectorSequencer(Part):
 
     def _reduction(self, m, word, reduces, tail, inner):
         """What the adders and the comparison of magnitudes take."""
-        slot = self.slot
+        slot = self.candidate.slot
         first_round = inner[LAST_WORD.bit_length() :] == 0
         partial = Mux(first_round, Right.ZERO, Right.LOOP)
         m.d.comb += [
@@ -190,7 +183,7 @@ class VectorSequencer(Part):
 
     def _addresses(self, m, platform, step, reduces, token):
         """Those of the operands, and the destination's."""
-        fields, to = self.instruction.payload, self.slot.destination
+        fields, to = self.instruction.payload, self.candidate.slot.destination
         for operand in READS:
             walk = AddressWalk().place(m, f"{operand}_walk", platform)
             m.d.comb += [
@@ -199,22 +192,23 @@ class VectorSequencer(Part):
                 walk.outer_stride.eq(fields[f"{operand}_outer"]),
                 walk.inner_stride.eq(fields[f"{operand}_inner"]),
                 walk.step.eq(step),
-                getattr(self, f"{operand}_address").eq(walk.address),
+                self.candidate[f"{operand}_address"].eq(walk.address),
             ]
 
         # Tokens of a block lie side by side in columns; only the next block has another address.
         in_columns = _is_one_of(fields.space, (Space.QUERIES, Space.QUERY_SCALE))
         block_ends = (token | ~((1 << fields.block) - 1)[:TOKEN_BITS]).all()
-        strides = (fields.space == Space.VECTOR) | (in_columns & block_ends)
+        to_memory = fields.space == Space.VECTOR
         walk = AddressWalk().place(m, "d_walk", platform)
         m.d.comb += [
             walk.base.eq(fields.d_base),
-            walk.token_stride.eq(Mux(strides, fields.d_token, 0)),
+            walk.token_stride.eq(Mux(to_memory | (in_columns & block_ends), fields.d_token, 0)),
             walk.outer_stride.eq(Mux(in_columns, 0, fields.d_outer)),
             walk.inner_stride.eq(~reduces),
             walk.step.eq(step),
             to.space.eq(fields.space),
             to.address.eq(walk.address),
+            self.candidate.slot.to_memory.eq(to_memory),
         ]
         column = Signal(COLUMN_BITS, reset_less=True)
         with m.If((step == Step.LOAD) | ((step == Step.TOKEN) & block_ends)):

@@ -6,13 +6,12 @@ from amaranth.lib.wiring import In, Out
 from hw.part import Part
 from hw.vector.float32 import BITS
 from hw.vector.float_convert import TO_INTEGER_LATENCY, FloatToInteger
-from hw.vector.lane import delayed
 
 LATENCY = TO_INTEGER_LATENCY
 
 
 class StoreConverter(Part):
-    """A lane's result, or the integer nearest to it; one every cycle, after LATENCY cycles.
+    """A lane's result as it is, at once, or the integer nearest to it, LATENCY cycles later.
 
     Parameters
     ----------
@@ -22,7 +21,7 @@ class StoreConverter(Part):
     -------
     value : In, float32, or any 32 bits
     select : In, index of the integer's width, one cycle after the value
-    convert : In(1), the result is the integer, LATENCY cycles after the value
+    convert : In(1), an integer is taken: that of the value LATENCY cycles ago
     stored : Out, with the integer's sign extended
     """
 
@@ -46,6 +45,6 @@ class StoreConverter(Part):
             to_integer.value.eq(self.value),
             to_integer.select.eq(self.select),
             extended.eq(to_integer.result),
-            self.stored.eq(Mux(self.convert, extended, delayed(m, self.value, LATENCY, "value")[-1])),
+            self.stored.eq(Mux(self.convert, extended, self.value)),
         ]
         return m

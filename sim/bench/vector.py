@@ -10,7 +10,7 @@ from amaranth import Shape
 
 from einloom.isa import REDUCTIONS, Instruction, Operand, Space, VectorOp
 from generators.emit import SharedModules
-from hw.vector.sequencer import DESTINATION, INSTRUCTION
+from hw.vector.slot import DESTINATION, INSTRUCTION
 from hw.vector.vector_unit import ACTIVATION_BITS, QUERY_BITS, VectorUnit
 from sim.bench.build import bench_text
 from sim.bench.pipeline import MODULE, read_hex
@@ -40,6 +40,9 @@ class Results:
     fields: dict[str, npt.NDArray[np.int64]]
 
 
+ONE_OPERAND = (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS)
+
+
 @dataclass(frozen=True)
 class Step:
     """An instruction for `tokens` tokens."""
@@ -47,26 +50,37 @@ class Step:
     instruction: Instruction
     tokens: int
 
+    def operands(self) -> tuple[str, ...]:
+        """The operands that are read."""
+        i = self.instruction
+        b = ("b",) if i["x"] == Operand.VECTOR and i["op"] not in ONE_OPERAND else ()
+        return ("a", *b, *(("c",) if i["y"] == Operand.VECTOR and i["op"] == VectorOp.MAD else ()))
+
+    def addresses(self, operand: str) -> npt.NDArray[np.int64]:
+        """Of the words of a, b, c or d, [tokens, outer, inner]; the destination of a reduction has one inner step."""
+        i = self.instruction
+        token, outer, inner = self._steps(of_results=operand == "d")
+        strides = [i[f"{operand}_token"], i[f"{operand}_outer"], 1 if operand == "d" else i[f"{operand}_inner"]]
+        if operand == "d" and i["space"] in (Space.QUERIES, Space.QUERY_SCALE):
+            token, strides[1] = token >> i["block"], 0
+        elif operand == "d" and i["space"] != Space.VECTOR:
+            strides[0] = 0
+        return (i[f"{operand}_base"] + token * strides[0] + outer * strides[1] + inner * strides[2]) % DEPTH
+
     def execute(self, memory: Words, kv_bits: int) -> Results:
         """What it writes, after all reads; into `memory` [DEPTH, lanes] if that is its space."""
         i = self.instruction
-        token, outer, inner = np.ogrid[: self.tokens, : i["outer"], : i["inner"]]
-        a = self._read("a", memory, token, outer, inner)
-        factors = {Operand.VECTOR: "b", Operand.IMMEDIATE: "immediate"}
-        addends = {Operand.VECTOR: "c", Operand.IMMEDIATE: "immediate"}
-        x = self._read(factors.get(i["x"]), memory, token, outer, inner)
-        y = self._read(addends.get(i["y"]), memory, token, outer, inner)
-        op, negate = VectorOp(i["op"]), bool(i["negate"])
-        if op in REDUCTIONS and not i["inner"]:
-            data = np.zeros((1, 1, 1, 1), np.uint32)  # of no words
-        elif op in REDUCTIONS:
-            inner = inner[..., :1]
-            data = golden.reduce(op, a, x, negate=negate)[..., None, None] + np.zeros_like(memory[0])
-        else:
-            data = golden.elementwise(op, a, x, y, negate=negate)
-        shape = (self.tokens, i["outer"], inner.shape[-1])
-        fields = self._destination(*(np.broadcast_to(index, shape).ravel() for index in (token, outer, inner)))
-        data = np.broadcast_to(data, (*shape, memory.shape[-1])).reshape(-1, memory.shape[-1])
+        token, outer, _ = (index.ravel() for index in self._steps(of_results=True))
+        fields = {
+            "space": np.full_like(token, i["space"]),
+            "token": token,
+            "outer": outer,
+            "address": self.addresses("d").ravel(),
+            "column": token % (1 << i["block"]) * i["outer"] + outer,
+        }
+        if not len(token):
+            return Results(np.zeros((0, memory.shape[1]), np.uint32), fields)
+        data = self._compute(memory).reshape(len(token), -1)
         if i["space"] == Space.VECTOR:
             memory[fields["address"]] = data
         else:
@@ -74,34 +88,23 @@ class Step:
             data = golden.to_integer(golden.floats(data), width).view(np.uint32)
         return Results(data, fields)
 
-    def _read(self, name: str | None, memory: Words, *index: npt.NDArray[np.int64]) -> Words | None:
+    def _steps(self, *, of_results: bool) -> tuple[npt.NDArray[np.int64], ...]:
         i = self.instruction
-        if name is None:
-            return None
-        if name == "immediate":
-            return np.full((1, 1, 1, 1), i["immediate"], np.uint32)
-        strides = (i[f"{name}_token"], i[f"{name}_outer"], i[f"{name}_inner"])
-        return memory[(i[f"{name}_base"] + sum(s * n for s, n in zip(strides, index, strict=True))) % DEPTH]
+        one = of_results and i["op"] in REDUCTIONS and i["inner"]
+        return tuple(np.indices((self.tokens, i["outer"], 1 if one else i["inner"])))
 
-    def _destination(
-        self, token: npt.NDArray[np.int64], outer: npt.NDArray[np.int64], inner: npt.NDArray[np.int64]
-    ) -> dict[str, npt.NDArray[np.int64]]:
+    def _compute(self, memory: Words) -> Words:
         i = self.instruction
-        block = 1 << i["block"]
-        match i["space"]:
-            case Space.VECTOR:
-                offset = token * i["d_token"] + outer * i["d_outer"]
-            case Space.QUERIES | Space.QUERY_SCALE:
-                offset = token // block * i["d_token"]
-            case _:
-                offset = outer * i["d_outer"]
-        return {
-            "space": np.full_like(token, i["space"]),
-            "token": token,
-            "outer": outer,
-            "address": (i["d_base"] + offset + inner) % DEPTH,
-            "column": token % block * i["outer"] + outer,
-        }
+        immediate = np.full((1, 1, 1, 1), i["immediate"], np.uint32)
+        words = {operand: memory[self.addresses(operand)] for operand in self.operands()}
+        x, y = (
+            immediate if i[name] == Operand.IMMEDIATE else words.get(vector) if i[name] == Operand.VECTOR else None
+            for name, vector in (("x", "b"), ("y", "c"))
+        )
+        op, negate = VectorOp(i["op"]), bool(i["negate"])
+        if op in REDUCTIONS:
+            return np.repeat(golden.reduce(op, words["a"], x, negate=negate)[..., None], memory.shape[1], axis=-1)
+        return golden.elementwise(op, words["a"], x, y, negate=negate)
 
 
 @dataclass(frozen=True)
@@ -111,30 +114,32 @@ class Run:
     Attributes
     ----------
     results : all words, in order.
-    completed : the cycle in which each instruction was complete.
+    done : the cycle in which each instruction was.
     busy : up to then, the cycles in which the unit was.
+    signal : the field of that name of each instruction.
     """
 
     results: Results
-    completed: list[int]
+    done: list[int]
     busy: list[int]
+    signal: list[int]
 
 
 class VectorDevice:
     """The simulator of a vector unit."""
 
-    def __init__(self, lanes: int, read_latency: int, kv_bits: int) -> None:
-        self.lanes = lanes
-        self.kv_bits = kv_bits
+    def __init__(self, unit: VectorUnit) -> None:
+        self.unit = unit
         values = {
             "top": "vector_unit",
-            "word_bits": 32 * lanes,
+            "word_bits": 32 * unit.lanes,
             "instruction_bits": INSTRUCTION.size,
             "destination_bits": DESTINATION.size,
-            "read_latency": read_latency,
+            "read_latency": unit.read_latency,
+            "write_latency": unit.write_latency,
             "vector_space": Space.VECTOR.value,
         }
-        text = SharedModules().emit(VectorUnit(lanes, read_latency, kv_bits), "vector_unit")
+        text = SharedModules().emit(unit, "vector_unit")
         sources = {"vector_unit.v": text, f"{BENCH}.sv": bench_text(BENCH, values)}
         separate = ("vector_lane", "store_converter")  # compiled once, not once per lane
         self._server = BenchServer(Toolchain().build(sources, BENCH, PORTS, separate=separate), MODULE)
@@ -148,19 +153,19 @@ class VectorDevice:
         words = sum(s.tokens * s.instruction["outer"] * (s.instruction["inner"] + 100) for s in steps)
         limit = IDLE_CYCLES + 300 * len(steps) + words
         self._server.run({"instructions": len(steps), "seed": seed, "stall": stall, "limit": limit})
-        counters = [[int(n, 16) for n in line.split()] for line in (folder / "completed.hex").read_text().splitlines()]
+        counters = [[int(n, 16) for n in line.split()] for line in (folder / "done.hex").read_text().splitlines()]
         return Run(self._results(folder / "results.hex"), *map(list, zip(*counters, strict=True)))
 
     def _results(self, path: Path) -> Results:
         lines = path.read_text().splitlines()
-        data = read_hex((line.split()[0] for line in lines), 32 * self.lanes, 32).astype(np.uint32)
+        data = read_hex((line.split()[0] for line in lines), 32 * self.unit.lanes, 32).astype(np.uint32)
         raw = read_hex((line.split()[1] for line in lines), DESTINATION.size, 64)[:, 0].astype(np.int64)
         fields, start = {}, 0
         for name, shape in DESTINATION.members.items():
             width = Shape.cast(shape).width
             fields[name] = raw >> start & ((1 << width) - 1)
             start += width
-        return Results(data.reshape(-1, self.lanes), fields)
+        return Results(data.reshape(-1, self.unit.lanes), fields)
 
     def close(self) -> None:
         self._server.close()

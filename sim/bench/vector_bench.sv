@@ -5,7 +5,8 @@
 //   memory.bin        words of the vector memory, little-endian
 //   instructions.hex  one line each: tokens and fields
 //   results.hex       written: one line per word: data, destination
-//   completed.hex     written: one line per instruction: the cycle in which it was complete, and how many were busy till then
+//   done.hex     written: one line per instruction: the cycle in which it was complete, how many were busy till then,
+//                    and its field `signal`
 
 `timescale 1ns / 1ps
 
@@ -23,11 +24,12 @@ module vector_bench (
 );
   localparam WORD = @word_bits@, INSTRUCTION = @instruction_bits@, DESTINATION = @destination_bits@;
   localparam RESULT = 1 + DESTINATION + WORD, LATENCY = @read_latency@, VECTOR_SPACE = @vector_space@;
+  localparam WRITE_LATENCY = @write_latency@;
   localparam DEPTH = 65536, MAX_INSTRUCTIONS = 4096;
 
   reg running = 0;
   reg [31:0] random;
-  integer file, result_file, completed_file, ignored, p, n;
+  integer file, result_file, done_file, ignored, p, n;
 
   reg [WORD-1:0] memory [0:DEPTH-1];  // with the bytes turned, as $fread puts them there
   reg [INSTRUCTION+8-1:0] list [0:MAX_INSTRUCTIONS-1];
@@ -41,12 +43,15 @@ module vector_bench (
   wire [2:0] read;
   reg [WORD-1:0] data [0:2][1:LATENCY];
   wire [RESULT-1:0] result;
-  wire unit_busy;
+  wire unit_busy, unit_done, unit_idle;
+  wire [7:0] signal;
   reg [63:0] busy;
   wire [DESTINATION-1:0] destination = result[1 +: DESTINATION];
   wire [WORD-1:0] word = result[1+DESTINATION +: WORD];
   // The fields of the destination from bit 0: space (3), token (8), outer (8), address (16).
-  wire to_memory = result[0] && destination[2:0] == VECTOR_SPACE;
+  wire [16+WORD:0] write = {result[0] && destination[2:0] == VECTOR_SPACE, destination[19 +: 16], word};
+  reg [16+WORD:0] writes [1:WRITE_LATENCY];  // what is on its way into the memory
+  wire [16+WORD:0] arriving = WRITE_LATENCY == 1 ? write : writes[WRITE_LATENCY-1];
 
   @top@ unit (
     .clk(clk),
@@ -65,7 +70,10 @@ module vector_bench (
     .c_read(read[2]),
     .c_data(data[2][LATENCY]),
     .result(result),
-    .busy(unit_busy)
+    .busy(unit_busy),
+    .done(unit_done),
+    .signal(signal),
+    .idle(unit_idle)
   );
 
   function [31:0] xorshift(input [31:0] x);
@@ -84,7 +92,9 @@ module vector_bench (
       data[p][1] <= read[p] ? {<<8{memory[address[p]]}} : {(WORD / 32){random}};
       for (n = 2; n <= LATENCY; n = n + 1) data[p][n] <= data[p][n-1];
     end
-    if (to_memory) memory[destination[19 +: 16]] <= {<<8{word}};
+    writes[1] <= write;
+    for (n = 2; n <= WRITE_LATENCY; n = n + 1) writes[n] <= writes[n-1];
+    if (arriving[16+WORD]) memory[arriving[WORD +: 16]] <= {<<8{arriving[WORD-1:0]}};
     if (rst) begin
       running <= 0;
       valid <= 0;
@@ -95,7 +105,7 @@ module vector_bench (
       $fclose(file);
       $readmemh("instructions.hex", list, 0, instructions - 1);
       result_file = $fopen("results.hex", "w");
-      completed_file = $fopen("completed.hex", "w");
+      done_file = $fopen("done.hex", "w");
       random <= seed;
       running <= 1;
       timed_out <= 0;
@@ -107,16 +117,16 @@ module vector_bench (
       cycles <= cycles + 1;
       busy <= busy + 64'(unit_busy);
       if (result[0]) $fwrite(result_file, "%h %h\n", word, destination);
+      if (unit_done) $fwrite(done_file, "%h %h %h\n", cycles, busy, signal);
       if (valid && ready) begin
-        $fwrite(completed_file, "%h %h\n", cycles, busy);
         next <= next + 1;
         valid <= next + 1 < instructions && random[7:0] >= stall;
       end else if (!valid)
         valid <= next < instructions && random[7:0] >= stall;
-      if ((next == instructions) || cycles >= 64'(limit)) begin
+      if ((next == instructions && unit_idle) || cycles >= 64'(limit)) begin
         timed_out <= cycles >= 64'(limit);
         $fclose(result_file);
-        $fclose(completed_file);
+        $fclose(done_file);
         running <= 0;
         valid <= 0;
         done <= 1;
