@@ -23,6 +23,7 @@ from hw.core.weight_unit import WeightUnit
 from hw.part import Part
 from hw.vector.vector_unit import VectorUnit
 
+RESULT_LATENCY = 2  # of the vector unit: a register lies between its results and the memories
 READERS = ("program", "load", "cache")
 """Clients of the system window that read."""
 
@@ -89,7 +90,7 @@ class Machine(Part):
         units = {
             Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
             Unit.GEMM: GemmUnit(spec.gemm, spec.lanes, spec.activation_words),
-            Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, spec.cache_bits),
+            Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
             Unit.ATTENTION: AttentionUnit(
                 spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words
             ),
@@ -117,13 +118,12 @@ class Machine(Part):
         idle = []
         for n, unit in enumerate(UNITS):
             part = units[unit]
-            queue = UnitQueue().place(m, f"{unit.name.lower()}_queue", platform)
+            queue = UnitQueue(overlaps=unit is Unit.VECTOR).place(m, f"{unit.name.lower()}_queue", platform)
             join(m, sequencer.queues[n], queue.i)
             m.d.comb += [
                 queue.chunk.eq(sequencer.chunk),
                 queue.available.eq(board.available[n]),
                 board.take[n].eq(queue.take),
-                board.give[n].eq(queue.give),
                 part.instruction.payload.eq(queue.instruction.payload),
                 part.instruction.valid.eq(queue.instruction.valid),
                 queue.instruction.ready.eq(part.instruction.ready),
@@ -134,9 +134,13 @@ class Machine(Part):
                 self.completed[n].eq(queue.completed),
             ]
             if unit is Unit.VECTOR:
-                m.d.comb += part.tokens.eq(sequencer.chunk.tokens)
+                m.d.comb += [
+                    part.tokens.eq(sequencer.chunk.tokens),
+                    queue.unit_idle.eq(part.idle),
+                    board.give[n].eq(queue.give | Mux(part.done, part.signal, 0)),
+                ]
             else:
-                m.d.comb += part.chunk.eq(sequencer.chunk)
+                m.d.comb += [part.chunk.eq(sequencer.chunk), board.give[n].eq(queue.give)]
             idle.append(queue.idle)
         m.d.comb += [
             sequencer.units_idle.eq(Cat(idle).all()),

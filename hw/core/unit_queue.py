@@ -23,20 +23,27 @@ class UnitQueue(Part):
     An instruction whose condition does not hold only takes its tokens and gives its own. One follows the other
     without a gap when its tokens are there.
 
+    Parameters
+    ----------
+    overlaps : the unit takes an instruction before the one before is complete. Then `ready` is not completion, the unit
+        gives the tokens itself, and the queue only those of instructions that are skipped, when the unit is idle.
+
     Members
     -------
     i : In, stream of QUEUED
     chunk : In
     available, take, give : this unit's ports of the TokenBoard
     instruction : Out, stream; `ready` is completion
+    unit_idle : In(1), nothing is in a unit that overlaps
     index : Out, number of the instruction that is presented or waits
     waiting : Out(1), an instruction waits for tokens
     completed : Out(1), an instruction is complete
     idle : Out(1), there is none
     """
 
-    def __init__(self):
-        super().__init__({
+    def __init__(self, overlaps: bool = False):
+        self.overlaps = overlaps
+        ports = {
             "i": In(stream.Signature(QUEUED)),
             "chunk": In(CHUNK),
             "available": In(MASK_BITS),
@@ -47,7 +54,9 @@ class UnitQueue(Part):
             "waiting": Out(1),
             "completed": Out(1),
             "idle": Out(1),
-        })
+            "unit_idle": In(1),
+        }
+        super().__init__(ports, overlaps=overlaps)
 
     def elaborate(self, platform):
         m = Module()
@@ -56,6 +65,8 @@ class UnitQueue(Part):
         head, valid, started = Signal(QUEUED), Signal(), Signal()
         fields = data.View(HEADER_LAYOUT, head.instruction[: HEADER_LAYOUT.size])
         go, wanted, load = Signal(), Signal(), Signal()
+        quiet = self.unit_idle if self.overlaps else 1
+        gives = ~wanted if self.overlaps else 1
         m.d.comb += [
             queue.i.payload.eq(self.i.payload),
             queue.i.valid.eq(self.i.valid),
@@ -64,11 +75,11 @@ class UnitQueue(Part):
             self.take.eq(Mux(go & ~started, fields.wait, 0)),
             self.instruction.payload.eq(head.instruction),
             self.instruction.valid.eq(go & wanted),
-            self.completed.eq(go & (~wanted | self.instruction.ready)),
-            self.give.eq(Mux(self.completed, fields.signal, 0)),
+            self.completed.eq(go & Mux(wanted, self.instruction.ready, quiet)),
+            self.give.eq(Mux(self.completed & gives, fields.signal, 0)),
             self.index.eq(head.index),
             self.waiting.eq(valid & ~go),
-            self.idle.eq(~valid & (queue.level == 0)),
+            self.idle.eq(~valid & (queue.level == 0) & quiet),
             load.eq(~valid | self.completed),
             queue.o.ready.eq(load),
         ]
