@@ -75,6 +75,7 @@ def main() -> None:
             units = (f"{counters[f'{u.name.lower()}_busy']:,}" for u in UNITS)
             seconds = f"{time.perf_counter() - started:.0f}"
             table.add_row(config, format, f"{cycles:,}", shares, *units, f"{counters['gemm_starved']:,}", seconds)
+            print(f"{config} {format}: {cycles:,} cycles, beats over cycles {shares}", flush=True)
     Console(width=160).print(table)
 
 
