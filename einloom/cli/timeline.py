@@ -20,9 +20,18 @@ COLOURS = {
 }
 
 
-def draw_timeline(events: Sequence[Event], instructions: Sequence[Instruction], path: Path) -> None:
-    """Draw a job: a row for each unit, a bar for each instruction from its start to its completion."""
+def draw_timeline(
+    events: Sequence[Event], instructions: Sequence[Instruction], path: Path, part: tuple[int, int] = (0, 1)
+) -> None:
+    """Draw a job: a row for each unit, a bar for each instruction from its start to its completion.
+
+    `part` (n, count) draws only the n-th of `count` equal parts of the time.
+    """
     import matplotlib.pyplot as plt
+
+    end = max((last for *_, last in events), default=1)
+    shown = (end * part[0] / part[1], end * (part[0] + 1) / part[1])
+    events = [e for e in events if e[3] >= shown[0] and e[2] <= shown[1]]
 
     figure, axes = plt.subplots(figsize=(14, 4), layout="constrained")
     names = [unit.name.lower() for unit in UNITS]
@@ -32,7 +41,7 @@ def draw_timeline(events: Sequence[Event], instructions: Sequence[Instruction], 
         axes.broken_barh(bars, (len(UNITS) - row - 1.4, 0.8), facecolors=colours)
     axes.set_yticks(range(len(UNITS)), reversed(names))
     axes.set_xlabel("cycle of the job")
-    axes.set_xlim(0, max((last for *_, last in events), default=1))
+    axes.set_xlim(*shown)
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
