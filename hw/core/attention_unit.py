@@ -1,6 +1,6 @@
 """The unit of attention: an attention engine with its queries, and the cache it reads."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -9,20 +9,26 @@ from hw.array.attention_engine import AttentionEngine, AttentionSpec
 from hw.bus.read_master import beat_layout
 from hw.bus.window import request_layout
 from hw.core.layouts import POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
-from hw.core.output_words import OutputWords
+from hw.core.output_words import BLOCK, OutputWords
 from hw.core.tile_reader import TileReader
+from hw.core.token_board import MASK_BITS
 from hw.isa_layout import instruction_layout
 from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.fifo import StreamFifo
 from hw.part import Part
 
 COLUMN_BITS = 16
+BLOCKS = 4  # instructions that are taken and not complete
+# What is left to do for one of them: where its outputs go, if there are any, and its tokens.
+PENDING = data.StructLayout({"block": BLOCK, "nothing": 1, "signal": MASK_BITS})
 
 
 class AttentionUnit(Part):
     """Carries out `attend` (einloom/isa.py).
 
     The engine reads queries from a buffer with a bank for each column, keys and values through a TileReader, and its
-    outputs leave through OutputWords. An instruction costs the engine's cycles, and memory's latency once.
+    outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched
+    ahead and the engine goes on without a gap; an instruction alone costs the engine's cycles and memory's latency.
 
     Parameters
     ----------
@@ -32,7 +38,10 @@ class AttentionUnit(Part):
 
     Members
     -------
-    instruction, chunk, busy : see `unit_ports`
+    instruction, chunk, busy : see `unit_ports`; but `ready` is not completion
+    skip : In(1), the instruction only passes on its tokens
+    done, signal : Out, the oldest instruction is complete, and its field of that name
+    idle : Out(1), no instruction is there
     write, write_column, write_address, write_data : In, a word of a column of the query buffer
     write_scale, write_token : In, the word is a query's scale: the token's position is put behind it
     request, beats : to and from a read master of the system window
@@ -50,6 +59,10 @@ class AttentionUnit(Part):
         super().__init__(
             {
                 **unit_ports(),
+                "skip": In(1),
+                "done": Out(1),
+                "signal": Out(MASK_BITS),
+                "idle": Out(1),
                 "write": In(1),
                 "write_column": In(COLUMN_BITS),
                 "write_address": In(WORD_ADDRESS_BITS),
@@ -74,7 +87,8 @@ class AttentionUnit(Part):
         m = Module()
         spec = self.spec
         engine = AttentionEngine(spec).place(m, "engine", platform)
-        reader = TileReader(spec.rows, self.beat_bits, self.cache_bits).place(m, "reader", platform)
+        reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head)
+        reader = reader.place(m, "reader", platform)
         outputs = OutputWords(spec.columns, self.lanes).place(m, "outputs", platform)
         self._queries(m, platform, engine)
         layout = instruction_layout("attend")
@@ -90,25 +104,33 @@ class AttentionUnit(Part):
             last.eq(self.chunk.position + i.first + tokens - 1),
             prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
         ]
-        nothing = (tokens == 0) | (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
+        nothing = self.skip | (tokens == 0) | (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
+        blocks = StreamFifo(PENDING.size, BLOCKS).place(m, "blocks", platform)
+        entry = data.View(PENDING, blocks.i.payload)
         offered = Signal()
-        engine_started, reader_started, begun = Signal(), Signal(), Signal()
-        m.d.comb += [
-            offered.eq(self.instruction.valid & prepared[1] & ~nothing),
-            engine.job.valid.eq(offered & ~engine_started),
-            reader.job.valid.eq(offered & ~reader_started),
-            outputs.start.eq(offered & ~begun),
-            self.instruction.ready.eq(self.instruction.valid & prepared[1] & (nothing | (begun & outputs.done))),
-        ]
-        for started, valid, ready in (
-            (engine_started, engine.job.valid, engine.job.ready),
-            (reader_started, reader.job.valid, reader.job.ready),
-            (begun, outputs.start, 1),
-        ):
+        m.d.comb += offered.eq(self.instruction.valid & prepared[1])
+        taken = []
+        for sink, needed in ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)):
+            sent = Signal(name=f"sent_{len(taken)}")
+            m.d.comb += sink.valid.eq(offered & needed & ~sent)
+            taken.append(sent | sink.ready | ~Value.cast(needed))
             with m.If(self.instruction.ready):
-                m.d.sync += started.eq(0)
-            with m.Elif(valid & ready):
-                m.d.sync += started.eq(1)
+                m.d.sync += sent.eq(0)
+            with m.Elif(sink.valid & sink.ready):
+                m.d.sync += sent.eq(1)
+        m.d.comb += [
+            self.instruction.ready.eq(offered & Cat(taken).all()),
+            entry.nothing.eq(nothing),
+            entry.signal.eq(i.signal),
+            entry.block.base.eq(i.d_base + i.first * i.d_token),
+            entry.block.token.eq(i.d_token),
+            entry.block.outer.eq(i.d_outer),
+            entry.block.tokens.eq(tokens),
+            entry.block.group.eq(i.group),
+            entry.block.value_head.eq(i.value_head),
+            self.idle.eq(~self.instruction.valid & (blocks.level == 0)),
+        ]
+        self._complete(m, blocks, outputs)
 
         job = engine.job.payload
         row_bits = (spec.rows - 1).bit_length()
@@ -125,13 +147,7 @@ class AttentionUnit(Part):
             reader.job.payload.heads.query_head.eq(i.query_head),
             reader.job.payload.heads.value_head.eq(i.value_head),
             reader.job.payload.heads.tiles.eq((last >> row_bits) + 1),
-            outputs.block.base.eq(i.d_base + i.first * i.d_token),
-            outputs.block.token.eq(i.d_token),
-            outputs.block.outer.eq(i.d_outer),
-            outputs.block.tokens.eq(tokens),
-            outputs.block.group.eq(i.group),
-            outputs.block.value_head.eq(i.value_head),
-            self.busy.eq(offered),
+            self.busy.eq(~self.idle),
             self.array_busy.eq(engine.busy),
             self.row_busy.eq(engine.row_busy),
             self.waiting.eq((engine.keys.ready & ~engine.keys.valid) | (engine.values.ready & ~engine.values.valid)),
@@ -146,6 +162,22 @@ class AttentionUnit(Part):
         ):
             m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
         return m
+
+    def _complete(self, m, blocks, outputs):
+        """The outputs of one block after the other; its instruction is complete when they are written."""
+        pending = data.View(PENDING, blocks.o.payload)
+        begun = Signal()
+        m.d.comb += [
+            outputs.block.eq(pending.block),
+            outputs.start.eq(blocks.o.valid & ~pending.nothing & ~begun),
+            self.done.eq(blocks.o.valid & (pending.nothing | (begun & outputs.done))),
+            self.signal.eq(pending.signal),
+            blocks.o.ready.eq(self.done),
+        ]
+        with m.If(self.done):
+            m.d.sync += begun.eq(0)
+        with m.Elif(outputs.start):
+            m.d.sync += begun.eq(1)
 
     def _queries(self, m, platform, engine):
         """The query buffer; a scale's word gets its token's position."""

@@ -24,6 +24,8 @@ from hw.part import Part
 from hw.vector.vector_unit import VectorUnit
 
 RESULT_LATENCY = 2  # of the vector unit: a register lies between its results and the memories
+OVERLAPPING = (Unit.VECTOR, Unit.ATTENTION)
+"""Units that take an instruction while the one before is at work."""
 READERS = ("program", "load", "cache")
 """Clients of the system window that read."""
 
@@ -118,7 +120,9 @@ class Machine(Part):
         idle = []
         for n, unit in enumerate(UNITS):
             part = units[unit]
-            queue = UnitQueue(overlaps=unit is Unit.VECTOR).place(m, f"{unit.name.lower()}_queue", platform)
+            queue = UnitQueue(unit in OVERLAPPING, unit is Unit.ATTENTION).place(
+                m, f"{unit.name.lower()}_queue", platform
+            )
             join(m, sequencer.queues[n], queue.i)
             m.d.comb += [
                 queue.chunk.eq(sequencer.chunk),
@@ -134,13 +138,16 @@ class Machine(Part):
                 self.completed[n].eq(queue.completed),
             ]
             if unit is Unit.VECTOR:
-                m.d.comb += [
-                    part.tokens.eq(sequencer.chunk.tokens),
-                    queue.unit_idle.eq(part.idle),
-                    board.give[n].eq(queue.give | Mux(part.done, part.signal, 0)),
-                ]
+                m.d.comb += part.tokens.eq(sequencer.chunk.tokens)
             else:
-                m.d.comb += [part.chunk.eq(sequencer.chunk), board.give[n].eq(queue.give)]
+                m.d.comb += part.chunk.eq(sequencer.chunk)
+            if unit is Unit.ATTENTION:
+                m.d.comb += part.skip.eq(queue.skip)
+            given = queue.give
+            if unit in OVERLAPPING:
+                m.d.comb += queue.unit_idle.eq(part.idle)
+                given |= Mux(part.done, part.signal, 0)
+            m.d.comb += board.give[n].eq(given)
             idle.append(queue.idle)
         m.d.comb += [
             sequencer.units_idle.eq(Cat(idle).all()),

@@ -31,7 +31,7 @@ class OutputWords(Part):
 
     Members
     -------
-    start : In(1), a block begins; `block` is stable up to `done`
+    start : In(1), a block begins; `block` is stable up to `done`, outside which no outputs are taken
     outputs : In, stream, for each element those of all columns
     words : Out, stream of words for the vector memory
     done : Out(1), the last word is taken
@@ -61,9 +61,10 @@ class OutputWords(Part):
         token, head = Signal(TOKEN_BITS), Signal(HEAD_BITS)
         token_base, head_base = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
         take, move = Signal(), Signal()
+        active = Signal()
         last_head, last_token, last_word = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.outputs.ready.eq(gathered != self.lanes),
+            self.outputs.ready.eq(active & (gathered != self.lanes)),
             take.eq(self.outputs.valid & self.outputs.ready),
             floats.integers.valid.eq(gathered == self.lanes),
             move.eq(floats.integers.valid & floats.integers.ready),
@@ -97,8 +98,11 @@ class OutputWords(Part):
                         word.eq(word + 1),
                         gathered.eq(0),
                     ]
+        with m.If(self.done):
+            m.d.sync += active.eq(0)
         with m.If(self.start):
             m.d.sync += [
+                active.eq(1),
                 gathered.eq(0),
                 word.eq(0),
                 head.eq(0),

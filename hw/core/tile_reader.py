@@ -26,15 +26,18 @@ TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": SHAP
 class TileReader(Part):
     """Requests tiles in the engine's order (TileOrder), and cuts the beats that come into those of the engine.
 
-    The order is the engine's own, so one stream from memory serves keys and values without ever waiting for itself. A
-    tile lies in memory as, for each byte of a key, that byte of all rows. A request in every cycle; an engine beat in
-    every cycle that memory's beats allow. A job is taken while the one before is still delivered.
+    The order is the engine's own but for one thing: where a job is known in time, the engine takes its first keys
+    before the last values of the job before. So a tile of values has room in a queue, and one stream from memory serves
+    keys and values without ever waiting for itself. A tile lies in memory as, for each byte of a key, that byte of all
+    rows. A request in every cycle; an engine beat in every cycle that memory's beats allow. A job is taken while the one
+    before is still delivered.
 
     Parameters
     ----------
     rows : keys of a tile, a power of two.
     beat_bits : of memory.
     cache_bits : 4 or 8; with 4, a byte is two elements, the even one lowest.
+    max_head : elements of a value, at most.
 
     Members
     -------
@@ -43,10 +46,11 @@ class TileReader(Part):
     keys, values : Out, streams of the engine's beats, 8 bits for each row
     """
 
-    def __init__(self, rows: int, beat_bits: int, cache_bits: int):
+    def __init__(self, rows: int, beat_bits: int, cache_bits: int, max_head: int):
         self.rows = rows
         self.beat_bits = beat_bits
         self.cache_bits = cache_bits
+        self.max_head = max_head
         super().__init__(
             {
                 "job": In(stream.Signature(TILES)),
@@ -58,6 +62,7 @@ class TileReader(Part):
             rows=rows,
             beat_bits=beat_bits,
             cache_bits=cache_bits,
+            max_head=max_head,
         )
 
     def elaborate(self, platform):
@@ -101,6 +106,7 @@ class TileReader(Part):
     def _deliver(self, m, platform, shapes):
         order = TileOrder().place(m, "delivered", platform)
         gearbox = Gearbox(self.beat_bits, (self.rows * BYTE,)).place(m, "gearbox", platform)
+        values = StreamFifo(self.rows * BYTE, self.max_head).place(m, "values", platform)
         shape = Signal(SHAPE)
         left = Signal(HEAD_BITS)  # elements of the tile behind the present one
         fresh = Signal()  # the present tile's first element comes next
@@ -115,10 +121,13 @@ class TileReader(Part):
             shapes.o.ready.eq(order.start),
             order.tiles.eq(shape.tiles),
             self.keys.payload.eq(element),
-            self.values.payload.eq(element),
             self.keys.valid.eq(order.active & gearbox.available & ~order.is_values),
-            self.values.valid.eq(order.active & gearbox.available & order.is_values),
-            move.eq((self.keys.valid & self.keys.ready) | (self.values.valid & self.values.ready)),
+            values.i.payload.eq(element),
+            values.i.valid.eq(order.active & gearbox.available & order.is_values),
+            self.values.payload.eq(values.o.payload),
+            self.values.valid.eq(values.o.valid),
+            values.o.ready.eq(self.values.ready),
+            move.eq((self.keys.valid & self.keys.ready) | (values.i.valid & values.i.ready)),
             ends.eq(Mux(fresh, head == 1, left == 0)),
             order.advance.eq(move & ends),
         ]

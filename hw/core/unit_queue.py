@@ -27,6 +27,8 @@ class UnitQueue(Part):
     ----------
     overlaps : the unit takes an instruction before the one before is complete. Then `ready` is not completion, the unit
         gives the tokens itself, and the queue only those of instructions that are skipped, when the unit is idle.
+    skips : the unit overlaps and is told which instructions to skip, so that their tokens need not wait until it is
+        idle.
 
     Members
     -------
@@ -35,14 +37,16 @@ class UnitQueue(Part):
     available, take, give : this unit's ports of the TokenBoard
     instruction : Out, stream; `ready` is completion
     unit_idle : In(1), nothing is in a unit that overlaps
+    skip : Out(1), the condition of the presented instruction does not hold
     index : Out, number of the instruction that is presented or waits
     waiting : Out(1), an instruction waits for tokens
     completed : Out(1), an instruction is complete
     idle : Out(1), there is none
     """
 
-    def __init__(self, overlaps: bool = False):
+    def __init__(self, overlaps: bool = False, skips: bool = False):
         self.overlaps = overlaps
+        self.skips = skips
         ports = {
             "i": In(stream.Signature(QUEUED)),
             "chunk": In(CHUNK),
@@ -55,8 +59,9 @@ class UnitQueue(Part):
             "completed": Out(1),
             "idle": Out(1),
             "unit_idle": In(1),
+            "skip": Out(1),
         }
-        super().__init__(ports, overlaps=overlaps)
+        super().__init__(ports, overlaps=overlaps, skips=skips)
 
     def elaborate(self, platform):
         m = Module()
@@ -66,7 +71,8 @@ class UnitQueue(Part):
         fields = data.View(HEADER_LAYOUT, head.instruction[: HEADER_LAYOUT.size])
         go, wanted, load = Signal(), Signal(), Signal()
         quiet = self.unit_idle if self.overlaps else 1
-        gives = ~wanted if self.overlaps else 1
+        to_unit = 1 if self.skips else wanted
+        gives = 0 if self.skips else ~wanted if self.overlaps else 1
         m.d.comb += [
             queue.i.payload.eq(self.i.payload),
             queue.i.valid.eq(self.i.valid),
@@ -74,8 +80,9 @@ class UnitQueue(Part):
             go.eq(valid & (started | ~(fields.wait & ~self.available).any())),
             self.take.eq(Mux(go & ~started, fields.wait, 0)),
             self.instruction.payload.eq(head.instruction),
-            self.instruction.valid.eq(go & wanted),
-            self.completed.eq(go & Mux(wanted, self.instruction.ready, quiet)),
+            self.instruction.valid.eq(go & to_unit),
+            self.skip.eq(~wanted),
+            self.completed.eq(go & Mux(to_unit, self.instruction.ready, quiet)),
             self.give.eq(Mux(self.completed & gives, fields.signal, 0)),
             self.index.eq(head.index),
             self.waiting.eq(valid & ~go),
