@@ -29,8 +29,8 @@ class TileReader(Part):
     The order is the engine's own but for one thing: where a job is known in time, the engine takes its first keys
     before the last values of the job before. So a tile of values has room in a queue, and one stream from memory serves
     keys and values without ever waiting for itself. A tile lies in memory as, for each byte of a key, that byte of all
-    rows. A request in every cycle; an engine beat in every cycle that memory's beats allow. A job is taken while the one
-    before is still delivered.
+    rows. A request in every cycle; an engine beat in every cycle that memory's beats allow. A job is taken while the
+    one before is still delivered.
 
     Parameters
     ----------
