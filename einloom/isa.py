@@ -6,9 +6,13 @@ Each instruction belongs to a unit. Units run side by side, each its own instruc
 starts when it has taken one token from each unit in `wait`, and gives one to each unit in `signal` when it is complete.
 """
 
+import math
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+import numpy as np
 
 from einloom.errors import InputError
 from einloom.suggest import did_you_mean
@@ -77,6 +81,8 @@ class VectorOp(IntEnum):
 
 
 REDUCTIONS = (VectorOp.SUM, VectorOp.MAXABS)
+INTEGER_OPS = (VectorOp.IADD, VectorOp.ISUB, VectorOp.SHL, VectorOp.SHR)
+"""Those whose x is an integer."""
 
 
 class Operand(IntEnum):
@@ -106,20 +112,21 @@ class Rows(IntEnum):
 
 
 class Field(NamedTuple):
-    """`bits` of an instruction."""
+    """`bits` of an instruction. With `names` its value is one of them or, in a `mask`, the numbers of the bits set."""
 
     name: str
     bits: int
     meaning: str
     names: type[IntEnum] | None = None
+    mask: bool = False
 
 
 HEADER = (
     Field("opcode", 6, "the instruction"),
     Field("condition", 2, "when it is carried out", Condition),
     Field("first", 8, "first token of the chunk that it is about"),
-    Field("wait", 8, "bit u: take a token from unit u before the start"),
-    Field("signal", 8, "bit u: give a token to unit u at the end"),
+    Field("wait", 8, "bit u: take a token from unit u before the start", Unit, mask=True),
+    Field("signal", 8, "bit u: give a token to unit u at the end", Unit, mask=True),
 )
 
 
@@ -283,13 +290,12 @@ class Instruction:
         if name not in BY_NAME:
             raise InputError(f"there is no instruction {name!r}{did_you_mean(name, BY_NAME)}")
         opcode = BY_NAME[name]
-        fields = {f.name: f for f in (*HEADER, *opcode.fields)}
+        fields = {f.name: f for f in (*HEADER[1:], *opcode.fields)}
         for key, value in values.items():
             if key not in fields:
                 raise InputError(f"{name} has no field {key!r}{did_you_mean(key, fields)}")
-            if not 0 <= value < 1 << fields[key].bits:
-                raise InputError(f"{name}: {key} = {value} doesn't fit into {fields[key].bits} bits")
-        return cls(opcode, {key: int(values.get(key, 0)) for key in fields} | {"opcode": opcode.code})
+            _check(opcode, fields[key], value)
+        return cls(opcode, {"opcode": opcode.code} | {key: int(values.get(key, 0)) for key in fields})
 
     def __getitem__(self, field: str) -> int:
         return self.values[field]
@@ -312,24 +318,43 @@ class Instruction:
         shown = [self.opcode.name]
         for field in (*HEADER[1:], *self.opcode.fields):
             value = self.values[field.name]
-            if field.name in ("wait", "signal"):
-                units = [u.name.lower() for u in Unit if value >> u & 1]
-                shown += [f"{field.name}={'+'.join(units)}"] if units else []
-            elif value or (field.names and field.name == "op"):
-                named = field.names is not None and value in set(field.names)
-                shown.append(f"{field.name}={field.names(value).name.lower() if named and field.names else value}")
+            if field.mask:
+                set_bits = [n.name.lower() for n in field.names or () if value >> n & 1]
+                shown += [f"{field.name}={'+'.join(set_bits)}"] if set_bits else []
+            elif field.name == "immediate":
+                used = Operand.IMMEDIATE in (self["x"], self["y"])
+                shown += [f"immediate={self._immediate()}"] if used or value else []
+            elif value or field.name == "op":
+                shown.append(f"{field.name}={value if field.names is None else field.names(value).name.lower()}")
         return " ".join(shown)
+
+    def _immediate(self) -> str:
+        """As the operation takes it: a float, or else an integer."""
+        bits = self["immediate"]
+        if self["op"] in (VectorOp.SHL, VectorOp.SHR):
+            return str(bits)
+        number = struct.unpack("<f", struct.pack("<I", bits))[0]
+        if self["op"] in INTEGER_OPS or math.isnan(number):
+            return f"{bits:#x}"
+        return str(np.float32(number))
 
 
 def decode(raw: bytes) -> Instruction:
-    """The instruction in INSTRUCTION_BYTES; InputError when its opcode is unknown or a bit behind its fields is set."""
-    word = int.from_bytes(raw[:INSTRUCTION_BYTES], "little")
+    """The instruction in INSTRUCTION_BYTES.
+
+    InputError when there are fewer, its opcode is unknown, a field has a value without a meaning, or a bit behind its
+    fields is set.
+    """
+    if len(raw) != INSTRUCTION_BYTES:
+        raise InputError(f"an instruction is {INSTRUCTION_BYTES} bytes, not {len(raw)}")
+    word = int.from_bytes(raw, "little")
     code = word & ((1 << HEADER[0].bits) - 1)
-    if len(raw) < INSTRUCTION_BYTES or code not in BY_CODE:
+    if code not in BY_CODE:
         raise InputError(f"no instruction has the opcode {code}")
     opcode, values = BY_CODE[code], dict[str, int]()
     for field in (*HEADER, *opcode.fields):
         values[field.name] = word & ((1 << field.bits) - 1)
+        _check(opcode, field, values[field.name])
         word >>= field.bits
     if word:
         raise InputError(f"{opcode.name} has bits set behind its fields")
@@ -350,26 +375,61 @@ def assemble(line: str) -> Instruction:
         name, equals, text = word.partition("=")
         if not equals or name in values:
             raise InputError(f"{words[0]}: {word!r} is not a field with a value, or its second")
-        values[name] = _value(fields.get(name), text)
+        # An unknown field is left to `make`, which says so.
+        values[name] = _value(fields[name], text) if name in fields else 0
     return Instruction.make(words[0], **values)
 
 
-def _value(field: Field | None, text: str) -> int:
-    """A number, the name of a value, or the names of units."""
-    names: dict[str, int] = {}
-    if field is not None and field.name in ("wait", "signal"):
-        units = {u.name.lower(): 1 << u for u in Unit}
-        if all(part in units for part in text.split("+")):
-            return sum(units[part] for part in set(text.split("+")))
-    if field is not None and field.names is not None:
-        names = {member.name.lower(): int(member) for member in field.names}
-    if text in names:
+def _check(opcode: Opcode, field: Field, value: int) -> None:
+    """InputError unless the field may have the value."""
+    if not 0 <= value < 1 << field.bits:
+        raise InputError(f"{opcode.name}: {field.name} = {value} doesn't fit into {field.bits} bits")
+    if field.mask and value & ~_partners(opcode.unit):
+        raise InputError(f"{opcode.name}: {field.name} = {value:#x} has bits of no unit that it could mean")
+    if field.names is not None and not field.mask and value not in _VALUES[field.names]:
+        known = ", ".join(f"{member.value} {member.name.lower()}" for member in field.names)
+        raise InputError(f"{opcode.name}: {field.name} = {value} has no meaning; it is one of {known}")
+
+
+def _partners(unit: Unit) -> int:
+    """The units with which one exchanges tokens, as a mask."""
+    return 0 if unit is Unit.CONTROL else sum(1 << u for u in UNITS if u is not unit)
+
+
+def float_bits(value: float) -> int:
+    """The bits of the float32 nearest to `value`; OverflowError when there is none."""
+    bits: int = struct.unpack("<I", struct.pack("<f", value))[0]
+    return bits
+
+
+def _value(field: Field, text: str) -> int:
+    """A number, the name of a value, or the names of set bits."""
+    names = {member.name.lower(): int(member) for member in field.names or ()}
+    if text in names and not field.mask:
         return names[text]
+    if field.mask and all(part in names for part in text.split("+")):
+        return sum(1 << names[part] for part in set(text.split("+")))
     try:
         return int(text, 0)
     except ValueError:
-        raise InputError(f"{text!r} is neither a number nor a name{did_you_mean(text, names)}") from None
+        if field.name == "immediate" and (number := _float(text)) is not None:
+            return number
+        known = f"; known: {', '.join(names)}" if names else ""
+        near = did_you_mean(text, names) or known
+        raise InputError(f"{field.name}: {text!r} is neither a number nor a name{near}") from None
 
 
+def _float(text: str) -> int | None:
+    """The bits of the float32 that `text` says; None when it says none."""
+    try:
+        return float_bits(float(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+_VALUES: dict[type[IntEnum], frozenset[int]] = {
+    names: frozenset(names) for names in (Condition, VectorOp, Operand, Space, Rows)
+}
+"""For a quick check: programs have many instructions."""
 for _opcode in OPCODES:
     assert sum(f.bits for f in (*HEADER, *_opcode.fields)) <= INSTRUCTION_BITS, _opcode.name

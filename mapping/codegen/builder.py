@@ -1,13 +1,12 @@
 """Puts a program together: instructions with the regions they touch, constants, and data of the memory image."""
 
-import struct
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.errors import InputError
-from einloom.isa import Condition, Instruction, Space, VectorOp
+from einloom.isa import Condition, Instruction, Space, VectorOp, float_bits
 from einloom.isa import Operand as Source
 from einloom.manifest import AttentionManifest, GemmManifest, Manifest
 from einloom.program import MemoryUse
@@ -151,7 +150,4 @@ class ProgramBuilder:
 
 def immediate(value: Constant) -> int:
     """The 32 bits of a constant."""
-    if isinstance(value, int):
-        return value & 0xFFFFFFFF
-    raw: int = struct.unpack("<I", struct.pack("<f", value))[0]
-    return raw
+    return value & 0xFFFFFFFF if isinstance(value, int) else float_bits(value)
