@@ -120,6 +120,13 @@ class Field(NamedTuple):
     names: type[IntEnum] | None = None
     mask: bool = False
 
+    def text(self, value: int) -> str:
+        """The value as a listing has it: by its names where it has some."""
+        names = {int(member): member.name.lower() for member in self.names or ()}
+        if self.mask and not value >> len(names):
+            return "+".join(name for number, name in names.items() if value >> number & 1)
+        return names.get(value, str(value)) if not self.mask else f"{value:#x}"
+
 
 HEADER = (
     Field("opcode", 6, "the instruction"),
@@ -286,7 +293,8 @@ class Instruction:
 
     @classmethod
     def make(cls, name: str, **values: int) -> "Instruction":
-        """InputError when the opcode or a field is unknown, or a value doesn't fit."""
+        """InputError when the opcode or a field is unknown, or a value doesn't fit; whether it has a meaning is left to
+        `checked`."""
         if name not in BY_NAME:
             raise InputError(f"there is no instruction {name!r}{did_you_mean(name, BY_NAME)}")
         opcode = BY_NAME[name]
@@ -294,8 +302,20 @@ class Instruction:
         for key, value in values.items():
             if key not in fields:
                 raise InputError(f"{name} has no field {key!r}{did_you_mean(key, fields)}")
-            _check(opcode, fields[key], value)
+            if not 0 <= value < 1 << fields[key].bits:
+                raise InputError(f"{name}: {key} = {value} doesn't fit into {fields[key].bits} bits")
         return cls(opcode, {"opcode": opcode.code} | {key: int(values.get(key, 0)) for key in fields})
+
+    def checked(self) -> "Instruction":
+        """The same; InputError when a field has a value without a meaning, which the hardware takes for another."""
+        for field in (*HEADER, *self.opcode.fields):
+            value = self.values[field.name]
+            if field.mask and value & ~_partners(self.opcode.unit):
+                raise InputError(f"{self.opcode.name}: {field.name} = {value:#x} has bits that mean no other unit")
+            if field.names is not None and not field.mask and value not in _VALUES[field.names]:
+                known = ", ".join(f"{member.value} {member.name.lower()}" for member in field.names)
+                raise InputError(f"{self.opcode.name}: {field.name} = {value} has no meaning; it is one of {known}")
+        return self
 
     def __getitem__(self, field: str) -> int:
         return self.values[field]
@@ -318,14 +338,11 @@ class Instruction:
         shown = [self.opcode.name]
         for field in (*HEADER[1:], *self.opcode.fields):
             value = self.values[field.name]
-            if field.mask:
-                set_bits = [n.name.lower() for n in field.names or () if value >> n & 1]
-                shown += [f"{field.name}={'+'.join(set_bits)}"] if set_bits else []
-            elif field.name == "immediate":
+            if field.name == "immediate":
                 used = Operand.IMMEDIATE in (self["x"], self["y"])
                 shown += [f"immediate={self._immediate()}"] if used or value else []
             elif value or field.name == "op":
-                shown.append(f"{field.name}={value if field.names is None else field.names(value).name.lower()}")
+                shown.append(f"{field.name}={field.text(value)}")
         return " ".join(shown)
 
     def _immediate(self) -> str:
@@ -354,11 +371,10 @@ def decode(raw: bytes) -> Instruction:
     opcode, values = BY_CODE[code], dict[str, int]()
     for field in (*HEADER, *opcode.fields):
         values[field.name] = word & ((1 << field.bits) - 1)
-        _check(opcode, field, values[field.name])
         word >>= field.bits
     if word:
         raise InputError(f"{opcode.name} has bits set behind its fields")
-    return Instruction(opcode, values)
+    return Instruction(opcode, values).checked()
 
 
 def assemble(line: str) -> Instruction:
@@ -377,18 +393,7 @@ def assemble(line: str) -> Instruction:
             raise InputError(f"{words[0]}: {word!r} is not a field with a value, or its second")
         # An unknown field is left to `make`, which says so.
         values[name] = _value(fields[name], text) if name in fields else 0
-    return Instruction.make(words[0], **values)
-
-
-def _check(opcode: Opcode, field: Field, value: int) -> None:
-    """InputError unless the field may have the value."""
-    if not 0 <= value < 1 << field.bits:
-        raise InputError(f"{opcode.name}: {field.name} = {value} doesn't fit into {field.bits} bits")
-    if field.mask and value & ~_partners(opcode.unit):
-        raise InputError(f"{opcode.name}: {field.name} = {value:#x} has bits of no unit that it could mean")
-    if field.names is not None and not field.mask and value not in _VALUES[field.names]:
-        known = ", ".join(f"{member.value} {member.name.lower()}" for member in field.names)
-        raise InputError(f"{opcode.name}: {field.name} = {value} has no meaning; it is one of {known}")
+    return Instruction.make(words[0], **values).checked()
 
 
 def _partners(unit: Unit) -> int:
