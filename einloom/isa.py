@@ -10,7 +10,7 @@ import math
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -25,59 +25,71 @@ TOKEN_LIMIT = 255
 """Tokens that may wait between two units."""
 
 
-class Unit(IntEnum):
-    """What executes an instruction. CONTROL is the sequencer itself."""
+class Meaning(IntEnum):
+    """Numbers, each with what it means."""
 
-    CONTROL = 0
-    WEIGHTS = 1
-    GEMM = 2
-    VECTOR = 3
-    ATTENTION = 4
-    LOAD = 5
-    STORE = 6
+    meaning: str
+
+    def __new__(cls, number: int, meaning: str = "") -> Self:
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.meaning = meaning
+        return member
+
+
+class Unit(Meaning):
+    """What executes an instruction."""
+
+    CONTROL = 0, "the sequencer itself: fetches the program, hands out its instructions, waits at barriers"
+    WEIGHTS = 1, "asks every weight channel for beats, which wait in a FIFO for the GEMM unit"
+    GEMM = 2, "the GEMM engine and the activation buffer"
+    VECTOR = 3, "the vector unit: float32 lanes"
+    ATTENTION = 4, "the attention engine and the query buffer"
+    LOAD = 5, "fetches rows of memory into the vector memory, and token ids"
+    STORE = 6, "writes rows of the vector memory, and keys and values from the staging buffer"
 
 
 UNITS = tuple(u for u in Unit if u is not Unit.CONTROL)
 """Those that have a queue, and tokens."""
 
 
-class CoreError(IntEnum):
+class CoreError(Meaning):
     """Why a core stopped before the end of its program."""
 
-    NONE = 0
-    ILLEGAL = 1  # no instruction has this opcode
-    PAST_END = 2  # the program went on behind its last instruction
-    WINDOW = 3  # a request reached outside its master's window
-    RESPONSE = 4  # memory answered with an error
-    TOKENS = 5  # more tokens wait between two units than can be counted
-    WATCHDOG = 6  # no instruction was completed for too long
-    ABORTED = 7  # by the host
-    PARITY = 8  # a memory on the chip lost a bit
+    NONE = 0, "it did not"
+    ILLEGAL = 1, "no instruction has this opcode"
+    PAST_END = 2, "the program went on behind its last instruction"
+    WINDOW = 3, "a request reached outside its master's window"
+    RESPONSE = 4, "memory answered with an error"
+    TOKENS = 5, "more tokens wait between two units than can be counted"
+    WATCHDOG = 6, "nothing was completed for too long"
+    ABORTED = 7, "by the host"
+    PARITY = 8, "a memory on the chip lost a bit"
 
 
-class Condition(IntEnum):
+class Condition(Meaning):
     """When an instruction is carried out; otherwise it only passes its tokens on."""
 
-    ALWAYS = 0
-    TOKEN_PRESENT = 1  # the chunk has more than `first` tokens
-    LAST_CHUNK = 2  # no chunk follows this one
+    ALWAYS = 0, "always"
+    TOKEN_PRESENT = 1, "when the chunk has more than `first` tokens"
+    LAST_CHUNK = 2, "when no chunk follows this one"
 
 
-class VectorOp(IntEnum):
+class VectorOp(Meaning):
     """r = op(a, x, y) on every lane; x and y are chosen by Operand. Floats are IEEE float32, to nearest even,
     subnormals flushed to zeros of their sign before and after every operation, NaN always 0x7fc00000."""
 
-    MAD = 0  # (a * x) + y, each rounded; -(a * x) + y with `negate`
-    MAX = 1  # the larger of a and x; -0 is below +0; NaN if either is
-    MIN = 2
-    IADD = 3  # a + x on 32-bit integers, without overflow check
-    ISUB = 4  # x - a, likewise
-    SHL = 5  # a << (x mod 32)
-    SHR = 6  # a >> (x mod 32), arithmetic
-    TOINT = 7  # float a to int32, to nearest even, saturating; NaN is 0
-    TOFLOAT = 8  # int32 a to float32, to nearest even
-    SUM = 9  # sum over the inner words and all lanes of a * x, in every lane of one word
-    MAXABS = 10  # largest |a| over the inner words and all lanes, in every lane of one word; NaN if any is
+    MAD = 0, "(a * x) + y, each rounded; -(a * x) + y with `negate`"
+    MAX = 1, "the larger of a and x; -0 is below +0; NaN if either is"
+    MIN = 2, "the smaller of a and x, likewise"
+    IADD = 3, "a + x on 32-bit integers, modulo 2^32"
+    ISUB = 4, "x - a, likewise"
+    SHL = 5, "a << (x mod 32)"
+    SHR = 6, "a >> (x mod 32), arithmetic"
+    TOINT = 7, "float a to int32, to nearest even, saturating; NaN is 0"
+    TOFLOAT = 8, "int32 a to float32, to nearest even"
+    SUM = 9, "sum over the inner words and all lanes of a * x (`negate` as in mad), in every lane of one word"
+    MAXABS = 10, "largest abs(a) over the inner words and all lanes, in every lane of one word; NaN if any is"
 
 
 REDUCTIONS = (VectorOp.SUM, VectorOp.MAXABS)
@@ -85,30 +97,33 @@ INTEGER_OPS = (VectorOp.IADD, VectorOp.ISUB, VectorOp.SHL, VectorOp.SHR)
 """Those whose x is an integer."""
 
 
-class Operand(IntEnum):
+class Operand(Meaning):
     """What x or y of a vector instruction is."""
 
-    NONE = 0  # x: a passes unmultiplied; y: nothing is added
-    VECTOR = 1  # x: operand b; y: operand c
-    IMMEDIATE = 2
+    NONE = 0, "x: a passes unmultiplied, and is its own partner where an operation needs two; y: nothing is added"
+    VECTOR = 1, "x: operand b; y: operand c"
+    IMMEDIATE = 2, "the field `immediate`, the same 32 bits in every lane"
 
 
-class Space(IntEnum):
-    """Where a vector instruction writes. All but VECTOR take integers: r to nearest even, saturated."""
+class Space(Meaning):
+    """Where a vector instruction writes. All but VECTOR take integers: r to nearest even, saturated, NaN as 0."""
 
-    VECTOR = 0  # the vector memory, 32 bits a lane
-    ACTIVATIONS = 1  # int8, of the token
-    QUERIES = 2  # int16, of the column (token mod block) * outer + o, at base + (token / block) * stride + i
-    QUERY_SCALE = 3  # as QUERIES: lane 0 is the scale, and the position of the token is put behind it
-    KEY_VALUES = 4  # the key/value width, of the row (position + token) mod rows
+    VECTOR = 0, "the vector memory, 32 bits a lane"
+    ACTIVATIONS = 1, "the activation buffer: int8, of the token; `d_token` is not used"
+    QUERIES = 2, "the query buffer: int16, of column (token mod 2^block) * outer + o; `d_token` is from block to block"
+    QUERY_SCALE = 3, "as queries; lane 0 is the scale, and the token's position is put behind it, low 16 bits first"
+    KEY_VALUES = (
+        4,
+        "the staging buffer: cache_bits, of row (position + token) mod rows of a tile; `d_token` is not used",
+    )
 
 
-class Rows(IntEnum):
+class Rows(Meaning):
     """Which rows of memory a LOAD fetches."""
 
-    ONE = 0  # just the one at `offset`
-    POSITIONS = 1  # for each token of the chunk, that of its position
-    TOKENS = 2  # for each token of the chunk, that of its id
+    ONE = 0, "just the one at `offset`, once for the chunk"
+    POSITIONS = 1, "for each token of the chunk, that of its position"
+    TOKENS = 2, "for each token of the chunk, that of its id"
 
 
 class Field(NamedTuple):
@@ -117,7 +132,7 @@ class Field(NamedTuple):
     name: str
     bits: int
     meaning: str
-    names: type[IntEnum] | None = None
+    names: type[Meaning] | None = None
     mask: bool = False
 
     def text(self, value: int) -> str:
@@ -432,7 +447,7 @@ def _float(text: str) -> int | None:
         return None
 
 
-_VALUES: dict[type[IntEnum], frozenset[int]] = {
+_VALUES: dict[type[Meaning], frozenset[int]] = {
     names: frozenset(names) for names in (Condition, VectorOp, Operand, Space, Rows)
 }
 """For a quick check: programs have many instructions."""
