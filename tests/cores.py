@@ -1,6 +1,8 @@
 """Small cores and what runs on them, for tests that need some of either."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -9,9 +11,10 @@ from einloom.config import Config, parse_config
 from einloom.manifest import Manifest
 from einloom.program import Program
 from generators.registry import program_manifest
-from mapping.importer.huggingface import LlamaModel
+from mapping.importer.huggingface import LlamaModel, load_llama
 from sim.driver import CoreDecoder
 from sim.golden.driver import GoldenDriver
+from tests.tiny_llama import write_tiny_llama
 
 SECTIONS: Mapping[str, Mapping[str, object]] = {
     "engine": {"kind": "bitmod", "rows": 4, "columns": 16, "lanes": 4, "formats": ["int8"], "group": 32},
@@ -33,6 +36,11 @@ def core_config(**changes: Mapping[str, object]) -> Config:
 def core_manifest(**changes: Mapping[str, object]) -> Manifest:
     """What a program must know of the core of `core_config`."""
     return program_manifest(core_config(**changes))
+
+
+def small_llama(folder: Path, **changes: Any) -> LlamaModel:
+    """A tiny Llama with heads that an attention engine takes, with `changes` to its config."""
+    return load_llama(write_tiny_llama(folder, **{"head_dim": 32, **changes}))
 
 
 def compiled(model: LlamaModel, manifest: Manifest) -> Program:
