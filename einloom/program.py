@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from einloom.errors import InputError
+from einloom.files import write_folder
 from einloom.isa import INSTRUCTION_BYTES, Instruction, decode
 from einloom.manifest import Manifest
 
@@ -98,6 +99,10 @@ class Program:
     @property
     def image_bytes(self) -> int:
         return self.system.size + sum(w.size for w in self.weights)
+
+    def write(self, folder: Path) -> None:
+        """Write all files into `folder`; InputError when that fails, with nothing half-written."""
+        write_folder(folder, self.files())
 
     def listing(self) -> str:
         """What a person can read, and `einloom.isa.assemble` too."""
