@@ -10,7 +10,7 @@ from einloom.cli.run import compile_model
 from einloom.config import Config, parse_config
 from einloom.manifest import Manifest
 from einloom.program import Program
-from generators.registry import program_manifest
+from generators.registry import describe
 from mapping.importer.huggingface import LlamaModel, load_llama
 from sim.driver import CoreDecoder
 from sim.golden.driver import GoldenDriver
@@ -35,7 +35,7 @@ def core_config(**changes: Mapping[str, object]) -> Config:
 
 def core_manifest(**changes: Mapping[str, object]) -> Manifest:
     """What a program must know of the core of `core_config`."""
-    return program_manifest(core_config(**changes))
+    return describe(core_config(**changes))
 
 
 def small_llama(folder: Path, **changes: Any) -> LlamaModel:
