@@ -6,9 +6,13 @@ Each instruction belongs to a unit. Units run side by side, each its own instruc
 starts when it has taken one token from each unit in `wait`, and gives one to each unit in `signal` when it is complete.
 """
 
+import math
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+import numpy as np
 
 from einloom.errors import InputError
 from einloom.suggest import did_you_mean
@@ -21,105 +25,130 @@ TOKEN_LIMIT = 255
 """Tokens that may wait between two units."""
 
 
-class Unit(IntEnum):
-    """What executes an instruction. CONTROL is the sequencer itself."""
+class Meaning(IntEnum):
+    """Numbers, each with what it means."""
 
-    CONTROL = 0
-    WEIGHTS = 1
-    GEMM = 2
-    VECTOR = 3
-    ATTENTION = 4
-    LOAD = 5
-    STORE = 6
+    meaning: str
+
+    def __new__(cls, number: int, meaning: str = "") -> Self:
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.meaning = meaning
+        return member
+
+
+class Unit(Meaning):
+    """What executes an instruction."""
+
+    CONTROL = 0, "the sequencer itself: fetches the program, hands out its instructions, waits at barriers"
+    WEIGHTS = 1, "asks every weight channel for beats, which wait in a FIFO for the GEMM unit"
+    GEMM = 2, "the GEMM engine and the activation buffer"
+    VECTOR = 3, "the vector unit: float32 lanes"
+    ATTENTION = 4, "the attention engine and the query buffer"
+    LOAD = 5, "fetches rows of memory into the vector memory, and token ids"
+    STORE = 6, "writes rows of the vector memory, and keys and values from the staging buffer"
 
 
 UNITS = tuple(u for u in Unit if u is not Unit.CONTROL)
 """Those that have a queue, and tokens."""
 
 
-class CoreError(IntEnum):
+class CoreError(Meaning):
     """Why a core stopped before the end of its program."""
 
-    NONE = 0
-    ILLEGAL = 1  # no instruction has this opcode
-    PAST_END = 2  # the program went on behind its last instruction
-    WINDOW = 3  # a request reached outside its master's window
-    RESPONSE = 4  # memory answered with an error
-    TOKENS = 5  # more tokens wait between two units than can be counted
-    WATCHDOG = 6  # no instruction was completed for too long
-    ABORTED = 7  # by the host
-    PARITY = 8  # a memory on the chip lost a bit
+    NONE = 0, "it did not"
+    ILLEGAL = 1, "no instruction has this opcode"
+    PAST_END = 2, "the program went on behind its last instruction"
+    WINDOW = 3, "a request reached outside its master's window"
+    RESPONSE = 4, "memory answered with an error"
+    TOKENS = 5, "more tokens wait between two units than can be counted"
+    WATCHDOG = 6, "nothing was completed for too long"
+    ABORTED = 7, "by the host"
+    PARITY = 8, "a memory on the chip lost a bit"
 
 
-class Condition(IntEnum):
+class Condition(Meaning):
     """When an instruction is carried out; otherwise it only passes its tokens on."""
 
-    ALWAYS = 0
-    TOKEN_PRESENT = 1  # the chunk has more than `first` tokens
-    LAST_CHUNK = 2  # no chunk follows this one
+    ALWAYS = 0, "always"
+    TOKEN_PRESENT = 1, "when the chunk has more than `first` tokens"
+    LAST_CHUNK = 2, "when no chunk follows this one"
 
 
-class VectorOp(IntEnum):
+class VectorOp(Meaning):
     """r = op(a, x, y) on every lane; x and y are chosen by Operand. Floats are IEEE float32, to nearest even,
     subnormals flushed to zeros of their sign before and after every operation, NaN always 0x7fc00000."""
 
-    MAD = 0  # (a * x) + y, each rounded; -(a * x) + y with `negate`
-    MAX = 1  # the larger of a and x; -0 is below +0; NaN if either is
-    MIN = 2
-    IADD = 3  # a + x on 32-bit integers, without overflow check
-    ISUB = 4  # x - a, likewise
-    SHL = 5  # a << (x mod 32)
-    SHR = 6  # a >> (x mod 32), arithmetic
-    TOINT = 7  # float a to int32, to nearest even, saturating; NaN is 0
-    TOFLOAT = 8  # int32 a to float32, to nearest even
-    SUM = 9  # sum over the inner words and all lanes of a * x, in every lane of one word
-    MAXABS = 10  # largest |a| over the inner words and all lanes, in every lane of one word; NaN if any is
+    MAD = 0, "(a * x) + y, each rounded; -(a * x) + y with `negate`"
+    MAX = 1, "the larger of a and x; -0 is below +0; NaN if either is"
+    MIN = 2, "the smaller of a and x, likewise"
+    IADD = 3, "a + x on 32-bit integers, modulo 2^32"
+    ISUB = 4, "x - a, likewise"
+    SHL = 5, "a << (x mod 32)"
+    SHR = 6, "a >> (x mod 32), arithmetic"
+    TOINT = 7, "float a to int32, to nearest even, saturating; NaN is 0"
+    TOFLOAT = 8, "int32 a to float32, to nearest even"
+    SUM = 9, "sum over the inner words and all lanes of a * x (`negate` as in mad), in every lane of one word"
+    MAXABS = 10, "largest abs(a) over the inner words and all lanes, in every lane of one word; NaN if any is"
 
 
 REDUCTIONS = (VectorOp.SUM, VectorOp.MAXABS)
+INTEGER_OPS = (VectorOp.IADD, VectorOp.ISUB, VectorOp.SHL, VectorOp.SHR)
+"""Those whose x is an integer."""
 
 
-class Operand(IntEnum):
+class Operand(Meaning):
     """What x or y of a vector instruction is."""
 
-    NONE = 0  # x: a passes unmultiplied; y: nothing is added
-    VECTOR = 1  # x: operand b; y: operand c
-    IMMEDIATE = 2
+    NONE = 0, "x: a passes unmultiplied, and is its own partner where an operation needs two; y: nothing is added"
+    VECTOR = 1, "x: operand b; y: operand c"
+    IMMEDIATE = 2, "the field `immediate`, the same 32 bits in every lane"
 
 
-class Space(IntEnum):
-    """Where a vector instruction writes. All but VECTOR take integers: r to nearest even, saturated."""
+class Space(Meaning):
+    """Where a vector instruction writes. All but VECTOR take integers: r to nearest even, saturated, NaN as 0."""
 
-    VECTOR = 0  # the vector memory, 32 bits a lane
-    ACTIVATIONS = 1  # int8, of the token
-    QUERIES = 2  # int16, of the column (token mod block) * outer + o, at base + (token / block) * stride + i
-    QUERY_SCALE = 3  # as QUERIES: lane 0 is the scale, and the position of the token is put behind it
-    KEY_VALUES = 4  # the key/value width, of the row (position + token) mod rows
+    VECTOR = 0, "the vector memory, 32 bits a lane"
+    ACTIVATIONS = 1, "the activation buffer: int8, of the token; `d_token` is not used"
+    QUERIES = 2, "the query buffer: int16, of column (token mod 2^block) * outer + o; `d_token` is from block to block"
+    QUERY_SCALE = 3, "as queries; lane 0 is the scale, and the token's position is put behind it, low 16 bits first"
+    KEY_VALUES = (
+        4,
+        "the staging buffer: cache_bits, of row (position + token) mod rows of a tile; `d_token` is not used",
+    )
 
 
-class Rows(IntEnum):
+class Rows(Meaning):
     """Which rows of memory a LOAD fetches."""
 
-    ONE = 0  # just the one at `offset`
-    POSITIONS = 1  # for each token of the chunk, that of its position
-    TOKENS = 2  # for each token of the chunk, that of its id
+    ONE = 0, "just the one at `offset`, once for the chunk"
+    POSITIONS = 1, "for each token of the chunk, that of its position"
+    TOKENS = 2, "for each token of the chunk, that of its id"
 
 
 class Field(NamedTuple):
-    """`bits` of an instruction."""
+    """`bits` of an instruction. With `names` its value is one of them or, in a `mask`, the numbers of the bits set."""
 
     name: str
     bits: int
     meaning: str
-    names: type[IntEnum] | None = None
+    names: type[Meaning] | None = None
+    mask: bool = False
+
+    def text(self, value: int) -> str:
+        """The value as a listing has it: by its names where it has some."""
+        names = {int(member): member.name.lower() for member in self.names or ()}
+        if self.mask and not value >> len(names):
+            return "+".join(name for number, name in names.items() if value >> number & 1)
+        return names.get(value, str(value)) if not self.mask else f"{value:#x}"
 
 
 HEADER = (
     Field("opcode", 6, "the instruction"),
     Field("condition", 2, "when it is carried out", Condition),
     Field("first", 8, "first token of the chunk that it is about"),
-    Field("wait", 8, "bit u: take a token from unit u before the start"),
-    Field("signal", 8, "bit u: give a token to unit u at the end"),
+    Field("wait", 8, "bit u: take a token from unit u before the start", Unit, mask=True),
+    Field("signal", 8, "bit u: give a token to unit u at the end", Unit, mask=True),
 )
 
 
@@ -279,17 +308,29 @@ class Instruction:
 
     @classmethod
     def make(cls, name: str, **values: int) -> "Instruction":
-        """InputError when the opcode or a field is unknown, or a value doesn't fit."""
+        """InputError when the opcode or a field is unknown, or a value doesn't fit; whether it has a meaning is left to
+        `checked`."""
         if name not in BY_NAME:
             raise InputError(f"there is no instruction {name!r}{did_you_mean(name, BY_NAME)}")
         opcode = BY_NAME[name]
-        fields = {f.name: f for f in (*HEADER, *opcode.fields)}
+        fields = {f.name: f for f in (*HEADER[1:], *opcode.fields)}
         for key, value in values.items():
             if key not in fields:
                 raise InputError(f"{name} has no field {key!r}{did_you_mean(key, fields)}")
             if not 0 <= value < 1 << fields[key].bits:
                 raise InputError(f"{name}: {key} = {value} doesn't fit into {fields[key].bits} bits")
-        return cls(opcode, {key: int(values.get(key, 0)) for key in fields} | {"opcode": opcode.code})
+        return cls(opcode, {"opcode": opcode.code} | {key: int(values.get(key, 0)) for key in fields})
+
+    def checked(self) -> "Instruction":
+        """The same; InputError when a field has a value without a meaning, which the hardware takes for another."""
+        for field in (*HEADER, *self.opcode.fields):
+            value = self.values[field.name]
+            if field.mask and value & ~_partners(self.opcode.unit):
+                raise InputError(f"{self.opcode.name}: {field.name} = {value:#x} has bits that mean no other unit")
+            if field.names is not None and not field.mask and value not in _VALUES[field.names]:
+                known = ", ".join(f"{member.value} {member.name.lower()}" for member in field.names)
+                raise InputError(f"{self.opcode.name}: {field.name} = {value} has no meaning; it is one of {known}")
+        return self
 
     def __getitem__(self, field: str) -> int:
         return self.values[field]
@@ -312,20 +353,35 @@ class Instruction:
         shown = [self.opcode.name]
         for field in (*HEADER[1:], *self.opcode.fields):
             value = self.values[field.name]
-            if field.name in ("wait", "signal"):
-                units = [u.name.lower() for u in Unit if value >> u & 1]
-                shown += [f"{field.name}={'+'.join(units)}"] if units else []
-            elif value or (field.names and field.name == "op"):
-                named = field.names is not None and value in set(field.names)
-                shown.append(f"{field.name}={field.names(value).name.lower() if named and field.names else value}")
+            if field.name == "immediate":
+                used = Operand.IMMEDIATE in (self["x"], self["y"])
+                shown += [f"immediate={self._immediate()}"] if used or value else []
+            elif value or field.name == "op":
+                shown.append(f"{field.name}={field.text(value)}")
         return " ".join(shown)
+
+    def _immediate(self) -> str:
+        """As the operation takes it: a float, or else an integer."""
+        bits = self["immediate"]
+        if self["op"] in (VectorOp.SHL, VectorOp.SHR):
+            return str(bits)
+        number = struct.unpack("<f", struct.pack("<I", bits))[0]
+        if self["op"] in INTEGER_OPS or math.isnan(number):
+            return f"{bits:#x}"
+        return str(np.float32(number))
 
 
 def decode(raw: bytes) -> Instruction:
-    """The instruction in INSTRUCTION_BYTES; InputError when its opcode is unknown or a bit behind its fields is set."""
-    word = int.from_bytes(raw[:INSTRUCTION_BYTES], "little")
+    """The instruction in INSTRUCTION_BYTES.
+
+    InputError when there are fewer, its opcode is unknown, a field has a value without a meaning, or a bit behind its
+    fields is set.
+    """
+    if len(raw) != INSTRUCTION_BYTES:
+        raise InputError(f"an instruction is {INSTRUCTION_BYTES} bytes, not {len(raw)}")
+    word = int.from_bytes(raw, "little")
     code = word & ((1 << HEADER[0].bits) - 1)
-    if len(raw) < INSTRUCTION_BYTES or code not in BY_CODE:
+    if code not in BY_CODE:
         raise InputError(f"no instruction has the opcode {code}")
     opcode, values = BY_CODE[code], dict[str, int]()
     for field in (*HEADER, *opcode.fields):
@@ -333,7 +389,7 @@ def decode(raw: bytes) -> Instruction:
         word >>= field.bits
     if word:
         raise InputError(f"{opcode.name} has bits set behind its fields")
-    return Instruction(opcode, values)
+    return Instruction(opcode, values).checked()
 
 
 def assemble(line: str) -> Instruction:
@@ -350,26 +406,50 @@ def assemble(line: str) -> Instruction:
         name, equals, text = word.partition("=")
         if not equals or name in values:
             raise InputError(f"{words[0]}: {word!r} is not a field with a value, or its second")
-        values[name] = _value(fields.get(name), text)
-    return Instruction.make(words[0], **values)
+        # An unknown field is left to `make`, which says so.
+        values[name] = _value(fields[name], text) if name in fields else 0
+    return Instruction.make(words[0], **values).checked()
 
 
-def _value(field: Field | None, text: str) -> int:
-    """A number, the name of a value, or the names of units."""
-    names: dict[str, int] = {}
-    if field is not None and field.name in ("wait", "signal"):
-        units = {u.name.lower(): 1 << u for u in Unit}
-        if all(part in units for part in text.split("+")):
-            return sum(units[part] for part in set(text.split("+")))
-    if field is not None and field.names is not None:
-        names = {member.name.lower(): int(member) for member in field.names}
-    if text in names:
+def _partners(unit: Unit) -> int:
+    """The units with which one exchanges tokens, as a mask."""
+    return 0 if unit is Unit.CONTROL else sum(1 << u for u in UNITS if u is not unit)
+
+
+def float_bits(value: float) -> int:
+    """The bits of the float32 nearest to `value`; OverflowError when there is none."""
+    bits: int = struct.unpack("<I", struct.pack("<f", value))[0]
+    return bits
+
+
+def _value(field: Field, text: str) -> int:
+    """A number, the name of a value, or the names of set bits."""
+    names = {member.name.lower(): int(member) for member in field.names or ()}
+    if text in names and not field.mask:
         return names[text]
+    if field.mask and all(part in names for part in text.split("+")):
+        return sum(1 << names[part] for part in set(text.split("+")))
     try:
         return int(text, 0)
     except ValueError:
-        raise InputError(f"{text!r} is neither a number nor a name{did_you_mean(text, names)}") from None
+        if field.name == "immediate" and (number := _float(text)) is not None:
+            return number
+        known = f"; known: {', '.join(names)}" if names else ""
+        near = did_you_mean(text, names) or known
+        raise InputError(f"{field.name}: {text!r} is neither a number nor a name{near}") from None
 
 
+def _float(text: str) -> int | None:
+    """The bits of the float32 that `text` says; None when it says none."""
+    try:
+        return float_bits(float(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+_VALUES: dict[type[Meaning], frozenset[int]] = {
+    names: frozenset(names) for names in (Condition, VectorOp, Operand, Space, Rows)
+}
+"""For a quick check: programs have many instructions."""
 for _opcode in OPCODES:
     assert sum(f.bits for f in (*HEADER, *_opcode.fields)) <= INSTRUCTION_BITS, _opcode.name

@@ -72,6 +72,11 @@ class WeightLayout(Data):
                 return step
         raise InputError(f"this design takes {', '.join(s.format for s in self.steps)}, not {format.name}")
 
+    def beats(self, step: StepWord, blocks: int, tiles: int) -> int:
+        """Beats of each channel that a job of this size takes."""
+        block_bits = self.metadata.bits + self.block // self.lanes * step.bits
+        return -(-tiles * blocks * block_bits // self.beat_bits)
+
 
 class SumLayout(Data):
     """A beat of the `sums` stream: the sums of one token for every column of a tile, column 0 lowest.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from einloom.config import Config
+from einloom.errors import InputError
 from einloom.manifest import Manifest
 from generators import bitmod, fusemax, int_mac
 from generators.core import core_design, core_manifest
@@ -29,6 +30,11 @@ def generate_all(config: Config) -> list[Design]:
 
 def describe(config: Config) -> Manifest:
     """What a program needs to know of the core of `config`; InputError when it has none."""
+    if config.core is None:
+        raise InputError(
+            f"config {config.name} builds an engine, not a core that could run a model: add the section core (and "
+            "attention), or use another config"
+        )
     return core_manifest(config, pe_spec(config))
 
 

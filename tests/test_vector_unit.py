@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from einloom.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Instruction, Operand, Space, VectorOp
 from generators.emit import LINT_WAIVERS, SharedModules
 from hw.isa_layout import instruction_layout
-from hw.vector import float_adder, reduction, store_converter, vector_unit
+from hw.vector import reduction, vector_unit
 from hw.vector.issue import Issue
 from hw.vector.lane import Left, Right
 from hw.vector.vector_unit import VectorUnit, result_latency
@@ -21,6 +21,7 @@ from sim.golden import vector as golden
 from sim.verilator import Toolchain
 from tests.test_emit import slang_accepts
 from tests.vector_operands import corner_pairs, corners, near_negative, random_numbers, random_pairs
+from tests.vector_schedule import Schedule
 
 ELEMENTWISE = tuple(op for op in VectorOp if op not in REDUCTIONS)
 UNITS = {
@@ -76,63 +77,6 @@ def check(device: VectorDevice, memory: Words, steps: Sequence[Step], *, stall: 
     assert run.signal == [step.instruction["signal"] for step in steps]
     if not stall:
         assert run.done == Schedule(device.unit).done(steps)
-
-
-class Schedule:
-    """The cycles of a unit's slots, by the rules that VectorUnit and Issue state."""
-
-    def __init__(self, unit: VectorUnit):
-        self.unit = unit
-        self.written: dict[int, int] = {}  # the cycle from which a word can be read, by address
-        self.slower = -9  # the last cycle in which a slot was issued whose result goes elsewhere
-
-    def done(self, steps: Sequence[Step]) -> list[int]:
-        """The cycle in which each is done, if the first one is there in cycle 0."""
-        found, here, issued = [], 0, 1
-        for step in steps:
-            i = step.instruction
-            latency = result_latency(self.unit.read_latency, i["space"])
-            taken = here  # of the slot before: the first one is there a cycle after its instruction
-            for number, (reads, write) in enumerate(self.slots(step)):
-                taken = max(taken + 1, issued)
-                issued = max(taken + 1, self.free(i, number, reads))
-                if write is not None and i["space"] == Space.VECTOR:
-                    self.written[write] = issued + latency + self.unit.write_latency
-                if i["space"] != Space.VECTOR:
-                    self.slower = issued
-            found.append(issued + latency)
-            here = (taken if self.unit.overlap else found[-1]) + 1
-        return found
-
-    def free(self, i: Instruction, number: int, reads: Sequence[int]) -> int:
-        """The first cycle in which a slot may be issued, for all that is in flight."""
-        wait = [self.slower + store_converter.LATENCY + 1] if i["space"] == Space.VECTOR else []
-        if i["op"] != VectorOp.SUM:
-            wait += [self.written.get(address, 0) for address in reads]
-        elif not number:
-            wait += self.written.values()
-        return max(wait, default=0)
-
-    def slots(self, step: Step) -> Iterator[tuple[Sequence[int], int | None]]:
-        """(words that it reads, word that it writes) of each slot."""
-        i = step.instruction
-        words, lane_steps = i["inner"], (self.unit.lanes - 1).bit_length()
-        if not step.tokens * i["outer"] * words:
-            yield (), None
-            return
-        tail = lane_steps * (i["op"] == VectorOp.MAXABS)
-        if i["op"] == VectorOp.SUM:
-            tail = -words % REDUCE_PARTIALS + float_adder.LATENCY * ((REDUCE_PARTIALS - 1).bit_length() + lane_steps)
-        addresses = {name: step.addresses(name).tolist() for name in step.operands()}
-        written = step.addresses("d")[..., : 1 if tail else None].tolist()
-        for token in range(step.tokens):
-            for outer in range(i["outer"]):
-                for inner in range(words):
-                    reads = [a[token][outer][inner] for a in addresses.values()]
-                    yield reads, None if tail else written[token][outer][inner]
-                yield from [((), None)] * (tail - 1)
-                if tail:
-                    yield (), written[token][outer][0]
 
 
 # Every operation on many operands.
@@ -247,6 +191,18 @@ def test_a_reduction_of_zeros_keeps_its_sign_and_nan_outweighs_infinity(
         for base in (0, 90)
     ]
     check(devices(8), memory, steps)
+
+
+def test_golden_sums_are_those_of_float64_within_their_bound() -> None:
+    lanes, words = 16, 300
+    values = np.random.default_rng(3).normal(size=(50, words, lanes)).astype(np.float32)
+    factor = np.full((1, 1, 1), np.float32(0.3))
+    found = golden.floats(golden.reduce(VectorOp.SUM, values.view(np.uint32), factor.view(np.uint32)))
+    products = values.astype(np.float64) * factor
+    # Each value passes through its product, the additions of its partial sum, and those of the trees.
+    roundings = 1 + -(-words // REDUCE_PARTIALS) + (REDUCE_PARTIALS * lanes - 1).bit_length()
+    bound = roundings * 2.0**-24 * np.abs(products).sum(axis=(1, 2)) * 1.001
+    assert (np.abs(found - products.sum(axis=(1, 2))) <= bound).all()
 
 
 # Time.
@@ -376,7 +332,7 @@ def test_the_layout_is_that_of_the_encoded_instruction(name: str) -> None:
 
 def test_verilator_lint_and_slang_report_nothing(tmp_path: Path) -> None:
     source = tmp_path / "vector_unit.v"
-    source.write_text(LINT_WAIVERS + SharedModules().emit(UNITS[8], "vector_unit"))
+    source.write_text(LINT_WAIVERS + SharedModules().emit(UNITS[4], "vector_unit"))
     tools = Toolchain()
     command = [tools.command, "--lint-only", "-Wall", "--top-module", "vector_unit", "-Mdir", "obj", str(source)]
     tools.run(command, tmp_path)
@@ -400,7 +356,7 @@ def neighbours_first(lanes: int) -> dict[int, tuple[Left, Right]]:
 @pytest.mark.parametrize(
     ("module", "name", "wrong"),
     [
-        (vector_unit, "shuffled", neighbours),
+        pytest.param(vector_unit, "shuffled", neighbours, marks=pytest.mark.slow),
         (reduction, "folds", neighbours_first),
         (vector_unit, "Issue", lambda memory_cycles, longer: Issue(memory_cycles - 1, longer)),
     ],

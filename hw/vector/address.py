@@ -1,6 +1,6 @@
 """Addresses of an operand."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
@@ -47,19 +47,21 @@ class AddressWalk(Part):
         m = Module()
         token_start = Signal(ADDRESS_BITS, reset_less=True)
         outer_start = Signal(ADDRESS_BITS, reset_less=True)
-        start = Signal(ADDRESS_BITS)
-        stride = Signal(ADDRESS_BITS)
+        address = Signal(ADDRESS_BITS, reset_less=True)
         following = Signal(ADDRESS_BITS)
+        # All sums are formed, for `step` comes late in the cycle.
         with m.Switch(self.step):
+            with m.Case(Step.LOAD):
+                m.d.comb += following.eq(self.base)
             with m.Case(Step.TOKEN):
-                m.d.comb += [start.eq(token_start), stride.eq(self.token_stride)]
+                m.d.comb += following.eq(token_start + self.token_stride)
             with m.Case(Step.OUTER):
-                m.d.comb += [start.eq(outer_start), stride.eq(self.outer_stride)]
+                m.d.comb += following.eq(outer_start + self.outer_stride)
             with m.Default():
-                m.d.comb += [start.eq(self.address), stride.eq(self.inner_stride)]
-        m.d.comb += following.eq(Mux(self.step == Step.LOAD, self.base, start + stride))
+                m.d.comb += following.eq(address + self.inner_stride)
+        m.d.comb += self.address.eq(address)
         with m.If(self.step != Step.HOLD):
-            m.d.sync += self.address.eq(following)
+            m.d.sync += address.eq(following)
             with m.If(self.step != Step.INNER):
                 m.d.sync += outer_start.eq(following)
                 with m.If(self.step != Step.OUTER):

@@ -52,78 +52,83 @@ class VectorSequencer(Part):
 
     def elaborate(self, platform):
         m = Module()
-        fields, slot = self.instruction.payload, self.candidate.slot
+        fields, candidate = self.instruction.payload, self.candidate
         tail = ReductionTail(self.lanes).place(m, "tail", platform)
         step = Signal(Step)
         word = Signal()
-        reduces = Signal()
-        fresh = Signal(reset_less=True)  # no slot of the instruction is taken yet
         inner, last_inner = self._loop(m, "inner", fields.inner, step, Step.INNER)
         outer, last_outer = self._loop(m, "outer", fields.outer, step, Step.OUTER)
         token, last_token = self._loop(m, "token", self.tokens, step, Step.TOKEN)
+        is_sum = fields.op == VectorOp.SUM
+        reduces = Signal()
+        fresh = Signal(reset_less=True)  # no slot of the instruction is taken yet
+        with m.If(step == Step.LOAD):
+            m.d.sync += fresh.eq(1)
+        with m.Elif(self.taken):
+            m.d.sync += fresh.eq(0)
+        m.d.comb += [
+            reduces.eq(_is_one_of(fields.op, REDUCTIONS)),
+            tail.enable.eq(self.taken),
+            tail.sum.eq(is_sum),
+            tail.word.eq(inner),
+            candidate.alone.eq(is_sum & fresh),
+            candidate.unguarded.eq(is_sum & ~fresh),
+            candidate.slot.destination.token.eq(token),
+            candidate.slot.destination.outer.eq(outer),
+        ]
+        self._states(m, step, word, tail, reduces, last_inner, last_outer, last_token)
+        self._idle(m, step == Step.LOAD)
+        self._operands(m, word)
+        self._reduction(m, word, reduces, tail, inner)
+        self._addresses(m, platform, step, reduces, token)
+        return m
 
-        def end():
-            """The last slot of an instruction is taken in this cycle."""
-            m.next = "idle" if self.overlap else "drain"
-            m.d.comb += self.instruction.ready.eq(self.overlap)
+    def _states(self, m, step, word, tail, reduces, last_inner, last_outer, last_token):
+        """The loops' control: which slot is there, and what follows when it is taken."""
+        fields, candidate = self.instruction.payload, self.candidate
 
         def end_row():
             """The last slot of a row is there."""
-            m.d.comb += slot.last.eq(last_outer & last_token)
+            m.d.comb += candidate.slot.last.eq(last_outer & last_token)
             with m.If(self.taken):
                 m.d.comb += step.eq(Mux(last_outer, Step.TOKEN, Step.OUTER))
                 m.next = "words"
-                with m.If(slot.last):
+                with m.If(candidate.slot.last):
                     end()
+
+        def end():
+            """The last slot of the instruction is taken."""
+            m.next = "idle" if self.overlap else "drain"
+            m.d.comb += self.instruction.ready.eq(self.overlap)
 
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.instruction.valid):
                     m.d.comb += step.eq(Step.LOAD)
-                    m.d.sync += fresh.eq(1)
                     m.next = "words"
                     with m.If((fields.inner == 0) | (fields.outer == 0) | (self.tokens == 0)):
                         m.next = "empty"
             with m.State("words"):
-                m.d.comb += [word.eq(1), slot.write.eq(~reduces)]
+                m.d.comb += [word.eq(1), candidate.valid.eq(1), candidate.slot.write.eq(~reduces)]
                 with m.If(last_inner & ~reduces):
                     end_row()
+                with m.Elif(last_inner & self.taken):
+                    m.d.comb += tail.start.eq(1)
+                    m.next = "tail"
                 with m.Elif(self.taken):
-                    m.d.sync += fresh.eq(0)
-                    m.d.comb += [tail.start.eq(last_inner), step.eq(Mux(last_inner, Step.HOLD, Step.INNER))]
-                    with m.If(last_inner):
-                        m.next = "tail"
+                    m.d.comb += step.eq(Step.INNER)
             with m.State("tail"):
+                m.d.comb += [candidate.valid.eq(1), candidate.slot.write.eq(tail.last)]
                 with m.If(tail.last):
-                    m.d.comb += slot.write.eq(1)
                     end_row()
             with m.State("empty"):
-                m.d.comb += [self.candidate.valid.eq(1), slot.last.eq(1)]
+                m.d.comb += [candidate.valid.eq(1), candidate.slot.last.eq(1)]
                 with m.If(self.taken):
                     end()
             with m.State("drain"):
                 with m.If(self.done):
                     m.d.comb += self.instruction.ready.eq(1)
                     m.next = "idle"
-
-        is_sum = fields.op == VectorOp.SUM
-        m.d.comb += [
-            reduces.eq(_is_one_of(fields.op, REDUCTIONS)),
-            tail.enable.eq(self.taken),
-            tail.sum.eq(is_sum),
-            tail.word.eq(inner),
-            slot.destination.token.eq(token),
-            slot.destination.outer.eq(outer),
-            self.candidate.alone.eq(is_sum & fresh),
-            self.candidate.unguarded.eq(is_sum & ~fresh),
-        ]
-        with m.If(word | tail.active):
-            m.d.comb += self.candidate.valid.eq(1)
-        self._idle(m, step == Step.LOAD)
-        self._operands(m, word)
-        self._reduction(m, word, reduces, tail, inner)
-        self._addresses(m, platform, step, reduces, token)
-        return m
 
     def _loop(self, m, name, count, step, own):
         """(index, it is the last one) of the loop that goes on with `own`; the steps above it let it start again."""

@@ -47,7 +47,7 @@ class VectorUnit(Part):
     ----------
     lanes : a power of two, at least 2.
     read_latency : of the vector memory: cycles from an address to its word.
-    write_latency : cycles from a result to the read that finds it there, 1 if nothing is in between, at most 3.
+    write_latency : cycles from a result to the read that finds it there, 1 if nothing is in between.
     kv_bits : of an element of KEY_VALUES.
     overlap : otherwise an instruction is taken when it is done.
 

@@ -1,15 +1,15 @@
 """Puts a program together: instructions with the regions they touch, constants, and data of the memory image."""
 
-import struct
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.errors import InputError
-from einloom.isa import Condition, Instruction, Space, VectorOp
+from einloom.isa import Condition, Instruction, Space, VectorOp, float_bits
 from einloom.isa import Operand as Source
 from einloom.manifest import AttentionManifest, GemmManifest, Manifest
+from einloom.program import MemoryUse
 from mapping.codegen.image import ImageBuilder
 from mapping.codegen.regions import Allocator, Memory, Operand, Region
 from mapping.schedule.tokens import Step, insert_tokens
@@ -27,17 +27,20 @@ class ProgramBuilder:
     Attributes
     ----------
     core, gemm, attention : the design, from its manifest; InputError when it has no core.
+    contents : the image is made, not just laid out.
     image : the system memory's contents.
     vector, activations, queries, staging : allocators of the core's memories.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, *, contents: bool = True) -> None:
+        """Without `contents` nothing is kept of the image but its layout."""
         if manifest.core is None or manifest.gemm is None or manifest.attention is None:
             raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
         core = self.core = manifest.core
         self.gemm: GemmManifest = manifest.gemm
         self.attention: AttentionManifest = manifest.attention
-        self.image = ImageBuilder(self.beat_bytes)
+        self.contents = contents
+        self.image = ImageBuilder(self.beat_bytes, contents=contents)
         self.vector = Allocator(Memory.VECTOR, core.vector_words, "core.vector_words")
         self.activations = Allocator(Memory.ACTIVATIONS, core.activation_words, "core.activation_words")
         self.queries = Allocator(Memory.QUERIES, core.query_words, "core.query_words")
@@ -56,6 +59,11 @@ class ProgramBuilder:
     def beat_bytes(self) -> int:
         """Of a memory channel."""
         return self.gemm.weights.beat_bits // 8
+
+    @property
+    def memories(self) -> tuple[MemoryUse, ...]:
+        """How full the core's memories are."""
+        return tuple(a.use for a in (self.vector, self.activations, self.queries, self.staging))
 
     def words(self, elements: int) -> int:
         """Words of the vector memory that hold so many elements; they must fill them."""
@@ -142,7 +150,4 @@ class ProgramBuilder:
 
 def immediate(value: Constant) -> int:
     """The 32 bits of a constant."""
-    if isinstance(value, int):
-        return value & 0xFFFFFFFF
-    raw: int = struct.unpack("<I", struct.pack("<f", value))[0]
-    return raw
+    return value & 0xFFFFFFFF if isinstance(value, int) else float_bits(value)

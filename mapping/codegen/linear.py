@@ -6,30 +6,39 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.isa import VectorOp
+from einloom.manifest import WeightLayout
 from einloom.quantized import QuantizedTensor
 from mapping.codegen.builder import ProgramBuilder
+from mapping.codegen.image import nothing
 from mapping.codegen.regions import Operand, Region
-from mapping.pack import pack_specials, pack_weights
+from mapping.pack import pack_specials, pack_weights, stream_beats
+
+Bytes = npt.NDArray[np.uint8]
 
 
 class WeightImages:
     """The weight channels' images; every channel holds the same number of beats."""
 
-    def __init__(self, channels: int, beat_bytes: int) -> None:
-        self._pieces: list[list[npt.NDArray[np.uint8]]] = [[] for _ in range(channels)]
-        self._beat_bytes = beat_bytes
+    def __init__(self, layout: WeightLayout, *, contents: bool = True) -> None:
+        """Without `contents` the weights are laid out just so, but the images are all zeros and take no memory."""
+        self._layout = layout
+        self._contents: list[list[Bytes]] | None = [[] for _ in range(layout.channels)] if contents else None
         self.beats = 0
 
-    def add(self, streams: list[npt.NDArray[np.uint8]]) -> tuple[int, int]:
-        """Append one product's stream to each channel; returns its first beat and its number of beats."""
-        offset, beats = self.beats, streams[0].size // self._beat_bytes
-        for pieces, stream in zip(self._pieces, streams, strict=True):
-            pieces.append(stream)
+    def add(self, tensor: QuantizedTensor) -> tuple[int, int]:
+        """Append a matrix's stream to each channel; returns its first beat and its number of beats."""
+        offset, beats = self.beats, stream_beats(tensor, self._layout)
+        if self._contents is not None:
+            for pieces, stream in zip(self._contents, pack_weights(tensor, self._layout), strict=True):
+                pieces.append(stream)
         self.beats += beats
         return offset, beats
 
-    def bytes(self) -> tuple[npt.NDArray[np.uint8], ...]:
-        return tuple(np.concatenate([*pieces, np.zeros(0, np.uint8)]) for pieces in self._pieces)
+    def bytes(self) -> tuple[Bytes, ...]:
+        """The image of each channel."""
+        if self._contents is None:
+            return tuple(nothing(self.beats * self._layout.beat_bits // 8) for _ in range(self._layout.channels))
+        return tuple(np.concatenate([*pieces, nothing(0)]) for pieces in self._contents)
 
 
 def outputs_of(tensor: QuantizedTensor, start: int, stop: int) -> QuantizedTensor:
@@ -64,7 +73,7 @@ class Linears:
 
     def __init__(self, p: ProgramBuilder) -> None:
         self._p = p
-        self.weights = WeightImages(p.gemm.weights.channels, p.beat_bytes)
+        self.weights = WeightImages(p.gemm.weights, contents=p.contents)
 
     def result_words(self, outputs: int) -> int:
         """Words of a product's result: whole tiles."""
@@ -74,7 +83,7 @@ class Linears:
         """d = the integer sums of the matrix and the activations, as floats."""
         p, layout = self._p, self._p.gemm.weights
         outputs, inputs = tensor.shape
-        offset, beats = self.weights.add(pack_weights(tensor, layout))
+        offset, beats = self.weights.add(tensor)
         p.emit("weights", offset=offset, beats=beats)
         p.emit(
             "gemm",

@@ -32,6 +32,7 @@ def compile_llama(
     manifest: Manifest,
     *,
     context: int | None = None,
+    contents: bool = True,
 ) -> Program:
     """The program of a model on a design.
 
@@ -41,10 +42,13 @@ def compile_llama(
     floats : the embedding and the norms, float32.
     scales : of each layer's cache.
     context : positions to leave room for; the model's own if None.
+    contents : False leaves all images zeros that take no memory, but for a program that is the same in every bit, so
+        that the mapping of a model of any size can be studied.
 
     Raises InputError when the model doesn't fit the design.
     """
-    return _Compiler(config, tensors, floats, manifest, context or config.max_position_embeddings).program(scales)
+    p = ProgramBuilder(manifest, contents=contents)
+    return _Compiler(p, config, tensors, floats, manifest, context or config.max_position_embeddings).program(scales)
 
 
 class _Compiler:
@@ -52,13 +56,14 @@ class _Compiler:
 
     def __init__(
         self,
+        p: ProgramBuilder,
         config: LlamaConfig,
         tensors: Mapping[str, QuantizedTensor],
         floats: Mapping[str, Floats],
         manifest: Manifest,
         context: int,
     ) -> None:
-        p = self._p = ProgramBuilder(manifest)
+        self._p = p
         if config.hidden_size % p.core.lanes or config.intermediate_size % p.core.lanes:
             raise InputError(
                 f"hidden_size {config.hidden_size} and intermediate_size {config.intermediate_size} must be multiples "
@@ -123,6 +128,8 @@ class _Compiler:
             symbols,
             tuple(instructions),
             tuple(notes),
+            p.memories,
+            tuple(p.image.pieces),
             p.image.bytes(),
             self._linears.weights.bytes(),
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from einloom.errors import InputError
+from einloom.program import MemoryUse
 
 
 class Memory(Enum):
@@ -72,6 +73,11 @@ class Allocator:
         self._words = words
         self._key = key
         self.used = 0
+
+    @property
+    def use(self) -> MemoryUse:
+        """How full the memory is."""
+        return MemoryUse(name=self._memory.value, key=self._key, used=self.used, words=self._words)
 
     def region(self, name: str, words: int, tokens: int = 1) -> Region:
         """A new region; InputError with the config's key when the memory is full."""

@@ -4,7 +4,7 @@ import cocotb
 
 from sim.bench.driver import SERVES, Bench
 
-COUNTERS = ("cycles", "data_out", "timed_out", "escaped", "violations")
+COUNTERS = ("cycles", "was_reset", "timed_out", "escaped", "violations")
 
 
 @cocotb.test(skip=not SERVES)

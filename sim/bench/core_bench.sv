@@ -1,8 +1,12 @@
 // A core in simulation: a memory behind each port, and a master on its control port.
 //
 // A batch is one operation. cocotb sets the ports, pulses `start` and waits for `done`; it is never in the path of a
-// beat. The placeholders @...@ come from the design's manifest (sim/bench/build.py). Memory 0 is the system's; memory
+// beat. The placeholders @...@ come from the design's manifest (sim/bench/core.py). Memory 0 is the system's; memory
 // c + 1 is that of weight channel c. sim/bench/axi_memory.sv says how files and memories go together.
+//
+//   writes.hex     what is written into registers: their addresses above 32 bits of data
+//   registers.bin  what is read from them, 32 bits each
+//   trace.txt      of a job: unit, instruction, first and last cycle of everything that was completed
 
 `timescale 1ns / 1ps
 
@@ -11,8 +15,9 @@ module core_bench (
     input  wire        rst,
     input  wire        start,
     input  wire [2:0]  operation,
-    input  wire [11:0] address,       // of a register
-    input  wire [31:0] data_in,       // to write into it
+    input  wire [7:0]  writes,        // registers to write, before a job or after a reset
+    input  wire [11:0] reads_from,    // first of those to read, when the job is done
+    input  wire [7:0]  reads,
     input  wire [7:0]  memory,        // to load or dump
     input  wire [63:0] file_offset,
     input  wire [63:0] file_bytes,
@@ -30,15 +35,15 @@ module core_bench (
     input  wire [31:0] limit,         // cycles after which an operation is given up
     output reg         done,
     output reg         timed_out,
-    output reg  [63:0] cycles,        // of the operation
-    output reg  [31:0] data_out,      // read from a register
+    output reg  [63:0] cycles,        // of the job
+    output reg         was_reset,     // the job, by `reset_at`
     output wire [63:0] escaped,       // accesses outside the memories, and broken rules of the bus
     output wire [63:0] violations
 );
   localparam BEAT = @beat_bits@, CHANNELS = @channels@, SYSTEM_ID = @system_id_bits@, UNITS = @units@;
-  localparam WRITE = 0, READ = 1, LOAD = 2, DUMP = 3, RUN = 4, RESET = 5;
+  localparam ACCESS = 0, LOAD = 1, DUMP = 2, RUN = 3, RESET = 4;
   localparam CTRL = 0, ABORT = @abort@, AP_DONE = 1;
-  localparam IDLE = 0, WRITING = 1, READING = 2, RESETTING = 3, SETTLING = 4;
+  localparam IDLE = 0, WRITING = 1, STARTING = 2, POLLING = 3, READING = 4, RESETTING = 5, SETTLING = 6;
 
   // The control port's master.
   reg [11:0] awaddr, araddr;
@@ -47,8 +52,11 @@ module core_bench (
   wire awready, wready, bvalid, arready, rvalid;
   wire [31:0] rdata;
   reg [2:0] state;
-  reg running, aborted;
+  reg running, started, aborted;
+  reg [43:0] table_of_writes [0:255];
+  integer next_write, next_read, file;
   reg [3:0] wait_left;
+  reg [63:0] spent;
   wire core_rst = rst || state == RESETTING;
 
   wire loads = start && operation == LOAD, dumps = start && operation == DUMP;
@@ -81,7 +89,6 @@ module core_bench (
       wdata <= value;
       awvalid <= 1;
       wvalid <= 1;
-      state <= WRITING;
     end
   endtask
 
@@ -89,16 +96,50 @@ module core_bench (
     begin
       araddr <= at;
       arvalid <= 1;
-      state <= READING;
+    end
+  endtask
+
+  task poll;
+    begin
+      read(CTRL);
+      state <= POLLING;
+    end
+  endtask
+
+  task settle(input [2:0] where);
+    begin
+      wait_left <= 4;
+      state <= where;
     end
   endtask
 
   task finish;
     begin
+      if (file != 0) $fclose(file);
+      file = 0;
       done <= 1;
       running <= 0;
       state <= IDLE;
     end
+  endtask
+
+  // The next step of an operation on registers: writes, the job, reads.
+  task proceed;
+    if (next_write < 32'(writes)) begin
+      write(table_of_writes[next_write][43:32], table_of_writes[next_write][31:0]);
+      next_write = next_write + 1;
+      state <= WRITING;
+    end else if (operation == RUN && !started) begin
+      write(CTRL, 1);
+      cycles <= 0;
+      started <= 1;
+      running <= 1;
+      state <= STARTING;
+    end else if (next_read < 32'(reads)) begin
+      read(reads_from + 12'(next_read << 2));
+      next_read = next_read + 1;
+      state <= READING;
+    end else finish;
   endtask
 
   always @(posedge clk) begin
@@ -112,43 +153,48 @@ module core_bench (
       wvalid <= 0;
       arvalid <= 0;
       running <= 0;
+      file = 0;
     end else if (start) begin
       cycles <= 0;
+      spent <= 0;
       timed_out <= 0;
+      was_reset <= 0;
+      started <= 0;
       aborted <= 0;
+      next_write = 0;
+      next_read = 0;
+      if (writes != 0) $readmemh("writes.hex", table_of_writes, 0, 32'(writes) - 1);
+      if (reads != 0) file = $fopen("registers.bin", "wb");
       case (operation)
-        WRITE: write(address, data_in);
-        READ: read(address);
-        RUN: begin
-          running <= 1;
-          write(CTRL, 1);
-        end
-        RESET: begin
-          wait_left <= 4;
-          state <= RESETTING;
-        end
-        default: begin
-          wait_left <= 2;
-          state <= SETTLING;
-        end
+        ACCESS, RUN: proceed;
+        RESET: settle(RESETTING);
+        default: settle(SETTLING);
       endcase
     end else if (state != IDLE) begin
-      cycles <= cycles + 1;
+      spent <= spent + 1;
+      if (running) cycles <= cycles + 1;
       case (state)
-        WRITING: if (bvalid) begin
-          if (running) read(CTRL); else finish;
-        end
-        READING: if (rvalid) begin
-          data_out <= rdata;
-          if (!running || rdata[AP_DONE]) finish;
-          else if (abort_at != 0 && !aborted && cycles >= 64'(abort_at)) begin
+        WRITING: if (bvalid) proceed;
+        STARTING: if (bvalid) poll;
+        POLLING: if (rvalid) begin
+          if (rdata[AP_DONE]) begin
+            running <= 0;
+            proceed;
+          end else if (abort_at != 0 && !aborted && cycles >= 64'(abort_at)) begin
             aborted <= 1;
             write(ABORT, 1);
-          end else read(CTRL);
+            state <= STARTING;
+          end else poll;
+        end
+        READING: if (rvalid) begin
+          $fwrite(file, "%u", rdata);
+          proceed;
         end
         default: begin
           wait_left <= wait_left - 1;
-          if (wait_left == 1) finish;
+          if (wait_left == 1) begin
+            if (state == RESETTING) proceed; else finish;
+          end
         end
       endcase
       if (running && reset_at != 0 && cycles == 64'(reset_at)) begin
@@ -156,9 +202,10 @@ module core_bench (
         wvalid <= 0;
         arvalid <= 0;
         running <= 0;
-        wait_left <= 4;
-        state <= RESETTING;
-      end else if (cycles >= 64'(limit)) begin
+        was_reset <= 1;
+        next_read = 32'(reads);
+        settle(RESETTING);
+      end else if (spent >= 64'(limit)) begin
         timed_out <= 1;
         finish;
       end

@@ -94,7 +94,7 @@ module vector_bench (
     end
     writes[1] <= write;
     for (n = 2; n <= WRITE_LATENCY; n = n + 1) writes[n] <= writes[n-1];
-    if (arriving[16+WORD]) memory[arriving[WORD +: 16]] <= {<<8{arriving[WORD-1:0]}};
+    if (arriving[16+WORD] && running) memory[arriving[WORD +: 16]] <= {<<8{arriving[WORD-1:0]}};
     if (rst) begin
       running <= 0;
       valid <= 0;
@@ -107,6 +107,7 @@ module vector_bench (
       result_file = $fopen("results.hex", "w");
       done_file = $fopen("done.hex", "w");
       random <= seed;
+      for (n = 1; n <= WRITE_LATENCY; n = n + 1) writes[n] <= 0;  // nothing from the batch before
       running <= 1;
       timed_out <= 0;
       cycles <= 0;

@@ -176,8 +176,7 @@ class GoldenCore:
     def _take_beats(self, i: Instruction) -> tuple[tuple[int, int], ...]:
         """The beats that a product consumes, as (first, count) runs, in order."""
         layout = self._gemm.weights
-        steps = layout.block // layout.lanes * layout.steps[i["format"]].bits
-        wanted = -(-i["tiles"] * i["blocks"] * (layout.metadata.bits + steps) // layout.beat_bits)
+        wanted = layout.beats(layout.steps[i["format"]], i["blocks"], i["tiles"])
         taken = []
         while wanted:
             if not self._fetched:
