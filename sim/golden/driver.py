@@ -16,12 +16,14 @@ class GoldenDriver:
     """A GoldenCore with a program and its image in memory."""
 
     def __init__(self, manifest: Manifest, program: Program) -> None:
-        self._program = program.symbols.program
+        self._program = program.symbols
         self._core = GoldenCore(manifest, program.system.copy(), tuple(w.copy() for w in program.weights))
 
     def load(self, memory: int, offset: int, data: Bytes) -> None:
         """Write bytes into a memory."""
         self._memory(memory)[offset : offset + data.size] = data
+        if memory != SYSTEM:
+            self._core.forget_weights()
 
     def dump(self, memory: int, offset: int, size: int) -> Bytes:
         """Read bytes of a memory."""
@@ -30,7 +32,7 @@ class GoldenDriver:
     def run(self, position: int, length: int) -> JobResult:
         """Run the program for `length` tokens from `position` on."""
         try:
-            self._core.run(self._program, position, length)
+            self._core.run(self._program.program, self._program.instructions, position, length)
         except ExecutionError as error:
             return JobResult(error.code, error.index, {})
         return JobResult(CoreError.NONE, 0, {})

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,24 +49,6 @@ class State:
         """The same relative to a larger maximum."""
         factor = exp2(self.maximum - maximum)
         return State(maximum, _scaled(self.values, factor), _scaled(self.denominator, factor))
-
-    def extended(
-        self,
-        format: AttentionFormat,
-        maximum: Integers,
-        scores: Integers,
-        visible: npt.NDArray[np.bool_],
-        values: Integers,
-    ) -> "State":
-        """Relative to `maximum`, and with the keys of a tile: scores and visibility [M, P], values [M, F]."""
-        state = self.corrected(maximum)
-        probability = np.where(visible, exp2(np.where(visible, scores, MASKED) - maximum), 0)
-        sums = np.rint(values.T.astype(np.float64) @ probability.astype(np.float64)).astype(np.int64)
-        return State(
-            maximum,
-            state.values + _round(sums, format.value_drop),
-            state.denominator + _round(probability.sum(axis=0) * format.unit, format.value_drop),
-        )
 
     def merged(self, other: "State") -> "State":
         """Of the keys of both. Associative but for the rounding (LeanAttention), so the spans of a long sequence can be
@@ -120,26 +103,34 @@ def attend(
 
     This is the 1-pass cascade; a tile without a visible key leaves the state as it is. With `spans` the tiles are dealt
     out to as many states. Their last tiles are taken relative to the maximum of all, so merging them is exact.
+
+    Only the corrections of the states go from tile to tile; the maxima, exponentials and sums of all tiles are computed
+    at once. Letters of shapes: T steps of S tiles, of R keys each.
     """
-    x = scores(format, queries, scales, keys)
-    visible = mask.visible(positions)
-    states = [State.empty(values.shape[1], len(queries))] * spans
-    last = mask.tiles(positions, rows * spans)[-1]
-    for step in range(last + 1):
-        tiles = [slice((step * spans + s) * rows, (step * spans + s + 1) * rows) for s in range(spans)]
-        if step < last and not any(visible[tile].any() for tile in tiles):
-            continue
-        maxima = [
-            np.maximum(state.maximum, np.where(visible[tile], x[tile], MASKED).max(axis=0, initial=MASKED))
-            for tile, state in zip(tiles, states, strict=True)
-        ]
-        if step == last:
-            maxima = [np.max(maxima, axis=0)] * spans
-        states = [
-            state.extended(format, maximum, x[tile], visible[tile], values[tile])
-            for state, maximum, tile in zip(states, maxima, tiles, strict=True)
-        ]
-    return reduce(State.merged, states)
+    steps = mask.tiles(positions, rows * spans)[-1] + 1
+
+    def tiled(of_keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[M, ...] as [T, S, R, ...], zeros behind the last key; no tile is visited behind the last position."""
+        size = steps * spans * rows
+        padded = np.zeros((size, *of_keys.shape[1:]), of_keys.dtype)
+        padded[: min(size, len(of_keys))] = of_keys[:size]
+        return padded.reshape(steps, spans, rows, *of_keys.shape[1:])
+
+    visible = tiled(mask.visible(positions))
+    x = np.where(visible, tiled(scores(format, queries, scales, keys)), MASKED)
+    maxima = np.maximum.accumulate(x.max(axis=2), axis=0)
+    maxima[-1] = maxima[-1].max(axis=0)
+    before = np.concatenate([np.full_like(maxima[:1], MASKED), maxima[:-1]])
+    corrections = exp2(before - maxima)
+    probability = np.where(visible, exp2(x - maxima[:, :, None]), 0)
+    mixed = tiled(values).swapaxes(2, 3).astype(np.float64) @ probability.astype(np.float64)
+    sums = _round(np.rint(mixed).astype(np.int64), format.value_drop)
+    seen = _round(probability.sum(axis=2) * format.unit, format.value_drop)
+    state, denominator = np.zeros_like(sums[0]), np.zeros_like(seen[0])
+    for step in range(steps):
+        state = _scaled(state, corrections[step][:, None]) + sums[step]
+        denominator = _scaled(denominator, corrections[step]) + seen[step]
+    return reduce(State.merged, (State(maxima[-1, s], state[s], denominator[s]) for s in range(spans)))
 
 
 def _round(value: Integers, drop: int) -> Integers:

@@ -13,6 +13,10 @@ Floats = npt.NDArray[np.float32]
 SMALLEST = np.finfo(np.float32).tiny
 NAN = np.uint32(0x7FC00000)
 SIGN = np.uint32(0x80000000)
+INFINITY = np.uint32(0x7F800000)
+SMALLEST_BITS = np.uint32(0x00800000)
+EXPONENT_STEP = np.uint32(1 << 24)
+"""From one power of two to the next, in the bits of floats without their sign."""
 
 
 def flushed(x: Floats) -> Floats:
@@ -58,10 +62,14 @@ def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
     """To nearest even, saturated to `width` bits; NaN is 0."""
     limit = 2.0 ** (width - 1)
     with np.errstate(invalid="ignore"):  # a signalling NaN
-        rounded = np.clip(np.rint(np.nan_to_num(flushed(x).astype(np.float64), nan=0.0)), -limit, limit - 1)
-    return rounded.astype(np.int64).astype(np.int32)
+        rounded = np.rint(x.astype(np.float64))
+        nan = np.isnan(rounded)
+        if nan.any():
+            rounded[nan] = 0
+    return np.minimum(np.maximum(rounded, -limit), limit - 1).astype(np.int32)
 
 
+@np.errstate(all="ignore")
 def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool = False) -> Bits:
     """op(a, x, y) on arrays of one shape (or that broadcast); x and y are None where the instruction has none.
 
@@ -72,7 +80,6 @@ def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate
     other = a if x is None else x
     if op in (VectorOp.MAX, VectorOp.MIN):
         return _extreme(a, other, largest=op == VectorOp.MAX)
-    integers = a.view(np.int32)
     match op:
         case VectorOp.IADD:
             return a + other
@@ -81,27 +88,76 @@ def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate
         case VectorOp.SHL:
             return a << (other & np.uint32(31))
         case VectorOp.SHR:
-            return (integers >> (other & np.uint32(31)).astype(np.int32)).view(np.uint32)
+            return (a.view(np.int32) >> (other & np.uint32(31)).astype(np.int32)).view(np.uint32)
         case VectorOp.TOINT:
-            return to_integer(floats(a)).view(np.uint32)
+            return to_integer(a.view(np.float32)).view(np.uint32)
         case VectorOp.TOFLOAT:
-            return bits(integers.astype(np.float32))
+            return bits(a.view(np.int32).astype(np.float32))
     raise ValueError(f"{op.name} is not elementwise")
 
 
+@np.errstate(all="ignore")
+def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bits:
+    """SUM or MAXABS of [..., words, lanes] over words and lanes, [...].
+
+    A lane adds word i to its partial sum i mod REDUCE_PARTIALS, from +0 on; then the upper half of the partial sums is
+    added to the lower half until one is left, and then likewise the lanes.
+    """
+    if op == VectorOp.MAXABS:
+        largest: Bits = (a & ~SIGN).max(axis=(-2, -1))
+        return np.where(largest > INFINITY, NAN, np.where(largest < SMALLEST_BITS, np.uint32(0), largest))
+    products = floats(_mad(a, x, None, negate))
+    *outside, words, lanes = products.shape
+    rounds = -(-words // REDUCE_PARTIALS)
+    # Behind the last word come zeros, which change no sum: none is -0, because they start at +0.
+    padded = np.zeros((*outside, rounds * REDUCE_PARTIALS, lanes), np.float32)
+    padded[..., :words, :] = products
+    return _sum(padded.reshape(*outside, rounds, REDUCE_PARTIALS * lanes))
+
+
+# NumPy's float32 is the arithmetic of the lanes, but for subnormals and for the form of NaN. These are so rare that it
+# is computed first, and looked at once; only where there is something special, it is computed step by step.
+
+
+def _special(numbers: Floats) -> bool:
+    """Whether one of `numbers` is subnormal, NaN or infinite, or the smallest normal one, which rounding may have made.
+
+    Without their signs, as integers around 0, these are all within 2^24 of 0, and just 0 itself is none of them.
+    """
+    distance = np.abs(numbers.view(np.int32) << 1)
+    distance -= 1
+    return bool(np.minimum.reduce(distance.view(np.uint32), axis=None) < EXPONENT_STEP)
+
+
 def _mad(a: Bits, x: Bits | None, y: Bits | None, negate: bool) -> Bits:
-    product = flushed(floats(a)) if x is None else multiply(floats(a), floats(x))
+    """(a * x) + y, or -(a * x) + y."""
+    operands = [operand for operand in (a, x, y) if operand is not None]
+    count, results = len(operands), (x is not None) + (y is not None)
+    numbers = np.empty((count + results, *np.broadcast(*operands).shape), np.float32)
+    for n, operand in enumerate(operands):
+        numbers[n] = operand.view(np.float32)
+    result = numbers[0] if x is None else np.multiply(numbers[0], numbers[1], out=numbers[count])
     if negate:
-        product = -product
+        result = np.negative(result, out=result)
+    if y is not None:
+        result = np.add(result, numbers[count - 1], out=numbers[-1])
+    if not _special(numbers):
+        raw: Bits = result.view(np.uint32)
+        return raw
+    product = flushed(floats(a)) if x is None else multiply(floats(a), floats(x))
+    product = -product if negate else product
     return bits(product if y is None else add(product, floats(y)))
 
 
 def _extreme(a: Bits, x: Bits, *, largest: bool) -> Bits:
     """By the order of float32 with -0 below +0."""
+    numbers = np.stack(np.broadcast_arrays(a, x)).view(np.float32)
+    if numbers[1].all() and not _special(numbers):
+        chosen: Floats = (np.maximum if largest else np.minimum)(numbers[0], numbers[1])
+        return chosen.view(np.uint32)
     first, second = bits(flushed(floats(a))), bits(flushed(floats(x)))
     larger = _ordered(first) > _ordered(second)
-    chosen = np.where(larger == largest, first, second)
-    return np.where(np.isnan(floats(first)) | np.isnan(floats(second)), NAN, chosen)
+    return np.where(np.isnan(floats(first)) | np.isnan(floats(second)), NAN, np.where(larger == largest, first, second))
 
 
 def _ordered(raw: Bits) -> npt.NDArray[np.int64]:
@@ -110,28 +166,21 @@ def _ordered(raw: Bits) -> npt.NDArray[np.int64]:
     return np.where(raw & SIGN, -1 - magnitude, magnitude)
 
 
-def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bits:
-    """SUM or MAXABS of [..., words, lanes] over words and lanes, [...].
-
-    A lane adds word i to its partial sum i mod REDUCE_PARTIALS, from +0 on; then the upper half of the partial sums is
-    added to the lower half until one is left, and then likewise the lanes.
-    """
-    if op == VectorOp.MAXABS:
-        magnitude = bits(flushed(floats(a))) & ~SIGN
-        largest: Bits = magnitude.max(axis=(-2, -1))
-        return np.where(largest > np.uint32(0x7F800000), NAN, largest)
-    products = floats(_mad(a, x, None, negate))
-    words = products.shape[-2]
-    partial = np.zeros((*products.shape[:-2], REDUCE_PARTIALS, products.shape[-1]), np.float32)
-    for start in range(0, words, REDUCE_PARTIALS):
-        piece = products[..., start : start + REDUCE_PARTIALS, :]
-        partial[..., : piece.shape[-2], :] = add(partial[..., : piece.shape[-2], :], piece)
-    return bits(_halved(_halved(partial.swapaxes(-1, -2))))
-
-
-def _halved(x: Floats) -> Floats:
-    """The sum over the last axis, a power of two long, its upper half onto its lower until one is left."""
-    while x.shape[-1] > 1:
-        half = x.shape[-1] // 2
-        x = add(x[..., :half], x[..., half:])
-    return x[..., 0]
+def _sum(products: Floats) -> Bits:
+    """Of [..., rounds, partial sums of all lanes], over both, [...]: round by round, then by halves."""
+    *outside, _, width = products.shape
+    rounds = np.add.accumulate(products + np.float32(0), axis=-2)
+    halves = np.empty((*outside, width), np.float32)
+    partial: Floats = rounds[..., -1, :]
+    start = 0
+    while (half := partial.shape[-1] // 2) > 0:
+        partial = np.add(partial[..., :half], partial[..., half:], out=halves[..., start : start + half])
+        start += half
+    if not _special(rounds) and not _special(halves[..., :start]):
+        return partial[..., 0].view(np.uint32)
+    partial = np.zeros_like(halves)
+    for n in range(products.shape[-2]):
+        partial = add(partial, products[..., n, :])
+    while (half := partial.shape[-1] // 2) > 0:
+        partial = add(partial[..., :half], partial[..., half:])
+    return bits(partial[..., 0])
