@@ -20,6 +20,7 @@ EXP2_POLYNOMIAL = (1.0, 0.693147, 0.24022242, 0.055507336, 0.009671513, 0.001326
 """2^f for |f| <= 1/2, lowest power first: least relative error, 9e-8 and 1.7e-7 with float32's rounding."""
 SIGMOID_LIMIT = 64.0
 """Beyond, the sigmoid is 0 or 1 to all bits that matter, and 2^x stays far from overflow."""
+GELU_CUBE = 0.044715
 MANTISSA_BITS = 23
 
 
@@ -32,7 +33,8 @@ def reciprocal(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, *, inner: 
 
 
 def rsqrt(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, u: Operand, *, inner: int = 1) -> None:
-    """d = 1 / sqrt(x) for normal x > 0, by Newton's iteration; `t` and `u` are overwritten."""
+    """d = 1 / sqrt(x) for x from 2^-125 to 2^125, beyond which half of x or 1 / x would be subnormal, by Newton's
+    iteration; `t` and `u` are overwritten."""
     p.vec(VectorOp.SHR, t, x, 1, inner=inner)
     p.vec(VectorOp.ISUB, d, t, RSQRT_SEED, inner=inner)
     p.vec(VectorOp.MAD, u, x, 0.5, inner=inner)
@@ -52,6 +54,16 @@ def sigmoid(
     exp2(p, d, t, u, inner=inner)
     p.vec(VectorOp.MAD, t, d, None, 1.0, inner=inner)
     reciprocal(p, d, t, u, inner=inner)
+
+
+def gelu(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, u: Operand, *, inner: int) -> None:
+    """d = GELU(x) in its tanh form (Hendrycks and Gimpel, 2016), which is x * sigmoid(2 y) with
+    y = sqrt(2 / pi) * (x + GELU_CUBE * x^3); `t` and `u` are overwritten."""
+    p.vec(VectorOp.MAD, t, x, x, inner=inner)
+    p.vec(VectorOp.MAD, t, t, GELU_CUBE, p.constant(1.0), inner=inner)
+    p.vec(VectorOp.MAD, d, t, x, inner=inner)
+    sigmoid(p, d, d, t, u, inner=inner, factor=2 * math.sqrt(2 / math.pi))
+    p.vec(VectorOp.MAD, d, d, x, inner=inner)
 
 
 def exp2(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, *, inner: int) -> None:

@@ -65,6 +65,29 @@ def quantise_normalised(
     p.vec(VectorOp.MAD, scale.at(), scale.at(), s.inverse.at(), inner=1)
 
 
+def layer_norm(
+    p: ProgramBuilder,
+    s: Scratch,
+    x: Region,
+    gamma: Operand,
+    beta: Operand,
+    d: Region,
+    *,
+    elements: int,
+    epsilon: float,
+) -> None:
+    """d = (x - mean) / sqrt(variance + epsilon) * gamma + beta, over each token's elements; d may be x."""
+    words = p.words(elements)
+    p.vec(VectorOp.SUM, s.t.at(), x.at(), negate=True, inner=words)
+    p.vec(VectorOp.MAD, s.t.at(), s.t.at(), 1.0 / elements, inner=1)  # minus the mean
+    p.vec(VectorOp.MAD, d.at(), x.at(), None, s.t.each, inner=words)
+    p.vec(VectorOp.SUM, s.square.at(), d.at(), d.at(), inner=words)
+    p.vec(VectorOp.MAD, s.square.at(), s.square.at(), 1.0 / elements, p.constant(epsilon), inner=1)
+    rsqrt(p, s.inverse.at(), s.square.at(), s.t.at(), s.u.at())
+    p.vec(VectorOp.MAD, d.at(), d.at(), s.inverse.each, inner=words)
+    p.vec(VectorOp.MAD, d.at(), d.at(), gamma, beta, inner=words)
+
+
 @dataclass(frozen=True)
 class HeadScratch:
     """Words of each token and head for the scales of queries."""

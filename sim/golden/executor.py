@@ -5,6 +5,7 @@ changes nothing, because the tokens say so.
 """
 
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 
 import numpy as np
@@ -35,6 +36,13 @@ class ExecutionError(InputError):
         self.code = code
 
 
+class _Stop(Enum):
+    """How a pass through the program ends."""
+
+    NEXT = "another chunk follows"
+    END = "the job is done"
+
+
 class GoldenCore:
     """A core: its memories, and what memory it sees.
 
@@ -42,20 +50,21 @@ class GoldenCore:
     ----------
     system : the system window, changed by stores.
     weights : the window of each weight channel; call `forget_weights` after a change.
+    memories : those on the chip.
     """
 
     def __init__(self, manifest: Manifest, system: Bytes, weights: tuple[Bytes, ...]) -> None:
-        self._memories = Memories(manifest)
+        self.memories = Memories(manifest)
         assert manifest.core is not None
         assert manifest.gemm is not None
         assert manifest.attention is not None
         self._core, self._gemm, self._attention = manifest.core, manifest.gemm, manifest.attention
         self.system, self.weights = system, weights
         self._beat = manifest.gemm.weights.beat_bits // 8
-        self._vector = VectorUnit(self._memories, manifest.core.cache_bits)
+        self._vector = VectorUnit(self.memories, manifest.core.cache_bits)
         self._fetched: list[tuple[int, int]] = []  # runs of beats that wait for a product: first, count
         self._products: dict[tuple[object, ...], npt.NDArray[np.float64]] = {}
-        self._prepared: dict[tuple[bytes, int, bool], Action | None] = {}
+        self._prepared: dict[tuple[bytes, int, bool], Action | _Stop] = {}
         self._run: dict[str, Callable[[Instruction, Chunk], None]] = {
             "weights": self._weights,
             "gemm": self._multiply,
@@ -80,13 +89,14 @@ class GoldenCore:
         with np.errstate(all="ignore"):
             for done in range(0, max(length, 1), self._gemm.rows):
                 tokens = min(self._gemm.rows, length - done)
-                self._pass(lines, Chunk(position + done, tokens, done + tokens == length))
+                if self._pass(lines, Chunk(position + done, tokens, done + tokens == length)) is _Stop.END:
+                    return
 
     def forget_weights(self) -> None:
         """Read the weight windows anew."""
         self._products.clear()
 
-    def _pass(self, lines: list[bytes], chunk: Chunk) -> None:
+    def _pass(self, lines: list[bytes], chunk: Chunk) -> _Stop:
         """One chunk: up to `next`, or, of the last one, up to `end`."""
         for index, line in enumerate(lines):
             key = (line, chunk.tokens, chunk.last)
@@ -94,8 +104,8 @@ class GoldenCore:
                 if key not in self._prepared:
                     self._prepared[key] = self._prepare(line, chunk)
                 action = self._prepared[key]
-                if action is None:
-                    return
+                if isinstance(action, _Stop):
+                    return action
                 action(chunk)
             except IndexError as error:
                 raise ExecutionError(index, str(error)) from error
@@ -103,12 +113,16 @@ class GoldenCore:
                 raise ExecutionError(index, str(error), CoreError.ILLEGAL) from error
         raise ExecutionError(len(lines), "the program has no end", CoreError.PAST_END)
 
-    def _prepare(self, line: bytes, chunk: Chunk) -> Action | None:
-        """What an instruction does in chunks of as many tokens, if they are (not) the last one either; None when it
-        ends the chunk's pass. InputError when it is none."""
+    def _prepare(self, line: bytes, chunk: Chunk) -> Action | _Stop:
+        """What an instruction does in chunks of as many tokens that are the last one too, or aren't either.
+
+        InputError when it is none.
+        """
         i = decode(line)
-        if i.opcode.unit is Unit.CONTROL and (i.opcode.name == "end" or not chunk.last):
-            return None
+        if i.opcode.name == "end":
+            return _Stop.END
+        if i.opcode.name == "next" and not chunk.last:
+            return _Stop.NEXT
         if i.opcode.unit is Unit.CONTROL or not _wanted(i, chunk):
             return lambda _: None
         if i.opcode.unit is Unit.VECTOR:
@@ -134,7 +148,7 @@ class GoldenCore:
         lanes, base = self._core.lanes, i["activations"]
         end = base - (-inputs // lanes)
         require(end <= self._core.activation_words, f"reaches word {end} of {self._core.activation_words}")
-        codes = self._memories.activations[: chunk.tokens, base:end].reshape(chunk.tokens, -1)[:, :inputs]
+        codes = self.memories.activations[: chunk.tokens, base:end].reshape(chunk.tokens, -1)[:, :inputs]
         # Below 2^53 a float64 product is exact (hw/pe proves the width of the sums).
         sums = (codes.astype(np.float64) @ matrix).astype(np.float32)
         self._put(i["d_base"], (i["d_token"], 0, 1), sums.reshape(chunk.tokens, 1, outputs // lanes, lanes))
@@ -169,7 +183,7 @@ class GoldenCore:
         return read_weights(streams, self._gemm, format, blocks, tiles, specials).T.astype(np.float64)
 
     def _attend(self, i: Instruction, chunk: Chunk) -> None:
-        group, size, queries = i["group"], i["query_head"], self._memories.queries
+        group, size, queries = i["group"], i["query_head"], self.memories.queries
         tokens = min(i["count"], chunk.tokens - i["first"])
         count, end = tokens * group, i["queries"] + size + 3
         require(count <= len(queries), f"reaches column {count} of {len(queries)}")
@@ -205,7 +219,7 @@ class GoldenCore:
             case Rows.POSITIONS:
                 rows = [chunk.position + n for n in range(chunk.tokens)]
             case _:
-                rows = self._memories.ids[: chunk.tokens].tolist()
+                rows = self.memories.ids[: chunk.tokens].tolist()
         for n, row in enumerate(rows):
             raw = self._bytes((i["offset"] + row * i["stride"]) * self._beat, words * lanes * 4)
             self._put(i["d_base"] + n * i["d_token"], (0, 0, 1), raw.view("<f4").reshape(1, 1, words, lanes))
@@ -213,10 +227,10 @@ class GoldenCore:
     def _load_ids(self, i: Instruction, chunk: Chunk) -> None:
         for n in range(chunk.tokens):
             beat = i["offset"] + chunk.position + n
-            self._memories.ids[n] = self._bytes(beat * self._beat, ID_BYTES).view("<u4")[0]
+            self.memories.ids[n] = self._bytes(beat * self._beat, ID_BYTES).view("<u4")[0]
 
     def _store(self, i: Instruction, chunk: Chunk) -> None:
-        vector = self._memories.vector
+        vector = self.memories.vector
         for n in range(chunk.tokens):
             start, end = i["a_base"] + n * i["a_token"], i["a_base"] + n * i["a_token"] + i["words"]
             require(end <= len(vector), f"reaches word {end} of {len(vector)}")
@@ -226,7 +240,7 @@ class GoldenCore:
     def _store_kv(self, i: Instruction, chunk: Chunk) -> None:
         rows, elements, width = self._attention.rows, i["elements"], self._core.cache_bits
         size, start = tile_bytes(elements, rows, width), i["base"] * self._core.lanes
-        staging = self._memories.staging.reshape(rows, -1)
+        staging = self.memories.staging.reshape(rows, -1)
         require(start + elements <= staging.shape[1], f"reaches element {start + elements} of {staging.shape[1]}")
         for n in range(chunk.tokens):
             tile, row = divmod(chunk.position + n, rows)
@@ -235,7 +249,7 @@ class GoldenCore:
 
     def _put(self, base: int, strides: tuple[int, int, int], words: npt.NDArray[np.float32]) -> None:
         """Write float32 [tokens, outer, inner, lanes] into the vector memory."""
-        vector = self._memories.vector
+        vector = self.memories.vector
         tokens, outer, inner, _ = words.shape
         vector[walk(base, strides, (tokens, outer, inner), len(vector))] = words.view(np.uint32)
 
