@@ -112,6 +112,10 @@ class CheckedDecoder:
     def position(self) -> int:
         return self._decoder.position
 
+    def skip_to(self, position: int) -> None:
+        """Go on at `position`, with what memory holds as the tokens before it."""
+        self._decoder.position = self._reference.position = position
+
     def step(self, tokens: Sequence[int]) -> Floats:
         """Logits as CoreDecoder.step gives them; CheckFailed with the first one that differs."""
         position = self.position

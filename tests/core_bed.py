@@ -21,7 +21,7 @@ from mapping.compress.quantize import quantize, quantize_per_channel
 from mapping.importer.huggingface import EMBEDDING, tensor_shapes
 from mapping.importer.llama_config import LlamaConfig
 from sim.core import MemoryTiming, SimulatedCore
-from sim.driver import SYSTEM, CheckedDecoder, CoreDecoder
+from sim.driver import CheckedDecoder, CoreDecoder
 from sim.golden.driver import GoldenDriver
 
 Tree = dict[str, dict[str, object]]
@@ -146,6 +146,11 @@ class Bed:
         design = self.design if self.verilog is None else Design(self.verilog, self.design.manifest)
         self.core = SimulatedCore(design, self.program, base=self.base, watchdog=self.watchdog)
         self.golden = GoldenDriver(self.design.manifest, self.program)
+
+    @property
+    def beat_bytes(self) -> int:
+        """Of a memory channel."""
+        return self.design.manifest.config.memory.beat_bits // 8
 
     def restart(self) -> CheckedDecoder:
         """Load all memories, and a decoder at the start of a text that checks every logit."""
