@@ -96,21 +96,31 @@ class GoldenCore:
         """Read the weight windows anew."""
         self._products.clear()
 
+    def execute(self, line: bytes, chunk: Chunk) -> _Stop | None:
+        """One instruction, as it lies in memory, for a chunk.
+
+        IndexError when it reaches outside a memory, InputError when it is none.
+        """
+        key = (line, chunk.tokens, chunk.last)
+        action = self._prepared.get(key)
+        if action is None:
+            action = self._prepared[key] = self._prepare(line, chunk)
+        if isinstance(action, _Stop):
+            return action
+        action(chunk)
+        return None
+
     def _pass(self, lines: list[bytes], chunk: Chunk) -> _Stop:
         """One chunk: up to `next`, or, of the last one, up to `end`."""
         for index, line in enumerate(lines):
-            key = (line, chunk.tokens, chunk.last)
             try:
-                if key not in self._prepared:
-                    self._prepared[key] = self._prepare(line, chunk)
-                action = self._prepared[key]
-                if isinstance(action, _Stop):
-                    return action
-                action(chunk)
+                stop = self.execute(line, chunk)
             except IndexError as error:
                 raise ExecutionError(index, str(error)) from error
             except InputError as error:
                 raise ExecutionError(index, str(error), CoreError.ILLEGAL) from error
+            if stop is not None:
+                return stop
         raise ExecutionError(len(lines), "the program has no end", CoreError.PAST_END)
 
     def _prepare(self, line: bytes, chunk: Chunk) -> Action | _Stop:
