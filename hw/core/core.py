@@ -18,8 +18,8 @@ from hw.part import Part
 
 ADDRESS_BITS = 64
 CONTROL_BITS = 12
-READER_FIFO = 64  # beats of each reader of the system window; longer bursts gain little
 MAX_BURST = 64
+READER_FIFO = 256  # beats due to each reader: a beat a cycle as long as memory answers within three bursts
 CLIENT_UNITS = {"load": Unit.LOAD, "cache": Unit.ATTENTION}  # whose instruction a reader works for
 COUNTER_BITS = 64
 
@@ -81,7 +81,7 @@ class Core(Part):
         m.d.comb += machine.store_answered.eq(writer.done)
         masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], machine.store_request))
         for c in range(channels):
-            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, spec.fifo_beats).place(m, f"weights{c}_master", platform)
+            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"weights{c}_master", platform)
             connect_flat(m, self, f"m_axi_weights{c}", master.axi)
             join(m, master.output, machine.weights[c])
             index = machine.indices[UNITS.index(Unit.WEIGHTS)]

@@ -91,7 +91,13 @@ class Machine(Part):
         memory = VectorMemory(spec.vector_words, spec.lanes).place(m, "memory", platform)
         units = {
             Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
-            Unit.GEMM: GemmUnit(spec.gemm, spec.lanes, spec.activation_words),
+            Unit.GEMM: GemmUnit(
+                spec.gemm,
+                spec.lanes,
+                spec.activation_words,
+                beats_at_once=spec.beats_at_once,
+                fifo_beats=spec.fifo_beats,
+            ),
             Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
             Unit.ATTENTION: AttentionUnit(
                 spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words
