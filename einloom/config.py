@@ -158,8 +158,8 @@ Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
 
 
 class CoreConfig(Section):
-    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, memories on the chip, counted in
-    words of `lanes` elements, and for each weight channel a queue of `fifo_beats`, of which the GEMM engine takes
+    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, memories on the chip, counted
+    in words of `lanes` elements, and for each weight channel a queue of `fifo_beats`, of which the GEMM engine takes
     `beats_at_once` in a cycle."""
 
     lanes: Literal[8, 16, 32] = 16
