@@ -135,7 +135,7 @@ def test_tokens_never_pile_up(program: Program, slow: Unit) -> None:
         (
             {"core": {"lanes": 8, "vector_words": 900}},
             {},
-            r"the vector memory is too small for this model: .* at word [\d,]+ of 900; give core\.vector_words at .* many",
+            r"the vector memory is too small for this model: .* at word [\d,]+ of 900; give core\.vector_words .* many",
         ),
         (
             {"core": {"lanes": 8, "activation_words": 12}},
