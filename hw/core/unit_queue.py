@@ -20,8 +20,8 @@ HEADER_LAYOUT = data.StructLayout({field.name: field.bits for field in HEADER})
 class UnitQueue(Part):
     """Presents instructions in order, each when the units that it waits for have given their tokens.
 
-    An instruction whose condition does not hold, and any in a job of no tokens, only takes its tokens and gives its own. One follows the other
-    without a gap when its tokens are there.
+    An instruction whose condition does not hold only takes its tokens and gives its own; so do all in a job of no
+    tokens. One follows the other without a gap when its tokens are there.
 
     Parameters
     ----------
