@@ -189,8 +189,6 @@ def stopped(lines: str, *, length: int = 1) -> tuple[CoreError, int, str]:
         ("vector outer=1 inner=1 space=key_values d_base=64", "reaches word 64 of 64"),
         ("vector outer=1 inner=1 space=queries d_base=128", "reaches word 128 of 128"),
         ("vector outer=5 inner=1 space=query_scale", "reaches word 4 of 4"),
-        ("gemm format=1 blocks=1 tiles=1", "has weights of format 1 of 1"),
-        ("gemm blocks=1 tiles=1", "17 beats of weights are never fetched"),
         ("attend query_head=32 value_head=32 group=5 count=1", "reaches column 5 of 4"),
         (
             "attend queries=1000 query_head=32 value_head=32 group=1 count=1",
@@ -203,10 +201,19 @@ def test_what_reaches_outside_stops(line: str, message: str) -> None:
     assert stopped(f"next\n{line}\nend") == (CoreError.WINDOW, 1, f"instruction 1: {message}")
 
 
+def test_unknown_formats_and_missing_weights_stop() -> None:
+    code, index, message = stopped("next\ngemm format=1 blocks=1 tiles=1\nend")
+    assert (code, index) == (CoreError.ILLEGAL, 1)
+    assert message == "instruction 1: takes weights of format 1, but there are 1"
+    code, index, message = stopped("next\ngemm blocks=1 tiles=1\nend")
+    assert (code, index) == (CoreError.WATCHDOG, 1)
+    assert message == "instruction 1: 17 beats of weights are never fetched"
+
+
 def test_weights_outside_their_window_stop() -> None:
     code, index, message = stopped("weights offset=1 beats=17\ngemm blocks=1 tiles=1\nend")
-    assert (code, index) == (CoreError.WINDOW, 1)
-    assert message == "instruction 1: reaches byte 576 of a window of weights of 64"
+    assert (code, index) == (CoreError.WINDOW, 0)
+    assert message == "instruction 0: reaches byte 576 of a window of weights of 64"
 
 
 def test_no_end_and_no_instruction() -> None:
@@ -215,8 +222,9 @@ def test_no_end_and_no_instruction() -> None:
     with pytest.raises(ExecutionError, match="^instruction 0: no instruction has the opcode 63$") as error:
         core.run(0, 1, 0, 1)
     assert error.value.code == CoreError.ILLEGAL
-    with pytest.raises(ExecutionError, match="^instruction 0: reaches byte 96 of a window of 64$"):
-        core.run(0, 3, 0, 1)
+    nothing = np.frombuffer(assemble("vector").encode() * 2, np.uint8)
+    with pytest.raises(ExecutionError, match="^instruction 2: lies outside the window of 64 bytes$"):
+        GoldenCore(core_manifest(), nothing.copy(), ()).run(0, 3, 0, 1)
 
 
 def test_a_driver_reports_how_a_job_ended(setting: Setting) -> None:
