@@ -9,7 +9,7 @@ from tests.core_bed import core_config
 
 REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
     "must be a multiple of core.lanes": {"engine": {"columns": 12}},
-    "core.lanes, 8, must be a multiple of engine.lanes": {"engine": {"lanes": 16}},
+    "core.lanes, 8, must be a multiple of engine.lanes": {"engine": {"lanes": 16, "group": 64}},
     "memory ports of 256 or 512 bits": {"memory": {"beat_bits": 128}},
     "must be whole beats of 512 bits": {"memory": {"beat_bits": 512}},
     "quantises activations to int8": {"engine": {"activations": "fp16"}},
