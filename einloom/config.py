@@ -211,6 +211,12 @@ class Config(Section):
                 f"a word of {self.core.lanes} floats (core.lanes) must be whole beats of {self.memory.beat_bits} bits "
                 "(memory.beat_bits)"
             )
+        staged = self.attention.rows * self.core.lanes * self.core.cache_bits
+        if staged < self.memory.beat_bits:
+            raise _problem(
+                f"a word of each of a tile's keys must fill a beat: attention.rows * core.lanes * core.cache_bits, "
+                f"{staged}, must be at least memory.beat_bits, {self.memory.beat_bits}"
+            )
         if self.attention.input_bits != 8:
             raise _problem("a core keeps keys and values in 8 bits or less: set attention.input_bits to 8")
         if self.attention.spans != 1:
