@@ -48,6 +48,17 @@ class Bench:
     async def start(self) -> None:
         await reset(self.dut)
         cocotb.start_soon(self.output.run())
+        cocotb.start_soon(self._never_waits())
+
+    async def _never_waits(self) -> None:
+        """Fail when memory has a beat that was asked for and the master does not take it."""
+        dut, owed = self.dut, 0
+        while True:
+            await RisingEdge(dut.clk)
+            assert dut.axi__rready.value or not owed, "RREADY fell while beats were due"
+            owed -= bool(dut.axi__rvalid.value) and bool(dut.axi__rready.value)
+            if dut.axi__arvalid.value and dut.axi__arready.value:
+                owed += dut.axi__arlen.value.to_unsigned() + 1
 
     def random_request(self) -> tuple[int, int]:
         """Offset and beats; often up to the window's very end."""
@@ -141,12 +152,21 @@ async def requests_outside_the_window_are_refused(dut):
 async def windows_that_wrap_or_are_not_aligned_hold_nothing(dut):
     bench = await _started(dut, 0.1)
     top = 1 << 64
-    for base, size in ((top - 2 * BYTES, 3 * BYTES), (top - BYTES, top - BYTES), (BASE + 1, SIZE), (BASE, 0)):
+    short = BYTES - 1
+    for base, size in (
+        (top - 2 * BYTES, 3 * BYTES),
+        (top - BYTES, top - BYTES),
+        (BASE + 1, SIZE),
+        (BASE, 0),
+        (BASE, short),  # a byte less than a beat
+    ):
         dut.window_base.value, dut.window_size.value = base, size
         await bench.requests.send([1 << 40])
         await until(dut, lambda: bench.error == WINDOW)
         await bench.clear()
     assert not bench.memory.addresses
+    dut.window_base.value, dut.window_size.value = BASE, BYTES + short
+    await bench.read([(0, 1)])
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
