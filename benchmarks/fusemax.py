@@ -1,10 +1,13 @@
 """Utilisation of the FuseMax engine, measured in RTL: encoder, causal and decode shapes.
 
 python benchmarks/fusemax.py [--config fusemax-16x16] [--longest 16384]
+
+A config with spans, such as fusemax-16x16-split, also has a row for decoding split over them.
 """
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +39,7 @@ def make_job(
 def run(device: AttentionDevice, jobs: Sequence[AttentionJob]) -> tuple[AttentionOutcome, int]:
     """The RTL's counters and the cost model's cycles."""
     _, outcome = device.run(jobs)
-    shapes = [
-        AttentionShape(j.query_head, j.value_head, int(j.positions.min()), int(j.positions.max()), j.mask) for j in jobs
-    ]
-    return outcome, attention_cycles(device.manifest, shapes).cycles
+    return outcome, attention_cycles(device.manifest, [AttentionShape.of(job) for job in jobs]).cycles
 
 
 def shapes(device: AttentionDevice, longest: int) -> Table:
@@ -75,9 +75,13 @@ def shapes(device: AttentionDevice, longest: int) -> Table:
     ]
     tiles = sum(len(job.tiles(rows)) for job in causal)
     add("4096 keys, causal", causal, tiles * tile_cycles(HEAD, HEAD))
-    # Decode: two key/value heads, four query heads each. A beat of keys or values is what one port brings in a cycle.
+    # Decode: two key/value heads, four query heads each. A beat of keys or values is what a port brings in a cycle.
     decode = [make_job(device, rng.normal(size=(4, HEAD)), *data(8192), Mask(8192), 8191) for _ in range(2)]
     add("decode, 8192 keys, 8 heads in 2 groups", decode, 2 * 8192 // rows * (HEAD + HEAD))
+    spans = device.manifest.spans
+    if 1 < spans <= columns // 4:
+        split = [replace(job, spans=spans) for job in decode]
+        add(f"the same, split over {spans} spans", split, 2 * 8192 // (rows * spans) * (HEAD + HEAD))
     return table
 
 
@@ -90,7 +94,7 @@ def main() -> None:
         Console().print(shapes(device, args.longest))
         Console().print(
             "The bound is E + F + 6 cycles per visited tile, in which every PE of the 2D array is busy; for decode it "
-            "is the stream of keys and values through one port of a beat a cycle."
+            "is the stream of keys and values at a beat a cycle, of which a job that is not split uses one slice."
         )
 
 

@@ -10,6 +10,9 @@ Attention is computed in base 2, on integers only:
 
 so log2(e) / sqrt(E) is part of Q's scale. `round` is half up, except that outputs round half away from zero. The
 denominator is the state of one more column of V, which is constant: it is one `unit` for every key.
+
+In a job that is split over spans, span s has the tiles t with t % spans = s and states of its own, for which the above
+holds, but RM of the last `spans` tiles is that of all spans; at the end the states are added.
 """
 
 from dataclasses import dataclass
@@ -75,7 +78,8 @@ class AttentionFormat:
     @property
     def state_bits(self) -> int:
         """Of RNV and RD: every key adds at most 2^PROBABILITY_FRACTION * 2^(input_bits - 1) / 2^value_drop, and every
-        tile at most 1 by rounding; corrections never increase the magnitude."""
+        tile with a visible key at most 1 by rounding; corrections never increase the magnitude. Of sums over spans
+        too, since a key is in one of them."""
         per_key = (1 << (PROBABILITY_FRACTION + self.input_bits - 1 - self.value_drop)) + 1
         return (self.max_keys * per_key).bit_length() + 1
 

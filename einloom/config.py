@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from einloom import yaml_text
@@ -115,7 +115,11 @@ class IntMacConfig(GemmConfig):
 
 
 class FuseMaxConfig(Section):
-    """The attention engine: `rows` keys by `columns` queries at once (FuseMax, MICRO 2024)."""
+    """The attention engine: `rows` keys by `columns` queries at once (FuseMax, MICRO 2024).
+
+    With `spans` a beat of keys or values has that many tiles side by side, and a job of few queries can give each query
+    that many columns, which share its keys (LeanAttention).
+    """
 
     kind: Literal["fusemax"]
     rows: PositiveCount = 16
@@ -124,19 +128,48 @@ class FuseMaxConfig(Section):
     max_head: Annotated[int, Field(strict=True, ge=MIN_HEAD, le=1024)] = 128
     max_keys: Annotated[int, Field(strict=True, ge=1, le=1 << 24)] = 1 << 20
     quotient_bits: Literal[1, 2, 4, 8] = 2
+    spans: PositiveCount = 1
 
-    @field_validator("rows")
+    @field_validator("rows", "spans")
     @classmethod
-    def _power_of_two(cls, rows: int) -> int:
-        if rows & (rows - 1):
-            raise _problem(f"rows must be a power of two, so that positions divide into tiles by a shift, not {rows}")
-        return rows
+    def _power_of_two(cls, count: int, info: ValidationInfo) -> int:
+        if count & (count - 1):
+            raise _problem(
+                f"{info.field_name} must be a power of two, so that positions divide into tiles by a shift, not {count}"
+            )
+        return count
 
     @model_validator(mode="after")
     def _a_whole_tile(self) -> "FuseMaxConfig":
         if self.max_keys < self.rows:
             raise _problem(f"max_keys must hold at least one tile of {self.rows} keys, not {self.max_keys}")
         return self
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "FuseMaxConfig":
+        if self.columns % self.spans:
+            raise _problem(
+                f"{self.spans} spans cannot share {self.columns} columns evenly: make columns a multiple of spans"
+            )
+        return self
+
+
+Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
+
+
+class CoreConfig(Section):
+    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, memories on the chip, counted
+    in words of `lanes` elements, and for each weight channel a queue of `fifo_beats`, of which the GEMM engine takes
+    `beats_at_once` in a cycle."""
+
+    lanes: Literal[8, 16, 32] = 16
+    vector_words: Words = 8192
+    activation_words: Words = 128
+    query_words: Words = 128
+    staging_words: Words = 64
+    fifo_beats: Annotated[int, Field(strict=True, ge=64, le=1 << 14)] = 512
+    beats_at_once: Literal[1, 2, 4] = 1
+    cache_bits: Literal[4, 8] = 8
 
 
 GemmEngineConfig = BitmodConfig | IntMacConfig
@@ -153,6 +186,49 @@ class Config(Section):
     engine: EngineConfig
     memory: MemoryConfig = MemoryConfig()
     attention: FuseMaxConfig | None = None
+    core: CoreConfig | None = None
+
+    @model_validator(mode="after")
+    def _core_fits(self) -> "Config":
+        if self.core is None:
+            return self
+        if isinstance(self.engine, FuseMaxConfig) or self.attention is None:
+            raise _problem("a core needs a GEMM engine as its engine, and the section attention")
+        if isinstance(self.engine, BitmodConfig) and self.engine.activations != "int8":
+            raise _problem("a core quantises activations to int8: set engine.activations to int8")
+        if self.engine.columns % self.core.lanes:
+            raise _problem(
+                f"the engine's {self.engine.columns} columns must be a multiple of core.lanes, {self.core.lanes}"
+            )
+        if self.core.lanes % self.engine.lanes:
+            raise _problem(f"core.lanes, {self.core.lanes}, must be a multiple of engine.lanes, {self.engine.lanes}")
+        if self.memory.beat_bits not in (256, 512):
+            raise _problem(
+                f"a core has memory ports of 256 or 512 bits, not memory.beat_bits of {self.memory.beat_bits}"
+            )
+        if 32 * self.core.lanes % self.memory.beat_bits:
+            raise _problem(
+                f"a word of {self.core.lanes} floats (core.lanes) must be whole beats of {self.memory.beat_bits} bits "
+                "(memory.beat_bits)"
+            )
+        staged = self.attention.rows * self.core.lanes * self.core.cache_bits
+        if staged < self.memory.beat_bits:
+            raise _problem(
+                f"a word of each of a tile's keys must fill a beat: attention.rows * core.lanes * core.cache_bits, "
+                f"{staged}, must be at least memory.beat_bits, {self.memory.beat_bits}"
+            )
+        if self.attention.input_bits != 8:
+            raise _problem("a core keeps keys and values in 8 bits or less: set attention.input_bits to 8")
+        if self.attention.spans != 1:
+            raise _problem("a core reads one tile of keys at a time: set attention.spans to 1")
+        if self.engine.rows > 128:
+            raise _problem(f"a core works on up to 128 tokens at once, not on engine.rows of {self.engine.rows}")
+        if self.engine.rows > self.attention.rows:
+            raise _problem(
+                f"{self.engine.rows} tokens at once (engine.rows) must fit into a tile of {self.attention.rows} keys "
+                "(attention.rows)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _memory_fits(self) -> "Config":
@@ -232,6 +308,8 @@ def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
             model = MemoryConfig
         elif location[0] == "attention" and len(location) > 1:
             model = FuseMaxConfig
+        elif location[0] == "core" and len(location) > 1:
+            model = CoreConfig
         near = did_you_mean(str(location[-1]), model.model_fields)
         return Problem(f"unknown key{near or '; known: ' + ', '.join(model.model_fields)}", key, line)
     if error["type"] == "missing":

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from einloom.config import Config
 from einloom.errors import InputError
 from einloom.formats import FORMATS, Format
+from einloom.registers import RegisterTable
 
 VERSION = 1
 
@@ -48,7 +49,8 @@ class WeightLayout(Data):
 
     Each channel holds the same number of bits for a job: for every tile of `columns` outputs, for every block of
     `block` inputs, one metadata word (if it has bits) and block / lanes step words. Words are concatenated without
-    gaps, least significant bit first, and only the end of a job is padded to a whole beat. Channel c serves the
+    gaps, least significant bit first, and only the end of a job is padded, to whole groups of `beats_at_once` beats.
+    Channel c serves the
     columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
 
     The metadata word is `scale_bits` for each column, then `selector_bits` for each column.
@@ -56,6 +58,8 @@ class WeightLayout(Data):
 
     channels: int
     beat_bits: int
+    beats_at_once: int
+    """Of a channel, that the engine takes in a cycle."""
     columns_per_channel: int
     lanes: int
     block: int
@@ -70,6 +74,11 @@ class WeightLayout(Data):
             if step.format == format.name:
                 return step
         raise InputError(f"this design takes {', '.join(s.format for s in self.steps)}, not {format.name}")
+
+    def beats(self, step: StepWord, blocks: int, tiles: int) -> int:
+        """Beats of each channel that a job of this size takes."""
+        block_bits = self.metadata.bits + self.block // self.lanes * step.bits
+        return -(-tiles * blocks * block_bits // (self.beats_at_once * self.beat_bits)) * self.beats_at_once
 
 
 class SumLayout(Data):
@@ -126,14 +135,19 @@ class AttentionJobLayout(Data):
     causal: int
     window: int
     sinks: int
+    split: int
+    """Each query has `spans` columns; no bits in a design with one span."""
 
 
 class AttentionManifest(Data):
     """The attention engine of a design; its arithmetic is defined in einloom/attention.py.
 
     A query is a column of words of `query_bits`: E elements, its scale, and its position (low word, high word). A beat
-    of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest. An output
-    is `output_bits` of two's complement: a value of V with `output_fraction` fraction bits.
+    of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest, and has
+    `spans` such slices. An output is `output_bits` of two's complement: a value of V with `output_fraction` fraction
+    bits. A job that is not split has a query per column, and its tiles in the lowest slice. In one that is split,
+    columns spans * p to spans * p + spans - 1 hold query p, column spans * p gives its outputs, and slice s of a beat
+    is of the s-th of `spans` neighbouring tiles, which are visited together.
     """
 
     kind: str
@@ -145,6 +159,7 @@ class AttentionManifest(Data):
     output_fraction: int
     max_head: int
     max_keys: int
+    spans: int
     exp_end: int
     """Cycles of the second half of an epoch up to the last step of the exponential."""
     row_cycles: int
@@ -152,6 +167,23 @@ class AttentionManifest(Data):
     division_cycles: int
     """Of one output, for all columns at once."""
     job: AttentionJobLayout
+
+
+class CoreManifest(Data):
+    """What a program must know of the core, beside its engines; memories are counted in words of `lanes` elements."""
+
+    lanes: int
+    vector_words: int
+    activation_words: int
+    """Of each token."""
+    query_words: int
+    """Of each query column."""
+    staging_words: int
+    """Of each row of a tile of keys."""
+    cache_bits: int
+    """Of a key's or a value's element in memory."""
+    registers: RegisterTable
+    """Behind those of ap_ctrl_hs."""
 
 
 class Manifest(Data):
@@ -169,6 +201,7 @@ class Manifest(Data):
     memory_bits: int
     gemm: GemmManifest | None = None
     attention: AttentionManifest | None = None
+    core: CoreManifest | None = None
 
     def formats(self) -> tuple[Format, ...]:
         """The weight formats that the design takes, by job index."""

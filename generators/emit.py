@@ -98,15 +98,16 @@ class SharedModules:
                 counts[child] += copies * counts[name]
         return counts
 
-    def instance(self, part: Part) -> Instance:
-        """An instance of `part`'s shared module, connected to the part's own ports."""
+    def instance(self, part: Part, reset: Value | None = None) -> Instance:
+        """An instance of `part`'s shared module, connected to the part's own ports; `reset` resets it alone."""
         name = self._module_of(part)
         ports: dict[str, Any] = {}
         for path, member, value in part.signature.flatten(part):
             direction = "i" if member.flow.name == "In" else "o"
             ports[f"{direction}_{'__'.join(str(p) for p in path)}"] = Value.cast(value)
         if self.modules[name].clocked:
-            ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+            resets = ResetSignal() if reset is None else ResetSignal() | reset
+            ports |= {"i_clk": ClockSignal(), "i_rst": resets}
         return Instance(name, **{port: value for port, value in ports.items() if len(value)})
 
     def _module_of(self, part: Part, count: int = 1) -> str:
@@ -130,7 +131,9 @@ class SharedModules:
             module.verilog = self._generate_loop(part, name)
             part._MustUse__used = True  # Amaranth never sees it
         else:
-            module.rtlil = convert(part, name=name, platform=self, emit_src=False)
+            # Memories have no initial contents: those of an FPGA are 0, and no part reads what it has not written.
+            text = convert(part, name=name, platform=self, emit_src=False)
+            module.rtlil = re.sub(r"^ *cell \$meminit_v2 .*?\n *end\n", "", text, flags=re.MULTILINE | re.DOTALL)
         self._open.pop()
         self.modules[name] = module
         return name

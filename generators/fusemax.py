@@ -17,6 +17,12 @@ from hw.array.tile_walk import job_layout
 
 def generate(config: Config) -> Design:
     """The attention engine of `config`."""
+    spec, manifest = attention_spec(config)
+    return make_design(config, AttentionEngine(spec), attention=manifest)
+
+
+def attention_spec(config: Config) -> tuple[AttentionSpec, AttentionManifest]:
+    """What the engine is made of, and its part of the manifest."""
     engine = config.engine
     assert isinstance(engine, FuseMaxConfig)
     format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
@@ -26,8 +32,14 @@ def generate(config: Config) -> Design:
             f"{config.name}: a column would have {bits:,} bits, more than the {NETLIST_BITS:,} that one module can be "
             "written with: use fewer rows"
         )
-    spec = AttentionSpec(format, engine.rows, engine.columns, engine.quotient_bits)
-    fields = {name: Shape.cast(field.shape).width for name, field in job_layout(format)}
+    beat = engine.spans * engine.rows * engine.input_bits
+    if beat + MARGIN > NETLIST_BITS:
+        raise InputError(
+            f"{config.name}: a beat of keys would have {beat:,} bits, more than the {NETLIST_BITS:,} that one module "
+            "can be written with: use fewer spans"
+        )
+    spec = AttentionSpec(format, engine.rows, engine.columns, engine.quotient_bits, engine.spans)
+    fields = {name: Shape.cast(field.shape).width for name, field in job_layout(format, engine.spans)}
     manifest = AttentionManifest(
         kind=engine.kind,
         rows=engine.rows,
@@ -38,9 +50,11 @@ def generate(config: Config) -> Design:
         output_fraction=format.output_fraction,
         max_head=engine.max_head,
         max_keys=engine.max_keys,
-        exp_end=exp_at(engine.rows)[-1] + 1,
-        row_cycles=final_delay(engine.rows) + 2,  # the control's register, and the read of the denominator
+        spans=engine.spans,
+        exp_end=exp_at(engine.rows, engine.spans)[-1] + 1,
+        # The control's register, and the read of the denominator.
+        row_cycles=final_delay(engine.rows, engine.spans) + 2,
         division_cycles=2 + division_steps(engine.quotient_bits),
         job=AttentionJobLayout(**fields),
     )
-    return make_design(config, AttentionEngine(spec), manifest)
+    return spec, manifest

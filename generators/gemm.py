@@ -8,6 +8,7 @@ from einloom.formats import SCALE_BITS
 from einloom.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
 from generators.design import Design, make_design
 from hw.array.engine import EngineSpec, GemmEngine
+from hw.array.sequencer import job_layout
 from hw.pe.spec import PeSpec
 
 NETLIST_BITS = 1 << 16  # of one cell or of all inputs of a module, in Amaranth 0.5
@@ -16,11 +17,18 @@ MARGIN = 512  # control signals beside the wide ports
 
 def gemm_design(config: Config, pe: PeSpec) -> Design:
     """The design of `config` around processing elements of the spec `pe`."""
-    return make_design(config, *gemm_engine(config, pe))
+    top, manifest = gemm_engine(config, pe)
+    return make_design(config, top, gemm=manifest)
 
 
 def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
     """The engine itself, for simulation in Amaranth, and its part of the manifest."""
+    spec, manifest = gemm_spec(config, pe)
+    return GemmEngine(spec), manifest
+
+
+def gemm_spec(config: Config, pe: PeSpec, beats_at_once: int = 1) -> tuple[EngineSpec, GemmManifest]:
+    """What the engine is made of, and its part of the manifest; it takes so many of a channel's beats in a cycle."""
     engine = config.gemm
     spec = EngineSpec(
         pe=pe,
@@ -31,11 +39,10 @@ def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
         max_inputs=engine.max_inputs,
         max_tiles=engine.max_tiles,
         channels=config.memory.channels,
-        beat_bits=config.memory.beat_bits,
+        beat_bits=config.memory.beat_bits * beats_at_once,
     )
     _require_writable(config, spec)
-    top = GemmEngine(spec)
-    return top, _manifest(spec, top, engine.kind)
+    return spec, _manifest(spec, engine.kind, beats_at_once)
 
 
 def _require_writable(config: Config, spec: EngineSpec) -> None:
@@ -56,7 +63,7 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
             )
 
 
-def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:
+def _manifest(spec: EngineSpec, kind: str, beats_at_once: int) -> GemmManifest:
     pe = spec.pe
     steps = tuple(
         StepWord(
@@ -68,7 +75,8 @@ def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:
         )
         for index, f in enumerate(spec.formats)
     )
-    fields = {name: Shape.cast(field.shape).width for name, field in top.sequencer.job_layout}
+    job = job_layout(formats=len(spec.formats), max_blocks=spec.max_blocks, max_tiles=spec.max_tiles, rows=spec.rows)
+    fields = {name: Shape.cast(field.shape).width for name, field in job}
     return GemmManifest(
         kind=kind,
         rows=spec.rows,
@@ -77,7 +85,8 @@ def _manifest(spec: EngineSpec, top: GemmEngine, kind: str) -> GemmManifest:
         activation_bits=pe.activation_bits,
         weights=WeightLayout(
             channels=spec.channels,
-            beat_bits=spec.beat_bits,
+            beat_bits=spec.beat_bits // beats_at_once,
+            beats_at_once=beats_at_once,
             columns_per_channel=spec.columns_per_channel,
             lanes=pe.lanes,
             block=spec.block,

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 from einloom.config import Config
+from einloom.errors import InputError
+from einloom.manifest import Manifest
 from generators import bitmod, fusemax, int_mac
+from generators.core import core_design, core_manifest
 from generators.design import Design
 from generators.gemm import gemm_design
 from hw.pe.spec import PeSpec
@@ -18,13 +21,25 @@ def pe_spec(config: Config) -> PeSpec:
 
 
 def generate_all(config: Config) -> list[Design]:
-    """The designs of `config`: its engine, and the attention engine beside it if there is one."""
+    """What `config` builds: its core, or else its engine, and the attention engine beside it if there is one."""
+    if config.core is not None:
+        return [core_design(config, pe_spec(config))]
     beside = config.attention_config
     return [generate(config), *([generate(beside)] if beside is not None else [])]
 
 
+def describe(config: Config) -> Manifest:
+    """What a program needs to know of the core of `config`; InputError when it has none."""
+    if config.core is None:
+        raise InputError(
+            f"config {config.name} builds an engine, not a core that could run a model: add the section core (and "
+            "attention), or use another config"
+        )
+    return core_manifest(config, pe_spec(config))
+
+
 def generate(config: Config) -> Design:
-    """The design of `config`'s engine."""
+    """The design of `config`'s engine alone."""
     if config.engine.kind in ATTENTION_ENGINES:
         return ATTENTION_ENGINES[config.engine.kind](config)
     return gemm_design(config, pe_spec(config))

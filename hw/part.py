@@ -1,6 +1,6 @@
 """A hardware part that is emitted once and placed many times."""
 
-from amaranth import Module
+from amaranth import Module, ResetInserter
 from amaranth.lib import wiring
 
 
@@ -22,11 +22,14 @@ class Part(wiring.Component):
         super().__init__(signature)
         self._MustUse__used = False
 
-    def place(self, m: Module, name: str, platform) -> "Part":
-        """Put this part into `m` as `name`; returns it, so that `pe = PE(...).place(m, "pe", platform)` reads well."""
+    def place(self, m: Module, name: str, platform, *, reset=None) -> "Part":
+        """Put this part into `m` as `name`; returns it, so that `pe = PE(...).place(m, "pe", platform)` reads well.
+
+        `reset` resets it alone, beside the domain's reset.
+        """
         if platform is None:
-            m.submodules[name] = self
+            m.submodules[name] = self if reset is None else ResetInserter(reset)(self)
         else:
-            m.submodules[name] = platform.instance(self)
+            m.submodules[name] = platform.instance(self, reset)
             self._MustUse__used = True  # its module stands in for it, so Amaranth must not call it forgotten
         return self

@@ -17,13 +17,14 @@ QUERY_LIMIT = (1 << (QUERY_BITS - 1)) - 1
 
 @dataclass(frozen=True)
 class AttentionJob:
-    """A block of queries, one per column, against the keys of one head: queries of all heads of a group, or of
-    successive positions, or both.
+    """A block of queries against the keys of one head: queries of all heads of a group, or of successive positions, or
+    both.
 
     Attributes
     ----------
     queries, scales, positions : integers [P, E], [P] and [P]
     keys, values : integers [M, E] and [M, F]
+    spans : columns per query, 1 or as many as the design has
     """
 
     name: str
@@ -33,6 +34,7 @@ class AttentionJob:
     keys: Integers
     values: Integers
     mask: Mask
+    spans: int = 1
 
     @property
     def query_head(self) -> int:
@@ -48,7 +50,8 @@ class AttentionJob:
         return self.query_head + 1 + POSITION_WORDS
 
     def tiles(self, rows: int) -> list[int]:
-        return self.mask.tiles(self.positions, rows)
+        """The visited tiles of `rows` keys, or of that for each span."""
+        return self.mask.tiles(self.positions, rows * self.spans)
 
 
 def attention_format(manifest: AttentionManifest) -> AttentionFormat:
@@ -83,8 +86,12 @@ def quantise_queries(queries: Floats, key_scale: Floats, format: AttentionFormat
 
 def pack_attention_job(job: AttentionJob, manifest: AttentionManifest, *, queries: int) -> int:
     """The word of `job` whose query words start at address `queries`; InputError when it doesn't fit the design."""
+    if job.spans not in (1, manifest.spans):
+        takes = f"1 or {manifest.spans} spans" if manifest.spans > 1 else "1 span"
+        raise InputError(f"{job.name}: this design takes {takes}, not {job.spans}")
+    block = "queries in a split job" if job.spans > 1 else "queries"
     for what, size, most in (
-        ("queries", len(job.queries), manifest.columns),
+        (block, len(job.queries), manifest.columns // job.spans),
         ("elements of a query", job.query_head, manifest.max_head),
         ("elements of a value", job.value_head, manifest.max_head),
         ("keys", max(job.mask.keys, int(job.positions.max()) + 1), manifest.max_keys),
@@ -101,6 +108,7 @@ def pack_attention_job(job: AttentionJob, manifest: AttentionManifest, *, querie
         "causal": int(job.mask.causal),
         "window": min(job.mask.window, manifest.max_keys),
         "sinks": min(job.mask.sinks, manifest.max_keys),
+        "split": int(job.spans > 1),
     }
     word, start = 0, 0
     for name, width in manifest.job.model_dump().items():
@@ -112,20 +120,25 @@ def pack_attention_job(job: AttentionJob, manifest: AttentionManifest, *, querie
 
 
 def pack_queries(job: AttentionJob, manifest: AttentionManifest) -> bytes:
-    """The job's words of the query buffer, column 0 lowest, absent columns 0."""
+    """The job's words of the query buffer, column 0 lowest, absent columns 0; every column of a query has all of it."""
     words = np.zeros((job.query_words, manifest.columns), "<u2")
-    used = slice(len(job.queries))
-    words[: job.query_head, used] = job.queries.T.astype(np.int16).view(np.uint16)
-    words[job.query_head, used] = job.scales.astype(np.int16).view(np.uint16)
-    words[job.query_head + 1, used] = job.positions & 0xFFFF
-    words[job.query_head + 2, used] = job.positions >> QUERY_BITS
+    used = slice(len(job.queries) * job.spans)
+    words[: job.query_head, used] = np.repeat(job.queries.T.astype(np.int16).view(np.uint16), job.spans, axis=1)
+    words[job.query_head, used] = np.repeat(job.scales.astype(np.int16).view(np.uint16), job.spans)
+    words[job.query_head + 1, used] = np.repeat(job.positions & 0xFFFF, job.spans)
+    words[job.query_head + 2, used] = np.repeat(job.positions >> QUERY_BITS, job.spans)
     return words.tobytes()
 
 
-def pack_beats(tensor: Integers, tiles: list[int], manifest: AttentionManifest) -> bytes:
-    """Keys or values [M, channels] as the beats of the visited tiles; rows behind the last key are 0."""
-    rows = manifest.rows
-    padded = np.zeros(((max(tiles) + 1) * rows, tensor.shape[1]), f"<i{manifest.input_bits // 8}")
+def pack_beats(tensor: Integers, tiles: list[int], manifest: AttentionManifest, spans: int = 1) -> bytes:
+    """Keys or values [M, channels] of a job with `spans` columns per query as the beats of the visited tiles.
+
+    Rows behind the last key are 0, as are the slices that a job that is not split leaves.
+    """
+    keys, channels = manifest.rows * spans, tensor.shape[1]
+    padded = np.zeros(((max(tiles) + 1) * keys, channels), f"<i{manifest.input_bits // 8}")
     count = min(len(tensor), len(padded))
     padded[:count] = tensor[:count]
-    return padded.reshape(-1, rows, tensor.shape[1])[tiles].transpose(0, 2, 1).tobytes()
+    beats = np.zeros((len(tiles), channels, manifest.rows * manifest.spans), padded.dtype)
+    beats[:, :, :keys] = padded.reshape(-1, keys, channels)[tiles].transpose(0, 2, 1)
+    return beats.tobytes()

@@ -17,15 +17,8 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
     Outputs are padded with zero weights to whole tiles. Raises InputError when the design can't take the tensor.
     """
     step = layout.step(tensor.format)
-    outputs, inputs = tensor.shape
-    if layout.scale_bits and tensor.group != layout.block:
-        raise InputError(f"this design takes groups of {layout.block}, not {tensor.group}")
-    if not layout.scale_bits and (tensor.scales != 1).any():
-        raise InputError("this design has no group scales: quantise with one scale per output channel")
-    if inputs % layout.block:
-        raise InputError(f"{inputs} inputs are not a multiple of {layout.block}")
-    columns = layout.channels * layout.columns_per_channel
-    tiles, blocks, steps = -(-outputs // columns), inputs // layout.block, layout.block // layout.lanes
+    tiles, blocks = _size(tensor, layout)
+    steps = layout.block // layout.lanes
     # [channel, tile, block, ...]: the order of the stream, with the words' own axes last.
     codes = _tiles(tensor.codes, layout, tiles).reshape(*_axes(layout, tiles), blocks, steps, layout.lanes)
     codes = codes.transpose(1, 0, 3, 4, 2, 5)
@@ -39,8 +32,26 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
         metadata = np.concatenate([w.reshape(*scales.shape[:3], -1) for w in words], axis=-1)
         parts.insert(0, _padded(metadata, layout.metadata.bits))
     streams = np.concatenate(parts, axis=-1).reshape(layout.channels, -1)
-    streams = _padded(streams, -(-streams.shape[1] // layout.beat_bits) * layout.beat_bits)
+    streams = _padded(streams, stream_beats(tensor, layout) * layout.beat_bits)
     return list(np.packbits(streams, axis=1, bitorder="little"))
+
+
+def stream_beats(tensor: QuantizedTensor, layout: WeightLayout) -> int:
+    """Beats of each stream that `pack_weights` makes, without making them; InputError just so."""
+    tiles, blocks = _size(tensor, layout)
+    return layout.beats(layout.step(tensor.format), blocks, tiles)
+
+
+def _size(tensor: QuantizedTensor, layout: WeightLayout) -> tuple[int, int]:
+    """Tiles of outputs and blocks of inputs."""
+    outputs, inputs = tensor.shape
+    if layout.scale_bits and tensor.group != layout.block:
+        raise InputError(f"this design takes groups of {layout.block}, not {tensor.group}")
+    if not layout.scale_bits and (tensor.scales != 1).any():
+        raise InputError("this design has no group scales: quantise with one scale per output channel")
+    if inputs % layout.block:
+        raise InputError(f"{inputs} inputs are not a multiple of {layout.block}")
+    return -(-outputs // (layout.channels * layout.columns_per_channel)), inputs // layout.block
 
 
 def pack_activations(activations: npt.NDArray[np.generic], manifest: GemmManifest) -> Bytes:
@@ -59,16 +70,12 @@ def pack_activations(activations: npt.NDArray[np.generic], manifest: GemmManifes
 def pack_job(manifest: GemmManifest, *, format: Format, inputs: int, outputs: int, tokens: int) -> int:
     """The job word of a matrix product."""
     layout = manifest.job
-    specials = 0
-    for value in reversed(format.specials):
-        for term in reversed(format.terms(value)):
-            specials = specials << Term.BITS | term.bits
     values = {
         "format": manifest.weights.step(format).index,
         "blocks": inputs // manifest.weights.block,
         "tiles": -(-outputs // manifest.columns),
         "tokens": tokens,
-        "specials": specials,
+        "specials": pack_specials(format),
     }
     word, position = 0, 0
     for name, width in layout.model_dump().items():
@@ -77,6 +84,15 @@ def pack_job(manifest: GemmManifest, *, format: Format, inputs: int, outputs: in
         word |= values[name] << position
         position += width
     return word
+
+
+def pack_specials(format: Format) -> int:
+    """The terms of the format's special values, selector 0 and its first term lowest; 0 for a format without."""
+    specials = 0
+    for value in reversed(format.specials):
+        for term in reversed(format.terms(value)):
+            specials = specials << Term.BITS | term.bits
+    return specials
 
 
 def _axes(layout: WeightLayout, tiles: int) -> tuple[int, int, int]:

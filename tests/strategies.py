@@ -50,10 +50,12 @@ def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
 def fusemax_configs(draw: st.DrawFn, max_size: int = 4) -> Config:
     """Any attention engine of up to max_size x max_size PEs; in large sizes also with tall columns."""
     rows = draw(st.sampled_from([1, 2, 4, 8] if max_size < 8 else [1, 2, 4, 8, 16, 32, 64, 128]))
+    spans = draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= max_size]))
     engine = {
         "kind": "fusemax",
         "rows": rows,
-        "columns": draw(st.integers(1, max_size)),
+        "columns": spans * draw(st.integers(1, max_size // spans)),
+        "spans": spans,
         "input_bits": draw(st.sampled_from([8, 16])),
         "max_head": draw(st.sampled_from([32, 45, 64, 128])),
         "max_keys": max(rows, draw(st.sampled_from([1, 100, 4096, 1 << 20]))),

@@ -10,15 +10,18 @@ import typer
 from typer.testing import CliRunner
 
 from einloom.cli.locate import default_model, find_config, shipped_configs
-from einloom.cli.run import run
-from einloom.cli.run_report import report_of
+from einloom.cli.run import compile_model, run
+from einloom.cli.run_report import JobTotals, report_of
 from einloom.config import Config
+from einloom.core_registers import counter_names
 from einloom.errors import CheckFailed, EinloomError, InputError
+from einloom.isa import CoreError
+from generators.registry import describe
 from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import load_llama
-from sim.bench.attention import AttentionOutcome
-from sim.device import Counters, GoldenDevice
+from sim.driver import JobResult
 from sim.golden.agreement import Agreement
+from sim.golden.driver import GoldenDriver
 from sim.golden.generate import Generation
 from tests.tiny_llama import write_tiny_llama
 
@@ -27,11 +30,17 @@ name: tiny
 engine:
   kind: bitmod
   rows: 4
-  columns: 8
+  columns: 16
   formats: [bitmod-fp4]
   group: 32
 memory:
   channels: 2
+attention:
+  kind: fusemax
+  rows: 4
+  columns: 2
+core:
+  lanes: 8
 """
 
 
@@ -73,7 +82,8 @@ def test_json_is_one_object(app: typer.Typer, model: Path, config: Path) -> None
     told = json.loads(result.stdout)
     assert told["text"].startswith("To be")
     assert (told["tokens"], told["prompt_tokens"], len(told["token_ids"])) == (4, 5, 4)
-    assert told["linear_layers"] == 4 * (2 * 7 + 1)
+    assert told["positions"] == 1 + 3  # the prompt's last chunk has one of its five tokens
+    assert told["program_bytes"] == told["instructions"] * 32
     assert 0 <= told["top1_agreement"] <= 1
     assert told["kl"] > 0
     assert told["seconds"] > 0
@@ -88,7 +98,7 @@ def test_text_and_table(app: typer.Typer, model: Path, config: Path) -> None:
     assert result.stdout.startswith("[b]To be[/b]")
     for words in ("tiny on the golden backend", "2 after 12 of the prompt", "n/a", "bits per weight", "top-1"):
         assert words in result.stdout
-    assert "checked bit for bit" not in result.stdout
+    assert "in every bit" not in result.stdout
 
 
 def test_the_same_seed_gives_the_same_text(app: typer.Typer, model: Path, config: Path) -> None:
@@ -101,12 +111,13 @@ def test_the_same_seed_gives_the_same_text(app: typer.Typer, model: Path, config
     assert text() == text("--seed", 6)
 
 
-def test_int8_follows_the_float_model(app: typer.Typer, model: Path) -> None:
-    told = json.loads(golden(app, model, "-c", "int-mac-16x16", "-n", 8, "--json").stdout)
-    assert told["config"] == "int-mac-16x16"
+def test_int8_follows_the_float_model(app: typer.Typer, model: Path, config: Path) -> None:
+    plain = BITMOD.replace("kind: bitmod\n", "kind: int_mac\n")
+    config.write_text(plain.replace("  formats: [bitmod-fp4]\n  group: 32\n", ""))
+    told = json.loads(golden(app, model, "-c", config, "-n", 8, "--json").stdout)
     assert told["bits_per_weight"] == 8
     assert told["top1_agreement"] >= 0.7
-    assert told["kl"] < 0.01
+    assert told["kl"] < 0.02
 
 
 @pytest.mark.parametrize(
@@ -134,8 +145,8 @@ def test_bad_models(app: typer.Typer, tmp_path: Path, config: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("group: 32", "group: 32\n  max_inputs: 64", "its 96 inputs are more than engine.max_inputs, 64"),
-        ("group: 32", "group: 32\n  max_tiles: 11", "its 256 outputs are 32 tiles, more than engine.max_tiles, 11"),
+        ("group: 32", "group: 32\n  max_inputs: 64", "its 128 inputs are more than engine.max_inputs, 64"),
+        ("group: 32", "group: 32\n  max_tiles: 11", "its 256 outputs are 16 tiles, more than engine.max_tiles, 11"),
     ],
 )
 def test_models_too_large(app: typer.Typer, model: Path, config: Path, old: str, new: str, message: str) -> None:
@@ -149,50 +160,55 @@ def test_inputs_must_fill_the_lanes() -> None:
         quantize_for_engine(engine, {"w": np.ones((2, 6), np.float32)})
 
 
-def test_fp16_activations(app: typer.Typer, model: Path, config: Path) -> None:
-    config.write_text(BITMOD.replace("group: 32", "group: 32\n  activations: fp16"))
-    assert refusal(app, model, "-c", config) == (
-        "config tiny: engine.activations is fp16, but `einloom run` computes with int8 activations only"
+def test_an_engine_is_not_enough(app: typer.Typer, model: Path) -> None:
+    assert refusal(app, model, "-c", "bitmod-8x8") == (
+        "config bitmod-8x8 builds an engine, not a core that could run a model: add the section core (and attention), "
+        "or use another config"
     )
 
 
 def test_a_mismatch_is_told_in_json_too(
     app: typer.Typer, model: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def differ(_self: GoldenDevice, name: str, _activations: object) -> None:
-        raise CheckFailed(f"{name}: output [0, 3] is 5, but golden says 4")
+    def stop(_self: GoldenDriver, _position: int, _length: int) -> JobResult:
+        return JobResult(CoreError.RESPONSE, 7, {})
 
-    monkeypatch.setattr(GoldenDevice, "linear", differ)
+    monkeypatch.setattr(GoldenDriver, "run", stop)
     result = golden(app, model, "-c", config, "--json")
     assert isinstance(result.exception, CheckFailed)
     told = json.loads(result.stdout)
     assert told["bit_exact"] is False
-    assert "golden says 4" in told["error"]
+    assert told["error"] == "the core stopped at instruction 7: response, at position 0"
 
 
-def test_figures_of_a_clocked_device(model: Path, config: Path) -> None:
-    llama, design = load_llama(model), find_config(str(config))
+def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
+    llama, manifest = load_llama(model), describe(find_config(str(config)))
+    program, bits = compile_model(llama, manifest)
+    totals = JobTotals()
+    for cycles, beats in ((400, 100), (1000, 750)):
+        counters = dict.fromkeys(counter_names(2), 0) | {
+            "cycles": cycles,
+            "weights0_beats": beats,
+            "weights1_beats": beats,
+        }
+        totals.add(JobResult(CoreError.NONE, 0, counters))
     report = report_of(
         llama,
-        design,
-        quantize_for_engine(design.engine, llama.linears),
+        manifest,
+        program,
         Generation((65,), (66, 67), np.zeros((2, 256), np.float32)),
         backend="rtl",
+        bits_per_weight=bits,
         agreement=Agreement(0.5, 0.25),
-        counters=Counters(jobs=30, cycles=1000, beats=1500, macs=16000),
-        peak_macs_per_cycle=64.0,
-        linear_layers=30,
-        attention_jobs=4,
-        attention=AttentionOutcome(cycles=800, busy=200, row_busy=100, unread=0),
+        totals=totals,
         seconds=0.5,
     )
     assert report.bit_exact is True
-    assert report.cycles_per_token == 500
-    assert report.utilisation == 0.25
+    assert report.cycles_per_token == 1000
+    macs = 2 * sum(w.size for w in llama.linears.values())
+    assert report.utilisation == macs / (1400 * 4 * 16 * 4 / 2)
     assert report.beat_share == 0.75  # of two channels
-    assert report.cycles_per_second == 2000
-    assert report.attention_cycles_per_token == 400
-    assert report.attention_utilisation == 0.25
+    assert report.cycles_per_second == 2800
 
 
 def test_configs_are_found_by_name_and_by_path(config: Path) -> None:

@@ -37,21 +37,23 @@ FUSEMAX: dict[str, Any] = {
     "engine": {
         "kind": "fusemax",
         "rows": 2,
-        "columns": 3,
+        "columns": 4,
         "input_bits": 8,
         "max_head": 64,
         "max_keys": 1024,
         "quotient_bits": 2,
+        "spans": 1,
     },
 }
 FUSEMAX_KNOBS: dict[str, list[Any]] = {
     "name": ["other"],
     "engine.rows": [1, 4],
-    "engine.columns": [1, 4],
+    "engine.columns": [1, 3],
     "engine.input_bits": [16],
     "engine.max_head": [32, 128],
     "engine.max_keys": [2, 4096],
     "engine.quotient_bits": [1, 4, 8],
+    "engine.spans": [2, 4],
 }
 KNOBS: dict[str, list[Any]] = {
     "name": ["other"],
@@ -179,6 +181,11 @@ memory: {chanels: 2}
         (f"name: {'a' * 65}\nengine: {{kind: bitmod}}", "line 1: name: String should have at most 64 characters"),
         (f"name: 1\nengine: {{kind: {'a' * 5000}}}", f"not '{'a' * 47}...{'a' * 48}'"),
         ("name: a\nengine: {kind: fusemax, rows: 12}", "line 2: engine.rows: rows must be a power of two"),
+        ("name: a\nengine: {kind: fusemax, spans: 3}", "line 2: engine.spans: spans must be a power of two"),
+        (
+            "name: a\nengine: {kind: fusemax, columns: 6, spans: 4}",
+            "4 spans cannot share 6 columns evenly: make columns",
+        ),
         ("name: a\nengine: {kind: fusemax, rows: 64, max_keys: 63}", "must hold at least one tile of 64 keys, not 63"),
         ("name: a\nengine: {kind: fusemax, max_head: 16}", "line 2: engine.max_head: Input should be greater than"),
         ("name: a\nengine: {kind: fusemax}\nattention: {kind: fusemax}", "leave the section attention out"),

@@ -31,6 +31,7 @@ EXTRA = {
     "fp16": {"kind": "bitmod", "rows": 2, "columns": 2, "activations": "fp16", "formats": ["bitmod-fp4", "int6"]},
     "one-pe": {"kind": "bitmod", "rows": 1, "columns": 1, "lanes": 1},
     "one-mac": {"kind": "int_mac", "rows": 1, "columns": 1, "lanes": 1},
+    "spans": {"kind": "fusemax", "rows": 2, "columns": 8, "spans": 4, "max_head": 32, "max_keys": 8},
     "one-key": {"kind": "fusemax", "rows": 1, "columns": 1, "max_head": 32, "max_keys": 1},
 }
 CONFIGS = {name: load_config(path) for name, path in shipped_configs().items()}

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from einloom.config import Config
 from einloom.errors import CheckFailed, InputError
 from generators.registry import generate
 from hw.arith import exp2 as exp2_hardware
+from hw.array import attention_control, span_group
 from mapping.attention import AttentionJob, pack_attention_job, quantise_channels, quantise_queries
 from mapping.cost.fusemax import AttentionShape, attention_cycles
 from sim.attention import AttentionDevice
@@ -23,6 +26,7 @@ from sim.simulate import simulate
 from tests.strategies import fusemax_configs, make_config
 
 SMALL = {"kind": "fusemax", "rows": 4, "columns": 3, "max_head": 64, "max_keys": 4096}
+SPLIT = {**SMALL, "columns": 4, "spans": 2}
 
 
 # RTL against golden.
@@ -41,6 +45,20 @@ def test_rtl_is_golden(input_bits: int) -> None:
     check(make_config({**SMALL, "input_bits": input_bits, "max_head": 128}), seed=1, cases=30, max_keys=200)
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        SPLIT,
+        {**SPLIT, "spans": 4, "input_bits": 16},
+        # Two stages of the trees over the spans, and spans that begin beyond the largest position.
+        {**SPLIT, "rows": 2, "columns": 8, "spans": 8, "max_keys": 2},
+    ],
+    ids=["2 of 4 columns", "4 of 4 columns", "8 columns, 2 keys"],
+)
+def test_split_rtl_is_golden(engine: dict[str, object]) -> None:
+    check(make_config(engine), seed=1, cases=20, max_keys=200)
+
+
 @settings(max_examples=4)
 @given(config=fusemax_configs(), seed=st.integers(0, 1 << 30))
 def test_random_designs_are_golden(config: Config, seed: int) -> None:
@@ -55,38 +73,42 @@ def test_many_random_designs_are_golden(config: Config, seed: int, max_keys: int
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"),
+    ("module", "name", "wrong"),
     [
-        ("addend", lambda right: lambda step: right(step) ^ (1 << SCORE_FRACTION)),
-        ("scaled", lambda right: lambda power, exponent: right(power, exponent) ^ (power[0] & power[1] & power[2])),
-        ("split", lambda right: lambda difference: right(difference + 1)),
+        (exp2_hardware, "addend", lambda right: lambda step: right(step) ^ (1 << SCORE_FRACTION)),
+        (
+            exp2_hardware,
+            "scaled",
+            lambda right: lambda power, exponent: right(power, exponent) ^ (power[0] & power[1] & power[2]),
+        ),
+        (exp2_hardware, "split", lambda right: lambda difference: right(difference + 1)),
+        # Of merging: the sum forgets all spans but one, and the correction starts before the merged maximum is there.
+        (span_group, "Mux", lambda _right: lambda _wanted, state, _nothing: state & 0),
+        (attention_control, "merge_delay", lambda right: lambda spans: right(spans) - 1),
     ],
+    ids=["addend", "scaled", "split", "sum over spans", "maximum over spans"],
 )
 def test_the_bench_finds_a_planted_fault(
-    name: str, wrong: Callable[[object], object], monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, name: str, wrong: Callable[[object], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exp2_hardware, name, wrong(getattr(exp2_hardware, name)))
-    design = generators.fusemax.generate(make_config({**SMALL, "rows": 2, "columns": 1}))
+    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
+    design = generators.fusemax.generate(make_config({**SMALL, "rows": 2, "columns": 2, "spans": 2}))
     with pytest.raises(CheckFailed, match="RTL is not golden"):
         simulate(design, cases=10, max_keys=40)
 
 
-def test_cycles_are_those_of_the_formula_on_thirty_shapes() -> None:
+@pytest.mark.parametrize("engine", [SMALL, {**SPLIT, "spans": 4}], ids=["whole", "split"])
+def test_cycles_are_those_of_the_formula_on_thirty_shapes(engine: dict[str, object]) -> None:
     rng = np.random.default_rng(3)
-    with AttentionDevice(make_config(SMALL)) as device:
+    with AttentionDevice(make_config(engine)) as device:
         for _ in range(30):
             jobs = [
                 random_job(rng, device.manifest, "job", int(rng.choice([5, 60, 300, 1000])))
                 for _ in range(rng.integers(1, 4))
             ]
             _, outcome = device.run(jobs)
-            shapes = [
-                AttentionShape(j.query_head, j.value_head, int(j.positions.min()), int(j.positions.max()), j.mask)
-                for j in jobs
-            ]
-            cost = attention_cycles(device.manifest, shapes)
-            assert cost.cycles == pytest.approx(outcome.cycles, rel=0.01)
-            assert (cost.busy, cost.row_busy) == (outcome.busy, outcome.row_busy)
+            cost = attention_cycles(device.manifest, [AttentionShape.of(job) for job in jobs])
+            assert (cost.cycles, cost.busy, cost.row_busy) == (outcome.cycles, outcome.busy, outcome.row_busy)
 
 
 def test_utilisation_and_decoding_reach_their_marks() -> None:
@@ -100,6 +122,20 @@ def test_utilisation_and_decoding_reach_their_marks() -> None:
     groups = [AttentionShape(64, 64, 8191, 8191, Mask(8192, causal=True))] * 2
     beats = 2 * 8192 // manifest.rows * (64 + 64)
     assert attention_cycles(manifest, groups).cycles / beats <= 1.10
+
+
+def test_split_decoding_has_all_columns_at_work_near_the_bound_of_the_wide_port() -> None:
+    manifest = generate(make_config({"kind": "fusemax", "spans": 4})).manifest.attention
+    assert manifest is not None
+    assert 4 * manifest.spans == manifest.columns  # a group of four queries
+    groups = [AttentionShape(64, 64, 8191, 8191, Mask(8192, causal=True), manifest.spans)] * 2
+    cost = attention_cycles(manifest, groups)
+    beats = 2 * 8192 // (manifest.rows * manifest.spans) * (64 + 64)
+    assert cost.cycles / beats <= 1.10
+    assert cost.utilisation >= 0.97
+    # An epoch per tile, and what is paid once: merging adds no cycle but those of its pipelines, at the very end.
+    whole = attention_cycles(manifest, [replace(group, mask=Mask(8192 // 4), spans=1) for group in groups])
+    assert cost == whole
 
 
 def test_a_masked_tile_costs_nothing() -> None:
@@ -117,6 +153,20 @@ def test_the_verilog_does_not_depend_on_the_sequence_but_for_the_widths_of_its_n
     one, other = (generate(make_config({**SMALL, "max_keys": keys})).manifest for keys in (1 << 10, 1 << 20))
     assert one.modules == other.modules
     assert other.memory_bits - one.memory_bits == 3 * 2 * 65 * 10  # ten bits of each state
+
+
+def test_an_engine_without_spans_has_nothing_of_them() -> None:
+    whole, split = (generate(make_config({**SPLIT, "spans": spans})).manifest for spans in (1, 2))
+    assert {"span_group", "span_group_array"} == {m for m in split.modules if "span" in m}
+    assert not any("span" in m for m in whole.modules)
+    assert whole.attention is not None
+    assert whole.attention.job.split == 0
+    assert whole.memory_bits == split.memory_bits  # spans share queries, not memories
+
+
+def test_beats_that_no_netlist_holds_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^drawn: a beat of keys would have 65,536 bits, more than .* fewer spans$"):
+        generate(make_config({"kind": "fusemax", "rows": 256, "spans": 16, "columns": 16, "input_bits": 16}))
 
 
 def test_columns_that_no_netlist_holds_are_refused() -> None:
@@ -198,6 +248,32 @@ def test_states_merge_to_that_of_all_keys() -> None:
         assert np.abs(state.outputs() - whole).max() <= 2  # of 2^16 units of v
 
 
+def test_split_attention_is_that_of_the_whole_but_for_the_rounding() -> None:
+    rng = np.random.default_rng(6)
+    format = AttentionFormat(8, 64, 1 << 20)
+    for keys in (1, 15, 16, 17, 64, 65, 500):
+        q = rng.integers(-9999, 9999, (4, 64))
+        k, v = rng.integers(-128, 128, (keys, 64)), rng.integers(-128, 128, (keys, 64))
+        operands = (format, 16, q, np.full(4, 2), np.full(4, keys - 1), k, v)
+        for mask in (Mask(keys), Mask(keys, causal=True, window=keys // 2 + 1, sinks=2)):
+            whole = attend(*operands, mask)
+            spans = [attend(*operands, mask, spans=n) for n in (1, 2, 4)]
+            assert (spans[0].outputs() == whole.outputs()).all()
+            for split in spans[1:]:
+                assert (split.maximum == whole.maximum).all()
+                # What exp2's relative error of 4e-6 does to two values of 128.
+                assert np.abs(split.outputs() - whole.outputs()).max() <= 2 * 4e-6 * (128 << format.output_fraction)
+
+
+def test_merging_states_of_one_maximum_is_exact() -> None:
+    rng = np.random.default_rng(7)
+    maximum = rng.integers(-(1 << 20), 1 << 20, 4)
+    one, other = (State(maximum, rng.integers(-(1 << 40), 1 << 40, (8, 4)), np.full(4, 1 << 20)) for _ in range(2))
+    merged = one.merged(other)
+    assert (merged.values == one.values + other.values).all()
+    assert (merged.denominator == 1 << 21).all()
+
+
 def test_a_query_that_sees_nothing_gives_zeros() -> None:
     job_mask = Mask(3, window=1)
     state = attend(
@@ -240,14 +316,16 @@ def test_visited_tiles_are_those_with_a_visible_key(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"queries": np.zeros((4, 32), np.int64)}, "up to 3 queries, not 4"),
+        ({"queries": np.zeros((5, 32), np.int64)}, "up to 4 queries, not 5"),
         ({"keys": np.zeros((8, 65), np.int64)}, "up to 64 elements of a query, not 65"),
         ({"values": np.zeros((8, 65), np.int64)}, "up to 64 elements of a value, not 65"),
         ({"mask": Mask(5000)}, "up to 4096 keys, not 5000"),
+        ({"spans": 2}, "up to 2 queries in a split job, not 3"),
+        ({"spans": 4}, "1 or 2 spans, not 4"),
     ],
 )
 def test_a_job_that_does_not_fit_is_explained(change: dict[str, object], message: str) -> None:
-    manifest = generate(make_config(SMALL)).manifest.attention
+    manifest = generate(make_config(SPLIT)).manifest.attention
     assert manifest is not None
     fields: dict[str, object] = {
         "queries": np.zeros((3, 32), np.int64),

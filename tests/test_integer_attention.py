@@ -1,9 +1,12 @@
 """Attention on integers, as the decoder uses it, against attention in float64."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from einloom.attention import AttentionFormat
+from mapping.attention import AttentionJob
 from sim.golden.attention import IntegerAttention, float_attention, golden_runner
 
 ROWS, COLUMNS = 8, 3
@@ -49,3 +52,20 @@ def test_one_key_gives_its_value_and_zeros_give_zeros() -> None:
     found = integer_attention(16)(queries, np.zeros_like(values), values)
     np.testing.assert_allclose(found[0, 0, 0], values[0, 0], rtol=1e-4)
     assert not integer_attention(8)(0 * queries, 0 * values, 0 * values).any()
+
+
+def test_blocks_that_leave_columns_free_are_split_over_the_spans() -> None:
+    rng = np.random.default_rng(3)
+    format = AttentionFormat(8, 128, 4096)
+    taken: list[tuple[int, int]] = []
+
+    def run(jobs: Sequence[AttentionJob]) -> list[np.ndarray]:
+        taken.extend((len(job.queries), job.spans) for job in jobs)
+        return golden_runner(format, ROWS)(jobs)
+
+    attention = IntegerAttention(run, format, columns=8, spans=2)
+    queries = rng.normal(size=(3, 1, 4, 32)).astype(np.float32)
+    keys, values = rng.normal(size=(2, 70, 1, 32)).astype(np.float32)
+    found, expected = attention(queries, keys, values), reference(queries, keys, values)
+    assert taken == [(8, 1), (4, 2)]
+    assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) <= 0.015

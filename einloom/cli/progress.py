@@ -1,23 +1,22 @@
 """The progress bar of commands that make tokens."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from sim.device import Device
-
 
 class TokenProgress:
-    """Tokens made so far, with the cycles that `device` spent on them; use as a context manager.
+    """Tokens made so far, with the cycles that `cycles` says they took; use as a context manager.
 
     Attributes
     ----------
     seconds : wall-clock time spent inside the context.
     """
 
-    def __init__(self, console: Console, device: Device, tokens: int) -> None:
+    def __init__(self, console: Console, cycles: Callable[[], int], tokens: int) -> None:
         columns = (
             SpinnerColumn(),
             MofNCompleteColumn(),
@@ -27,7 +26,7 @@ class TokenProgress:
             TimeElapsedColumn(),
         )
         self.seconds = 0.0
-        self._device = device
+        self._cycles = cycles
         self._bar = Progress(*columns, console=console, transient=True)
         self._task = self._bar.add_task("", total=tokens, cycles="")
 
@@ -44,6 +43,6 @@ class TokenProgress:
 
     def advance(self, _token: int) -> None:
         """Another token is there."""
-        cycles = self._device.counters.cycles
+        cycles = self._cycles()
         rate = cycles / (time.perf_counter() - self._started)
         self._bar.update(self._task, advance=1, cycles=f"{cycles:,} cycles, {rate:,.0f} cycles/s" if cycles else "")

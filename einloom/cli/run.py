@@ -1,9 +1,9 @@
-"""`einloom run`: text from a model whose linear layers are computed by the generated design."""
+"""`einloom run`: text from a model, every operation of which is computed by the generated core."""
 
 import dataclasses
 import json
 import math
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,27 +11,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from einloom.attention import AttentionFormat
 from einloom.cli.locate import default_model, find_config
 from einloom.cli.progress import TokenProgress
-from einloom.cli.run_report import RunReport, report_of
+from einloom.cli.run_report import JobTotals, RunReport, report_of
 from einloom.config import Config
 from einloom.errors import CheckFailed, InputError
+from einloom.manifest import Manifest
+from einloom.program import Program
+from generators.registry import describe, generate_all
+from mapping.codegen.heads import pad_heads
+from mapping.codegen.llama import compile_llama
 from mapping.compress.for_engine import quantize_for_engine
-from mapping.importer.huggingface import load_llama
-from sim.device import Device, GoldenDevice
+from mapping.importer.huggingface import LlamaModel, load_llama
+from sim.driver import SYSTEM, CheckedDecoder, CoreDecoder, Driver
 from sim.golden.agreement import agreement_with_float
-from sim.golden.attention import IntegerAttention, float_attention, golden_runner
+from sim.golden.calibrate import calibrate
+from sim.golden.driver import GoldenDriver
 from sim.golden.generate import generate
-from sim.golden.linears import DeviceLinears
-from sim.golden.llama import Decoder
 
 if TYPE_CHECKING:
-    from sim.attention import AttentionDevice
+    from sim.core import SimulatedCore
 
 
 class Backend(StrEnum):
-    """What computes the linear layers."""
+    """What runs the program."""
 
     rtl = "rtl"
     golden = "golden"
@@ -48,6 +51,7 @@ class Request:
     backend: Backend
     temperature: float
     seed: int
+    timeline: Path | None
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -56,10 +60,10 @@ class Request:
             raise InputError(f"--temperature must be 0 or a positive number, not {self.temperature}")
         if self.seed < 0:
             raise InputError(f"--seed must be 0 or more, not {self.seed}")
-        if self.config.engine.kind == "bitmod" and self.config.engine.activations != "int8":
+        if self.config.core is None:
             raise InputError(
-                f"config {self.config.name}: engine.activations is {self.config.engine.activations}, but `einloom run` "
-                "computes with int8 activations only"
+                f"config {self.config.name} builds an engine, not a core that could run a model: add the section core "
+                "(and attention), or use another config"
             )
 
 
@@ -77,10 +81,15 @@ def run(
     ] = Backend.rtl,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, above 0 samples.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    timeline: Annotated[
+        Path | None, typer.Option(help="Draw what each unit did for the last token into this SVG or PNG file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Generate text with a design, check it bit for bit, and say what it costs."""
-    request = Request(model or default_model(), find_config(config), prompt, tokens, backend, temperature, seed)
+    request = Request(
+        model or default_model(), find_config(config), prompt, tokens, backend, temperature, seed, timeline
+    )
     try:
         report = _fulfil(request, Console(stderr=True))
     except CheckFailed as error:
@@ -91,22 +100,29 @@ def run(
         typer.echo(json.dumps(dataclasses.asdict(report)))
     else:
         typer.echo(report.text)
-        Console().print(report.table())
+        for table in report.tables():
+            Console().print(table)
 
 
 def _fulfil(request: Request, console: Console) -> RunReport:
-    """Load, quantise, generate and compare with the float model; status and progress go to `console`."""
+    """Load, compile, generate and compare with the float model; status and progress go to `console`."""
     model = load_llama(request.model)
     prompt = model.encode(request.prompt)
-    with console.status("quantising the model"):
-        tensors = quantize_for_engine(request.config.gemm, model.linears)
+    manifest = describe(request.config)
+    with console.status("compiling the model"):
+        program, bits = compile_model(model, manifest)
+    totals = JobTotals()
     with ExitStack() as opened:
-        device = opened.enter_context(closing(_open_device(request, console)))
-        attention, attention_device = _open_attention(request, console, opened)
-        linears = DeviceLinears(device, tensors)
-        with TokenProgress(console, device, request.tokens) as progress:
+        simulation = _open(request, program, console, opened)
+        golden = GoldenDriver(manifest, program)
+        reference = _decoder(golden, program, manifest)
+        decoder: CoreDecoder | CheckedDecoder = reference
+        if simulation is not None:
+            under_test = _decoder(simulation, program, manifest, totals)
+            decoder = CheckedDecoder(under_test, reference)
+        with TokenProgress(console, lambda: simulation.cycles if simulation else 0, request.tokens) as progress:
             generation = generate(
-                Decoder(model, linears, attention or float_attention),
+                decoder,
                 prompt,
                 request.tokens,
                 stop=model.config.eos_token_id,
@@ -114,45 +130,62 @@ def _fulfil(request: Request, console: Console) -> RunReport:
                 seed=request.seed,
                 on_token=progress.advance,
             )
-        return report_of(
-            model,
-            request.config,
-            tensors,
-            generation,
-            backend=str(request.backend),
-            agreement=agreement_with_float(model, generation.tokens[:-1], generation.logits),
-            counters=device.counters,
-            peak_macs_per_cycle=device.peak_macs_per_cycle,
-            linear_layers=linears.calls,
-            attention_jobs=attention.jobs if attention else 0,
-            attention=attention_device.outcome if attention_device else None,
-            seconds=progress.seconds,
-        )
+        if simulation is not None:
+            _compare_memory(simulation, golden, program)
+            if request.timeline is not None:
+                from einloom.cli.timeline import draw_timeline
+
+                draw_timeline(simulation.trace(), program.instructions, request.timeline)
+    seen = generation.tokens[:-1]
+    return report_of(
+        model,
+        manifest,
+        program,
+        generation,
+        backend=str(request.backend),
+        bits_per_weight=bits,
+        agreement=agreement_with_float(model, seen, generation.logits),
+        totals=totals,
+        seconds=progress.seconds,
+    )
 
 
-def _open_device(request: Request, console: Console) -> Device:
+def compile_model(model: LlamaModel, manifest: Manifest) -> tuple[Program, float]:
+    """The model's program for a design, in the design's first weight format; and the stored bits per weight."""
+    assert manifest.core is not None
+    linears = pad_heads(model.config, model.linears, manifest.core.lanes)
+    tensors = quantize_for_engine(manifest.config.gemm, linears)
+    scales = calibrate(model, manifest.core.cache_bits)
+    program = compile_llama(model.config, tensors, model.tensors, scales, manifest)
+    bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values()) / sum(t.codes.size for t in tensors.values())
+    return program, bits
+
+
+def _open(request: Request, program: Program, console: Console, opened: ExitStack) -> "SimulatedCore | None":
+    """The simulation on the rtl backend."""
     if request.backend == Backend.golden:
-        return GoldenDevice()
+        return None
     # The simulator's toolchain is needed here only.
-    from sim.rtl import RtlDevice
+    from sim.core import SimulatedCore
 
+    with console.status("generating the design"):
+        (design,) = generate_all(request.config)
     with console.status("building the simulator (first time only)"):
-        return RtlDevice(request.config)
+        return opened.enter_context(SimulatedCore(design, program))
 
 
-def _open_attention(
-    request: Request, console: Console, opened: ExitStack
-) -> "tuple[IntegerAttention | None, AttentionDevice | None]":
-    """The attention of the config's attention engine, and its simulation on the rtl backend; neither without one."""
-    engine = request.config.attention
-    config = request.config.attention_config
-    if engine is None or config is None:
-        return None, None
-    format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
-    if request.backend == Backend.golden:
-        return IntegerAttention(golden_runner(format, engine.rows), format, engine.columns), None
-    from sim.attention import AttentionDevice
+def _decoder(driver: Driver, program: Program, manifest: Manifest, totals: JobTotals | None = None) -> CoreDecoder:
+    assert manifest.gemm is not None
+    beat_bytes = manifest.gemm.weights.beat_bits // 8
+    return CoreDecoder(driver, program, manifest.gemm.rows, beat_bytes, totals.add if totals else None)
 
-    with console.status("building the attention simulator (first time only)"):
-        device = opened.enter_context(AttentionDevice(config))
-    return IntegerAttention(lambda jobs: device.run(jobs)[0], format, engine.columns), device
+
+def _compare_memory(simulation: Driver, golden: Driver, program: Program) -> None:
+    """CheckFailed when the system's memory is not in the end what golden left."""
+    found, expected = (d.dump(SYSTEM, 0, program.system.size) for d in (simulation, golden))
+    wrong = (found != expected).nonzero()[0]
+    if len(wrong):
+        raise CheckFailed(
+            f"byte {wrong[0]} of the system's memory is {found[wrong[0]]}, golden has {expected[wrong[0]]}; "
+            f"{len(wrong)} bytes differ"
+        )

@@ -1,17 +1,33 @@
-"""What `einloom run` tells at its end: one object of figures, as a table or as JSON."""
+"""What `einloom run` tells at its end: one object of figures, as tables or as JSON."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from rich.table import Table
 
-from einloom.config import Config
-from einloom.quantized import QuantizedTensor
+from einloom.core_registers import counter_names
+from einloom.isa import UNITS
+from einloom.manifest import Manifest
+from einloom.program import Program
 from mapping.importer.huggingface import LlamaModel
-from sim.bench.attention import AttentionOutcome
-from sim.device import Counters
+from sim.driver import JobResult
 from sim.golden.agreement import Agreement
 from sim.golden.generate import Generation
+
+
+@dataclass
+class JobTotals:
+    """The counters of all jobs, added up, and those of the last one."""
+
+    jobs: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+
+    def add(self, result: JobResult) -> None:
+        """Another job is done."""
+        self.jobs += 1
+        self.last = result.counters
+        self.counters = {name: self.counters.get(name, 0) + value for name, value in result.counters.items()}
 
 
 @dataclass(frozen=True)
@@ -23,20 +39,19 @@ class RunReport:
     text : the prompt and its continuation.
     tokens, prompt_tokens : tokens made, and tokens given.
     token_ids : the tokens made.
-    bit_exact : True when the backend checked every linear layer against the golden model, and all were equal in every
-        bit; None on the golden backend, where there is nothing to compare.
-    linear_layers : matrix products computed, each for one or several tokens.
-    attention_jobs : attention of a key/value head with up to as many queries as the attention engine has columns; 0
-        where attention is float arithmetic outside the design.
-    attention_cycles_per_token, attention_utilisation : of the attention engine: its cycles / tokens, and the share of
-        them in which its 2D array was at work.
-    cycles : clock cycles of all linear layers, those of the prompt included.
-    cycles_per_token : cycles / tokens.
-    utilisation : multiply-accumulates that the model needed over those that the array can do in `cycles`, 0 to 1.
-    beat_share : share of the cycles, 0 to 1, in which a memory channel's weight beat was accepted.
+    bit_exact : True when every logit and the final memory were equal to golden's in every bit; None on the golden
+        backend, where there is nothing to compare.
+    instructions, program_bytes, image_bytes : of the program, and of the memory images with it.
+    cycles : clock cycles of all jobs, those of the prompt included.
+    cycles_per_token : those of the last job, which is the last token's.
+    utilisation : multiply-accumulates of the linear layers over those that the GEMM array can do in `cycles`, 0 to 1.
+    beat_share : share of the last job's cycles, 0 to 1, in which a weight channel accepted a beat.
     bits_per_weight : stored bits, over all weights of linear layers.
-    top1_agreement : share of the positions, 0 to 1, at which the float model finds the same token most probable.
-    kl : mean KL(float || device) over the positions, in nats.
+    top1_agreement : share of the compared positions, 0 to 1, at which the float model finds the same token most
+        probable.
+    kl : mean KL(float || design) over those positions, in nats.
+    positions : compared positions: the prompt's last chunk and all tokens made.
+    counters : of the last job, by the names of einloom/core_registers.py.
     cycles_per_second : simulated cycles per second of wall-clock time.
     seconds : wall-clock time of generating, without building the simulator.
     """
@@ -48,10 +63,9 @@ class RunReport:
     prompt_tokens: int
     token_ids: tuple[int, ...]
     bit_exact: bool | None
-    linear_layers: int
-    attention_jobs: int
-    attention_cycles_per_token: float | None
-    attention_utilisation: float | None
+    instructions: int
+    program_bytes: int
+    image_bytes: int
     cycles: int | None
     cycles_per_token: float | None
     utilisation: float | None
@@ -59,70 +73,93 @@ class RunReport:
     bits_per_weight: float
     top1_agreement: float
     kl: float
+    positions: int
+    counters: dict[str, int] | None
     cycles_per_second: float | None
     seconds: float
 
-    def table(self) -> Table:
+    def tables(self) -> Iterator[Table]:
         """The figures for people."""
         table = Table(title=f"{self.config} on the {self.backend} backend", title_justify="left", show_header=False)
         table.add_column()
         table.add_column(justify="right")
         table.add_row("tokens", f"{self.tokens} after {self.prompt_tokens} of the prompt")
-        if self.bit_exact is None:
-            table.add_row("linear layers", f"{self.linear_layers:,}")
-        else:
-            table.add_row("linear layers checked bit for bit", f"{self.linear_layers:,}")
-        checked = "" if self.bit_exact is None else " checked bit for bit"
-        table.add_row(f"attention jobs{checked}", f"{self.attention_jobs:,}" if self.attention_jobs else "in float")
-        table.add_row("cycles per token", _figure(self.cycles_per_token, ",.0f"))
+        if self.bit_exact is not None:
+            table.add_row("logits and memory equal golden's", "in every bit")
+        table.add_row("program", f"{self.instructions:,} instructions, {self.program_bytes:,} bytes")
+        table.add_row("cycles of the last token", _figure(self.cycles_per_token, ",.0f"))
         table.add_row("MACs per cycle over peak", _figure(self.utilisation, ".1%"))
-        table.add_row("cycles with a weight beat", _figure(self.beat_share, ".1%"))
-        table.add_row("attention cycles per token", _figure(self.attention_cycles_per_token, ",.0f"))
-        table.add_row("attention array at work", _figure(self.attention_utilisation, ".1%"))
+        table.add_row("its cycles with a weight beat", _figure(self.beat_share, ".1%"))
         table.add_row("bits per weight", f"{self.bits_per_weight:.2f}")
-        table.add_row("agreement with the float model", f"top-1 {self.top1_agreement:.1%}, KL {self.kl:.4f} nats")
+        agreement = f"top-1 {self.top1_agreement:.1%}, KL {self.kl:.4f} nats ({self.positions} positions)"
+        table.add_row("agreement with the float model", agreement)
         table.add_row("simulation rate", _figure(self.cycles_per_second, ",.0f", " cycles/s"))
-        table.add_row("seconds", f"{self.seconds:.1f}")
+        table.add_row("seconds", f"{self.seconds:.1f}" if self.cycles else f"{self.seconds:.1f} ({self._rate})")
+        yield table
+        if self.counters:
+            yield self._units(self.counters)
+
+    @property
+    def _rate(self) -> str:
+        return f"{self.tokens / self.seconds:.1f} tokens/s"
+
+    def _units(self, counters: dict[str, int]) -> Table:
+        """What each unit did for the last token."""
+        table = Table(title=f"units, cycles of the last token: {counters['cycles']:,}", title_justify="left")
+        for name in ("unit", "at work", "waiting for tokens", "starved"):
+            table.add_column(name, justify="left" if name == "unit" else "right")
+        for unit in UNITS:
+            name = unit.name.lower()
+            starved = counters.get(f"{name}_starved")
+            shown = "" if starved is None else f"{starved:,}"
+            table.add_row(name, f"{counters[f'{name}_busy']:,}", f"{counters[f'{name}_waiting']:,}", shown)
         return table
 
 
 def report_of(
     model: LlamaModel,
-    config: Config,
-    tensors: Mapping[str, QuantizedTensor],
+    manifest: Manifest,
+    program: Program,
     generation: Generation,
     *,
     backend: str,
+    bits_per_weight: float,
     agreement: Agreement,
-    counters: Counters,
-    peak_macs_per_cycle: float,
-    linear_layers: int,
-    attention_jobs: int,
-    attention: AttentionOutcome | None,
+    totals: JobTotals,
     seconds: float,
 ) -> RunReport:
     """The report of a run in which every check passed."""
-    cycles = counters.cycles
-    stored_bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values())
+    gemm = manifest.gemm
+    assert gemm is not None
+    channels = gemm.weights.channels
+    cycles = totals.counters.get("cycles")
+    peak = gemm.macs_per_step / gemm.weights.steps[0].cycles
+    head = model.linears[model.head].size
+    layers = sum(w.size for name, w in model.linears.items() if name != model.head)
+    macs = layers * (len(generation.tokens) - 1) + head * len(generation.logits)
+    last = totals.last or None
+    assert last is None or last.keys() == counter_names(channels).keys()
+    beats = sum(last[f"weights{c}_beats"] for c in range(channels)) if last else 0
     return RunReport(
-        config=config.name,
+        config=manifest.name,
         backend=backend,
         text=model.tokenizer.decode(list(generation.tokens)),
         tokens=len(generation.continuation),
         prompt_tokens=len(generation.prompt),
         token_ids=generation.continuation,
         bit_exact=True if cycles else None,
-        linear_layers=linear_layers,
-        attention_jobs=attention_jobs,
-        attention_cycles_per_token=attention.cycles / len(generation.continuation) if attention else None,
-        attention_utilisation=attention.busy / attention.cycles if attention and attention.cycles else None,
-        cycles=cycles or None,
-        cycles_per_token=cycles / len(generation.continuation) if cycles else None,
-        utilisation=counters.macs / (cycles * peak_macs_per_cycle) if cycles else None,
-        beat_share=counters.beats / (cycles * config.memory.channels) if cycles else None,
-        bits_per_weight=stored_bits / sum(t.codes.size for t in tensors.values()),
+        instructions=len(program.instructions),
+        program_bytes=program.program_bytes,
+        image_bytes=program.image_bytes,
+        cycles=cycles,
+        cycles_per_token=last["cycles"] if last else None,
+        utilisation=macs / (cycles * peak) if cycles else None,
+        beat_share=beats / (last["cycles"] * channels) if last else None,
+        bits_per_weight=bits_per_weight,
         top1_agreement=agreement.top1,
         kl=agreement.kl,
+        positions=len(generation.logits),
+        counters=last,
         cycles_per_second=cycles / seconds if cycles else None,
         seconds=seconds,
     )

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import OUTPUT_BITS, QUERY_BITS, AttentionFormat
+from einloom.attention import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
 from hw.array.normaliser import Divider, divider_control
 from hw.array.online_softmax import OnlineSoftmax, row_control
 from hw.array.reduction import Reduction
@@ -13,11 +13,15 @@ from hw.part import Part
 from hw.pe.fusemax import PE_CONTROL, FuseMaxPE
 
 
-def tile_layout(format: AttentionFormat, rows: int) -> data.StructLayout:
-    """Where a tile lies and what its job masks."""
+def tile_layout(format: AttentionFormat, rows: int, spans: int = 1) -> data.StructLayout:
+    """Where a tile lies and what its job masks.
+
+    Of `spans` neighbouring tiles the first has a key that may be visible, and so starts below max_keys; the last of
+    them may start as many tiles later.
+    """
     position = format.position_bits
     return data.StructLayout({
-        "base": position,  # of the tile's row 0
+        "base": max(position, (format.max_keys - 1 + (spans - 1) * rows).bit_length()),  # of the tile's row 0
         "keys": position,
         "causal": 1,
         "window": position,  # 0 for none
@@ -42,18 +46,19 @@ class TileMask(Part):
     visible : Out, one bit per row, one cycle after `mask`
     """
 
-    def __init__(self, format: AttentionFormat, rows: int):
+    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
         self.format = format
         self.rows = rows
         super().__init__(
             {
                 "query": In(QUERY_BITS),
-                "tile": In(tile_layout(format, rows)),
+                "tile": In(tile_layout(format, rows, spans)),
                 "control": In(MASK_CONTROL),
                 "visible": Out(rows),
             },
             format=format,
             rows=rows,
+            spans=spans,
         )
 
     def elaborate(self, platform):
@@ -97,37 +102,43 @@ class AttentionColumn(Part):
     row : In, an element of each row's key or value, row 0 lowest
     control, row_control, mask_control, divider_control, tile : In
     result : Out, as Divider
+    maximum, merged_maximum, state : Out, In, Out, with more than one span: as OnlineSoftmax
+    final_state : In, with more than one span: the state that goes to the divider
     """
 
-    def __init__(self, format: AttentionFormat, rows: int, digits: int):
+    def __init__(self, format: AttentionFormat, rows: int, digits: int, spans: int = 1):
         self.format = format
         self.rows = rows
         self.digits = digits
-        super().__init__(
-            {
-                "query": In(signed(QUERY_BITS)),
-                "row": In(rows * format.input_bits),
-                "control": In(PE_CONTROL),
-                "row_control": In(row_control(format)),
-                "mask_control": In(MASK_CONTROL),
-                "divider_control": In(divider_control(format)),
-                "tile": In(tile_layout(format, rows)),
-                "result": Out(signed(OUTPUT_BITS)),
-            },
-            format=format,
-            rows=rows,
-            digits=digits,
-        )
+        self.spans = spans
+        ports = {
+            "query": In(signed(QUERY_BITS)),
+            "row": In(rows * format.input_bits),
+            "control": In(PE_CONTROL),
+            "row_control": In(row_control(format, spans)),
+            "mask_control": In(MASK_CONTROL),
+            "divider_control": In(divider_control(format)),
+            "tile": In(tile_layout(format, rows, spans)),
+            "result": Out(signed(OUTPUT_BITS)),
+        }
+        if spans > 1:
+            ports |= {
+                "maximum": Out(signed(SCORE_BITS)),
+                "merged_maximum": In(signed(SCORE_BITS)),
+                "state": Out(signed(format.state_bits)),
+                "final_state": In(signed(format.state_bits)),
+            }
+        super().__init__(ports, format=format, rows=rows, digits=digits, spans=spans)
 
     def elaborate(self, platform):
         m = Module()
         format, rows = self.format, self.rows
         sliced = ("row", "visible", "score", "product")
         pes = Replicated(FuseMaxPE(format), rows, sliced=sliced).place(m, "pes", platform)
-        mask = TileMask(format, rows).place(m, "mask", platform)
+        mask = TileMask(format, rows, self.spans).place(m, "mask", platform)
         scores = Reduction("max", pes.slice_bits("score"), rows).place(m, "scores", platform)
         products = Reduction("add", format.product_bits, rows).place(m, "products", platform)
-        softmax = OnlineSoftmax(format, products.result_bits).place(m, "softmax", platform)
+        softmax = OnlineSoftmax(format, products.result_bits, self.spans).place(m, "softmax", platform)
         divider = Divider(format, self.digits).place(m, "divider", platform)
         m.d.comb += [
             pes.query.eq(self.query),
@@ -143,8 +154,14 @@ class AttentionColumn(Part):
             softmax.tile_maximum.eq(scores.result),
             softmax.tile_sum.eq(products.result),
             softmax.control.eq(self.row_control),
-            divider.state.eq(softmax.state),
+            divider.state.eq(self.final_state if self.spans > 1 else softmax.state),
             divider.control.eq(self.divider_control),
             self.result.eq(divider.result),
         ]
+        if self.spans > 1:
+            m.d.comb += [
+                self.maximum.eq(softmax.maximum),
+                softmax.merged_maximum.eq(self.merged_maximum),
+                self.state.eq(softmax.state),
+            ]
         return m

@@ -12,7 +12,7 @@ from hw.part import Part
 from hw.pe.fusemax import PE_CONTROL, PE_LATENCY, Step
 
 
-def issue_layout(format: AttentionFormat) -> data.StructLayout:
+def issue_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
     """A step at work, in the cycle in which its operands are at the columns."""
     return data.StructLayout({
         "valid": 1,  # the 2D array is busy
@@ -22,22 +22,33 @@ def issue_layout(format: AttentionFormat) -> data.StructLayout:
         "address": range(format.max_head + 1),  # VALUE: of the state
         "last": 1,  # VALUE: of the last tile of its queries
         "end": 1,  # ... and the last of them
+        "merge": int(spans > 1),  # SCALE, VALUE: of the last tile of a job that is split over the spans
         "load": 1,  # exponentials become probabilities and corrections, beside the step
         "position_low": 1,  # a word of the queries' positions is at the columns, beside the step
         "position_high": 1,
     })
 
 
-def exp_delay(rows: int) -> int:
-    """Cycles from the issue of SCALE to the first issue of EXP: the score, its maximum over the rows and with the
-    running one, and the difference."""
-    return PE_LATENCY + stages(rows) + 2
+def span_stages(spans: int) -> int:
+    """Cycles of a tree over the columns that share a query."""
+    return stages(spans) if spans > 1 else 0
 
 
-def final_delay(rows: int) -> int:
-    """Cycles from the issue of a VALUE step to the write of its state: the product, its sum over the rows, and the
-    1D row's sum."""
-    return 3 + stages(rows)
+def merge_delay(spans: int) -> int:
+    """Cycles from a column's running maximum to that of all its query's columns: the tree, and the write."""
+    return span_stages(spans) + 1 if spans > 1 else 0
+
+
+def exp_delay(rows: int, spans: int = 1) -> int:
+    """Cycles from the issue of SCALE to the first issue of EXP: the score, its maximum over the rows, with the running
+    one and over the spans, and the difference."""
+    return PE_LATENCY + stages(rows) + 2 + merge_delay(spans)
+
+
+def final_delay(rows: int, spans: int = 1) -> int:
+    """Cycles from the issue of a VALUE step to the write of its state for the divider: the product, its sum over the
+    rows, the 1D row's sum, and that over the spans."""
+    return 3 + stages(rows) + span_stages(spans)
 
 
 class AttentionControl(Part):
@@ -48,25 +59,28 @@ class AttentionControl(Part):
     issue : In
     control, row_control, mask_control : Out, to the columns
     row_busy : Out(1), the 1D row is at work
-    final, final_end : Out, the 1D row writes a final state of its queries; it is the last one
+    final, final_address, final_end : Out, a final state of the queries is written for the dividers; which; it is the
+        last one
+    sum_spans : Out, with more than one span: the states that the columns write go into sums over the spans
     """
 
-    def __init__(self, format: AttentionFormat, rows: int):
+    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
         self.format = format
         self.rows = rows
-        super().__init__(
-            {
-                "issue": In(issue_layout(format)),
-                "control": Out(PE_CONTROL),
-                "row_control": Out(row_control(format)),
-                "mask_control": Out(MASK_CONTROL),
-                "row_busy": Out(1),
-                "final": Out(1),
-                "final_end": Out(1),
-            },
-            format=format,
-            rows=rows,
-        )
+        self.spans = spans
+        ports = {
+            "issue": In(issue_layout(format, spans)),
+            "control": Out(PE_CONTROL),
+            "row_control": Out(row_control(format, spans)),
+            "mask_control": Out(MASK_CONTROL),
+            "row_busy": Out(1),
+            "final": Out(1),
+            "final_address": Out(range(format.max_head + 1)),
+            "final_end": Out(1),
+        }
+        if spans > 1:
+            ports["sum_spans"] = Out(1)
+        super().__init__(ports, format=format, rows=rows, spans=spans)
 
     def elaborate(self, platform):
         m = Module()
@@ -94,11 +108,11 @@ class AttentionControl(Part):
             pe.scale.eq(delayed("scale", scale, 2)),
             pe.exp.eq(delayed("exp", exp, 2)),
             pe.term.eq(delayed("term", issue.term, 2)),
-            pe.difference.eq(delayed("scale", scale, maximum + 1)),
+            pe.difference.eq(delayed("scale", scale, maximum + 1 + merge_delay(self.spans))),
             pe.load.eq(issue.load),
             row.maximum.eq(delayed("scale", scale, maximum)),
             row.fresh.eq(delayed("first", issue.first, maximum)),
-            row.difference.eq(delayed("scale", scale, maximum + 1)),
+            row.difference.eq(delayed("scale", scale, maximum + 1 + merge_delay(self.spans))),
             row.address.eq(delayed("address", issue.address, sums - 3)),
             row.exp.eq(delayed("exp", exp, sums - 2)),
             row.power.eq(delayed("exp", exp, sums)),
@@ -111,7 +125,21 @@ class AttentionControl(Part):
             mask.bounds.eq(delayed("position", issue.position_high, 1)),
             mask.mask.eq(delayed("position", issue.position_high, 2)),
             self.row_busy.eq(delayed("row_busy", exp | value, sums)),
-            self.final.eq(delayed("final", value & issue.last, final_delay(self.rows))),
-            self.final_end.eq(delayed("end", value & issue.last & issue.end, final_delay(self.rows))),
         ]
+        if self.spans > 1:
+            m.d.comb += row.merge.eq(delayed("merge", scale & issue.merge, maximum + merge_delay(self.spans)))
+        self._final_states(m, delayed, value)
         return m
+
+    def _final_states(self, m, delayed, value):
+        """The way of the states of the last tile's VALUE steps to the dividers."""
+        issue = self.issue
+        final = final_delay(self.rows, self.spans)
+        m.d.comb += [
+            self.final.eq(delayed("final", value & issue.last, final)),
+            self.final_address.eq(delayed("address", issue.address, final)),
+            self.final_end.eq(delayed("end", value & issue.last & issue.end, final)),
+        ]
+        if self.spans > 1:
+            written = final - span_stages(self.spans)
+            m.d.comb += self.sum_spans.eq(delayed("sum_spans", value & issue.merge, written))

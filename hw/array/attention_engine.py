@@ -12,18 +12,21 @@ from hw.array.attention_control import AttentionControl
 from hw.array.attention_sequencer import AttentionSequencer
 from hw.array.normaliser import DivisionControl
 from hw.array.replicated import Replicated
+from hw.array.span_group import SpanGroup
 from hw.array.tile_walk import job_layout
 from hw.part import Part
 
 
 @dataclass(frozen=True)
 class AttentionSpec:
-    """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle."""
+    """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle, and
+    `spans` tiles in a beat, for as many columns that can share a query."""
 
     format: AttentionFormat
     rows: int
     columns: int
     digits: int
+    spans: int = 1
 
 
 class AttentionEngine(Part):
@@ -32,13 +35,16 @@ class AttentionEngine(Part):
     Dataflow: a tile of `rows` keys against `columns` queries at a time; queries are broadcast down the columns, keys
     and values along the rows. Throughput: a tile in E + F + 6 cycles (AttentionSequencer). Divisions are deferred to
     the end of a block of queries, and done while the next is computed. On chip is only what belongs to a query.
-    Source: FuseMax (MICRO 2024).
+    With `spans` a job of few queries can be split: column `spans` * p + s has the keys of span s for query p, and
+    column `spans` * p gives the output for all of them (SpanGroup). Then a tile is `spans` times as long.
+    Source: FuseMax (MICRO 2024); the spans, LeanAttention (2024).
 
     Members
     -------
     job : In, stream, a block of queries
     keys, values : In, streams; a beat is one e (or f) of all keys of a tile, row 0 lowest; E (or F) beats per visited
-        tile, in the order of tiles. A job's values follow its keys by one tile.
+        tile, in the order of tiles. A job's values follow its keys by one tile. With spans a beat has as many slices
+        of a tile's `rows`; a job that is not split uses the lowest.
     query_address, query_read : Out, a word of the queries is wanted in the next cycle
     queries : In, that word for every column, column 0 lowest; held until the next read
     outputs : Out, stream, for each f the outputs of all columns, column 0 lowest
@@ -49,11 +55,11 @@ class AttentionEngine(Part):
 
     def __init__(self, spec: AttentionSpec):
         self.spec = spec
-        beat = spec.rows * spec.format.input_bits
-        self.sequencer = AttentionSequencer(spec.format, spec.rows)
+        beat = spec.spans * spec.rows * spec.format.input_bits
+        self.sequencer = AttentionSequencer(spec.format, spec.rows, spec.spans)
         super().__init__(
             {
-                "job": In(stream.Signature(job_layout(spec.format))),
+                "job": In(stream.Signature(job_layout(spec.format, spec.spans))),
                 "keys": In(stream.Signature(beat)),
                 "values": In(stream.Signature(beat)),
                 "query_address": Out(QUERY_ADDRESS_BITS),
@@ -71,10 +77,13 @@ class AttentionEngine(Part):
         m = Module()
         spec, format = self.spec, self.spec.format
         sequencer = self.sequencer.place(m, "sequencer", platform)
-        control = AttentionControl(format, spec.rows).place(m, "control", platform)
+        control = AttentionControl(format, spec.rows, spec.spans).place(m, "control", platform)
         division = DivisionControl(format, spec.digits).place(m, "division", platform)
-        column = AttentionColumn(format, spec.rows, spec.digits)
-        grid = Replicated(column, spec.columns, sliced=("query", "result")).place(m, "grid", platform)
+        if spec.spans > 1:
+            column = SpanGroup(format, spec.rows, spec.digits, spec.spans)
+        else:
+            column = AttentionColumn(format, spec.rows, spec.digits)
+        grid = Replicated(column, spec.columns // spec.spans, sliced=("query", "result")).place(m, "grid", platform)
 
         m.d.comb += [
             sequencer.job.payload.eq(self.job.payload),
@@ -92,22 +101,30 @@ class AttentionEngine(Part):
             grid.control.eq(control.control),
             grid.row_control.eq(control.row_control),
             grid.mask_control.eq(control.mask_control),
-            grid.tile.eq(sequencer.tile),
+            grid.tile.eq(sequencer.tiles.as_value()),
             self.busy.eq(sequencer.issue.valid),
             self.row_busy.eq(control.row_busy),
         ]
+        if spec.spans > 1:
+            m.d.comb += grid.sum_spans.eq(control.sum_spans)
         self._divide(m, sequencer, control, division, grid)
         return m
 
     def _row(self, m, sequencer):
-        """The row operand: the key or value that is taken, or the unit of the denominator in every row."""
+        """The row operand of each span: the key or value that is taken, or the unit of the denominator in every row."""
         spec = self.spec
         row = Signal(len(self.keys.payload), reset_less=True)
-        unit = Cat(Const(spec.format.unit, spec.format.input_bits) for _ in range(spec.rows))
+        unit = Cat(Const(spec.format.unit, spec.format.input_bits) for _ in range(spec.spans * spec.rows))
+
+        def spread(payload):
+            """Each span's slice of a beat; the lowest for all of them unless the job is split."""
+            lowest, *others = (payload.word_select(s, len(row) // spec.spans) for s in range(spec.spans))
+            return Cat(lowest, *(Mux(sequencer.split, other, lowest) for other in others))
+
         with m.If(sequencer.key_take):
-            m.d.sync += row.eq(self.keys.payload)
+            m.d.sync += row.eq(spread(self.keys.payload))
         with m.Else():
-            m.d.sync += row.eq(Mux(sequencer.value_take, self.values.payload, unit))
+            m.d.sync += row.eq(Mux(sequencer.value_take, spread(self.values.payload), unit))
         return row
 
     def _divide(self, m, sequencer, control, division, grid):
@@ -124,7 +141,7 @@ class AttentionEngine(Part):
             division.start.eq(control.final_end),
             division.head.eq(sequencer.final_head),
             write.write.eq(control.final),
-            write.write_address.eq(control.row_control.write_address),
+            write.write_address.eq(control.final_address),
             write.address.eq(division.address),
             write.divisor.eq(division.divisor),
             write.dividend.eq(division.dividend),

@@ -15,9 +15,9 @@ LOAD_AT = PE_LATENCY - 1  # of the first half of an epoch: the exponentials of t
 SCALE_AT = PE_LATENCY - 1  # of the second half: the dot products are complete
 
 
-def exp_at(rows: int) -> tuple[int, ...]:
+def exp_at(rows: int, spans: int = 1) -> tuple[int, ...]:
     """Where the steps of the exponential stand in the second half of an epoch."""
-    start = SCALE_AT + exp_delay(rows)
+    start = SCALE_AT + exp_delay(rows, spans)
     return tuple(range(start, start + EXP2_STEPS * PE_LATENCY, PE_LATENCY))
 
 
@@ -40,44 +40,47 @@ class AttentionSequencer(Part):
     job : In, stream, a block of queries (hw/array/tile_walk.py)
     key_valid, key_take, value_valid, value_take : the streams' handshakes
     row_unit : Out(1), with the take of a value: the row operand is the unit of the denominator instead
+    split : Out, with more than one span: what is taken belongs to a split job
     query_address, query_read : Out, a word of the queries is wanted in the next cycle
     dividers_free : In(1), nothing is being divided
     issue : Out, registered, with the operands taken the cycle before
-    tile : Out, of front
+    tiles : Out, of front, for each span
     final_head : Out, number of values of the queries whose last step was issued last
     idle : Out(1), no job is known
     """
 
-    def __init__(self, format: AttentionFormat, rows: int):
+    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
         self.format = format
         self.rows = rows
-        super().__init__(
-            {
-                "job": In(stream.Signature(job_layout(format))),
-                "key_valid": In(1),
-                "key_take": Out(1),
-                "value_valid": In(1),
-                "value_take": Out(1),
-                "row_unit": Out(1),
-                "query_address": Out(QUERY_ADDRESS_BITS),
-                "query_read": Out(1),
-                "dividers_free": In(1),
-                "issue": Out(issue_layout(format)),
-                "tile": Out(tile_layout(format, rows)),
-                "final_head": Out(range(format.max_head + 1)),
-                "idle": Out(1),
-            },
-            format=format,
-            rows=rows,
-        )
+        self.spans = spans
+        ports = {
+            "job": In(stream.Signature(job_layout(format, spans))),
+            "key_valid": In(1),
+            "key_take": Out(1),
+            "value_valid": In(1),
+            "value_take": Out(1),
+            "row_unit": Out(1),
+            "query_address": Out(QUERY_ADDRESS_BITS),
+            "query_read": Out(1),
+            "dividers_free": In(1),
+            "issue": Out(issue_layout(format, spans)),
+            "tiles": Out(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
+            "final_head": Out(range(format.max_head + 1)),
+            "idle": Out(1),
+        }
+        if spans > 1:
+            ports["split"] = Out(1)
+        super().__init__(ports, format=format, rows=rows, spans=spans)
 
     def elaborate(self, platform):
         m = Module()
-        walk = TileWalk(self.format, self.rows).place(m, "walk", platform)
-        front, at = walk.front, Signal(range(max(self.format.max_head, max(exp_at(self.rows))) + 8))
-        back = Signal(data.StructLayout({"valid": 1, "head": range(self.format.max_head + 1), "last": 1}))
+        spans = self.spans
+        walk = TileWalk(self.format, self.rows, spans).place(m, "walk", platform)
+        front, at = walk.front, Signal(range(max(self.format.max_head, max(exp_at(self.rows, spans))) + 8))
+        head = range(self.format.max_head + 1)
+        back = Signal(data.StructLayout({"valid": 1, "head": head, "last": 1, "split": int(spans > 1)}))
         second = Signal()
-        fetch = Signal(issue_layout(self.format))
+        fetch = Signal(issue_layout(self.format, spans))
         moves = Signal()  # the position advances
         ends = Signal()  # ... into the next epoch
 
@@ -85,7 +88,7 @@ class AttentionSequencer(Part):
             walk.job.payload.eq(self.job.payload),
             walk.job.valid.eq(self.job.valid),
             self.job.ready.eq(walk.job.ready),
-            self.tile.eq(walk.tile),
+            self.tiles.eq(walk.tiles),
             walk.advance.eq(ends),
             self.idle.eq(walk.job.ready & ~front.valid & ~back.valid & ~self.issue.valid),
         ]
@@ -110,7 +113,10 @@ class AttentionSequencer(Part):
                 back.valid.eq(front.valid),
                 back.head.eq(front.value_head),
                 back.last.eq(front.last),
+                back.split.eq(front.split),
             ]
+        if spans > 1:
+            m.d.comb += self.split.eq(Mux(second, back.split, front.split))
         return m
 
     def _first_half(self, m, front, at, fetch, moves):
@@ -131,7 +137,7 @@ class AttentionSequencer(Part):
         given = Signal(range(self.format.max_head + 2))  # VALUE steps issued
         special = Signal()
         front_end, values_end = Signal(), Signal()
-        places = exp_at(self.rows)
+        places = exp_at(self.rows, self.spans)
         with m.If(front.valid):
             with m.Switch(at):
                 for n, place in enumerate(places):
@@ -139,6 +145,7 @@ class AttentionSequencer(Part):
                         m.d.comb += [special.eq(1), fetch.step.eq(Step.EXP), fetch.term.eq(n)]
                 with m.Case(SCALE_AT):
                     m.d.comb += [special.eq(1), fetch.step.eq(Step.SCALE), fetch.first.eq(front.fresh)]
+                    m.d.comb += fetch.merge.eq(front.last & front.split)
         value = Signal()
         ready = Signal()
         m.d.comb += [
@@ -160,7 +167,7 @@ class AttentionSequencer(Part):
             front_end.eq(~front.valid | (at >= places[-1])),
         ]
         with m.If(value):
-            m.d.comb += fetch.step.eq(Step.VALUE)
+            m.d.comb += [fetch.step.eq(Step.VALUE), fetch.merge.eq(back.last & back.split)]
             with m.If(ready):
                 m.d.sync += given.eq(given + 1)
                 with m.If(back.last & fetch.end):

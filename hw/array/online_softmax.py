@@ -20,13 +20,14 @@ from hw.part import Part
 STATE_STAGES = 5  # address, operands, product, sum, write
 
 
-def row_control(format: AttentionFormat) -> data.StructLayout:
+def row_control(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
     """Control of all 1D PEs. Steps are those of the 2D array, some cycles later; a step's address comes in cycle 0."""
     address = range(format.max_head + 1)
     return data.StructLayout({
         "maximum": 1,  # the tile's maximum is there
         "fresh": 1,  # ... and the tile is the first of its queries, so there is nothing to correct
-        "difference": 1,  # the cycle after `maximum`: start the correction's exponential
+        "merge": int(spans > 1),  # the maximum over all spans is there, and takes the place of this one's
+        "difference": 1,  # the cycle after `maximum`, or after `merge`: start the correction's exponential
         "address": address,  # 0: of the state that a VALUE step adds to
         "exp": 1,  # 1: the step is an EXP
         "power": 1,  # 3: it was one
@@ -44,30 +45,33 @@ class OnlineSoftmax(Part):
     is constant; so every VALUE step is the same fused multiply-add, one a cycle. The multiplier also does the
     correction's exponential, in the same slots as the PEs above do theirs. Nothing here grows with the number of keys
     but, by one bit for each doubling of `max_keys`, the width of the states (AttentionFormat.state_bits).
+    With more than one span, other columns may have other keys of the same query. On the last tile RM is the maximum
+    over all of them, so the states come out relative to the same maximum and only need to be added (SpanGroup).
     Source: FuseMax (MICRO 2024), section IV (the 1-pass cascade) and VI (the 1D array).
 
     Members
     -------
     tile_maximum : In, LM
+    merged_maximum : In, with more than one span: the largest RM of all of the query's columns
     tile_sum : In, exact sum over the tile, in cycle 3 of its step
     maximum : Out, RM
     state : Out, what a VALUE step writes, in its cycle 4
     """
 
-    def __init__(self, format: AttentionFormat, sum_bits: int):
+    def __init__(self, format: AttentionFormat, sum_bits: int, spans: int = 1):
         self.format = format
         self.sum_bits = sum_bits
-        super().__init__(
-            {
-                "tile_maximum": In(signed(SCORE_BITS)),
-                "tile_sum": In(signed(sum_bits)),
-                "control": In(row_control(format)),
-                "maximum": Out(signed(SCORE_BITS)),
-                "state": Out(signed(format.state_bits)),
-            },
-            format=format,
-            sum_bits=sum_bits,
-        )
+        self.spans = spans
+        ports = {
+            "tile_maximum": In(signed(SCORE_BITS)),
+            "tile_sum": In(signed(sum_bits)),
+            "control": In(row_control(format, spans)),
+            "maximum": Out(signed(SCORE_BITS)),
+            "state": Out(signed(format.state_bits)),
+        }
+        if spans > 1:
+            ports["merged_maximum"] = In(signed(SCORE_BITS))
+        super().__init__(ports, format=format, sum_bits=sum_bits, spans=spans)
 
     def elaborate(self, platform):
         m = Module()
@@ -118,6 +122,9 @@ class OnlineSoftmax(Part):
                 self.maximum.eq(Mux(self.tile_maximum > running, self.tile_maximum, running)),
                 fresh.eq(control.fresh),
             ]
+        if self.spans > 1:
+            with m.If(control.merge):
+                m.d.sync += self.maximum.eq(self.merged_maximum)
         with m.If(control.difference):
             f, n = exp2.split(previous - self.maximum)
             m.d.sync += [fraction.eq(f), exponent.eq(n), power.eq(exp2.LEADING)]

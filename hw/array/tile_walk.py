@@ -9,8 +9,8 @@ from hw.array.attention_column import tile_layout
 from hw.part import Part
 
 
-def job_layout(format: AttentionFormat) -> data.StructLayout:
-    """A block of queries, one per column, against the keys of a sequence."""
+def job_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
+    """A block of queries, one per column or one per `spans` columns, against the keys of a sequence."""
     position, head = format.position_bits, range(format.max_head + 1)
     return data.StructLayout({
         "queries": QUERY_ADDRESS_BITS,  # where the block's words start
@@ -22,10 +22,11 @@ def job_layout(format: AttentionFormat) -> data.StructLayout:
         "causal": 1,
         "window": position,  # 0 for none
         "sinks": position,
+        "split": int(spans > 1),  # each query has `spans` columns, which share its keys
     })
 
 
-def front_layout(format: AttentionFormat) -> data.StructLayout:
+def front_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
     """The tile whose scores are being computed."""
     head = range(format.max_head + 1)
     return data.StructLayout({
@@ -35,11 +36,15 @@ def front_layout(format: AttentionFormat) -> data.StructLayout:
         "value_head": head,
         "fresh": 1,  # the first tile of its job
         "last": 1,
+        "split": int(spans > 1),
     })
 
 
 class TileWalk(Part):
     """Steps through the tiles that einloom.attention.Mask.tiles lists, in no time, and from job to job.
+
+    Split jobs take `spans` neighbouring tiles in a step, so for them a tile is as many times as long, and each span
+    has its own part of it.
 
     Tiles that are masked as a whole are never seen by the arrays: the walk ends with the tile of the last visible
     key, and jumps from the last tile of sinks to that of the first window. The next job is taken and its bounds are
@@ -50,23 +55,27 @@ class TileWalk(Part):
     job : In, stream
     known : Out(1), a job waits
     advance : In(1), to the next tile; to none where there is none
-    front, tile : Out, the present tile
+    front : Out, the present tile
+    tiles : Out, what of it each span has; all of it unless the job is split
     """
 
-    def __init__(self, format: AttentionFormat, rows: int):
+    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
         self.format = format
         self.rows = rows
-        self.job_layout = job_layout(format)
+        self.spans = spans
+        self.doublings = (spans - 1).bit_length()
+        self.job_layout = job_layout(format, spans)
         super().__init__(
             {
                 "job": In(stream.Signature(self.job_layout)),
                 "known": Out(1),
                 "advance": In(1),
-                "front": Out(front_layout(format)),
-                "tile": Out(tile_layout(format, rows)),
+                "front": Out(front_layout(format, spans)),
+                "tiles": Out(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
             },
             format=format,
             rows=rows,
+            spans=spans,
         )
 
     def elaborate(self, platform):
@@ -81,30 +90,23 @@ class TileWalk(Part):
         walked = Signal(bounds_layout)  # of the running one
         index = Signal(index_bits)
         following = Signal(index_bits)
-        base = Signal(bits)
 
         m.d.comb += self.job.ready.eq(~waiting)
         with m.If(self.job.valid & self.job.ready):
             m.d.sync += [job.eq(self.job.payload), waiting.eq(1)]
         self._bounds(m, job, bounds, shift)
+        self._tiles(m, running, index, shift)
         m.d.sync += self.known.eq(waiting)
 
         after = Signal(index_bits)
         m.d.comb += [
             after.eq(index + 1),
             following.eq(Mux((after >= walked.sinks) & (after < walked.window), walked.window, after)),
-            base.eq(index << shift),
             self.front.queries.eq(running.queries),
             self.front.query_head.eq(running.query_head),
             self.front.value_head.eq(running.value_head),
             self.front.last.eq(index == walked.last),
-            self.tile.base.eq(base),
-            self.tile.keys.eq(running.keys),
-            self.tile.causal.eq(running.causal),
-            self.tile.window.eq(running.window),
-            self.tile.sink_rows.eq(
-                Mux(running.sinks <= base, 0, Mux(running.sinks - base > self.rows, self.rows, running.sinks - base))
-            ),
+            self.front.split.eq(running.split),
         ]
         valid, fresh = Signal(), Signal()
         m.d.comb += [self.front.valid.eq(valid), self.front.fresh.eq(fresh)]
@@ -126,6 +128,25 @@ class TileWalk(Part):
                 m.d.sync += valid.eq(0)
         return m
 
+    def _tiles(self, m, running, index, shift):
+        """The tile of each span; those of a split job stand side by side from a multiple of all their rows on."""
+        for span, tile in enumerate(self.tiles):
+            sinks = running.sinks
+            first = self._by_split(running, (index << (shift + self.doublings)) | (span * self.rows), index << shift)
+            # Not a signal, which would be that part of the port: no part of it is to be computed from another.
+            base = first[: len(tile.base)]
+            m.d.comb += [
+                tile.base.eq(base),
+                tile.keys.eq(running.keys),
+                tile.causal.eq(running.causal),
+                tile.window.eq(running.window),
+                tile.sink_rows.eq(Mux(sinks <= base, 0, Mux(sinks - base > self.rows, self.rows, sinks - base))),
+            ]
+
+    def _by_split(self, job, split, whole):
+        """What a split job wants, or any other."""
+        return Mux(job.split, split, whole) if self.spans > 1 else whole
+
     def _bounds(self, m, job, bounds, shift):
         """First tile behind the sinks, first tile of a window, and last tile, of the waiting job."""
         limit = Signal(self.format.position_bits)
@@ -135,12 +156,20 @@ class TileWalk(Part):
         has_start = (job.window != 0) & (job.first_position >= job.window)
         m.d.comb += [
             limit.eq(Mux(job.causal & (job.last_position < job.keys), job.last_position + 1, job.keys)),
-            last.eq(Mux(limit == 0, 0, (limit - 1) >> shift)),
+            last.eq(
+                Mux(limit == 0, 0, self._by_split(job, (limit - 1) >> (shift + self.doublings), (limit - 1) >> shift))
+            ),
             start.eq(Mux(has_start, job.first_position + 1 - job.window, 0)),
-            window.eq(start >> shift),
+            window.eq(self._by_split(job, start >> (shift + self.doublings), start >> shift)),
         ]
         m.d.sync += [
             bounds.last.eq(last),
             bounds.window.eq(Mux(window > last, last, window)),
-            bounds.sinks.eq((job.sinks + self.rows - 1) >> shift),
+            bounds.sinks.eq(
+                self._by_split(
+                    job,
+                    (job.sinks + self.spans * self.rows - 1) >> (shift + self.doublings),
+                    (job.sinks + self.rows - 1) >> shift,
+                )
+            ),
         ]

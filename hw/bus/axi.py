@@ -143,8 +143,7 @@ def flat_members(prefix: str, *members: Member) -> dict[str, Member]:
     """
     flat: dict[str, Member] = {}
     for member in members:
-        signature = member.signature if member.flow == Out else member.signature.flip()
-        for name, inner in signature.members.items():
+        for name, inner in member.signature.members.items():  # of an In member they are flipped already
             flat[f"{prefix}_{name}"] = inner
     return flat
 

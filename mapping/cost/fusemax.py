@@ -7,6 +7,7 @@ import numpy as np
 
 from einloom.attention import EXP2_STEPS, Mask
 from einloom.manifest import AttentionManifest
+from mapping.attention import AttentionJob
 
 SPECIAL_STEPS = 2 + EXP2_STEPS  # of a tile beside E + F: the scale, the exponential, and the sum of the denominator
 JOB_CYCLES = 4  # from the offer of the first job to its first step
@@ -15,17 +16,25 @@ DRAIN_CYCLES = 3  # of the half epoch without a tile that completes the last exp
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask."""
+    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask; each has `spans`
+    columns."""
 
     query_head: int
     value_head: int
     first: int
     last: int
     mask: Mask
+    spans: int = 1
+
+    @classmethod
+    def of(cls, job: AttentionJob) -> "AttentionShape":
+        """What of a job its cost depends on."""
+        first, last = int(job.positions.min()), int(job.positions.max())
+        return cls(job.query_head, job.value_head, first, last, job.mask, job.spans)
 
     def tiles(self, rows: int) -> int:
-        """Visited tiles of `rows` keys."""
-        return len(self.mask.tiles(np.array([self.first, self.last]), rows))
+        """Visited tiles of `rows` keys, or of that for each span."""
+        return len(self.mask.tiles(np.array([self.first, self.last]), rows * self.spans))
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ def attention_cycles(manifest: AttentionManifest, blocks: Sequence[AttentionShap
 
     An epoch is the SCORE steps of a tile (E), and then the VALUE steps of the tile before (F + 1) with the five other
     steps of the tile; at the start and the end one of the two is missing. The divisions of a block run beside the
-    tiles of the next one, whose last epoch waits for their end.
+    tiles of the next one, whose last epoch waits for their end. Merging spans takes no step of any array: only the
+    pipelines from a score to its exponential and from a state to its division are longer.
     """
     time, busy, row_busy = JOB_CYCLES, 0, 0
     divided = 0  # when the dividers are free again

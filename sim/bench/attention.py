@@ -11,7 +11,7 @@ from einloom.errors import CheckFailed
 from einloom.manifest import AttentionManifest, SumLayout
 from mapping.attention import AttentionJob, attention_format, pack_attention_job, pack_beats, pack_queries
 from sim.bench.batch import IDLE_CYCLES, read_sums
-from sim.golden.fusemax import attend
+from sim.golden.attention import golden_outputs
 
 MAX_WORDS = 32768  # DEPTH in attention_bench.sv
 MAX_JOBS = 1024
@@ -60,8 +60,8 @@ def prepare(
             tiles = job.tiles(manifest.rows)
             lines.append(f"{pack_attention_job(job, manifest, queries=words):x}")
             queries.write(pack_queries(job, manifest))
-            keys.write(pack_beats(job.keys, tiles, manifest))
-            values.write(pack_beats(job.values, tiles, manifest))
+            keys.write(pack_beats(job.keys, tiles, manifest, job.spans))
+            values.write(pack_beats(job.values, tiles, manifest, job.spans))
             words += job.query_words
             counts["keys"] += len(tiles) * job.query_head
             counts["values"] += len(tiles) * job.value_head
@@ -91,7 +91,9 @@ def outputs(folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJ
     if len(beats) != wanted:
         raise CheckFailed(f"{len(beats)} beats of outputs came, not {wanted}")
     starts = np.cumsum([0, *(job.value_head for job in jobs)])
-    return [beats[s : s + j.value_head, : len(j.queries)] for s, j in zip(starts, jobs, strict=False)]
+    return [
+        beats[s : s + j.value_head, : len(j.queries) * j.spans : j.spans] for s, j in zip(starts, jobs, strict=False)
+    ]
 
 
 def check(
@@ -102,8 +104,7 @@ def check(
         raise CheckFailed(f"{what}: {outcome.unread} beats of keys and values were left unread")
     format = attention_format(manifest)
     for job, actual in zip(jobs, outputs(folder, manifest, jobs), strict=True):
-        state = attend(format, manifest.rows, job.queries, job.scales, job.positions, job.keys, job.values, job.mask)
-        expected = state.outputs()
+        expected = golden_outputs(format, manifest.rows, job)
         wrong = expected != actual
         if wrong.any():
             f, p = (int(i) for i in np.argwhere(wrong)[0])

@@ -64,7 +64,7 @@ def build(design: Design, *, waves: bool = False) -> Path:
         if manifest.gemm
         else (ATTENTION_BENCH, ATTENTION_PORTS, _attention_values(manifest))
     )
-    sources = {"design.v": design.verilog, f"{bench}.sv": _bench_text(bench, values)}
+    sources = {"design.v": design.verilog, f"{bench}.sv": bench_text(bench, values)}
     pes = [m for m in manifest.modules if m.endswith("_pe")]
     # A FuseMax PE is large enough that one copy of its code is quicker to compile and to run from the second one on.
     separate = pes if manifest.attention or engine.rows * engine.columns > BIG else ()
@@ -108,7 +108,8 @@ def _attention_values(manifest: Manifest) -> dict[str, str | int]:
     }
 
 
-def _bench_text(bench: str, values: Mapping[str, str | int]) -> str:
+def bench_text(bench: str, values: Mapping[str, str | int]) -> str:
+    """The text of a bench with `values` for its placeholders."""
     text = resources.files("sim.bench").joinpath(f"{bench}.sv").read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))

@@ -47,8 +47,9 @@ class Bench:
         self.dut.start.value = 0
         await RisingEdge(self.dut.done)
         cycles = self.dut.cycles.value.to_unsigned()
-        assert not self.dut.timed_out.value, f"no result for a long time, {cycles} cycles"
-        return tuple(getattr(self.dut, name).value.to_unsigned() for name in self.counters)
+        if "timed_out" not in self.counters:
+            assert not self.dut.timed_out.value, f"no result for a long time, {cycles} cycles"
+        return tuple(int(getattr(self.dut, name).value) for name in self.counters)
 
     async def serve(self):
         """Run batches for another process until it hangs up; it prepares and reads the files and does the checking."""

@@ -26,8 +26,9 @@ class Agreement:
 
 
 def agreement_with_float(model: LlamaModel, tokens: Sequence[int], logits: Floats) -> Agreement:
-    """That of `logits` [T, vocab], made after each of `tokens`, with the float model fed with the same tokens."""
-    return agreement(Decoder(model, FloatLinears(model.linears)).step(list(tokens)), logits)
+    """That of `logits` [T, vocab], made after the last T of `tokens`, with the float model fed with the same tokens."""
+    reference = Decoder(model, FloatLinears(model.linears)).step(list(tokens))
+    return agreement(reference[-len(logits) :], logits)
 
 
 def agreement(reference: Floats, logits: Floats) -> Agreement:

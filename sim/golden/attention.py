@@ -42,6 +42,8 @@ def float_attention(queries: Floats, keys: Floats, values: Floats) -> Floats:
 class IntegerAttention:
     """Attention on quantised operands, computed by `run` in jobs of up to `columns` queries.
 
+    Blocks of few queries, as in decoding, are split over `spans` columns per query.
+
     Keys and values have a scale per channel, over all tokens so far; queries have one each (mapping/attention.py). All
     queries of a key/value head, those of its whole group and of all new tokens, share its keys. Heads smaller than
     the engine's smallest are padded with zeros, which changes no score and adds outputs that nobody reads.
@@ -51,11 +53,12 @@ class IntegerAttention:
     jobs : computed so far.
     """
 
-    def __init__(self, run: JobRunner, format: AttentionFormat, columns: int) -> None:
+    def __init__(self, run: JobRunner, format: AttentionFormat, columns: int, spans: int = 1) -> None:
         self.jobs = 0
         self._run = run
         self._format = format
         self._columns = columns
+        self._spans = spans
 
     def __call__(self, queries: Floats, keys: Floats, values: Floats) -> Floats:
         new, groups, heads, size = queries.shape
@@ -78,6 +81,7 @@ class IntegerAttention:
                     np.pad(key_codes, padding),
                     np.pad(value_codes, padding),
                     mask,
+                    self._spans if len(codes[block]) * self._spans <= self._columns else 1,
                 )
                 for start in range(0, len(codes), self._columns)
                 for block in [slice(start, start + self._columns)]
@@ -91,11 +95,13 @@ class IntegerAttention:
 def golden_runner(format: AttentionFormat, rows: int) -> JobRunner:
     """Computes jobs with the golden model of an engine with `rows` rows."""
 
-    def run(jobs: Sequence[AttentionJob]) -> list[Integers]:
-        states = [attend(format, rows, j.queries, j.scales, j.positions, j.keys, j.values, j.mask) for j in jobs]
-        return [state.outputs() for state in states]
+    return lambda jobs: [golden_outputs(format, rows, job) for job in jobs]
 
-    return run
+
+def golden_outputs(format: AttentionFormat, rows: int, job: AttentionJob) -> Integers:
+    """The outputs [F, P] of a job on an engine with `rows` rows."""
+    operands = (job.queries, job.scales, job.positions, job.keys, job.values)
+    return attend(format, rows, *operands, job.mask, job.spans).outputs()
 
 
 def softmax(x: Floats) -> Floats:

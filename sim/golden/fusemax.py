@@ -1,6 +1,8 @@
 """What the FuseMax engine computes, from the definition of its arithmetic (einloom/attention.py)."""
 
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +52,7 @@ class State:
 
     def merged(self, other: "State") -> "State":
         """Of the keys of both. Associative but for the rounding (LeanAttention), so the spans of a long sequence can be
-        computed anywhere; 0.5 in the last place per merge and state."""
+        computed anywhere; 0.5 in the last place per merge and state, and exact where the maxima are equal."""
         maximum = np.maximum(self.maximum, other.maximum)
         a, b = self.corrected(maximum), other.corrected(maximum)
         return State(maximum, a.values + b.values, a.denominator + b.denominator)
@@ -95,28 +97,40 @@ def attend(
     keys: Integers,
     values: Integers,
     mask: Mask,
+    spans: int = 1,
 ) -> State:
     """The state of queries [P, E] after keys [M, E] with values [M, F], in tiles of `rows` keys.
 
-    This is the 1-pass cascade; a tile without a visible key leaves the state as it is.
+    This is the 1-pass cascade; a tile without a visible key leaves the state as it is. With `spans` the tiles are dealt
+    out to as many states. Their last tiles are taken relative to the maximum of all, so merging them is exact.
+
+    Only the corrections of the states go from tile to tile; the maxima, exponentials and sums of all tiles are computed
+    at once. Letters of shapes: T steps of S tiles, of R keys each.
     """
-    x = scores(format, queries, scales, keys)
-    visible = mask.visible(positions)
-    state = State.empty(values.shape[1], len(queries))
-    for start in range(0, len(keys), rows):
-        tile = slice(start, start + rows)
-        if not visible[tile].any():
-            continue
-        local = np.where(visible[tile], x[tile], MASKED)
-        state = state.corrected(np.maximum(state.maximum, local.max(axis=0)))
-        probability = np.where(visible[tile], exp2(local - state.maximum), 0)
-        sums = np.rint(values[tile].T.astype(np.float64) @ probability.astype(np.float64)).astype(np.int64)
-        state = State(
-            state.maximum,
-            state.values + _round(sums, format.value_drop),
-            state.denominator + _round(probability.sum(axis=0) * format.unit, format.value_drop),
-        )
-    return state
+    steps = mask.tiles(positions, rows * spans)[-1] + 1
+
+    def tiled(of_keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[M, ...] as [T, S, R, ...], zeros behind the last key; no tile is visited behind the last position."""
+        size = steps * spans * rows
+        padded = np.zeros((size, *of_keys.shape[1:]), of_keys.dtype)
+        padded[: min(size, len(of_keys))] = of_keys[:size]
+        return padded.reshape(steps, spans, rows, *of_keys.shape[1:])
+
+    visible = tiled(mask.visible(positions))
+    x = np.where(visible, tiled(scores(format, queries, scales, keys)), MASKED)
+    maxima = np.maximum.accumulate(x.max(axis=2), axis=0)
+    maxima[-1] = maxima[-1].max(axis=0)
+    before = np.concatenate([np.full_like(maxima[:1], MASKED), maxima[:-1]])
+    corrections = exp2(before - maxima)
+    probability = np.where(visible, exp2(x - maxima[:, :, None]), 0)
+    mixed = tiled(values).swapaxes(2, 3).astype(np.float64) @ probability.astype(np.float64)
+    sums = _round(np.rint(mixed).astype(np.int64), format.value_drop)
+    seen = _round(probability.sum(axis=2) * format.unit, format.value_drop)
+    state, denominator = np.zeros_like(sums[0]), np.zeros_like(seen[0])
+    for step in range(steps):
+        state = _scaled(state, corrections[step][:, None]) + sums[step]
+        denominator = _scaled(denominator, corrections[step]) + seen[step]
+    return reduce(State.merged, (State(maxima[-1, s], state[s], denominator[s]) for s in range(spans)))
 
 
 def _round(value: Integers, drop: int) -> Integers:

@@ -2,11 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from sim.golden.linears import Floats
-from sim.golden.llama import Decoder
+
+
+class TextDecoder(Protocol):
+    """A model at some position of a text: `position` tokens seen of at most `context`."""
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def context(self) -> int: ...
+
+    def step(self, tokens: list[int]) -> Floats:
+        """Logits [rows, vocab] after the last `rows` of the next `tokens`, at least after the last one."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +29,8 @@ class Generation:
     Attributes
     ----------
     prompt, continuation : tokens given and made; the continuation ends with the stop token if one came.
-    logits : float32 [tokens - 1, vocab], after each token but the last.
+    logits : float32 [T, vocab], after the T tokens before the last: all of the continuation, and as many of the prompt
+        as the decoder gives.
     """
 
     prompt: tuple[int, ...]
@@ -29,7 +43,7 @@ class Generation:
 
 
 def generate(
-    decoder: Decoder,
+    decoder: TextDecoder,
     prompt: Sequence[int],
     count: int,
     *,

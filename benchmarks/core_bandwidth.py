@@ -1,0 +1,83 @@
+"""Share of cycles in which a weight channel accepts a beat, over a whole decoding step of a bandwidth-bound model.
+
+    python benchmarks/core_bandwidth.py [--position 255] [CONFIG ...]
+
+Hidden size 1024, FFN 2816, 2 layers, 16 heads in 4 groups, vocabulary 512; random weights, and a cache of zeros in
+front of the token, which costs as much as any other. The memory is compared with golden's at the end.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.random_llama import llama_config, random_tensors, unit_scales
+from einloom.cli.locate import find_config
+from einloom.isa import UNITS
+from generators.registry import generate_all
+from mapping.codegen.llama import compile_llama
+from sim.core import MemoryTiming, SimulatedCore
+from sim.driver import SYSTEM, CoreDecoder
+from sim.golden.driver import GoldenDriver
+
+SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "groups": 4, "vocab": 512, "context": 512}
+
+
+def measure(config_name: str, format: str, position: int, latency: int) -> dict[str, int]:
+    """The counters of one step."""
+    config = find_config(config_name)
+    (design,) = generate_all(config)
+    manifest = design.manifest
+    model = llama_config(**SHAPE)
+    tensors, floats = random_tensors(model, format, config.gemm.group, seed=1)
+    program = compile_llama(model, tensors, floats, unit_scales(model), manifest)
+    gemm = manifest.gemm
+    golden = GoldenDriver(manifest, program)
+    results = []
+    with SimulatedCore(design, program, timing=MemoryTiming(latency=latency)) as core:
+        for driver in (golden, core):
+            decoder = CoreDecoder(driver, program, gemm.rows, gemm.weights.beat_bits // 8, results.append)
+            decoder.position = position
+            decoder.step([17])
+        found, expected = (d.dump(SYSTEM, 0, program.system.size) for d in (core, golden))
+    if not np.array_equal(found, expected):
+        raise SystemExit(f"{np.count_nonzero(found != expected)} bytes of memory are not golden's")
+    return results[-1].counters
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("configs", nargs="*", default=["core-2ch", "core-4ch"])
+    parser.add_argument("--formats", nargs="*", default=["bitmod-fp4", "bitmod-fp3"])
+    parser.add_argument("--position", type=int, default=255)
+    parser.add_argument("--latency", type=int, default=100, help="of memory, in cycles")
+    arguments = parser.parse_args()
+    table = Table(title=f"decode at position {arguments.position}, memory latency {arguments.latency} cycles")
+    for heading in (
+        "config",
+        "format",
+        "cycles",
+        "beats over cycles",
+        *(u.name.lower() for u in UNITS),
+        "starved",
+        "s",
+    ):
+        table.add_column(heading, justify="right")
+    for config in arguments.configs:
+        channels = find_config(config).memory.channels
+        for format in arguments.formats:
+            started = time.perf_counter()
+            counters = measure(config, format, arguments.position, arguments.latency)
+            cycles = counters["cycles"]
+            shares = " ".join(f"{counters[f'weights{c}_beats'] / cycles:.1%}" for c in range(channels))
+            units = (f"{counters[f'{u.name.lower()}_busy']:,}" for u in UNITS)
+            seconds = f"{time.perf_counter() - started:.0f}"
+            table.add_row(config, format, f"{cycles:,}", shares, *units, f"{counters['gemm_starved']:,}", seconds)
+            print(f"{config} {format}: {cycles:,} cycles, beats over cycles {shares}", flush=True)
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()

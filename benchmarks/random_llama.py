@@ -1,0 +1,65 @@
+"""A Llama of any shape with random weights, for measurements that depend on nothing but the shape."""
+
+import math
+
+import numpy as np
+
+from einloom.formats import FORMATS
+from einloom.quantized import QuantizedTensor
+from mapping.codegen.attention import CacheScales
+from mapping.importer.huggingface import EMBEDDING, tensor_shapes
+from mapping.importer.llama_config import LlamaConfig
+
+LARGEST = 127
+
+
+def llama_config(
+    *, hidden: int, inner: int, layers: int, heads: int, groups: int, vocab: int, context: int
+) -> LlamaConfig:
+    """A Llama's dimensions."""
+    return LlamaConfig(
+        model_type="llama",
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        vocab_size=vocab,
+        max_position_embeddings=context,
+        tie_word_embeddings=False,
+    )
+
+
+def random_tensors(
+    config: LlamaConfig, format: str, group: int, seed: int
+) -> tuple[dict[str, QuantizedTensor], dict[str, np.ndarray]]:
+    """The quantised matrices of a model, and its float tensors: values of a size that keeps activations near 1."""
+    rng = np.random.default_rng(seed)
+    quantised, floats = {}, {}
+    chosen = FORMATS[format]
+    codes = np.flatnonzero([v <= chosen.qmax for v in np.abs(chosen.array)]).astype(np.uint8)
+    for name, shape in tensor_shapes(config):
+        if len(shape) == 1:
+            floats[name] = np.ones(shape, np.float32)
+        elif name == EMBEDDING:
+            floats[name] = rng.standard_normal(shape).astype(np.float32)
+        else:
+            outputs, inputs = shape
+            groups = (outputs, inputs // group)
+            size = np.sqrt(np.mean(chosen.array.astype(float) ** 2)) * 160 * math.sqrt(inputs) * chosen.unit
+            quantised[name] = QuantizedTensor(
+                chosen,
+                group,
+                rng.choice(codes, shape),
+                rng.integers(64, 256, groups).astype(np.uint8),
+                rng.integers(0, 4, groups).astype(np.uint8) * np.uint8(chosen.special_code is not None),
+                np.full(outputs, 1 / size, np.float32),
+            )
+    return quantised, floats
+
+
+def unit_scales(config: LlamaConfig) -> list[CacheScales]:
+    """Cache scales for keys and values of up to 4."""
+    shape = (config.num_key_value_heads, config.head_dim)
+    scale = np.full(shape, 4 / LARGEST, np.float32)
+    return [CacheScales(scale, scale)] * config.num_hidden_layers

@@ -1,0 +1,205 @@
+"""The unit of attention: an attention engine with its queries, and the cache it reads."""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.attention import QUERY_BITS
+from hw.array.attention_engine import AttentionEngine, AttentionSpec
+from hw.bus.read_master import beat_layout
+from hw.bus.window import request_layout
+from hw.core.layouts import INDEX_BITS, POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
+from hw.core.output_words import BLOCK, OutputWords
+from hw.core.tile_reader import TileReader
+from hw.core.token_board import MASK_BITS
+from hw.isa_layout import instruction_layout
+from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.fifo import StreamFifo
+from hw.part import Part
+
+COLUMN_BITS = 16
+BLOCKS = 4  # instructions that are taken and not complete
+# What is left to do for one of them: where its outputs go, if there are any, and its tokens.
+PENDING = data.StructLayout({"block": BLOCK, "nothing": 1, "signal": MASK_BITS})
+
+
+class AttentionUnit(Part):
+    """Carries out `attend` (einloom/isa.py).
+
+    The engine reads queries from a buffer with a bank for each column, keys and values through a TileReader, and its
+    outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched
+    ahead and the engine goes on without a gap; an instruction alone costs the engine's cycles and memory's latency.
+
+    Parameters
+    ----------
+    spec : the engine's; its keys and values are 8 bits wide.
+    lanes, beat_bits, cache_bits : of the vector unit, of the port, of memory.
+    words : of the query buffer, for each column.
+
+    Members
+    -------
+    instruction, chunk, busy : see `unit_ports`; but `ready` is not completion
+    skip : In(1), the instruction only passes on its tokens
+    done, signal : Out, the oldest instruction is complete, and its field of that name
+    idle : Out(1), no instruction is there
+    write, write_column, write_address, write_data : In, a word of a column of the query buffer
+    write_scale, write_token : In, the word is a query's scale: the token's position is put behind it
+    index : In, number of the instruction
+    request, beats : to and from a read master of the system window
+    request_index : Out, number of the instruction that `request` is of
+    result : Out, stream of words for the vector memory
+    array_busy, row_busy : Out(1), the engine's 2D array and 1D row are at work
+    waiting : Out(1), the engine could take a beat of keys or values and there is none
+    """
+
+    def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int):
+        self.spec = spec
+        self.lanes = lanes
+        self.beat_bits = beat_bits
+        self.cache_bits = cache_bits
+        self.words = words
+        super().__init__(
+            {
+                **unit_ports(),
+                "skip": In(1),
+                "done": Out(1),
+                "signal": Out(MASK_BITS),
+                "idle": Out(1),
+                "index": In(INDEX_BITS),
+                "request_index": Out(INDEX_BITS),
+                "write": In(1),
+                "write_column": In(COLUMN_BITS),
+                "write_address": In(WORD_ADDRESS_BITS),
+                "write_data": In(lanes * QUERY_BITS),
+                "write_scale": In(1),
+                "write_token": In(TOKEN_BITS),
+                "request": Out(stream.Signature(request_layout())),
+                "beats": In(stream.Signature(beat_layout(beat_bits))),
+                "result": Out(stream.Signature(word_layout(lanes))),
+                "array_busy": Out(1),
+                "row_busy": Out(1),
+                "waiting": Out(1),
+            },
+            spec=spec,
+            lanes=lanes,
+            beat_bits=beat_bits,
+            cache_bits=cache_bits,
+            words=words,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        engine = AttentionEngine(spec).place(m, "engine", platform)
+        reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head)
+        reader = reader.place(m, "reader", platform)
+        outputs = OutputWords(spec.columns, self.lanes).place(m, "outputs", platform)
+        self._queries(m, platform, engine)
+        layout = instruction_layout("attend")
+        i = data.View(layout, self.instruction.payload[: layout.size])
+
+        # What depends on the chunk takes two cycles, and is stable then.
+        tokens, last = Signal(TOKEN_BITS), Signal(POSITION_BITS)
+        prepared = Signal(2)
+        present = Signal(TOKEN_BITS)
+        m.d.comb += present.eq(Mux(self.chunk.tokens > i.first, self.chunk.tokens - i.first, 0))
+        m.d.sync += [
+            tokens.eq(Mux(i.count < present, i.count, present)),
+            last.eq(self.chunk.position + i.first + tokens - 1),
+            prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
+        ]
+        nothing = self.skip | (tokens == 0) | (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
+        blocks = StreamFifo(PENDING.size, BLOCKS).place(m, "blocks", platform)
+        entry = data.View(PENDING, blocks.i.payload)
+        offered = Signal()
+        m.d.comb += offered.eq(self.instruction.valid & prepared[1])
+        taken = []
+        for sink, needed in ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)):
+            sent = Signal(name=f"sent_{len(taken)}")
+            m.d.comb += sink.valid.eq(offered & needed & ~sent)
+            taken.append(sent | sink.ready | ~Value.cast(needed))
+            with m.If(self.instruction.ready):
+                m.d.sync += sent.eq(0)
+            with m.Elif(sink.valid & sink.ready):
+                m.d.sync += sent.eq(1)
+        m.d.comb += [
+            self.instruction.ready.eq(offered & Cat(taken).all()),
+            entry.nothing.eq(nothing),
+            entry.signal.eq(i.signal),
+            entry.block.base.eq(i.d_base + i.first * i.d_token),
+            entry.block.token.eq(i.d_token),
+            entry.block.outer.eq(i.d_outer),
+            entry.block.tokens.eq(tokens),
+            entry.block.group.eq(i.group),
+            entry.block.value_head.eq(i.value_head),
+            self.idle.eq(~self.instruction.valid & (blocks.level == 0)),
+        ]
+        self._complete(m, blocks, outputs)
+        with m.If(reader.job.valid & reader.job.ready):
+            m.d.sync += self.request_index.eq(self.index)
+
+        job = engine.job.payload
+        row_bits = (spec.rows - 1).bit_length()
+        m.d.comb += [
+            job.queries.eq(i.queries),
+            job.query_head.eq(i.query_head),
+            job.value_head.eq(i.value_head),
+            job.keys.eq(last + 1),
+            job.first_position.eq(self.chunk.position + i.first),
+            job.last_position.eq(last),
+            job.causal.eq(1),
+            reader.job.payload.keys.eq(i.keys),
+            reader.job.payload.values.eq(i.values),
+            reader.job.payload.heads.query_head.eq(i.query_head),
+            reader.job.payload.heads.value_head.eq(i.value_head),
+            reader.job.payload.heads.tiles.eq((last >> row_bits) + 1),
+            self.busy.eq(~self.idle),
+            self.array_busy.eq(engine.busy),
+            self.row_busy.eq(engine.row_busy),
+            self.waiting.eq((engine.keys.ready & ~engine.keys.valid) | (engine.values.ready & ~engine.values.valid)),
+        ]
+        for source, sink in (
+            (reader.keys, engine.keys),
+            (reader.values, engine.values),
+            (engine.outputs, outputs.outputs),
+            (reader.request, self.request),
+            (self.beats, reader.beats),
+            (outputs.words, self.result),
+        ):
+            m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+        return m
+
+    def _complete(self, m, blocks, outputs):
+        """The outputs of one block after the other; its instruction is complete when they are written."""
+        pending = data.View(PENDING, blocks.o.payload)
+        begun = Signal()
+        m.d.comb += [
+            outputs.block.eq(pending.block),
+            outputs.start.eq(blocks.o.valid & ~pending.nothing & ~begun),
+            self.done.eq(blocks.o.valid & (pending.nothing | (begun & outputs.done))),
+            self.signal.eq(pending.signal),
+            blocks.o.ready.eq(self.done),
+        ]
+        with m.If(self.done):
+            m.d.sync += begun.eq(0)
+        with m.Elif(outputs.start):
+            m.d.sync += begun.eq(1)
+
+    def _queries(self, m, platform, engine):
+        """The query buffer; a scale's word gets its token's position."""
+        spec = self.spec
+        buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS).place(m, "queries", platform)
+        position = Signal(2 * QUERY_BITS)
+        behind_scale = self.write_data[3 * QUERY_BITS :]
+        m.d.comb += [
+            position.eq(self.chunk.position + self.write_token),
+            buffer.write.eq(self.write),
+            buffer.bank.eq(self.write_column),
+            buffer.address.eq(self.write_address),
+            buffer.data.eq(
+                Mux(self.write_scale, Cat(self.write_data[:QUERY_BITS], position, behind_scale), self.write_data)
+            ),
+            buffer.read.eq(engine.query_read),
+            buffer.read_address.eq(engine.query_address),
+            engine.queries.eq(buffer.elements),
+        ]

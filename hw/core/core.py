@@ -1,0 +1,175 @@
+"""The core: a kernel with control registers, memory ports, and a machine between them."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib.wiring import In, Out
+
+from einloom.core_registers import core_registers, counter_names
+from einloom.isa import UNITS, Unit
+from hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
+from hw.bus.control_registers import ControlRegisters
+from hw.bus.read_master import ReadMaster
+from hw.bus.read_mux import ReadMux
+from hw.bus.write_master import WriteMaster
+from hw.core.layouts import join
+from hw.core.machine import READERS, Machine
+from hw.core.request_log import RequestLog
+from hw.core.spec import CoreSpec
+from hw.core.supervisor import Supervisor
+from hw.part import Part
+
+ADDRESS_BITS = 64
+CONTROL_BITS = 12
+MAX_BURST = 64
+READER_FIFO = 256  # beats due to each reader: a beat a cycle as long as memory answers within three bursts
+COUNTER_BITS = 64
+
+
+class Core(Part):
+    """An accelerator (design.md, section 5): AXI4-Lite control, a read-only AXI4 port for each weight channel, and one
+    for everything else: the program, parameters, the cache and the results.
+
+    Members
+    -------
+    s_axi_control_... : AXI4-Lite, the registers of einloom/core_registers.py
+    m_axi_system_... : AXI4
+    m_axi_weights<c>_... : AXI4, read only
+    interrupt : Out(1)
+    """
+
+    def __init__(self, spec: CoreSpec):
+        self.spec = spec
+        bits = spec.beat_bits
+        self._mux = ReadMux(len(READERS), bits, ADDRESS_BITS)
+        id_bits = self._mux.id_bits
+        weights: dict = {}
+        for c in range(spec.channels):
+            weights |= flat_members(f"m_axi_weights{c}", Out(axi_read(bits, ADDRESS_BITS)))
+        super().__init__(
+            {
+                **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
+                **flat_members(
+                    "m_axi_system",
+                    Out(axi_read(bits, ADDRESS_BITS, id_bits)),
+                    Out(axi_write(bits, ADDRESS_BITS, id_bits)),
+                ),
+                **weights,
+                "interrupt": Out(1),
+            },
+            spec=spec,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, bits, channels = self.spec, self.spec.beat_bits, self.spec.channels
+        registers = ControlRegisters(core_registers(channels), CONTROL_BITS).place(m, "registers", platform)
+        supervisor = Supervisor(len(READERS) + 1 + channels).place(m, "supervisor", platform)
+        machine = Machine(spec).place(m, "machine", platform, reset=supervisor.clear)
+        mux = self._mux.place(m, "mux", platform)
+        connect_flat(m, self, "s_axi_control", registers.axi)
+        connect_flat(m, self, "m_axi_system", mux.axi)
+        masters = []  # with the window of each, the instruction it works for, and its requests
+        for n, name in enumerate(READERS):
+            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"{name}_master", platform)
+            _connect_read(m, master.axi, mux.clients[n])
+            request = getattr(machine, f"{name}_request")
+            if name == "cache":
+                index = self._culprit(m, platform, name, supervisor, master, request, machine.cache_index)
+            else:  # the sequencer's place in the program, or a unit that waits for the end of its requests
+                index = machine.index if name == "program" else machine.indices[UNITS.index(Unit.LOAD)]
+            masters.append((master, "system", index, request))
+            join(m, master.output, getattr(machine, f"{name}_beats"))
+        writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=mux.id_bits).place(m, "store_master", platform)
+        connect_flat(m, self, "m_axi_system", writer.axi)
+        join(m, machine.store_beats, writer.data)
+        m.d.comb += machine.store_answered.eq(writer.done)
+        masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], machine.store_request))
+        for c in range(channels):
+            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"weights{c}_master", platform)
+            connect_flat(m, self, f"m_axi_weights{c}", master.axi)
+            join(m, master.output, machine.weights[c])
+            request, window = machine.weights_requests[c], f"weights{c}"
+            index = machine.indices[UNITS.index(Unit.WEIGHTS)]
+            masters.append((
+                master,
+                window,
+                self._culprit(m, platform, window, supervisor, master, request, index),
+                request,
+            ))
+        for n, (master, window, index, request) in enumerate(masters):
+            join(m, request, master.request)
+            m.d.comb += [
+                master.window_base.eq(getattr(registers, f"{window}_base")),
+                master.window_size.eq(getattr(registers, f"{window}_size")),
+                master.stop.eq(supervisor.stop),
+                master.clear.eq(supervisor.clear),
+                supervisor.errors[n].eq(master.error),
+                supervisor.indices[n].eq(index),
+                supervisor.idle[n].eq(master.idle),
+            ]
+        beats = [master.beat for master, *_ in masters]
+        self._control(m, registers, supervisor, machine, beats)
+        self._count(m, registers, supervisor, machine, beats)
+        return m
+
+    def _culprit(self, m, platform, name, supervisor, master, request, index):
+        """The instruction that a master's error is of, whose unit may have gone on."""
+        log = RequestLog().place(m, f"{name}_log", platform, reset=supervisor.clear)
+        m.d.comb += [
+            log.put.eq(request.valid & request.ready),
+            log.index.eq(index),
+            log.checked.eq(master.checked),
+            log.answered.eq(master.answered),
+            log.refused.eq(master.error == BusError.WINDOW),
+        ]
+        return log.culprit
+
+    def _control(self, m, registers, supervisor, machine, beats):
+        m.d.comb += [
+            supervisor.ap_start.eq(registers.ap_start),
+            registers.ap_done.eq(supervisor.ap_done),
+            registers.ap_ready.eq(supervisor.ap_done),
+            registers.ap_idle.eq(supervisor.ap_idle),
+            self.interrupt.eq(registers.irq),
+            supervisor.abort.eq(registers.abort),
+            supervisor.watchdog.eq(registers.watchdog),
+            supervisor.machine_done.eq(machine.done),
+            supervisor.machine_error.eq(machine.error),
+            supervisor.machine_index.eq(machine.index),
+            supervisor.oldest.eq(machine.oldest),
+            supervisor.progress.eq(Cat(*beats, machine.completed).any()),
+            registers.error.eq(supervisor.error),
+            registers.error_index.eq(supervisor.error_index),
+            machine.start.eq(supervisor.start),
+        ]
+        for name in ("program", "instructions", "position", "length"):
+            m.d.comb += getattr(machine, name).eq(getattr(registers, name))
+
+    def _count(self, m, registers, supervisor, machine, beats):
+        """The counters: they begin at 0 with each job."""
+        readers = len(READERS)
+        system_reads = Signal()
+        m.d.comb += system_reads.eq(Cat(beats[:readers]).any())
+        events = {"cycles": supervisor.running}
+        for n, unit in enumerate(UNITS):
+            name = unit.name.lower()
+            events |= {f"{name}_busy": machine.busy[n], f"{name}_waiting": machine.waiting[n]}
+        for name in ("gemm_starved", "attention_array", "attention_row", "attention_starved"):
+            events[name] = getattr(machine, name)
+        events |= {"completed": None, "system_read_beats": system_reads, "system_write_beats": beats[readers]}
+        events |= {f"weights{c}_beats": beats[readers + 1 + c] for c in range(self.spec.channels)}
+        assert list(events) == list(counter_names(self.spec.channels))
+        for name, event in events.items():
+            counter = Signal(COUNTER_BITS, name=f"{name}_counter")
+            step = event if event is not None else sum(machine.completed[n] for n in range(len(UNITS)))
+            with m.If(supervisor.start):
+                m.d.sync += counter.eq(0)
+            with m.Elif(supervisor.running):
+                m.d.sync += counter.eq(counter + step)
+            m.d.comb += getattr(registers, name).eq(counter)
+
+
+def _connect_read(m, source, sink):
+    """Connect a master's read port with a slave's."""
+    for name, member in source.signature.members.items():
+        here, there = getattr(source, name), getattr(sink, name)
+        m.d.comb += there.eq(here) if member.flow == Out else here.eq(there)

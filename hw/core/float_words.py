@@ -1,0 +1,83 @@
+"""Words of integers on their way to the vector memory as words of floats."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from hw.array.replicated import Replicated
+from hw.core.layouts import WORD_ADDRESS_BITS, word_layout
+from hw.memory.fifo import StreamFifo
+from hw.part import Part
+from hw.vector.float_convert import TO_FLOAT_LATENCY, IntegerToFloat
+
+QUEUE = 8  # words between the converters, which cannot wait, and the vector memory, which may make them; a power of two
+
+
+def integers_layout(lanes: int, bits: int) -> data.StructLayout:
+    """A word of signed integers, where it goes, and whether it is the last of its instruction."""
+    return data.StructLayout({"integers": lanes * bits, "address": WORD_ADDRESS_BITS, "last": 1})
+
+
+class FloatWords(Part):
+    """Each integer to the nearest float32; a word in every cycle, TO_FLOAT_LATENCY + 1 cycles later.
+
+    Members
+    -------
+    integers : In, stream of `integers_layout`
+    words : Out, stream of words for the vector memory
+    done : Out(1), the word marked as the last is taken
+    """
+
+    def __init__(self, lanes: int, bits: int):
+        self.lanes = lanes
+        self.bits = bits
+        super().__init__(
+            {
+                "integers": In(stream.Signature(integers_layout(lanes, bits))),
+                "words": Out(stream.Signature(word_layout(lanes))),
+                "done": Out(1),
+            },
+            lanes=lanes,
+            bits=bits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        tagged = data.StructLayout({"word": word_layout(self.lanes), "last": 1})
+        queue = StreamFifo(tagged.size, QUEUE).place(m, "queue", platform)
+        converters = Replicated(IntegerToFloat(self.bits), self.lanes, sliced=("value", "result"))
+        converters = converters.place(m, "converters", platform)
+
+        inside = Signal(range(QUEUE + 1))  # words in the converters and in the queue
+        put, take = Signal(), Signal()
+        m.d.comb += [
+            self.integers.ready.eq(inside != QUEUE),
+            put.eq(self.integers.valid & self.integers.ready),
+            take.eq(queue.o.valid & queue.o.ready),
+            converters.value.eq(self.integers.payload.integers),
+        ]
+        m.d.sync += inside.eq(inside + put - take)
+
+        along = data.StructLayout({"valid": 1, "last": 1, "address": WORD_ADDRESS_BITS})
+        behind = Signal(along)  # what goes beside the converters
+        m.d.comb += [
+            behind.valid.eq(put),
+            behind.last.eq(self.integers.payload.last),
+            behind.address.eq(self.integers.payload.address),
+        ]
+        for n in range(TO_FLOAT_LATENCY):
+            following = Signal(along, name=f"behind_{n + 1}")
+            m.d.sync += following.eq(behind)
+            behind = following
+        entry, exit = data.View(tagged, queue.i.payload), data.View(tagged, queue.o.payload)
+        m.d.comb += [
+            entry.word.address.eq(behind.address),
+            entry.word.data.eq(converters.result),
+            entry.last.eq(behind.last),
+            queue.i.valid.eq(behind.valid),
+            self.words.payload.eq(exit.word),
+            self.words.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.words.ready),
+            self.done.eq(take & exit.last),
+        ]
+        return m

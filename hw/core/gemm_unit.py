@@ -1,0 +1,124 @@
+"""The unit of linear layers: a GEMM engine with its activations, and its sums as floats."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from hw.array.engine import EngineSpec, GemmEngine
+from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
+from hw.core.sum_words import SumWords
+from hw.isa_layout import instruction_layout
+from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.beat_queue import BeatQueue
+from hw.part import Part
+
+
+class GemmUnit(Part):
+    """Carries out `gemm` (einloom/isa.py).
+
+    The engine reads activations from a buffer with a bank for each token; its sums leave through `SumWords`. An
+    instruction costs the engine's cycles and about a dozen more for the way of the last sums.
+
+    Parameters
+    ----------
+    spec : the engine's.
+    lanes : of the vector unit.
+    words : of the activation buffer, for each token.
+    beats_at_once, fifo_beats : beats of a memory port in one of the engine's, and in its queue.
+
+    Members
+    -------
+    instruction, chunk, busy : see `unit_ports`
+    weights : In, a stream of beats per memory channel
+    write : In, {valid, token, address, data}, a word of `lanes` int8 activations
+    result : Out, stream of words for the vector memory
+    waiting : Out(1), the engine could take a beat of weights and there is none
+    """
+
+    def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int):
+        self.spec = spec
+        self.lanes = lanes
+        self.words = words
+        self.beats_at_once = beats_at_once
+        self.fifo_beats = fifo_beats
+        bits = spec.pe.activation_bits
+        super().__init__(
+            {
+                **unit_ports(),
+                "weights": In(stream.Signature(spec.beat_bits // beats_at_once)).array(spec.channels),
+                "write": In(1),
+                "write_token": In(TOKEN_BITS),
+                "write_address": In(WORD_ADDRESS_BITS),
+                "write_data": In(lanes * bits),
+                "result": Out(stream.Signature(word_layout(lanes))),
+                "waiting": Out(1),
+            },
+            spec=spec,
+            lanes=lanes,
+            words=words,
+            beats_at_once=beats_at_once,
+            fifo_beats=fifo_beats,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, lanes = self.spec, self.lanes
+        engine = GemmEngine(spec).place(m, "engine", platform)
+        buffer = BankedBuffer(spec.rows, self.words, lanes, spec.pe.activation_bits, spec.pe.lanes)
+        buffer = buffer.place(m, "activations", platform)
+        sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
+
+        layout = instruction_layout("gemm")
+        i = data.View(layout, self.instruction.payload[: layout.size])
+        started = Signal()
+        nothing = Signal()
+        offered = Signal()
+        job = engine.job.payload
+        m.d.comb += [
+            nothing.eq((i.blocks == 0) | (i.tiles == 0) | (self.chunk.tokens == 0)),
+            offered.eq(self.instruction.valid & ~started & ~nothing),
+            engine.job.valid.eq(offered),
+            job.format.eq(i.format),
+            job.blocks.eq(i.blocks),
+            job.tiles.eq(i.tiles),
+            job.tokens.eq(self.chunk.tokens),
+            job.specials.eq(i.specials),
+            self.instruction.ready.eq(Mux(nothing, self.instruction.valid, sums.done)),
+            buffer.write.eq(self.write),
+            buffer.bank.eq(self.write_token),
+            buffer.address.eq(self.write_address),
+            buffer.data.eq(self.write_data),
+            buffer.read.eq(engine.activation_read),
+            buffer.read_address.eq(engine.activation_address + (i.activations << self._step_shift)),
+            engine.activations.eq(buffer.elements),
+            sums.start.eq(offered & engine.job.ready),
+            sums.base.eq(i.d_base),
+            sums.stride.eq(i.d_token),
+            sums.tokens.eq(self.chunk.tokens),
+            sums.tiles.eq(i.tiles),
+            sums.sums.payload.eq(engine.sums.payload),
+            sums.sums.valid.eq(engine.sums.valid),
+            engine.sums.ready.eq(sums.sums.ready),
+            self.result.payload.eq(sums.words.payload),
+            self.result.valid.eq(sums.words.valid),
+            sums.words.ready.eq(self.result.ready),
+        ]
+        starved = Signal()
+        for n, (port, beats) in enumerate(zip(engine.weights, self.weights, strict=True)):
+            queue = BeatQueue(len(beats.payload), self.beats_at_once, self.fifo_beats)
+            queue = queue.place(m, f"weights_{n}", platform)
+            join(m, beats, queue.i)
+            join(m, queue.o, port)
+            with m.If(port.ready & ~port.valid):
+                m.d.comb += starved.eq(1)
+        with m.If(offered & engine.job.ready):
+            m.d.sync += started.eq(1)
+        with m.If(self.instruction.ready):
+            m.d.sync += started.eq(0)
+        m.d.comb += [self.busy.eq(started), self.waiting.eq(started & starved)]
+        return m
+
+    @property
+    def _step_shift(self) -> int:
+        """log2 of the engine's steps in a word of the buffer."""
+        return (self.lanes // self.spec.pe.lanes).bit_length() - 1

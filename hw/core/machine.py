@@ -1,0 +1,248 @@
+"""What executes programs: the sequencer, the units and the memories between them."""
+
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.attention import QUERY_BITS
+from einloom.isa import UNITS, CoreError, Space, Unit
+from hw.bus.read_master import beat_layout
+from hw.bus.window import OFFSET_BITS, request_layout
+from hw.bus.write_master import strobed_layout
+from hw.core.attention_unit import AttentionUnit
+from hw.core.gemm_unit import GemmUnit
+from hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, join
+from hw.core.load_unit import LoadUnit
+from hw.core.sequencer import ERROR_BITS, Sequencer
+from hw.core.spec import CoreSpec
+from hw.core.store_unit import StoreUnit
+from hw.core.token_board import TokenBoard
+from hw.core.unit_queue import UnitQueue
+from hw.core.vector_memory import READ_LATENCY, VectorMemory
+from hw.core.weight_unit import WeightUnit
+from hw.part import Part
+from hw.vector.vector_unit import VectorUnit
+
+RESULT_LATENCY = 2  # of the vector unit: a register lies between its results and the memories
+OVERLAPPING = (Unit.VECTOR, Unit.ATTENTION)
+"""Units that take an instruction while the one before is at work."""
+READERS = ("program", "load", "cache")
+"""Clients of the system window that read."""
+
+
+class Machine(Part):
+    """Executes one program at a time; all of it is back at its start after a reset.
+
+    Members
+    -------
+    start, program, instructions, position, length : In, see Sequencer
+    program_request, program_beats, and so on for load and cache : to and from read masters of the system window
+    weights_requests, weights : to and from the read masters of the weight channels, an array each
+    store_request, store_beats, store_answered : to and from the write master of the system window
+    done : Out(1)
+    error : Out, CoreError of the machine's own
+    index : Out, number of the instruction at which the sequencer stands
+    oldest : Out, number of the oldest instruction that waits or is at work, a few cycles late
+    cache_index : Out, number of the instruction that the request to the cache's master is of
+    indices : Out, array over UNITS, of the instruction that each is at
+    busy, waiting : Out, bit n for unit n of UNITS: at work, and waiting for tokens
+    presented, completed : Out, likewise: an instruction is carried out, and complete
+    gemm_starved, attention_array, attention_row, attention_starved : Out(1), see the units
+    """
+
+    def __init__(self, spec: CoreSpec):
+        self.spec = spec
+        units = len(UNITS)
+        ports: dict = {}
+        for name in READERS:
+            ports[f"{name}_request"] = Out(stream.Signature(request_layout()))
+            ports[f"{name}_beats"] = In(stream.Signature(beat_layout(spec.beat_bits)))
+        super().__init__(
+            {
+                "start": In(1),
+                "program": In(OFFSET_BITS),
+                "instructions": In(INDEX_BITS),
+                "position": In(POSITION_BITS),
+                "length": In(POSITION_BITS),
+                **ports,
+                "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
+                "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
+                "store_request": Out(stream.Signature(request_layout())),
+                "store_beats": Out(stream.Signature(strobed_layout(spec.beat_bits))),
+                "store_answered": In(1),
+                "done": Out(1),
+                "error": Out(ERROR_BITS),
+                "index": Out(INDEX_BITS),
+                "oldest": Out(INDEX_BITS),
+                "cache_index": Out(INDEX_BITS),
+                "indices": Out(INDEX_BITS).array(units),
+                "busy": Out(units),
+                "waiting": Out(units),
+                "presented": Out(units),
+                "completed": Out(units),
+                "gemm_starved": Out(1),
+                "attention_array": Out(1),
+                "attention_row": Out(1),
+                "attention_starved": Out(1),
+            },
+            spec=spec,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats)).place(m, "sequencer", platform)
+        memory = VectorMemory(spec.vector_words, spec.lanes).place(m, "memory", platform)
+        units = {
+            Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
+            Unit.GEMM: GemmUnit(
+                spec.gemm,
+                spec.lanes,
+                spec.activation_words,
+                beats_at_once=spec.beats_at_once,
+                fifo_beats=spec.fifo_beats,
+            ),
+            Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
+            Unit.ATTENTION: AttentionUnit(
+                spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words
+            ),
+            Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
+            Unit.STORE: StoreUnit(spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits),
+        }
+        units = {unit: part.place(m, f"{unit.name.lower()}_unit", platform) for unit, part in units.items()}
+        self._control(m, platform, sequencer, units)
+        self._find_oldest(m, sequencer)
+        self._ports(m, sequencer, units)
+        self._vector(m, memory, units)
+        for name, unit in (("gemm", Unit.GEMM), ("attention", Unit.ATTENTION), ("load", Unit.LOAD)):
+            join(m, units[unit].result, getattr(memory, name))
+        store = units[Unit.STORE]
+        m.d.comb += [
+            memory.store_address.eq(store.address),
+            memory.store_read.eq(store.read),
+            store.granted.eq(memory.store_granted),
+            store.word.eq(memory.store_data),
+        ]
+        return m
+
+    def _control(self, m, platform, sequencer, units):
+        """Queues and tokens between the sequencer and the units."""
+        board = TokenBoard().place(m, "tokens", platform)
+        idle = []
+        for n, unit in enumerate(UNITS):
+            part = units[unit]
+            queue = UnitQueue(unit in OVERLAPPING, unit is Unit.ATTENTION).place(
+                m, f"{unit.name.lower()}_queue", platform
+            )
+            join(m, sequencer.queues[n], queue.i)
+            m.d.comb += [
+                queue.chunk.eq(sequencer.chunk),
+                queue.available.eq(board.available[n]),
+                board.take[n].eq(queue.take),
+                part.instruction.payload.eq(queue.instruction.payload),
+                part.instruction.valid.eq(queue.instruction.valid),
+                queue.instruction.ready.eq(part.instruction.ready),
+                self.indices[n].eq(queue.index),
+                self.busy[n].eq(part.busy),
+                self.waiting[n].eq(queue.waiting),
+                self.presented[n].eq(queue.instruction.valid),
+                self.completed[n].eq(queue.completed),
+            ]
+            if unit is Unit.VECTOR:
+                m.d.comb += part.tokens.eq(sequencer.chunk.tokens)
+            else:
+                m.d.comb += part.chunk.eq(sequencer.chunk)
+            if unit is Unit.ATTENTION:
+                m.d.comb += [
+                    part.skip.eq(queue.skip),
+                    part.index.eq(queue.index),
+                    self.cache_index.eq(part.request_index),
+                ]
+            given = queue.give
+            if unit in OVERLAPPING:
+                m.d.comb += queue.unit_idle.eq(part.idle)
+                given |= Mux(part.done, part.signal, 0)
+            m.d.comb += board.give[n].eq(given)
+            idle.append(queue.idle)
+        m.d.comb += [
+            sequencer.units_idle.eq(Cat(idle).all()),
+            self.error.eq(Mux(board.overflow, CoreError.TOKENS, sequencer.error)),
+        ]
+
+    def _find_oldest(self, m, sequencer):
+        """Compares with the instruction of one unit after the other, one in each cycle."""
+        turn = Signal(range(len(UNITS)))
+        before, oldest = Signal(INDEX_BITS), Signal(INDEX_BITS)
+        here = Array(self.indices)[turn]
+        held = Array(self.presented | self.waiting)[turn]
+        m.d.comb += oldest.eq(Mux(held & (here < before), here, before))
+        m.d.sync += [turn.eq(turn + 1), before.eq(oldest)]
+        with m.If(turn == len(UNITS) - 1):
+            m.d.sync += [turn.eq(0), before.eq(sequencer.index), self.oldest.eq(oldest)]
+
+    def _ports(self, m, sequencer, units):
+        """What goes out to the masters and the counters."""
+        load, attention, store = units[Unit.LOAD], units[Unit.ATTENTION], units[Unit.STORE]
+        for name in ("start", "program", "instructions", "position", "length"):
+            m.d.comb += getattr(sequencer, name).eq(getattr(self, name))
+        for name, part in (("program", sequencer), ("load", load), ("cache", attention)):
+            join(m, part.request, getattr(self, f"{name}_request"))
+            join(m, getattr(self, f"{name}_beats"), part.beats)
+        join(m, store.request, self.store_request)
+        join(m, store.beats, self.store_beats)
+        for n in range(self.spec.channels):
+            weights = units[Unit.GEMM].weights[n]
+            join(m, units[Unit.WEIGHTS].requests[n], self.weights_requests[n])
+            m.d.comb += [
+                weights.payload.eq(self.weights[n].payload.data),
+                weights.valid.eq(self.weights[n].valid),
+                self.weights[n].ready.eq(weights.ready),
+            ]
+        m.d.comb += [
+            store.answered.eq(self.store_answered),
+            self.done.eq(sequencer.done),
+            self.index.eq(sequencer.index),
+            self.gemm_starved.eq(units[Unit.GEMM].waiting),
+            self.attention_array.eq(attention.array_busy),
+            self.attention_row.eq(attention.row_busy),
+            self.attention_starved.eq(attention.waiting),
+        ]
+
+    def _vector(self, m, memory, units):
+        """The vector unit's operands, and where its results go."""
+        spec, vector = self.spec, units[Unit.VECTOR]
+        for name in ("a", "b", "c"):
+            m.d.comb += [
+                getattr(memory, f"{name}_address").eq(getattr(vector, f"{name}_address")),
+                getattr(memory, f"{name}_read").eq(getattr(vector, f"{name}_read")),
+                getattr(vector, f"{name}_data").eq(getattr(memory, f"{name}_data")),
+            ]
+        result = Signal.like(vector.result)
+        m.d.sync += result.eq(vector.result)
+        to, lanes = result.destination, [result.data.as_value().word_select(n, FLOAT_BITS) for n in range(spec.lanes)]
+        gemm, attention, store = units[Unit.GEMM], units[Unit.ATTENTION], units[Unit.STORE]
+
+        def narrow(bits):
+            return Cat(lane[:bits] for lane in lanes)
+
+        is_scale = Signal()
+        m.d.comb += [
+            is_scale.eq(to.space == Space.QUERY_SCALE),
+            memory.vector_write.eq(result.valid & (to.space == Space.VECTOR)),
+            memory.vector_word.address.eq(to.address),
+            memory.vector_word.data.eq(result.data),
+            gemm.write.eq(result.valid & (to.space == Space.ACTIVATIONS)),
+            gemm.write_token.eq(to.token),
+            gemm.write_address.eq(to.address),
+            gemm.write_data.eq(narrow(spec.gemm.pe.activation_bits)),
+            attention.write.eq(result.valid & ((to.space == Space.QUERIES) | is_scale)),
+            attention.write_column.eq(to.column),
+            attention.write_address.eq(to.address),
+            attention.write_data.eq(narrow(QUERY_BITS)),
+            attention.write_scale.eq(is_scale),
+            attention.write_token.eq(to.token),
+            store.write.eq(result.valid & (to.space == Space.KEY_VALUES)),
+            store.write_token.eq(to.token),
+            store.write_address.eq(to.address),
+            store.write_data.eq(narrow(spec.cache_bits)),
+        ]

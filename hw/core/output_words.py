@@ -1,0 +1,114 @@
+"""Attention's outputs on their way to the vector memory."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.attention import OUTPUT_BITS
+from hw.core.float_words import FloatWords
+from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
+from hw.part import Part
+
+HEAD_BITS = 8
+
+# Where the outputs of a block go: the first word, the strides of tokens and heads, and how many of each there are.
+BLOCK = data.StructLayout({
+    "base": WORD_ADDRESS_BITS,
+    "token": WORD_ADDRESS_BITS,
+    "outer": WORD_ADDRESS_BITS,
+    "tokens": TOKEN_BITS,
+    "group": HEAD_BITS,
+    "value_head": HEAD_BITS,
+})
+
+
+class OutputWords(Part):
+    """Turns outputs, which come element by element of all columns, into words of one column's elements.
+
+    `lanes` elements gather in shift registers, one for each column; then the columns that hold a query leave one after
+    the other, token by token and head by head. So `lanes` elements cost as many more cycles as there are queries,
+    which the dividers need anyway.
+
+    Members
+    -------
+    start : In(1), a block begins; `block` is stable up to `done`, and outputs of the next one wait
+    outputs : In, stream, for each element those of all columns
+    words : Out, stream of words for the vector memory
+    done : Out(1), the last word is taken
+    """
+
+    def __init__(self, columns: int, lanes: int):
+        self.columns = columns
+        self.lanes = lanes
+        super().__init__(
+            {
+                "start": In(1),
+                "block": In(BLOCK),
+                "outputs": In(stream.Signature(columns * OUTPUT_BITS)),
+                "words": Out(stream.Signature(word_layout(lanes))),
+                "done": Out(1),
+            },
+            columns=columns,
+            lanes=lanes,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        floats = FloatWords(self.lanes, OUTPUT_BITS).place(m, "floats", platform)
+        columns = [Signal(self.lanes * OUTPUT_BITS, name=f"column_{n}", reset_less=True) for n in range(self.columns)]
+        gathered = Signal(range(self.lanes + 1))
+        word = Signal(HEAD_BITS)  # of each head
+        token, head = Signal(TOKEN_BITS), Signal(HEAD_BITS)
+        token_base, head_base = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
+        take, move = Signal(), Signal()
+        active = Signal()
+        last_head, last_token, last_word = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.outputs.ready.eq(active & (gathered != self.lanes)),
+            take.eq(self.outputs.valid & self.outputs.ready),
+            floats.integers.valid.eq(gathered == self.lanes),
+            move.eq(floats.integers.valid & floats.integers.ready),
+            floats.integers.payload.integers.eq(columns[0]),
+            floats.integers.payload.address.eq(head_base + word),
+            last_head.eq(head == self.block.group - 1),
+            last_token.eq(token == self.block.tokens - 1),
+            last_word.eq(word == (self.block.value_head >> (self.lanes - 1).bit_length()) - 1),
+            floats.integers.payload.last.eq(last_head & last_token & last_word),
+            self.words.payload.eq(floats.words.payload),
+            self.words.valid.eq(floats.words.valid),
+            floats.words.ready.eq(self.words.ready),
+            self.done.eq(floats.done),
+        ]
+        with m.If(take):
+            m.d.sync += gathered.eq(gathered + 1)
+            for n, column in enumerate(columns):
+                element = self.outputs.payload.word_select(n, OUTPUT_BITS)
+                m.d.sync += column.eq(Cat(column[OUTPUT_BITS:], element))
+        with m.If(move):
+            m.d.sync += [head.eq(head + 1), head_base.eq(head_base + self.block.outer)]
+            m.d.sync += [here.eq(there) for here, there in zip(columns, columns[1:], strict=False)]
+            with m.If(last_head):
+                following = token_base + self.block.token
+                m.d.sync += [head.eq(0), token.eq(token + 1), token_base.eq(following), head_base.eq(following)]
+                with m.If(last_token):
+                    m.d.sync += [
+                        token.eq(0),
+                        token_base.eq(self.block.base),
+                        head_base.eq(self.block.base),
+                        word.eq(word + 1),
+                        gathered.eq(0),
+                    ]
+        # The words may wait for the vector memory for long, while the next block's outputs are there already.
+        with m.If(move & floats.integers.payload.last):
+            m.d.sync += active.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                active.eq(1),
+                gathered.eq(0),
+                word.eq(0),
+                head.eq(0),
+                token.eq(0),
+                token_base.eq(self.block.base),
+                head_base.eq(self.block.base),
+            ]
+        return m

@@ -1,0 +1,93 @@
+"""Integer sums on their way to the vector memory."""
+
+from amaranth import Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+from hw.core.float_words import FloatWords
+from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
+from hw.part import Part
+
+TILE_BITS = 20  # the field `tiles`
+
+
+class SumWords(Part):
+    """Cuts beats of `columns` integers into words of `lanes` float32, with their addresses.
+
+    Beats come for each tile and each token; the words of a token's tiles follow each other. A word in every cycle;
+    a beat is taken when the one before is cut up.
+
+    Members
+    -------
+    start : In(1), a product begins, whose numbers are stable up to `done`
+    base, stride : In, address of the first word, and from one token to the next
+    tokens, tiles : In, of the product, not 0
+    sums : In, stream of beats
+    words : Out, stream
+    done : Out(1), the last word is taken
+    """
+
+    def __init__(self, columns: int, sum_bits: int, lanes: int):
+        self.columns = columns
+        self.sum_bits = sum_bits
+        self.lanes = lanes
+        super().__init__(
+            {
+                "start": In(1),
+                "base": In(WORD_ADDRESS_BITS),
+                "stride": In(WORD_ADDRESS_BITS),
+                "tokens": In(TOKEN_BITS),
+                "tiles": In(TILE_BITS),
+                "sums": In(stream.Signature(columns * sum_bits)),
+                "words": Out(stream.Signature(word_layout(lanes))),
+                "done": Out(1),
+            },
+            columns=columns,
+            sum_bits=sum_bits,
+            lanes=lanes,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        slices, slice_bits = self.columns // self.lanes, self.lanes * self.sum_bits
+        floats = FloatWords(self.lanes, self.sum_bits).place(m, "floats", platform)
+        beat = Signal(self.columns * self.sum_bits, reset_less=True)
+        left = Signal(range(slices + 1))  # slices of `beat` that are still to come
+        token, tile = Signal(TOKEN_BITS), Signal(TILE_BITS)
+        tile_base, address = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
+        row = Signal(WORD_ADDRESS_BITS)  # first word of the token that comes next
+        final = Signal()  # `beat` is the last one
+        move = Signal()
+        m.d.comb += [
+            floats.integers.valid.eq(left != 0),
+            floats.integers.payload.integers.eq(beat[:slice_bits]),
+            floats.integers.payload.address.eq(address),
+            floats.integers.payload.last.eq(final & (left == 1)),
+            move.eq(floats.integers.valid & floats.integers.ready),
+            self.sums.ready.eq((left == 0) | ((left == 1) & move)),
+            self.words.payload.eq(floats.words.payload),
+            self.words.valid.eq(floats.words.valid),
+            floats.words.ready.eq(self.words.ready),
+            self.done.eq(floats.done),
+        ]
+        with m.If(move):
+            m.d.sync += [left.eq(left - 1), beat.eq(beat >> slice_bits), address.eq(address + 1)]
+        with m.If(self.sums.valid & self.sums.ready):
+            m.d.sync += [
+                beat.eq(self.sums.payload),
+                left.eq(slices),
+                address.eq(row),
+                row.eq(row + self.stride),
+                token.eq(token + 1),
+                final.eq((token == self.tokens - 1) & (tile == self.tiles - 1)),
+            ]
+            with m.If(token == self.tokens - 1):
+                m.d.sync += [
+                    token.eq(0),
+                    tile.eq(tile + 1),
+                    tile_base.eq(tile_base + slices),
+                    row.eq(tile_base + slices),
+                ]
+        with m.If(self.start):
+            m.d.sync += [token.eq(0), tile.eq(0), tile_base.eq(self.base), row.eq(self.base)]
+        return m

@@ -1,0 +1,104 @@
+"""The queue in front of a unit: it keeps instructions until their tokens are there."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.isa import HEADER, INSTRUCTION_BITS, Condition
+from hw.core.layouts import CHUNK, INDEX_BITS
+from hw.core.token_board import MASK_BITS
+from hw.memory.fifo import StreamFifo
+from hw.part import Part
+
+DEPTH = 16  # instructions that may wait, so that the sequencer gets to those of other units
+
+# An instruction and its number in the program.
+QUEUED = data.StructLayout({"instruction": INSTRUCTION_BITS, "index": INDEX_BITS})
+HEADER_LAYOUT = data.StructLayout({field.name: field.bits for field in HEADER})
+
+
+class UnitQueue(Part):
+    """Presents instructions in order, each when the units that it waits for have given their tokens.
+
+    An instruction whose condition does not hold only takes its tokens and gives its own; so do all in a job of no
+    tokens. One follows the other without a gap when its tokens are there.
+
+    Parameters
+    ----------
+    overlaps : the unit takes an instruction before the one before is complete. Then `ready` is not completion, the unit
+        gives the tokens itself, and the queue only those of instructions that are skipped, when the unit is idle.
+    skips : the unit overlaps and is told which instructions to skip, so that their tokens need not wait until it is
+        idle.
+
+    Members
+    -------
+    i : In, stream of QUEUED
+    chunk : In
+    available, take, give : this unit's ports of the TokenBoard
+    instruction : Out, stream; `ready` is completion
+    unit_idle : In(1), nothing is in a unit that overlaps
+    skip : Out(1), the condition of the presented instruction does not hold
+    index : Out, number of the instruction that is presented or waits
+    waiting : Out(1), an instruction waits for tokens
+    completed : Out(1), an instruction is complete
+    idle : Out(1), there is none
+    """
+
+    def __init__(self, overlaps: bool = False, skips: bool = False):
+        self.overlaps = overlaps
+        self.skips = skips
+        ports = {
+            "i": In(stream.Signature(QUEUED)),
+            "chunk": In(CHUNK),
+            "available": In(MASK_BITS),
+            "take": Out(MASK_BITS),
+            "give": Out(MASK_BITS),
+            "instruction": Out(stream.Signature(INSTRUCTION_BITS)),
+            "index": Out(INDEX_BITS),
+            "waiting": Out(1),
+            "completed": Out(1),
+            "idle": Out(1),
+            "unit_idle": In(1),
+            "skip": Out(1),
+        }
+        super().__init__(ports, overlaps=overlaps, skips=skips)
+
+    def elaborate(self, platform):
+        m = Module()
+        queue = StreamFifo(QUEUED.size, DEPTH).place(m, "queue", platform)
+        entry = data.View(QUEUED, queue.o.payload)
+        head, valid, started = Signal(QUEUED), Signal(), Signal()
+        fields = data.View(HEADER_LAYOUT, head.instruction[: HEADER_LAYOUT.size])
+        go, wanted, load = Signal(), Signal(), Signal()
+        quiet = self.unit_idle if self.overlaps else 1
+        to_unit = 1 if self.skips else wanted
+        gives = 0 if self.skips else ~wanted if self.overlaps else 1
+        m.d.comb += [
+            queue.i.payload.eq(self.i.payload),
+            queue.i.valid.eq(self.i.valid),
+            self.i.ready.eq(queue.i.ready),
+            go.eq(valid & (started | ~(fields.wait & ~self.available).any())),
+            self.take.eq(Mux(go & ~started, fields.wait, 0)),
+            self.instruction.payload.eq(head.instruction),
+            self.instruction.valid.eq(go & to_unit),
+            self.skip.eq(~wanted),
+            self.completed.eq(go & Mux(to_unit, self.instruction.ready, quiet)),
+            self.give.eq(Mux(self.completed & gives, fields.signal, 0)),
+            self.index.eq(head.index),
+            self.waiting.eq(valid & ~go),
+            self.idle.eq(~valid & (queue.level == 0) & quiet),
+            load.eq(~valid | self.completed),
+            queue.o.ready.eq(load),
+        ]
+        with m.Switch(fields.condition):
+            with m.Case(Condition.TOKEN_PRESENT):
+                m.d.comb += wanted.eq(fields.first < self.chunk.tokens)
+            with m.Case(Condition.LAST_CHUNK):
+                m.d.comb += wanted.eq(self.chunk.last & (self.chunk.tokens != 0))
+            with m.Default():
+                m.d.comb += wanted.eq(self.chunk.tokens != 0)
+        with m.If(load):
+            m.d.sync += [head.eq(entry), valid.eq(queue.o.valid), started.eq(0)]
+        with m.Elif(go):
+            m.d.sync += started.eq(1)
+        return m

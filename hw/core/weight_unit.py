@@ -1,0 +1,55 @@
+"""The unit that fetches weights."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Out
+
+from hw.bus.window import request_layout
+from hw.core.layouts import unit_ports
+from hw.isa_layout import instruction_layout
+from hw.part import Part
+
+
+class WeightUnit(Part):
+    """Carries out `weights` (einloom/isa.py): the same request to the master of every weight channel.
+
+    An instruction is complete when all masters have taken it, so they run ahead of the GEMM engine as far as their
+    queues of beats allow.
+
+    Members
+    -------
+    instruction, chunk, busy : see `unit_ports`
+    requests : Out, a stream for each channel
+    """
+
+    def __init__(self, channels: int, beat_bits: int):
+        self.channels = channels
+        self.beat_bits = beat_bits
+        super().__init__(
+            {**unit_ports(), "requests": Out(stream.Signature(request_layout())).array(channels)},
+            channels=channels,
+            beat_bits=beat_bits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        layout = instruction_layout("weights")
+        i = data.View(layout, self.instruction.payload[: layout.size])
+        sent = Signal(self.channels)
+        taken = Signal(self.channels)
+        for n, request in enumerate(self.requests):
+            m.d.comb += [
+                request.valid.eq(self.instruction.valid & ~sent[n] & (i.beats != 0)),
+                request.payload.offset.eq(i.offset << (self.beat_bits // 8).bit_length() - 1),
+                request.payload.beats.eq(i.beats),
+                taken[n].eq(sent[n] | request.ready | (i.beats == 0)),
+            ]
+        m.d.comb += [
+            self.instruction.ready.eq(self.instruction.valid & taken.all()),
+            self.busy.eq(self.instruction.valid),
+        ]
+        with m.If(self.instruction.ready):
+            m.d.sync += sent.eq(0)
+        with m.Elif(self.instruction.valid):
+            m.d.sync += sent.eq(taken)
+        return m

@@ -1,0 +1,140 @@
+"""Between float32 and integers."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib.wiring import In, Out
+
+from hw.part import Part
+from hw.vector.float32 import (
+    BITS,
+    EXPONENT_BIAS,
+    EXPONENT_BITS,
+    FRACTION_BITS,
+    SIGNIFICAND_BITS,
+    Fields,
+    leading_zeros,
+    rounds_up,
+    shifted_right_sticky,
+)
+
+TO_INTEGER_LATENCY = 2
+TO_FLOAT_LATENCY = 4
+BELOW_BITS = 2  # bits below the units: the half, and all smaller ones as one
+
+
+class FloatToInteger(Part):
+    """A float to nearest even as a signed integer, saturated; NaN is 0. One every cycle, after TO_INTEGER_LATENCY.
+
+    Parameters
+    ----------
+    widths : bits of the integers that `select` chooses from.
+
+    Members
+    -------
+    value : In, float32
+    select : In, index of the integer's width, one cycle after the value
+    result : Out(signed(widest)), the sign extended
+    """
+
+    def __init__(self, widths: tuple[int, ...]):
+        self.widths = widths
+        super().__init__(
+            {"value": In(BITS), "select": In(range(max(len(widths), 2))), "result": Out(signed(max(widths)))},
+            widths=widths,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        widest = max(self.widths)
+        value = Fields(self.value)
+
+        # Stage 1: the significand stands so that its leading one is worth 2^(widest - 1), and moves down from there.
+        fixed_bits = max(widest, SIGNIFICAND_BITS) + BELOW_BITS
+        reach = (fixed_bits - 1).bit_length()
+        top = EXPONENT_BIAS + widest - 1
+        distance = Signal(signed(EXPONENT_BITS + 1))
+        m.d.comb += distance.eq(top - value.exponent)
+        # The units are above BELOW_BITS; a significand longer than the integer goes further down.
+        fixed = Cat(Const(0, fixed_bits - SIGNIFICAND_BITS), value.significand)
+        shift = Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach])
+        aligned = Signal(fixed_bits, reset_less=True)
+        negative = Signal(reset_less=True)
+        nan = Signal(reset_less=True)
+        huge = Signal(reset_less=True)
+        m.d.sync += [
+            aligned.eq(shifted_right_sticky(fixed, shift)),
+            negative.eq(value.sign),
+            nan.eq(value.is_nan),
+            huge.eq(distance <= 0),  # at least 2^(widest - 1)
+        ]
+
+        # Stage 2: one adder rounds and negates: -(x + r) = ~x + (1 - r).
+        below_bits = fixed_bits - widest
+        units, below = aligned[below_bits:], aligned[:below_bits]
+        result = Signal(signed(widest), reset_less=True)
+        m.d.comb += self.result.eq(result)
+        total = Signal(signed(widest + 1))
+        m.d.comb += total.eq(
+            (Cat(units, Const(0, 1)) ^ negative.replicate(widest + 1)) + (rounds_up(units, below) ^ negative)
+        )
+        with m.If(nan):
+            m.d.sync += result.eq(0)
+        with m.Else():
+            with m.Switch(self.select):
+                for index, width in enumerate(self.widths):
+                    with m.Case(index):
+                        limit = Cat((~negative).replicate(width - 1), negative)  # the largest, or the lowest
+                        beyond = total[width - 1 :]
+                        fits = ~huge & (beyond.all() | ~beyond.any())
+                        m.d.sync += result.eq(Mux(fits, total[:width], limit).as_signed())
+        return m
+
+
+class IntegerToFloat(Part):
+    """A signed integer to the nearest float32, ties to even. One every cycle, after TO_FLOAT_LATENCY.
+
+    Stages: magnitude; leading zeros; normalise; round.
+
+    Parameters
+    ----------
+    bits : of the integer, up to EXPONENT_BIAS.
+
+    Members
+    -------
+    value : In(signed(bits))
+    result : Out, float32
+    """
+
+    def __init__(self, bits: int):
+        self.bits = bits
+        super().__init__({"value": In(signed(bits)), "result": Out(BITS)}, bits=bits)
+
+    def elaborate(self, platform):
+        m = Module()
+        # At least two bits below the significand, so that rounding has something to look at.
+        bits = max(self.bits, SIGNIFICAND_BITS + BELOW_BITS)
+        magnitude = Signal(bits, reset_less=True)
+        magnitude_2 = Signal(bits, reset_less=True)
+        sign = Signal(3, reset_less=True)
+        m.d.sync += [
+            magnitude.eq(Mux(self.value < 0, -self.value, self.value)),
+            magnitude_2.eq(magnitude),
+            sign.eq(Cat(self.value < 0, sign)),
+        ]
+
+        zeros = leading_zeros(m, magnitude, "zeros")
+        zeros_2 = Signal.like(zeros, reset_less=True)
+        normalised = Signal(bits, reset_less=True)
+        exponent = Signal(EXPONENT_BITS, reset_less=True)
+        m.d.sync += [
+            zeros_2.eq(zeros),
+            normalised.eq(magnitude_2 << zeros_2),
+            exponent.eq(EXPONENT_BIAS + bits - 1 - zeros_2),
+        ]
+
+        # A fraction of ones that is rounded up carries into the exponent, as it must.
+        significand, below = normalised[-SIGNIFICAND_BITS:], normalised[:-SIGNIFICAND_BITS]
+        result = Signal(BITS, reset_less=True)
+        rounded = (Cat(significand[:FRACTION_BITS], exponent) + rounds_up(significand, below))[: BITS - 1]
+        m.d.sync += result.eq(Mux(normalised[-1], Cat(rounded, sign[-1]), 0))
+        m.d.comb += self.result.eq(result)
+        return m

@@ -1,0 +1,112 @@
+"""When a reduction's partial results meet.
+
+Behind its words, a SUM takes REDUCE_PARTIALS partial sums of each lane to one, and then those of the lanes to one: the
+adder adds what it has just computed to what it computed 4, 2 and 1 cycles before, and then the lanes' sums pass
+through a perfect shuffle: lane n adds those of the lanes n // 2 and lanes // 2 + n // 2. The first such step leaves sum
+j of the upper half onto the lower one in the lanes 2j and 2j + 1, the next one sum j in lanes 4j to 4j + 3, so the same
+wires serve all steps, and every lane has the total in the end. MAXABS goes through the same wires.
+"""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib.wiring import In, Out
+
+from einloom.isa import REDUCE_PARTIALS
+from hw.part import Part
+from hw.vector.float_adder import LATENCY as ADD_LATENCY
+from hw.vector.lane import Left, Right
+
+assert ADD_LATENCY >= REDUCE_PARTIALS // 2  # the folds begin behind the last word
+LAST_WORD = REDUCE_PARTIALS - 1  # place of the last word, or of what stands for it, in the count of `ReductionTail`
+AGO = {1: Left.AGO_1, 2: Left.AGO_2, 4: Left.AGO_4}
+
+
+def shuffled(lanes: int) -> list[tuple[int, int]]:
+    """The two lanes whose partial results each lane combines."""
+    return [(n // 2, lanes // 2 + n // 2) for n in range(lanes)]
+
+
+def folds(lanes: int) -> dict[int, tuple[Left, Right]]:
+    """The places in which the adders fold, the total last.
+
+    Partial sum i < 8 went into the adder in place i, or 8 places earlier. The upper half is added as it comes out.
+    """
+    places = dict[int, tuple[Left, Right]]()
+    half, place = REDUCE_PARTIALS // 2, REDUCE_PARTIALS // 2 + ADD_LATENCY
+    while half:
+        places |= {place + i: (AGO[half], Right.LAST) for i in range(half)}
+        place += half // 2 + ADD_LATENCY
+        half //= 2
+    for _ in range(lane_steps(lanes)):
+        places[place] = (Left.LOW, Right.HIGH)
+        place += ADD_LATENCY
+    return places
+
+
+def lane_steps(lanes: int) -> int:
+    """Steps from the lanes' partial results to one."""
+    return (lanes - 1).bit_length()
+
+
+class ReductionTail(Part):
+    """What the lanes do between the last word of a reduction and its result, cycle by cycle.
+
+    A SUM is filled up to a multiple of REDUCE_PARTIALS words with -0, which changes no partial sum; then come the
+    `folds`. A MAXABS folds the lanes in the cycles that follow its last word.
+
+    Parameters
+    ----------
+    lanes : a power of two, at least 2.
+
+    Members
+    -------
+    start : In(1), with the last word; the tail begins in the next cycle
+    enable : In(1), the tail goes on
+    sum : In(1), it is a SUM, not a MAXABS; stable up to the end
+    word : In, index of the last word modulo REDUCE_PARTIALS, with `start`
+    active : Out(1)
+    fill : Out(1), a word of -0
+    left, right : Out, what the adder takes otherwise
+    fold : Out(1), MAXABS: compare the lanes' maxima
+    last : Out(1), this leaves the result in every lane
+    """
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__(
+            {
+                "start": In(1),
+                "enable": In(1),
+                "sum": In(1),
+                "word": In(range(REDUCE_PARTIALS)),
+                "active": Out(1),
+                "fill": Out(1),
+                "left": Out(Left),
+                "right": Out(Right),
+                "fold": Out(1),
+                "last": Out(1),
+            },
+            lanes=lanes,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        places = folds(self.lanes)
+        total, peak = max(places), LAST_WORD + lane_steps(self.lanes)
+        place = Signal(range(max(total, peak) + 1))
+        with m.If(self.start):
+            # A MAXABS is not filled up.
+            m.d.sync += [self.active.eq(1), place.eq(Mux(self.sum, self.word, LAST_WORD) + 1)]
+        with m.Elif(self.active & self.enable):
+            m.d.sync += [place.eq(place + 1), self.active.eq(~self.last)]
+        m.d.comb += [
+            self.fill.eq(self.sum & (place <= LAST_WORD)),
+            self.fold.eq(~self.sum),
+            self.left.eq(Left.MINUS_ZERO),
+            self.right.eq(Right.ZERO),
+            self.last.eq(self.active & (place == Mux(self.sum, total, peak))),
+        ]
+        with m.Switch(place):
+            for number, (left, right) in places.items():
+                with m.Case(number):
+                    m.d.comb += [self.left.eq(left), self.right.eq(right)]
+        return m

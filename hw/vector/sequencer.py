@@ -1,0 +1,227 @@
+"""The loops of a vector instruction."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.isa import REDUCTIONS, Operand, Space, VectorOp
+from hw.part import Part
+from hw.vector.address import AddressWalk, Step
+from hw.vector.lane import Addend, Factor, Left, Right
+from hw.vector.reduction import LAST_WORD, ReductionTail
+from hw.vector.slot import CANDIDATE, COLUMN_BITS, INSTRUCTION, READS, TOKEN_BITS
+
+
+class VectorSequencer(Part):
+    """Walks through tokens, outer and inner steps of an instruction: a slot a cycle, as long as they are taken.
+
+    The first word of an instruction is there in the cycle after it. A reduction has the slots of its `ReductionTail`
+    behind each of its rows of words; a SUM is alone from its first word on, so that its slots have no gaps. An
+    instruction without words is a slot that neither reads nor writes.
+
+    Parameters
+    ----------
+    lanes : of the reductions.
+    overlap : an instruction is taken with its last slot, not with its last result.
+
+    Members
+    -------
+    instruction : In, stream
+    tokens : In, of the chunk, stable like the instruction
+    done : In(1), the last result of the oldest instruction is there
+    idle : Out(1), no instruction is there, nor a result of one to come
+    candidate : Out(CANDIDATE)
+    taken : In(1), the candidate is taken
+    """
+
+    def __init__(self, lanes: int, overlap: bool):
+        self.lanes = lanes
+        self.overlap = overlap
+        super().__init__(
+            {
+                "instruction": In(stream.Signature(INSTRUCTION)),
+                "tokens": In(TOKEN_BITS),
+                "done": In(1),
+                "idle": Out(1),
+                "candidate": Out(CANDIDATE),
+                "taken": In(1),
+            },
+            lanes=lanes,
+            overlap=overlap,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        fields, candidate = self.instruction.payload, self.candidate
+        tail = ReductionTail(self.lanes).place(m, "tail", platform)
+        step = Signal(Step)
+        word = Signal()
+        inner, last_inner = self._loop(m, "inner", fields.inner, step, Step.INNER)
+        outer, last_outer = self._loop(m, "outer", fields.outer, step, Step.OUTER)
+        token, last_token = self._loop(m, "token", self.tokens, step, Step.TOKEN)
+        is_sum = fields.op == VectorOp.SUM
+        reduces = Signal()
+        fresh = Signal(reset_less=True)  # no slot of the instruction is taken yet
+        with m.If(step == Step.LOAD):
+            m.d.sync += fresh.eq(1)
+        with m.Elif(self.taken):
+            m.d.sync += fresh.eq(0)
+        m.d.comb += [
+            reduces.eq(_is_one_of(fields.op, REDUCTIONS)),
+            tail.enable.eq(self.taken),
+            tail.sum.eq(is_sum),
+            tail.word.eq(inner),
+            candidate.alone.eq(is_sum & fresh),
+            candidate.unguarded.eq(is_sum & ~fresh),
+            candidate.slot.destination.token.eq(token),
+            candidate.slot.destination.outer.eq(outer),
+        ]
+        self._states(m, step, word, tail, reduces, last_inner, last_outer, last_token)
+        self._idle(m, step == Step.LOAD)
+        self._operands(m, word)
+        self._reduction(m, word, reduces, tail, inner)
+        self._addresses(m, platform, step, reduces, token)
+        return m
+
+    def _states(self, m, step, word, tail, reduces, last_inner, last_outer, last_token):
+        """The loops' control: which slot is there, and what follows when it is taken."""
+        fields, candidate = self.instruction.payload, self.candidate
+
+        def end_row():
+            """The last slot of a row is there."""
+            m.d.comb += candidate.slot.last.eq(last_outer & last_token)
+            with m.If(self.taken):
+                m.d.comb += step.eq(Mux(last_outer, Step.TOKEN, Step.OUTER))
+                m.next = "words"
+                with m.If(candidate.slot.last):
+                    end()
+
+        def end():
+            """The last slot of the instruction is taken."""
+            m.next = "idle" if self.overlap else "drain"
+            m.d.comb += self.instruction.ready.eq(self.overlap)
+
+        with m.FSM():
+            with m.State("idle"):
+                with m.If(self.instruction.valid):
+                    m.d.comb += step.eq(Step.LOAD)
+                    m.next = "words"
+                    with m.If((fields.inner == 0) | (fields.outer == 0) | (self.tokens == 0)):
+                        m.next = "empty"
+            with m.State("words"):
+                m.d.comb += [word.eq(1), candidate.valid.eq(1), candidate.slot.write.eq(~reduces)]
+                with m.If(last_inner & ~reduces):
+                    end_row()
+                with m.Elif(last_inner & self.taken):
+                    m.d.comb += tail.start.eq(1)
+                    m.next = "tail"
+                with m.Elif(self.taken):
+                    m.d.comb += step.eq(Step.INNER)
+            with m.State("tail"):
+                m.d.comb += [candidate.valid.eq(1), candidate.slot.write.eq(tail.last)]
+                with m.If(tail.last):
+                    end_row()
+            with m.State("empty"):
+                m.d.comb += [candidate.valid.eq(1), candidate.slot.last.eq(1)]
+                with m.If(self.taken):
+                    end()
+            with m.State("drain"):
+                with m.If(self.done):
+                    m.d.comb += self.instruction.ready.eq(1)
+                    m.next = "idle"
+
+    def _loop(self, m, name, count, step, own):
+        """(index, it is the last one) of the loop that goes on with `own`; the steps above it let it start again."""
+        index = Signal(len(count), name=f"{name}_index", reset_less=True)
+        bound = Signal(len(count), name=f"{name}_bound", reset_less=True)
+        with m.If(step == own):
+            m.d.sync += index.eq(index + 1)
+        with m.Elif(step.as_value() > own.value):
+            m.d.sync += index.eq(0)
+        with m.If(step == Step.LOAD):
+            m.d.sync += bound.eq(count - 1)
+        return index, index == bound
+
+    def _idle(self, m, load):
+        in_flight = Signal(range(32))  # instructions, of which each takes at least two cycles
+        m.d.sync += in_flight.eq(in_flight + load - self.done)
+        m.d.comb += self.idle.eq((in_flight == 0) & ~self.instruction.valid)
+
+    def _operands(self, m, word):
+        """Where the lanes take theirs from, and which are read. Unknown operands are none."""
+        fields, candidate, slot = self.instruction.payload, self.candidate, self.candidate.slot
+        one_operand = _is_one_of(fields.op, (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS))
+        m.d.comb += [
+            slot.op.eq(fields.op),
+            slot.integer.eq(~_is_one_of(fields.op, (VectorOp.MAD, VectorOp.SUM))),
+            slot.negate.eq(fields.negate),
+            slot.immediate.eq(fields.immediate),
+            slot.signal.eq(fields.signal),
+            slot.factor.eq(Mux(slot.integer, Factor.A, Factor.ONE)),
+            slot.addend.eq(Addend.MINUS_ZERO),
+            candidate.a_read.eq(word),
+            candidate.b_read.eq(word & (fields.x == Operand.VECTOR) & ~one_operand),
+            candidate.c_read.eq(word & (fields.y == Operand.VECTOR) & (fields.op == VectorOp.MAD)),
+        ]
+        with m.Switch(fields.x):
+            with m.Case(Operand.VECTOR):
+                m.d.comb += slot.factor.eq(Factor.B)
+            with m.Case(Operand.IMMEDIATE):
+                m.d.comb += slot.factor.eq(Factor.IMMEDIATE)
+        with m.Switch(fields.y):
+            with m.Case(Operand.VECTOR):
+                m.d.comb += slot.addend.eq(Addend.C)
+            with m.Case(Operand.IMMEDIATE):
+                m.d.comb += slot.addend.eq(Addend.IMMEDIATE)
+
+    def _reduction(self, m, word, reduces, tail, inner):
+        """What the adders and the comparison of magnitudes take."""
+        slot = self.candidate.slot
+        first_round = inner[LAST_WORD.bit_length() :] == 0
+        partial = Mux(first_round, Right.ZERO, Right.LOOP)
+        m.d.comb += [
+            slot.left.eq(Mux(word, Left.PRODUCT, tail.left)),
+            slot.right.eq(Mux(word, Mux(reduces, partial, Right.ADDEND), Mux(tail.fill, partial, tail.right))),
+            slot.peak.first.eq(inner == 0),
+            slot.peak.fold.eq(~word),
+        ]
+
+    def _addresses(self, m, platform, step, reduces, token):
+        """Those of the operands, and the destination's."""
+        fields, to = self.instruction.payload, self.candidate.slot.destination
+        for operand in READS:
+            walk = AddressWalk().place(m, f"{operand}_walk", platform)
+            m.d.comb += [
+                walk.base.eq(fields[f"{operand}_base"]),
+                walk.token_stride.eq(fields[f"{operand}_token"]),
+                walk.outer_stride.eq(fields[f"{operand}_outer"]),
+                walk.inner_stride.eq(fields[f"{operand}_inner"]),
+                walk.step.eq(step),
+                self.candidate[f"{operand}_address"].eq(walk.address),
+            ]
+
+        # Tokens of a block lie side by side in columns; only the next block has another address.
+        in_columns = _is_one_of(fields.space, (Space.QUERIES, Space.QUERY_SCALE))
+        block_ends = (token | ~((1 << fields.block) - 1)[:TOKEN_BITS]).all()
+        to_memory = fields.space == Space.VECTOR
+        walk = AddressWalk().place(m, "d_walk", platform)
+        m.d.comb += [
+            walk.base.eq(fields.d_base),
+            walk.token_stride.eq(Mux(to_memory | (in_columns & block_ends), fields.d_token, 0)),
+            walk.outer_stride.eq(Mux(in_columns, 0, fields.d_outer)),
+            walk.inner_stride.eq(~reduces),
+            walk.step.eq(step),
+            to.space.eq(fields.space),
+            to.address.eq(walk.address),
+            self.candidate.slot.to_memory.eq(to_memory),
+        ]
+        column = Signal(COLUMN_BITS, reset_less=True)
+        with m.If((step == Step.LOAD) | ((step == Step.TOKEN) & block_ends)):
+            m.d.sync += column.eq(0)
+        with m.Elif((step == Step.OUTER) | (step == Step.TOKEN)):
+            m.d.sync += column.eq(column + 1)
+        m.d.comb += to.column.eq(column)
+
+
+def _is_one_of(value, members):
+    return Cat(value == member for member in members).any()

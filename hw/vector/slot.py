@@ -1,0 +1,50 @@
+"""What goes through the vector unit with a word."""
+
+from amaranth.lib import data
+
+from hw.isa_layout import instruction_layout
+from hw.vector.address import ADDRESS_BITS
+from hw.vector.float32 import BITS
+from hw.vector.integer_unit import OP_BITS, PEAK_CONTROL
+from hw.vector.lane import Addend, Factor, Left, Right
+
+INSTRUCTION = instruction_layout("vector")
+TOKEN_BITS = 8
+OUTER_BITS = INSTRUCTION["outer"].width
+COLUMN_BITS = 16  # of (token mod 2^block) * outer + outer step, which is below 2^7 * 2^8
+READS = ("a", "b", "c")
+
+# Where a result goes.
+DESTINATION = data.StructLayout({
+    "space": INSTRUCTION["space"].width,
+    "token": TOKEN_BITS,
+    "outer": OUTER_BITS,
+    "address": ADDRESS_BITS,
+    "column": COLUMN_BITS,
+})
+# What the lanes do with a word, and with its result.
+SLOT = data.StructLayout({
+    "op": OP_BITS,
+    "factor": Factor,
+    "addend": Addend,
+    "immediate": BITS,
+    "negate": 1,
+    "left": Left,
+    "right": Right,
+    "peak": PEAK_CONTROL,
+    "integer": 1,
+    "to_memory": 1,  # the result is a word of the vector memory
+    "write": 1,
+    "last": 1,  # of the instruction
+    "signal": INSTRUCTION["signal"].width,
+    "destination": DESTINATION,
+})
+# A slot, and the words that it reads.
+CANDIDATE = data.StructLayout({
+    "valid": 1,
+    "alone": 1,  # it waits until all results are in the vector memory
+    "unguarded": 1,  # it waits for nothing
+    **{f"{p}_read": 1 for p in READS},
+    **{f"{p}_address": ADDRESS_BITS for p in READS},
+    "slot": SLOT,
+})

@@ -1,0 +1,245 @@
+"""The attention half of a layer: from a normalised token to the mixed values of all heads."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.attention import MIN_HEAD, SCALE_SHIFT, SCORE_FRACTION
+from einloom.errors import InputError
+from einloom.isa import Condition, Space, VectorOp
+from einloom.quantized import QuantizedTensor
+from mapping.attention import attention_format
+from mapping.codegen.builder import ProgramBuilder
+from mapping.codegen.linear import Linears, channel_scales, outputs_of
+from mapping.codegen.parameters import LayerParameters
+from mapping.codegen.quantise import HeadScratch, quantise_queries
+from mapping.codegen.regions import Memory, Operand, Region
+
+Floats = npt.NDArray[np.float32]
+QUERY_WORDS = 16
+"""Of a token, that are worth a vector instruction: the attention of these heads begins when all are ready."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Attention's shape: `count` query heads of `size`, in groups that share one of `groups` key/value heads.
+
+    `unpadded` is the model's own size of a head, which scales the scores.
+    """
+
+    count: int
+    groups: int
+    size: int
+    unpadded: int
+
+    @property
+    def group(self) -> int:
+        """Query heads that share a key/value head."""
+        return self.count // self.groups
+
+
+@dataclass(frozen=True)
+class CacheScales:
+    """What one step of a cached key's or value's code is worth, float32 [groups, size] each, of one layer."""
+
+    keys: Floats
+    values: Floats
+
+
+class AttentionCode:
+    """Emits the attention of every layer; its regions are shared by all of them."""
+
+    def __init__(self, p: ProgramBuilder, linears: Linears, heads: Heads, context: int) -> None:
+        _require_possible(p, heads, context)
+        self._p, self._linears, self._heads = p, linears, heads
+        words = self._head_words = p.words(heads.size)
+        self._context = context
+        all_keys = heads.groups * words
+        self._keys = p.per_token("keys", linears.result_words(heads.groups * heads.size))
+        self._rotated_keys = p.per_token("keys.rotated", all_keys)
+        self._values = p.per_token("values", linears.result_words(heads.groups * heads.size))
+        # Query heads of as many key/value heads at a time as fill a tile of outputs, and a vector instruction.
+        wanted = max(p.gemm.columns, QUERY_WORDS * p.core.lanes)
+        self._groups_at_once = min(heads.groups, max(1, wanted // (heads.group * heads.size)))
+        query_heads = self._groups_at_once * heads.group
+        self._queries = [p.per_token(f"queries{n}", linears.result_words(query_heads * heads.size)) for n in range(2)]
+        self._rotated = [p.per_token(f"queries{n}.rotated", query_heads * words) for n in range(2)]
+        self._scratch = HeadScratch.of(p, query_heads)
+        self._staged_keys = p.staging.region("keys", all_keys)
+        self._staged_values = p.staging.region("values", all_keys)
+        self._block = 1 << (min(p.tokens, p.attention.columns // heads.group).bit_length() - 1)
+        self._blocks = -(-p.tokens // self._block)
+        self._buffers = [p.queries.region(f"queries {g}", words + 1, self._blocks) for g in range(heads.groups)]
+        self._cache: dict[str, list[tuple[Region, Region]]] = {}
+        self.output = p.per_token("mixed", heads.count * words)
+
+    @property
+    def output_words(self) -> int:
+        return self._heads.count * self._head_words
+
+    def parameters(self, tensors: Mapping[str, QuantizedTensor], layer: str, scales: CacheScales) -> dict[str, Floats]:
+        """What a layer's attention needs in the vector memory, by name."""
+        heads, format = self._heads, attention_format(self._p.attention)
+        unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop) * math.log2(math.e) / math.sqrt(heads.unpadded)
+        per_query = np.repeat(scales.keys.astype(np.float64) * unit, heads.group, axis=0)
+        per_output = np.repeat(scales.values.astype(np.float64) / 2.0**format.output_fraction, heads.group, axis=0)
+        value = channel_scales(tensors[f"{layer}.self_attn.v_proj.weight"]) / scales.values.ravel()
+        return {
+            "k": channel_scales(tensors[f"{layer}.self_attn.k_proj.weight"]),
+            "k.code": (1.0 / scales.keys.astype(np.float64)).ravel().astype(np.float32),
+            "v": value.astype(np.float32),
+            "q": channel_scales(tensors[f"{layer}.self_attn.q_proj.weight"]),
+            "q.code": per_query.ravel().astype(np.float32),
+            "mixed": per_output.ravel().astype(np.float32),
+        }
+
+    def emit(
+        self,
+        layer: str,
+        tensors: Mapping[str, QuantizedTensor],
+        parameters: LayerParameters,
+        activations: Region,
+        scale: Region,
+        rope: Region,
+    ) -> None:
+        """Keys and values into the cache, then the queries, group by group, and their attention into `output`."""
+        p, heads = self._p, self._heads
+        cache = self._cache[layer]
+        p.note(f"{layer}: keys and values")
+        self._keys_and_values(layer, tensors, parameters, activations, scale, rope, cache)
+        for start in range(0, heads.groups, self._groups_at_once):
+            groups = range(start, min(start + self._groups_at_once, heads.groups))
+            p.note(f"{layer}: queries of key heads {groups[0]} to {groups[-1]}")
+            self._query_groups(layer, tensors, parameters, activations, scale, rope, groups)
+            for g in groups:
+                self._attend(g, *cache[g])
+        p.note(f"{layer}: mixed values")
+        words = self.output_words
+        p.vec(VectorOp.MAD, self.output.at(), self.output.at(), parameters["mixed"], inner=words)
+
+    def _keys_and_values(
+        self,
+        layer: str,
+        tensors: Mapping[str, QuantizedTensor],
+        parameters: LayerParameters,
+        activations: Region,
+        scale: Region,
+        rope: Region,
+        cache: list[tuple[Region, Region]],
+    ) -> None:
+        p, words = self._p, self._heads.groups * self._head_words
+        keys, values, rotated = self._keys, self._values, self._rotated_keys
+        self._linears.product(tensors[f"{layer}.self_attn.k_proj.weight"], activations, keys)
+        self._linears.product(tensors[f"{layer}.self_attn.v_proj.weight"], activations, values)
+        self._linears.scaled(keys.at(), keys.at(), parameters["k"], scale, inner=words)
+        self._rotate(rotated, keys, rope, self._heads.groups)
+        staged = self._staged_keys
+        p.vec(VectorOp.MAD, staged.at(), rotated.at(), parameters["k.code"], inner=words, space=Space.KEY_VALUES)
+        self._store(staged, [k for k, _ in cache])
+        staged = self._staged_values
+        p.vec(VectorOp.MAD, values.at(), values.at(), parameters["v"], inner=words)
+        p.vec(VectorOp.MAD, staged.at(), values.at(), scale.each, inner=words, space=Space.KEY_VALUES)
+        self._store(staged, [v for _, v in cache])
+
+    def _store(self, staged: Region, cache: list[Region]) -> None:
+        for g, memory in enumerate(cache):
+            base = staged.base + g * self._head_words
+            self._p.emit("store_kv", {staged}, {memory}, offset=memory.base, base=base, elements=self._heads.size)
+
+    def _rotate(self, d: Region, x: Region, rope: Region, heads: int) -> None:
+        """RoPE: element i of a head turns with i + size / 2; `rope` is the cosines, then the sines, of a token."""
+        p, half, whole = self._p, self._head_words // 2, self._head_words
+        cosine, sine = rope.at(), rope.at(half)
+
+        def part(region: Region, offset: int) -> Operand:
+            return region.at(offset, outer=whole)
+
+        for offset, other, negate in ((0, half, True), (half, 0, False)):
+            there = part(d, offset)
+            p.vec(VectorOp.MAD, there, part(x, offset), cosine, outer=heads, inner=half)
+            p.vec(VectorOp.MAD, there, part(x, other), sine, there, negate=negate, outer=heads, inner=half)
+
+    def _query_groups(
+        self,
+        layer: str,
+        tensors: Mapping[str, QuantizedTensor],
+        parameters: LayerParameters,
+        activations: Region,
+        scale: Region,
+        rope: Region,
+        groups: range,
+    ) -> None:
+        p, heads = self._p, self._heads
+        count, first = len(groups) * heads.group, groups[0] * heads.group
+        words, at = count * self._head_words, first * self._head_words
+        turn = groups[0] // self._groups_at_once % 2
+        queries, rotated = self._queries[turn], self._rotated[turn]
+        tensor = tensors[f"{layer}.self_attn.q_proj.weight"]
+        part = outputs_of(tensor, first * heads.size, (first + count) * heads.size)
+        self._linears.product(part, activations, queries)
+        self._linears.scaled(queries.at(), queries.at(), parameters.operand("q", at), scale, inner=words)
+        self._rotate(rotated, queries, rope, count)
+        p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters.operand("q.code", at), inner=words)
+        quantise_queries(
+            p,
+            self._scratch,
+            rotated,
+            [self._buffers[g] for g in groups],
+            head=self._head_words,
+            group=heads.group,
+            block=self._block.bit_length() - 1,
+        )
+
+    def _attend(self, g: int, keys: Region, values: Region) -> None:
+        p, heads, buffer = self._p, self._heads, self._buffers[g]
+        for block in range(self._blocks):
+            p.emit(
+                "attend",
+                {buffer, keys, values},
+                {self.output},
+                keys=keys.base,
+                values=values.base,
+                queries=(buffer.base + block * buffer.stride) * p.core.lanes,
+                query_head=heads.size,
+                value_head=heads.size,
+                group=heads.group,
+                first=block * self._block,
+                count=self._block,
+                condition=Condition.TOKEN_PRESENT,
+                d_base=self.output.base + g * heads.group * self._head_words,
+                d_token=self.output.stride,
+                d_outer=self._head_words,
+            )
+
+    def reserve_cache(self, layer: str) -> None:
+        """Room in memory for the layer's keys and values: whole tiles for each head."""
+        p = self._p
+        tile = p.attention.rows * self._heads.size * p.core.cache_bits // 8
+        size = -(-self._context // p.attention.rows) * tile
+
+        def room(name: str) -> Region:
+            return Region(name, Memory.SYSTEM, p.image.reserve(name, size), -(-size // p.beat_bytes))
+
+        self._cache[layer] = [
+            (room(f"{layer}.keys.{g}"), room(f"{layer}.values.{g}")) for g in range(self._heads.groups)
+        ]
+
+
+def _require_possible(p: ProgramBuilder, heads: Heads, context: int) -> None:
+    """InputError when a design can't do attention of this shape."""
+    step = 2 * p.core.lanes
+    if heads.size % step or not MIN_HEAD <= heads.size <= p.attention.max_head:
+        raise InputError(
+            f"this design takes heads that are multiples of {step} (twice core.lanes) from {MIN_HEAD} to "
+            f"{p.attention.max_head} (attention.max_head), not of {heads.size}"
+        )
+    if heads.group > p.attention.columns:
+        raise InputError(
+            f"{heads.group} query heads share a key head, but the attention engine has {p.attention.columns} columns "
+            "(attention.columns)"
+        )
+    if context > p.attention.max_keys:
+        raise InputError(f"a context of {context} is more than attention.max_keys, {p.attention.max_keys}")

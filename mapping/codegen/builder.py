@@ -1,0 +1,155 @@
+"""Puts a program together: instructions with the regions they touch, constants, and data of the memory image."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.errors import InputError
+from einloom.isa import Condition, Instruction, Space, VectorOp, float_bits
+from einloom.isa import Operand as Source
+from einloom.manifest import AttentionManifest, GemmManifest, Manifest
+from einloom.program import MemoryUse
+from mapping.codegen.image import ImageBuilder
+from mapping.codegen.regions import Allocator, Memory, Operand, Region
+from mapping.schedule.prefetch import hoist_weights
+from mapping.schedule.tokens import Step, insert_tokens
+
+Floats = npt.NDArray[np.float32]
+CONSTANT_WORDS = 8
+"""Of the vector memory, for operands that are constants where the immediate is taken already."""
+Constant = float | int
+"""An immediate: a float is a float32, an int 32 bits as they are."""
+
+
+class ProgramBuilder:
+    """A program for a core, in the order in which it would be computed by one unit alone.
+
+    Attributes
+    ----------
+    core, gemm, attention : the design, from its manifest; InputError when it has no core.
+    contents : the image is made, not just laid out.
+    image : the system memory's contents.
+    vector, activations, queries, staging : allocators of the core's memories.
+    """
+
+    def __init__(self, manifest: Manifest, *, contents: bool = True) -> None:
+        """Without `contents` nothing is kept of the image but its layout."""
+        if manifest.core is None or manifest.gemm is None or manifest.attention is None:
+            raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
+        core = self.core = manifest.core
+        self.gemm: GemmManifest = manifest.gemm
+        self.attention: AttentionManifest = manifest.attention
+        self.contents = contents
+        self.image = ImageBuilder(self.beat_bytes, contents=contents)
+        self.vector = Allocator(Memory.VECTOR, core.vector_words, "core.vector_words")
+        self.activations = Allocator(Memory.ACTIVATIONS, core.activation_words, "core.activation_words")
+        self.queries = Allocator(Memory.QUERIES, core.query_words, "core.query_words")
+        self.staging = Allocator(Memory.STAGING, core.staging_words, "core.staging_words")
+        self._steps: list[Step] = []
+        self._constants: dict[int, int] = {}
+        self._constant_region: Region | None = None
+        self._note = ""
+
+    @property
+    def tokens(self) -> int:
+        """Of a chunk, at most."""
+        return self.gemm.rows
+
+    @property
+    def beat_bytes(self) -> int:
+        """Of a memory channel."""
+        return self.gemm.weights.beat_bits // 8
+
+    @property
+    def memories(self) -> tuple[MemoryUse, ...]:
+        """How full the core's memories are."""
+        return tuple(a.use for a in (self.vector, self.activations, self.queries, self.staging))
+
+    def words(self, elements: int) -> int:
+        """Words of the vector memory that hold so many elements; they must fill them."""
+        return -(-elements // self.core.lanes)
+
+    def per_token(self, name: str, words: int) -> Region:
+        """A region of the vector memory with `words` for each token."""
+        return self.vector.region(name, words, self.tokens)
+
+    def note(self, text: str) -> None:
+        """What the next instructions are for; shown in the listing."""
+        self._note = text
+
+    def emit(self, name: str, reads: Iterable[Region] = (), writes: Iterable[Region] = (), **fields: int) -> None:
+        """Append an instruction that touches these regions."""
+        self._steps.append(Step(Instruction.make(name, **fields), frozenset(reads), frozenset(writes), self._note))
+
+    def constant(self, value: float) -> Operand:
+        """A word of the vector memory with float32 `value` in every lane."""
+        bits = immediate(float(value))
+        if self._constant_region is None:
+            self._constant_region = Region("constants", Memory.VECTOR, self.vector.used, CONSTANT_WORDS)
+            self.vector.region("constants", CONSTANT_WORDS)
+        index = self._constants.setdefault(bits, len(self._constants))
+        if index >= CONSTANT_WORDS:
+            raise ValueError(f"more than {CONSTANT_WORDS} constants")
+        return Operand(self._constant_region, index, 0, 0)
+
+    def vec(
+        self,
+        op: VectorOp,
+        d: Operand,
+        a: Operand,
+        x: Operand | Constant | None = None,
+        y: Operand | Constant | None = None,
+        *,
+        inner: int,
+        outer: int = 1,
+        negate: bool = False,
+        space: Space = Space.VECTOR,
+        block: int = 0,
+        condition: Condition = Condition.ALWAYS,
+    ) -> None:
+        """d = op(a, x, y) over `outer` times `inner` words of every token."""
+        fields: dict[str, int] = a.fields("a") | d.fields("d")
+        reads = {a.region}
+        for field, letter, operand in (("x", "b", x), ("y", "c", y)):
+            if isinstance(operand, Operand):
+                fields |= operand.fields(letter) | {field: Source.VECTOR}
+                reads.add(operand.region)
+            elif operand is not None:
+                fields |= {field: Source.IMMEDIATE, "immediate": immediate(operand)}
+        if x is not None and y is not None and not isinstance(x, Operand) and not isinstance(y, Operand):
+            raise ValueError("an instruction has one immediate: make one of the two a constant")
+        self.emit(
+            "vector",
+            reads,
+            {d.region},
+            op=op,
+            space=space,
+            outer=outer,
+            inner=inner,
+            negate=int(negate),
+            block=block,
+            condition=condition,
+            **fields,
+        )
+
+    def finish(self) -> tuple[list[Instruction], list[str]]:
+        """The whole program, with its tokens, and a note for each instruction; `end` and the loading of the constants
+        included."""
+        self.emit("end")
+        steps = self._steps
+        if self._constant_region is not None:
+            region = self._constant_region
+            data = np.zeros((region.words, self.core.lanes), np.uint32)
+            for bits, index in self._constants.items():
+                data[index] = bits
+            offset = self.image.floats("constants", data.view(np.float32).ravel(), data.size)
+            first = Instruction.make("load", offset=offset, words=region.words, d_base=region.base)
+            steps = [Step(first, frozenset(), frozenset({region}), "constants"), *steps]
+        steps = hoist_weights(steps)
+        return insert_tokens(steps), [step.note for step in steps]
+
+
+def immediate(value: Constant) -> int:
+    """The 32 bits of a constant."""
+    return value & 0xFFFFFFFF if isinstance(value, int) else float_bits(value)

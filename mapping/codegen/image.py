@@ -1,0 +1,73 @@
+"""The system memory's image: named pieces, each at whole beats."""
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.program import Piece
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def nothing(size: int) -> Bytes:
+    """An image of `size` zero bytes that takes no memory."""
+    return np.broadcast_to(np.uint8(0), size)
+
+
+class ImageBuilder:
+    """Lays pieces out one after the other.
+
+    Attributes
+    ----------
+    pieces : in the order of memory.
+    beats : laid out so far.
+    """
+
+    def __init__(self, beat_bytes: int, *, contents: bool = True) -> None:
+        """Without `contents` the pieces are laid out just so, but the image is all zeros and takes no memory."""
+        self.pieces: list[Piece] = []
+        self.beats = 0
+        self._beat_bytes = beat_bytes
+        self._contents: dict[int, bytes] | None = {} if contents else None
+
+    def add(self, name: str, data: bytes) -> int:
+        """Lay out `data`; returns its first beat."""
+        offset = self.reserve(name, len(data))
+        if self._contents is not None:
+            self._contents[offset] = data
+        return offset
+
+    def floats(self, name: str, data: npt.NDArray[np.float32], elements: int) -> int:
+        """Lay out float32 `data`, padded with zeros to `elements`."""
+        offset = self.reserve(name, 4 * elements)
+        if self._contents is not None:
+            self._contents[offset] = data.astype("<f4").tobytes()
+        return offset
+
+    def rows(self, name: str, data: npt.NDArray[np.float32], elements: int) -> tuple[int, int]:
+        """Lay out float32 rows [count, ...], each padded to `elements` and to whole beats; returns its first beat and
+        the beats from one row to the next."""
+        stride = -(-4 * elements // self._beat_bytes)
+        offset = self.reserve(name, len(data) * stride * self._beat_bytes)
+        if self._contents is not None:
+            padded = np.zeros((len(data), stride * self._beat_bytes // 4), "<f4")
+            padded[:, : data.shape[1]] = data
+            self._contents[offset] = padded.tobytes()
+        return offset, stride
+
+    def reserve(self, name: str, size: int) -> int:
+        """Room for `size` bytes, zeros in the image; returns its first beat."""
+        offset = self.beats
+        self.pieces.append(Piece(name=name, offset=offset, size=size))
+        self.beats += -(-size // self._beat_bytes)
+        return offset
+
+    def bytes(self) -> Bytes:
+        """The whole image."""
+        size = self.beats * self._beat_bytes
+        if self._contents is None:
+            return nothing(size)
+        image = np.zeros(size, np.uint8)
+        for offset, data in self._contents.items():
+            start = offset * self._beat_bytes
+            image[start : start + len(data)] = np.frombuffer(data, np.uint8)
+        return image

@@ -1,0 +1,110 @@
+"""Linear layers: weights in memory, products in the GEMM engine, sums as floats."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.isa import VectorOp
+from einloom.manifest import WeightLayout
+from einloom.quantized import QuantizedTensor
+from mapping.codegen.builder import ProgramBuilder
+from mapping.codegen.image import nothing
+from mapping.codegen.regions import Operand, Region
+from mapping.pack import pack_specials, pack_weights, stream_beats
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class WeightImages:
+    """The weight channels' images; every channel holds the same number of beats."""
+
+    def __init__(self, layout: WeightLayout, *, contents: bool = True) -> None:
+        """Without `contents` the weights are laid out just so, but the images are all zeros and take no memory."""
+        self._layout = layout
+        self._contents: list[list[Bytes]] | None = [[] for _ in range(layout.channels)] if contents else None
+        self.beats = 0
+
+    def add(self, tensor: QuantizedTensor) -> tuple[int, int]:
+        """Append a matrix's stream to each channel; returns its first beat and its number of beats."""
+        offset, beats = self.beats, stream_beats(tensor, self._layout)
+        if self._contents is not None:
+            for pieces, stream in zip(self._contents, pack_weights(tensor, self._layout), strict=True):
+                pieces.append(stream)
+        self.beats += beats
+        return offset, beats
+
+    def bytes(self) -> tuple[Bytes, ...]:
+        """The image of each channel."""
+        if self._contents is None:
+            return tuple(nothing(self.beats * self._layout.beat_bits // 8) for _ in range(self._layout.channels))
+        return tuple(np.concatenate([*pieces, nothing(0)]) for pieces in self._contents)
+
+
+def outputs_of(tensor: QuantizedTensor, start: int, stop: int) -> QuantizedTensor:
+    """The rows `start` to `stop` of a matrix."""
+    part = slice(start, stop)
+    return QuantizedTensor(
+        tensor.format,
+        tensor.group,
+        tensor.codes[part],
+        tensor.scales[part],
+        tensor.selectors[part],
+        tensor.channel_scale[part],
+    )
+
+
+MOST_PIECES = 4
+"""Of a linear layer, so that the vector unit works on one while the next is multiplied."""
+PIECE_WORDS = 32
+"""Of a token, at least, where there are that many: shorter instructions spend their time in the unit's pipeline."""
+
+
+def pieces(outputs: int, columns: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of pieces of about the same size, each whole tiles but for the end."""
+    tiles = -(-outputs // columns)
+    count = max(1, min(MOST_PIECES, tiles, outputs // (PIECE_WORDS * lanes)))
+    for n in range(count):
+        yield tiles * n // count * columns, min(tiles * (n + 1) // count * columns, outputs)
+
+
+class Linears:
+    """Emits the products of a program's linear layers."""
+
+    def __init__(self, p: ProgramBuilder) -> None:
+        self._p = p
+        self.weights = WeightImages(p.gemm.weights, contents=p.contents)
+
+    def result_words(self, outputs: int) -> int:
+        """Words of a product's result: whole tiles."""
+        return -(-outputs // self._p.gemm.columns) * self._p.gemm.columns // self._p.core.lanes
+
+    def product(self, tensor: QuantizedTensor, activations: Region, d: Region) -> None:
+        """d = the integer sums of the matrix and the activations, as floats."""
+        p, layout = self._p, self._p.gemm.weights
+        outputs, inputs = tensor.shape
+        offset, beats = self.weights.add(tensor)
+        p.emit("weights", offset=offset, beats=beats)
+        p.emit(
+            "gemm",
+            {activations},
+            {d},
+            format=layout.step(tensor.format).index,
+            blocks=inputs // layout.block,
+            tiles=-(-outputs // p.gemm.columns),
+            specials=pack_specials(tensor.format),
+            activations=activations.base,
+            d_base=d.base,
+            d_token=d.stride,
+        )
+
+    def scaled(self, d: Operand, sums: Operand, scales: Operand, tokens: Region, *, inner: int) -> None:
+        """d = sums * scales, channel by channel, * the token's scale."""
+        self._p.vec(VectorOp.MAD, d, sums, scales, inner=inner)
+        self._p.vec(VectorOp.MAD, d, d, tokens.each, inner=inner)
+
+
+def channel_scales(tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
+    """What the sums of each output channel are multiplied with."""
+    scales: npt.NDArray[np.float32] = tensor.channel_scale * np.float32(tensor.format.unit)
+    return scales

@@ -1,0 +1,125 @@
+"""From floats to the integers that the engines take, in the instructions of the vector unit."""
+
+from dataclasses import dataclass
+
+from einloom.isa import Space, VectorOp
+from mapping.attention import QUERY_LIMIT
+from mapping.codegen.builder import ProgramBuilder
+from mapping.codegen.float_ops import reciprocal, rsqrt
+from mapping.codegen.regions import Operand, Region
+
+LARGEST_CODE = 127
+"""int8 activations are symmetric."""
+SMALLEST_ABSMAX = 1e-30
+"""A token that is all but zero is quantised as if this were its largest element, so that the reciprocal is finite."""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Words of each token for the scalars of a token."""
+
+    absmax: Region
+    inverse: Region
+    square: Region
+    t: Region
+    u: Region
+
+    @classmethod
+    def of(cls, p: ProgramBuilder) -> "Scratch":
+        return cls(*(p.per_token(f"scratch.{name}", 1) for name in ("absmax", "inverse", "square", "t", "u")))
+
+
+def quantise(p: ProgramBuilder, s: Scratch, x: Operand, d: Region, scale: Region, *, words: int) -> None:
+    """d = int8 codes of the `words` of `x` with one scale per token: absmax / 127, which goes to `scale`."""
+    p.vec(VectorOp.MAXABS, s.absmax.at(), x, inner=words)
+    p.vec(VectorOp.MAX, s.absmax.at(), s.absmax.at(), SMALLEST_ABSMAX, inner=1)
+    reciprocal(p, s.inverse.at(), s.absmax.at(), s.t.at())
+    p.vec(VectorOp.MAD, s.inverse.at(), s.inverse.at(), float(LARGEST_CODE), inner=1)
+    p.vec(VectorOp.MAD, d.at(), x, s.inverse.each, inner=words, space=Space.ACTIVATIONS)
+    p.vec(VectorOp.MAD, scale.at(), s.absmax.at(), 1.0 / LARGEST_CODE, inner=1)
+
+
+def quantise_normalised(
+    p: ProgramBuilder,
+    s: Scratch,
+    x: Region,
+    gamma: Operand,
+    weighted: Region,
+    d: Region,
+    scale: Region,
+    *,
+    elements: int,
+    epsilon: float,
+) -> None:
+    """d = int8 codes of RMSNorm(x) * gamma, and their scale.
+
+    The root mean square cancels out of the codes: only the scale is divided by it, which nobody waits for as long as
+    for the codes. `weighted` is overwritten.
+    """
+    words = p.words(elements)
+    p.vec(VectorOp.MAD, weighted.at(), x.at(), gamma, inner=words)
+    quantise(p, s, weighted.at(), d, scale, words=words)
+    p.vec(VectorOp.SUM, s.square.at(), x.at(), x.at(), inner=words)
+    p.vec(VectorOp.MAD, s.square.at(), s.square.at(), 1.0 / elements, p.constant(epsilon), inner=1)
+    rsqrt(p, s.inverse.at(), s.square.at(), s.t.at(), s.u.at())
+    p.vec(VectorOp.MAD, scale.at(), scale.at(), s.inverse.at(), inner=1)
+
+
+def layer_norm(
+    p: ProgramBuilder,
+    s: Scratch,
+    x: Region,
+    gamma: Operand,
+    beta: Operand,
+    d: Region,
+    *,
+    elements: int,
+    epsilon: float,
+) -> None:
+    """d = (x - mean) / sqrt(variance + epsilon) * gamma + beta, over each token's elements; d may be x."""
+    words = p.words(elements)
+    p.vec(VectorOp.SUM, s.t.at(), x.at(), negate=True, inner=words)
+    p.vec(VectorOp.MAD, s.t.at(), s.t.at(), 1.0 / elements, inner=1)  # minus the mean
+    p.vec(VectorOp.MAD, d.at(), x.at(), None, s.t.each, inner=words)
+    p.vec(VectorOp.SUM, s.square.at(), d.at(), d.at(), inner=words)
+    p.vec(VectorOp.MAD, s.square.at(), s.square.at(), 1.0 / elements, p.constant(epsilon), inner=1)
+    rsqrt(p, s.inverse.at(), s.square.at(), s.t.at(), s.u.at())
+    p.vec(VectorOp.MAD, d.at(), d.at(), s.inverse.each, inner=words)
+    p.vec(VectorOp.MAD, d.at(), d.at(), gamma, beta, inner=words)
+
+
+@dataclass(frozen=True)
+class HeadScratch:
+    """Words of each token and head for the scales of queries."""
+
+    scale: Region
+    inverse: Region
+    t: Region
+
+    @classmethod
+    def of(cls, p: ProgramBuilder, heads: int) -> "HeadScratch":
+        return cls(*(p.per_token(f"queries.{name}", heads) for name in ("scale", "inverse", "t")))
+
+
+def quantise_queries(
+    p: ProgramBuilder, s: HeadScratch, x: Region, buffers: list[Region], *, head: int, group: int, block: int
+) -> None:
+    """The query buffers' words of the heads in `x`: int16 codes, and the integer scale of each head.
+
+    `x` holds `group` heads of `head` words for each buffer, in units in which code * scale is the engine's score times
+    a key (mapping/attention.py). The scale is the smallest integer for which all codes fit, but for rounding, which
+    saturation takes care of.
+    """
+    heads = group * len(buffers)
+    p.vec(VectorOp.MAXABS, s.scale.at(outer=1), x.at(outer=head), outer=heads, inner=head)
+    p.vec(VectorOp.MAD, s.scale.at(), s.scale.at(), 1.0 / QUERY_LIMIT, p.constant(0.5), inner=heads)
+    p.vec(VectorOp.TOINT, s.scale.at(), s.scale.at(), inner=heads)
+    p.vec(VectorOp.TOFLOAT, s.scale.at(), s.scale.at(), inner=heads)
+    p.vec(VectorOp.MAX, s.scale.at(), s.scale.at(), 1.0, inner=heads)
+    reciprocal(p, s.inverse.at(), s.scale.at(), s.t.at(), inner=heads)
+    for n, buffer in enumerate(buffers):
+        first = n * group
+        scale, inverse = s.scale.at(first, outer=1, inner=0), s.inverse.at(first, outer=1, inner=0)
+        codes = x.at(first * head, outer=head)
+        p.vec(VectorOp.MAD, buffer.at(head), scale, outer=group, inner=1, space=Space.QUERY_SCALE, block=block)
+        p.vec(VectorOp.MAD, buffer.at(), codes, inverse, outer=group, inner=head, space=Space.QUERIES, block=block)

@@ -1,0 +1,15 @@
+"""The cocotb side of core_bench.sv."""
+
+import cocotb
+
+from sim.bench.driver import SERVES, Bench
+
+COUNTERS = ("cycles", "was_reset", "timed_out", "escaped", "violations")
+
+
+@cocotb.test(skip=not SERVES)
+async def serve(dut):
+    """Carry out operations for another process until it hangs up."""
+    bench = Bench(dut, COUNTERS)
+    await bench.reset()
+    await bench.serve()

@@ -1,0 +1,175 @@
+"""A vector unit under Verilator, and what its instructions must write."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from amaranth import Shape
+
+from einloom.isa import REDUCTIONS, Instruction, Operand, Space, VectorOp
+from generators.emit import SharedModules
+from hw.vector.slot import DESTINATION, INSTRUCTION
+from hw.vector.vector_unit import ACTIVATION_BITS, QUERY_BITS, VectorUnit
+from sim.bench.build import bench_text
+from sim.bench.pipeline import MODULE, read_hex
+from sim.golden import vector as golden
+from sim.server import BenchServer
+from sim.verilator import Toolchain
+
+BENCH = "vector_bench"
+PORTS = ("clk", "rst", "start", "instructions", "seed", "stall", "limit", "done", "timed_out", "cycles")
+DEPTH = 65536  # words of the vector memory
+IDLE_CYCLES = 10_000
+
+Words = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Words that an instruction writes, in order.
+
+    Attributes
+    ----------
+    data : [words, lanes].
+    fields : of the destination by name, [words] each.
+    """
+
+    data: Words
+    fields: dict[str, npt.NDArray[np.int64]]
+
+
+ONE_OPERAND = (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS)
+
+
+@dataclass(frozen=True)
+class Step:
+    """An instruction for `tokens` tokens."""
+
+    instruction: Instruction
+    tokens: int
+
+    def operands(self) -> tuple[str, ...]:
+        """The operands that are read."""
+        i = self.instruction
+        b = ("b",) if i["x"] == Operand.VECTOR and i["op"] not in ONE_OPERAND else ()
+        return ("a", *b, *(("c",) if i["y"] == Operand.VECTOR and i["op"] == VectorOp.MAD else ()))
+
+    def addresses(self, operand: str) -> npt.NDArray[np.int64]:
+        """Of the words of a, b, c or d, [tokens, outer, inner]; the destination of a reduction has one inner step."""
+        i = self.instruction
+        token, outer, inner = self._steps(of_results=operand == "d")
+        strides = [i[f"{operand}_token"], i[f"{operand}_outer"], 1 if operand == "d" else i[f"{operand}_inner"]]
+        if operand == "d" and i["space"] in (Space.QUERIES, Space.QUERY_SCALE):
+            token, strides[1] = token >> i["block"], 0
+        elif operand == "d" and i["space"] != Space.VECTOR:
+            strides[0] = 0
+        return (i[f"{operand}_base"] + token * strides[0] + outer * strides[1] + inner * strides[2]) % DEPTH
+
+    def execute(self, memory: Words, kv_bits: int) -> Results:
+        """What it writes, after all reads; into `memory` [DEPTH, lanes] if that is its space."""
+        i = self.instruction
+        token, outer, _ = (index.ravel() for index in self._steps(of_results=True))
+        fields = {
+            "space": np.full_like(token, i["space"]),
+            "token": token,
+            "outer": outer,
+            "address": self.addresses("d").ravel(),
+            "column": token % (1 << i["block"]) * i["outer"] + outer,
+        }
+        if not len(token):
+            return Results(np.zeros((0, memory.shape[1]), np.uint32), fields)
+        data = self._compute(memory).reshape(len(token), -1)
+        if i["space"] == Space.VECTOR:
+            memory[fields["address"]] = data
+        else:
+            width = {Space.ACTIVATIONS: ACTIVATION_BITS, Space.KEY_VALUES: kv_bits}.get(i["space"], QUERY_BITS)
+            data = golden.to_integer(golden.floats(data), width).view(np.uint32)
+        return Results(data, fields)
+
+    def _steps(self, *, of_results: bool) -> tuple[npt.NDArray[np.int64], ...]:
+        i = self.instruction
+        one = of_results and i["op"] in REDUCTIONS and i["inner"]
+        return tuple(np.indices((self.tokens, i["outer"], 1 if one else i["inner"])))
+
+    def _compute(self, memory: Words) -> Words:
+        i = self.instruction
+        immediate = np.full((1, 1, 1, 1), i["immediate"], np.uint32)
+        words = {operand: memory[self.addresses(operand)] for operand in self.operands()}
+        x, y = (
+            immediate if i[name] == Operand.IMMEDIATE else words.get(vector) if i[name] == Operand.VECTOR else None
+            for name, vector in (("x", "b"), ("y", "c"))
+        )
+        op, negate = VectorOp(i["op"]), bool(i["negate"])
+        if op in REDUCTIONS:
+            return np.repeat(golden.reduce(op, words["a"], x, negate=negate)[..., None], memory.shape[1], axis=-1)
+        return golden.elementwise(op, words["a"], x, y, negate=negate)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a batch.
+
+    Attributes
+    ----------
+    results : all words, in order.
+    done : the cycle in which each instruction was.
+    busy : up to then, the cycles in which the unit was.
+    signal : the field of that name of each instruction.
+    """
+
+    results: Results
+    done: list[int]
+    busy: list[int]
+    signal: list[int]
+
+
+class VectorDevice:
+    """The simulator of a vector unit."""
+
+    def __init__(self, unit: VectorUnit) -> None:
+        self.unit = unit
+        values = {
+            "top": "vector_unit",
+            "word_bits": 32 * unit.lanes,
+            "instruction_bits": INSTRUCTION.size,
+            "destination_bits": DESTINATION.size,
+            "read_latency": unit.read_latency,
+            "write_latency": unit.write_latency,
+            "vector_space": Space.VECTOR.value,
+        }
+        text = SharedModules().emit(unit, "vector_unit")
+        sources = {"vector_unit.v": text, f"{BENCH}.sv": bench_text(BENCH, values)}
+        separate = ("vector_lane", "store_converter")  # compiled once, not once per lane
+        self._server = BenchServer(Toolchain().build(sources, BENCH, PORTS, separate=separate), MODULE)
+
+    def run(self, memory: Words, steps: Sequence[Step], *, stall: int = 0, seed: int = 1) -> Run:
+        """Carry out `steps` on the vector memory [DEPTH, lanes]."""
+        folder = self._server.folder
+        (folder / "memory.bin").write_bytes(memory.astype("<u4").tobytes())
+        lines = [f"{step.tokens << INSTRUCTION.size | _word(step.instruction):x}" for step in steps]
+        (folder / "instructions.hex").write_text("\n".join(lines) + "\n")
+        words = sum(s.tokens * s.instruction["outer"] * (s.instruction["inner"] + 100) for s in steps)
+        limit = IDLE_CYCLES + 300 * len(steps) + words
+        self._server.run({"instructions": len(steps), "seed": seed, "stall": stall, "limit": limit})
+        counters = [[int(n, 16) for n in line.split()] for line in (folder / "done.hex").read_text().splitlines()]
+        return Run(self._results(folder / "results.hex"), *map(list, zip(*counters, strict=True)))
+
+    def _results(self, path: Path) -> Results:
+        lines = path.read_text().splitlines()
+        data = read_hex((line.split()[0] for line in lines), 32 * self.unit.lanes, 32).astype(np.uint32)
+        raw = read_hex((line.split()[1] for line in lines), DESTINATION.size, 64)[:, 0].astype(np.int64)
+        fields, start = {}, 0
+        for name, shape in DESTINATION.members.items():
+            width = Shape.cast(shape).width
+            fields[name] = raw >> start & ((1 << width) - 1)
+            start += width
+        return Results(data.reshape(-1, self.unit.lanes), fields)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def _word(instruction: Instruction) -> int:
+    return int.from_bytes(instruction.encode(), "little")

@@ -1,0 +1,238 @@
+"""A core in simulation, with its memories: what a driver of the real card would offer."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.core_registers import counter_names, window_names
+from einloom.errors import CheckFailed, InputError
+from einloom.isa import CoreError
+from einloom.program import Program
+from einloom.registers import WORD_BITS, WORD_BYTES
+from generators.design import Design
+from sim.bench.core import build_core, memory_beats
+from sim.driver import Bytes, JobResult
+from sim.server import BenchServer
+
+CORE_MODULE = "sim.bench.cocotb_core"
+WATCHDOG = 1 << 16
+"""Cycles without progress: many times the longest silence of a healthy job, which is a tile of the GEMM engine."""
+
+LIMIT = 1 << 31
+PORTS = ("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing")
+UNUSED = dict.fromkeys(PORTS, 0)
+"""Ports of core_bench.sv that an operation does not use."""
+
+
+class Operation(IntEnum):
+    """What core_bench.sv can do."""
+
+    ACCESS = 0
+    LOAD = 1
+    DUMP = 2
+    RUN = 3
+    RESET = 4
+
+
+@dataclass(frozen=True)
+class MemoryTiming:
+    """How the memories behave; see axi_memory.sv. `error_memory` gives the errors, 0 is the system's."""
+
+    latency: int = 64
+    bandwidth: int = 0
+    seed: int = 0
+    stall: int = 0
+    interleave: int = 0
+    error_read: int = 0
+    error_write: int = 0
+    error_memory: int = 0
+
+
+class SimulatedCore:
+    """A simulation of a core with a program in its memories; a context manager.
+
+    Attributes
+    ----------
+    timing : of the memories, from the next job on.
+    cycles : simulated in jobs so far.
+    sizes : bytes of each memory's window.
+    memory_sizes : bytes of each memory.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        program: Program,
+        *,
+        timing: MemoryTiming | None = None,
+        base: int = 0,
+        watchdog: int = WATCHDOG,
+        limit: int = LIMIT,
+        waves: bool = False,
+    ) -> None:
+        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs."""
+        manifest = design.manifest
+        if manifest.core is None or manifest.gemm is None:
+            raise InputError(f"{manifest.name} has no core")
+        self.timing = timing or MemoryTiming()
+        self.program = program
+        self.cycles = 0
+        self._base = base
+        self._watchdog = watchdog
+        self._channels = manifest.gemm.weights.channels
+        beat = manifest.gemm.weights.beat_bits // 8
+        self._registers = {r.name: r for r in manifest.core.registers}
+        self._written: dict[int, int] = {}  # words of registers, by their addresses
+        self._ports: dict[str, int] = {}  # of the bench, as they are now
+        images = [program.system, *program.weights]
+        self.sizes = [image.size for image in images]
+        beats = [memory_beats((base + size) // beat) for size in self.sizes]
+        self.memory_sizes = [n * beat for n in beats]
+        self._server = BenchServer(build_core(design, beats, waves=waves), CORE_MODULE, waves=waves)
+        self._limit = limit
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Load all memories and set the registers that no job changes."""
+        for n, image in enumerate([self.program.system, *self.program.weights]):
+            self.load(n, 0, image)
+        self.configure()
+
+    def configure(self, program: Program | None = None) -> None:
+        """Set the registers that no job changes, for `program` if it is another one than so far."""
+        self.program = program or self.program
+        values = {
+            "program": self.program.symbols.program,
+            "instructions": len(self.program.instructions),
+            "watchdog": self._watchdog,
+        }
+        for name, size in zip(window_names(self._channels), self.sizes, strict=True):
+            values |= {f"{name}_base": self._base, f"{name}_size": size}
+        self.write(**values)
+
+    def load(self, memory: int, offset: int, data: Bytes) -> None:
+        """Write whole beats into the window of memory number `memory` from byte `offset` on."""
+        self.load_memory(memory, self._base + offset, data)
+
+    def dump(self, memory: int, offset: int, size: int) -> Bytes:
+        """Read whole beats of the window of memory number `memory`."""
+        return self.dump_memory(memory, self._base + offset, size)
+
+    def load_memory(self, memory: int, offset: int, data: Bytes) -> None:
+        """Write whole beats into memory number `memory` from byte `offset` on, in its window or outside."""
+        (self._server.folder / f"memory_{memory}.bin").write_bytes(data.tobytes())
+        self._do(Operation.LOAD, memory=memory, file_offset=offset, file_bytes=data.size)
+
+    def dump_memory(self, memory: int, offset: int, size: int) -> Bytes:
+        """Read whole beats of memory number `memory`, in its window or outside."""
+        self._do(Operation.DUMP, memory=memory, file_offset=offset, file_bytes=size)
+        return np.fromfile(self._server.folder / f"memory_{memory}.dump", np.uint8)
+
+    def write(self, **values: int) -> None:
+        """Write registers of the table, those that have another value."""
+        count = self._prepare_writes(values)
+        if count:
+            self._do(Operation.ACCESS, writes=count)
+
+    def read(self, register: str) -> int:
+        """Read a register of the table."""
+        found = self._registers[register]
+        self._do(Operation.ACCESS, reads_from=found.offset, reads=found.words)
+        return self._value(self._read_words(), found.offset, register)
+
+    def run(self, position: int, length: int, *, abort_at: int = 0) -> JobResult:
+        """Run a job of `length` tokens from `position` on to its end, or abort it in a cycle.
+
+        CheckFailed when it does not end, or breaks a rule of the bus.
+        """
+        first = self._registers["error"].offset
+        self._start(position, length, abort_at=abort_at, reads_from=first, reads=self._words_from(first))
+        if abort_at:
+            self._written.pop(self._registers["abort"].offset, None)
+        words = self._read_words()
+        names = ("error", "error_index", *counter_names(self._channels))
+        error, index, *counters = (self._value(words, first, name) for name in names)
+        return JobResult(CoreError(error), index, dict(zip(names[2:], counters, strict=True)))
+
+    def reset_during(self, position: int, length: int, cycle: int) -> bool:
+        """Run a job, and in a cycle of it reset the core and what is on its way in the memories; whether the job had
+        not come to its end then."""
+        was_reset = self._start(position, length, reset_at=cycle)
+        if was_reset:
+            self._written.clear()
+            self.configure()
+        return was_reset
+
+    def _start(self, position: int, length: int, **ports: int) -> bool:
+        """Run a job to its end; returns whether it was a reset."""
+        writes = self._prepare_writes({"abort": 0, "position": position, "length": length})
+        cycles, was_reset, timed_out, escaped, violations = self._do(Operation.RUN, tracing=1, writes=writes, **ports)
+        self.cycles += cycles
+        if timed_out:
+            raise CheckFailed(f"the job at position {position} did not end within {cycles} cycles")
+        if escaped or violations:
+            raise CheckFailed(f"{escaped} accesses outside the windows, {violations} broken rules of the bus")
+        return bool(was_reset)
+
+    def reset(self) -> None:
+        """Reset the core and what is on its way in the memories; their contents stay."""
+        self._do(Operation.RESET)
+        self._written.clear()
+        self.configure()
+
+    def _prepare_writes(self, values: Mapping[str, int]) -> int:
+        """Hand the words of registers that change to the bench; returns their number."""
+        lines = []
+        for name, value in values.items():
+            register = self._registers[name]
+            for word in range(register.words):
+                offset = register.offset + word * WORD_BYTES
+                part = value >> word * WORD_BITS & (1 << WORD_BITS) - 1
+                if self._written.get(offset) != part:
+                    self._written[offset] = part
+                    lines.append(f"{offset << WORD_BITS | part:x}\n")
+        if lines:
+            (self._server.folder / "writes.hex").write_text("".join(lines))
+        return len(lines)
+
+    def _words_from(self, first: int) -> int:
+        """From the word at `first` to the end of the table."""
+        last = max(self._registers.values(), key=lambda r: r.offset)
+        return (last.offset - first) // WORD_BYTES + last.words
+
+    def _read_words(self) -> npt.NDArray[np.uint32]:
+        """What the last operation read."""
+        return np.fromfile(self._server.folder / "registers.bin", "<u4")
+
+    def _value(self, words: npt.NDArray[np.uint32], first: int, register: str) -> int:
+        """A register's value, from words that begin with that at `first`."""
+        found = self._registers[register]
+        at = (found.offset - first) // WORD_BYTES
+        return sum(int(word) << n * WORD_BITS for n, word in enumerate(words[at : at + found.words]))
+
+    def trace(self) -> list[tuple[int, int, int, int]]:
+        """Of the last job: unit, instruction, first and last cycle of everything that was completed."""
+        lines = (self._server.folder / "trace.txt").read_text().split("\n")
+        return [tuple(int(n) for n in line.split()) for line in lines if line]  # type: ignore[misc]
+
+    def _do(self, operation: Operation, **ports: int) -> Sequence[int]:
+        settings = (
+            UNUSED | dataclasses.asdict(self.timing) | {"limit": self._limit, "operation": int(operation)} | ports
+        )
+        changed = {name: value for name, value in settings.items() if self._ports.get(name) != value}
+        self._ports = settings
+        return self._server.run(changed)
+
+    def __enter__(self) -> "SimulatedCore":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the simulation."""
+        self._server.close()

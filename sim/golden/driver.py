@@ -1,0 +1,41 @@
+"""The golden executor behind the calls of a driver."""
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.isa import CoreError
+from einloom.manifest import Manifest
+from einloom.program import Program
+from sim.driver import SYSTEM, JobResult
+from sim.golden.executor import ExecutionError, GoldenCore
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class GoldenDriver:
+    """A GoldenCore with a program and its image in memory."""
+
+    def __init__(self, manifest: Manifest, program: Program) -> None:
+        self._program = program
+        self._core = GoldenCore(manifest, program.system.copy(), tuple(w.copy() for w in program.weights))
+
+    def load(self, memory: int, offset: int, data: Bytes) -> None:
+        """Write bytes into a memory."""
+        self._memory(memory)[offset : offset + data.size] = data
+        if memory != SYSTEM:
+            self._core.forget_weights()
+
+    def dump(self, memory: int, offset: int, size: int) -> Bytes:
+        """Read bytes of a memory."""
+        return self._memory(memory)[offset : offset + size].copy()
+
+    def run(self, position: int, length: int) -> JobResult:
+        """Run the program for `length` tokens from `position` on."""
+        try:
+            self._core.run(self._program.symbols.program, len(self._program.instructions), position, length)
+        except ExecutionError as error:
+            return JobResult(error.code, error.index, {})
+        return JobResult(CoreError.NONE, 0, {})
+
+    def _memory(self, number: int) -> Bytes:
+        return self._core.system if number == SYSTEM else self._core.weights[number - 1]

@@ -1,0 +1,284 @@
+"""The golden executor: a program and its memory in NumPy, instruction by instruction, in program order.
+
+What an instruction does is written from its meaning in einloom/isa.py; that the units of a core run side by side
+changes nothing, because the tokens say so.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.attention import Mask
+from einloom.errors import InputError
+from einloom.isa import INSTRUCTION_BYTES, Condition, CoreError, Instruction, Rows, Unit, decode
+from einloom.manifest import Manifest
+from mapping.attention import attention_format
+from sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position
+from sim.golden.fusemax import attend
+from sim.golden.memories import Chunk, Memories, require, walk
+from sim.golden.vector_unit import Action, VectorUnit
+from sim.golden.weight_stream import read_weights
+
+Integers = npt.NDArray[np.int64]
+ID_BYTES = 4
+POSITION_LOW = 0xFFFF
+
+
+class ExecutionError(InputError):
+    """A program did something that stops a core; `code` says what, and `index` is the instruction's."""
+
+    def __init__(self, index: int, message: str, code: CoreError = CoreError.WINDOW) -> None:
+        super().__init__(f"instruction {index}: {message}")
+        self.index = index
+        self.code = code
+
+
+class _Starved(Exception):
+    """A product waits for weights that nobody fetches, until the watchdog comes."""
+
+
+class _Stop(Enum):
+    """How a pass through the program ends."""
+
+    NEXT = "another chunk follows"
+    END = "the job is done"
+
+
+class GoldenCore:
+    """A core: its memories, and what memory it sees.
+
+    Attributes
+    ----------
+    system : the system window, changed by stores.
+    weights : the window of each weight channel; call `forget_weights` after a change.
+    memories : those on the chip.
+    """
+
+    def __init__(self, manifest: Manifest, system: Bytes, weights: tuple[Bytes, ...]) -> None:
+        self.memories = Memories(manifest)
+        assert manifest.core is not None
+        assert manifest.gemm is not None
+        assert manifest.attention is not None
+        self._core, self._gemm, self._attention = manifest.core, manifest.gemm, manifest.attention
+        self.system, self.weights = system, weights
+        self._beat = manifest.gemm.weights.beat_bits // 8
+        self._vector = VectorUnit(self.memories, manifest.core.cache_bits)
+        self._fetched: list[tuple[int, int]] = []  # runs of beats that wait for a product: first, count
+        self._products: dict[tuple[object, ...], npt.NDArray[np.float64]] = {}
+        self._prepared: dict[tuple[bytes, int, bool], Action | _Stop] = {}
+        self._run: dict[str, Callable[[Instruction, Chunk], None]] = {
+            "weights": self._weights,
+            "gemm": self._multiply,
+            "attend": self._attend,
+            "load": self._load,
+            "ids": self._load_ids,
+            "store": self._store,
+            "store_kv": self._store_kv,
+        }
+
+    def run(self, program: int, instructions: int, position: int, length: int) -> None:
+        """Execute the program of so many instructions at beat `program` for `length` tokens from `position` on.
+
+        ExecutionError when it does what stops a core.
+        """
+        self._fetched.clear()
+        start = program * self._beat
+        raw = self.system[start : start + instructions * INSTRUCTION_BYTES].tobytes()
+        inside = len(raw) // INSTRUCTION_BYTES
+        lines = [raw[n * INSTRUCTION_BYTES :][:INSTRUCTION_BYTES] for n in range(inside)]
+        with np.errstate(all="ignore"):
+            for done in range(0, max(length, 1), self._gemm.rows):
+                tokens = min(self._gemm.rows, length - done)
+                stop = self._pass(lines, Chunk(position + done, tokens, done + tokens == length))
+                if stop is _Stop.END:
+                    return
+                if stop is None and inside < instructions:
+                    raise ExecutionError(inside, f"lies outside the window of {self.system.size} bytes")
+                if stop is None:
+                    raise ExecutionError(inside, "the program has no end", CoreError.PAST_END)
+
+    def forget_weights(self) -> None:
+        """Read the weight windows anew."""
+        self._products.clear()
+
+    def execute(self, line: bytes, chunk: Chunk) -> _Stop | None:
+        """One instruction, as it lies in memory, for a chunk.
+
+        IndexError when it reaches outside a memory, InputError when it is none.
+        """
+        key = (line, chunk.tokens, chunk.last)
+        action = self._prepared.get(key)
+        if action is None:
+            action = self._prepared[key] = self._prepare(line, chunk)
+        if isinstance(action, _Stop):
+            return action
+        action(chunk)
+        return None
+
+    def _pass(self, lines: list[bytes], chunk: Chunk) -> _Stop | None:
+        """One chunk: up to `next`, or, of the last one, up to `end`; None when there is none."""
+        for index, line in enumerate(lines):
+            try:
+                stop = self.execute(line, chunk)
+            except IndexError as error:
+                raise ExecutionError(index, str(error)) from error
+            except InputError as error:
+                raise ExecutionError(index, str(error), CoreError.ILLEGAL) from error
+            except _Starved as error:
+                raise ExecutionError(index, str(error), CoreError.WATCHDOG) from error
+            if stop is not None:
+                return stop
+        return None
+
+    def _prepare(self, line: bytes, chunk: Chunk) -> Action | _Stop:
+        """What an instruction does in chunks of as many tokens that are the last one too, or aren't either.
+
+        InputError when it is none.
+        """
+        i, formats = decode(line), len(self._gemm.weights.steps)
+        if i.opcode.name == "gemm" and i["format"] >= formats:
+            raise InputError(f"takes weights of format {i['format']}, but there are {formats}")
+        if i.opcode.name == "end":
+            return _Stop.END
+        if i.opcode.name == "next" and not chunk.last:
+            return _Stop.NEXT
+        if i.opcode.unit is Unit.CONTROL or not _wanted(i, chunk):
+            return lambda _: None
+        if i.opcode.unit is Unit.VECTOR:
+            return self._vector.prepared(i, chunk.tokens)
+        return partial(self._run[i.opcode.name], i)
+
+    def _bytes(self, start: int, size: int) -> Bytes:
+        """A view of the system window."""
+        require(start + size <= self.system.size, f"reaches byte {start + size} of a window of {self.system.size}")
+        return self.system[start : start + size]
+
+    # The units.
+
+    def _weights(self, i: Instruction, _: Chunk) -> None:
+        end, size = (i["offset"] + i["beats"]) * self._beat, min(window.size for window in self.weights)
+        require(end <= size or not i["beats"], f"reaches byte {end} of a window of weights of {size}")
+        self._fetched.append((i["offset"], i["beats"]))
+
+    def _multiply(self, i: Instruction, chunk: Chunk) -> None:
+        key = (i["format"], i["blocks"], i["tiles"], i["specials"], self._take_beats(i))
+        if key not in self._products:
+            self._products[key] = self._read_weights(*key)
+        matrix = self._products[key]
+        inputs, outputs = matrix.shape
+        lanes, base = self._core.lanes, i["activations"]
+        end = base - (-inputs // lanes)
+        require(end <= self._core.activation_words, f"reaches word {end} of {self._core.activation_words}")
+        codes = self.memories.activations[: chunk.tokens, base:end].reshape(chunk.tokens, -1)[:, :inputs]
+        # Below 2^53 a float64 product is exact (hw/pe proves the width of the sums).
+        sums = (codes.astype(np.float64) @ matrix).astype(np.float32)
+        self._put(i["d_base"], (i["d_token"], 0, 1), sums.reshape(chunk.tokens, 1, outputs // lanes, lanes))
+
+    def _take_beats(self, i: Instruction) -> tuple[tuple[int, int], ...]:
+        """The beats that a product consumes, as (first, count) runs, in order."""
+        layout = self._gemm.weights
+        wanted = layout.beats(layout.steps[i["format"]], i["blocks"], i["tiles"])
+        taken = []
+        while wanted:
+            if not self._fetched:
+                raise _Starved(f"{wanted} beats of weights are never fetched")
+            offset, beats = self._fetched.pop(0)
+            used = min(beats, wanted)
+            if used:
+                taken.append((offset, used))
+            if used < beats:
+                self._fetched.insert(0, (offset + used, beats - used))
+            wanted -= used
+        return tuple(taken)
+
+    def _read_weights(
+        self, format: int, blocks: int, tiles: int, specials: int, runs: tuple[tuple[int, int], ...]
+    ) -> npt.NDArray[np.float64]:
+        """The matrix [inputs, outputs] in these beats of every channel."""
+        streams = []
+        for window in self.weights:
+            streams.append(np.concatenate([window[o * self._beat : (o + b) * self._beat] for o, b in runs]))
+        return read_weights(streams, self._gemm, format, blocks, tiles, specials).T.astype(np.float64)
+
+    def _attend(self, i: Instruction, chunk: Chunk) -> None:
+        group, size, queries = i["group"], i["query_head"], self.memories.queries
+        tokens = min(i["count"], chunk.tokens - i["first"])
+        count, end = tokens * group, i["queries"] + size + 3
+        require(count <= len(queries), f"reaches column {count} of {len(queries)}")
+        require(end <= queries[0].size, f"reaches element {end} of {queries[0].size} of the query buffer")
+        words = queries[:count].reshape(count, -1)[:, i["queries"] : end].astype(np.int64)
+        keys = chunk.position + i["first"] + tokens
+        state = attend(
+            attention_format(self._attention),
+            self._attention.rows,
+            words[:, :size],
+            words[:, size],
+            (words[:, size + 1] & POSITION_LOW) + (words[:, size + 2] << 16),
+            self._cached(i["keys"], size, keys),
+            self._cached(i["values"], i["value_head"], keys),
+            Mask(keys=keys, causal=True),
+        )
+        outputs = state.outputs().T.astype(np.float32).reshape(tokens, group, -1, self._core.lanes)
+        base = i["d_base"] + i["first"] * i["d_token"]
+        self._put(base, (i["d_token"], i["d_outer"], 1), outputs)
+
+    def _cached(self, beat: int, elements: int, keys: int) -> Integers:
+        """Keys or values [keys, elements] of a head."""
+        rows, width = self._attention.rows, self._core.cache_bits
+        tiles = -(-keys // rows)
+        raw = self._bytes(beat * self._beat, tiles * tile_bytes(elements, rows, width))
+        return read_tiles(raw.reshape(tiles, -1), rows, width)[:keys].astype(np.int64)
+
+    def _load(self, i: Instruction, chunk: Chunk) -> None:
+        words, lanes = i["words"], self._core.lanes
+        match i["rows"]:
+            case Rows.ONE:
+                rows = [0]
+            case Rows.POSITIONS:
+                rows = [chunk.position + n for n in range(chunk.tokens)]
+            case _:
+                rows = self.memories.ids[: chunk.tokens].tolist()
+        for n, row in enumerate(rows):
+            raw = self._bytes((i["offset"] + row * i["stride"]) * self._beat, words * lanes * 4)
+            self._put(i["d_base"] + n * i["d_token"], (0, 0, 1), raw.view("<f4").reshape(1, 1, words, lanes))
+
+    def _load_ids(self, i: Instruction, chunk: Chunk) -> None:
+        for n in range(chunk.tokens):
+            beat = i["offset"] + chunk.position + n
+            self.memories.ids[n] = self._bytes(beat * self._beat, ID_BYTES).view("<u4")[0]
+
+    def _store(self, i: Instruction, chunk: Chunk) -> None:
+        vector = self.memories.vector
+        for n in range(chunk.tokens):
+            start, end = i["a_base"] + n * i["a_token"], i["a_base"] + n * i["a_token"] + i["words"]
+            require(end <= len(vector), f"reaches word {end} of {len(vector)}")
+            raw = vector[start:end].astype("<u4").reshape(-1).view(np.uint8)
+            self._bytes((i["offset"] + n * i["stride"]) * self._beat, raw.size)[:] = raw
+
+    def _store_kv(self, i: Instruction, chunk: Chunk) -> None:
+        rows, elements, width = self._attention.rows, i["elements"], self._core.cache_bits
+        size, start = tile_bytes(elements, rows, width), i["base"] * self._core.lanes
+        staging = self.memories.staging.reshape(rows, -1)
+        require(start + elements <= staging.shape[1], f"reaches element {start + elements} of {staging.shape[1]}")
+        for n in range(chunk.tokens):
+            tile, row = divmod(chunk.position + n, rows)
+            codes = staging[row, start : start + elements]
+            write_position(self._bytes(i["offset"] * self._beat + tile * size, size), row, codes, rows, width)
+
+    def _put(self, base: int, strides: tuple[int, int, int], words: npt.NDArray[np.float32]) -> None:
+        """Write float32 [tokens, outer, inner, lanes] into the vector memory."""
+        vector = self.memories.vector
+        tokens, outer, inner, _ = words.shape
+        vector[walk(base, strides, (tokens, outer, inner), len(vector))] = words.view(np.uint32)
+
+
+def _wanted(i: Instruction, chunk: Chunk) -> bool:
+    match i["condition"]:
+        case Condition.TOKEN_PRESENT:
+            return i["first"] < chunk.tokens
+        case Condition.LAST_CHUNK:
+            return chunk.last and chunk.tokens > 0
+    return chunk.tokens > 0

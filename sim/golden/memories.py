@@ -1,0 +1,71 @@
+"""What the units of a core share: the chunk of tokens at work, and the memories on the chip."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.errors import InputError
+from einloom.manifest import Manifest
+
+Bits = npt.NDArray[np.uint32]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The tokens at work.
+
+    Attributes
+    ----------
+    position : of the first one.
+    tokens : number of them.
+    last : no chunk follows.
+    """
+
+    position: int
+    tokens: int
+    last: bool
+
+
+class Memories:
+    """Those of a core, all zeros; words are on the last axis but one, lanes on the last.
+
+    Attributes
+    ----------
+    vector : uint32 [words, lanes].
+    activations : int8 [tokens, words, lanes].
+    queries : int16 [columns, words, lanes].
+    staging : int8 [rows of a tile, words, lanes].
+    ids : of the chunk's tokens.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        core, gemm, attention = manifest.core, manifest.gemm, manifest.attention
+        if core is None or gemm is None or attention is None:
+            raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
+        self.vector = np.zeros((core.vector_words, core.lanes), np.uint32)
+        self.activations = np.zeros((gemm.rows, core.activation_words, core.lanes), np.int8)
+        self.queries = np.zeros((attention.columns, core.query_words, core.lanes), np.int16)
+        self.staging = np.zeros((attention.rows, core.staging_words, core.lanes), np.int8)
+        self.ids = np.zeros(gemm.rows, np.int64)
+
+
+@lru_cache(maxsize=1 << 14)
+def walk(base: int, strides: tuple[int, int, int], shape: tuple[int, int, int], words: int) -> Indices:
+    """The words at base + t * token + o * outer + i * inner, [tokens, outer, inner], of a memory of `words`.
+
+    IndexError when one lies outside.
+    """
+    t, o, i = (np.arange(size) * stride for size, stride in zip(shape, strides, strict=True))
+    found: Indices = base + t[:, None, None] + o[:, None] + i
+    require(int(found.max(initial=0)) < words, f"reaches word {found.max(initial=0)} of {words}")
+    found.flags.writeable = False
+    return found
+
+
+def require(inside: bool, message: str) -> None:
+    """IndexError unless an instruction stays inside a memory."""
+    if not inside:
+        raise IndexError(message)

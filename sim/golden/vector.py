@@ -1,0 +1,186 @@
+"""What the vector unit computes on its lanes (einloom/isa.py, VectorOp), in NumPy float32.
+
+All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.isa import REDUCE_PARTIALS, VectorOp
+
+Bits = npt.NDArray[np.uint32]
+Floats = npt.NDArray[np.float32]
+SMALLEST = np.finfo(np.float32).tiny
+NAN = np.uint32(0x7FC00000)
+SIGN = np.uint32(0x80000000)
+INFINITY = np.uint32(0x7F800000)
+SMALLEST_BITS = np.uint32(0x00800000)
+EXPONENT_STEP = np.uint32(1 << 24)
+"""From one power of two to the next, in the bits of floats without their sign."""
+
+
+def flushed(x: Floats) -> Floats:
+    """`x` with subnormals as zeros of their sign."""
+    small = np.abs(x) < SMALLEST
+    if small.any():
+        return np.where(small, np.copysign(np.float32(0), x), x)
+    return x
+
+
+def multiply(a: Floats, b: Floats) -> Floats:
+    """a * b rounded to nearest even; zero of its sign when the exact product is below the smallest normal number."""
+    a, b = flushed(a), flushed(b)
+    with np.errstate(all="ignore"):
+        product: Floats = a * b
+        # A product just below the smallest normal number rounds to it in NumPy, but is subnormal before rounding.
+        if (np.abs(product) == SMALLEST).any():
+            exact = np.abs(a.astype(np.float64) * b)
+            product = np.where(exact < float(SMALLEST), np.copysign(np.float32(0), product), product)
+    return flushed(product)
+
+
+def add(a: Floats, b: Floats) -> Floats:
+    """a + b rounded to nearest even, subnormal sums flushed."""
+    with np.errstate(all="ignore"):
+        total: Floats = flushed(a) + flushed(b)
+    return flushed(total)
+
+
+def bits(x: Floats) -> Bits:
+    """The bits of `x`, NaN in its one form."""
+    raw = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    nan = np.isnan(x)
+    return np.where(nan, NAN, raw) if nan.any() else raw
+
+
+def floats(raw: Bits) -> Floats:
+    """The floats of the bits `raw`."""
+    return np.ascontiguousarray(raw).view(np.float32)
+
+
+def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
+    """To nearest even, saturated to `width` bits; NaN is 0."""
+    limit = 2.0 ** (width - 1)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        rounded = np.rint(x.astype(np.float64))
+        nan = np.isnan(rounded)
+        if nan.any():
+            rounded[nan] = 0
+    return np.minimum(np.maximum(rounded, -limit), limit - 1).astype(np.int32)
+
+
+@np.errstate(all="ignore")
+def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool = False) -> Bits:
+    """op(a, x, y) on arrays of one shape (or that broadcast); x and y are None where the instruction has none.
+
+    Where an operation other than MAD needs an x and has none, x is a.
+    """
+    if op == VectorOp.MAD:
+        return _mad(a, x, y, negate)
+    other = a if x is None else x
+    if op in (VectorOp.MAX, VectorOp.MIN):
+        return _extreme(a, other, largest=op == VectorOp.MAX)
+    match op:
+        case VectorOp.IADD:
+            return a + other
+        case VectorOp.ISUB:
+            return other - a
+        case VectorOp.SHL:
+            return a << (other & np.uint32(31))
+        case VectorOp.SHR:
+            return (a.view(np.int32) >> (other & np.uint32(31)).astype(np.int32)).view(np.uint32)
+        case VectorOp.TOINT:
+            return to_integer(a.view(np.float32)).view(np.uint32)
+        case VectorOp.TOFLOAT:
+            return bits(a.view(np.int32).astype(np.float32))
+    raise ValueError(f"{op.name} is not elementwise")
+
+
+@np.errstate(all="ignore")
+def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bits:
+    """SUM or MAXABS of [..., words, lanes] over words and lanes, [...].
+
+    A lane adds word i to its partial sum i mod REDUCE_PARTIALS, from +0 on; then the upper half of the partial sums is
+    added to the lower half until one is left, and then likewise the lanes.
+    """
+    if op == VectorOp.MAXABS:
+        largest: Bits = (a & ~SIGN).max(axis=(-2, -1))
+        return np.where(largest > INFINITY, NAN, np.where(largest < SMALLEST_BITS, np.uint32(0), largest))
+    products = floats(_mad(a, x, None, negate))
+    *outside, words, lanes = products.shape
+    rounds = -(-words // REDUCE_PARTIALS)
+    # Behind the last word come zeros, which change no sum: none is -0, because they start at +0.
+    padded = np.zeros((*outside, rounds * REDUCE_PARTIALS, lanes), np.float32)
+    padded[..., :words, :] = products
+    return _sum(padded.reshape(*outside, rounds, REDUCE_PARTIALS * lanes))
+
+
+# NumPy's float32 is the arithmetic of the lanes, but for subnormals and for the form of NaN. These are so rare that it
+# is computed first, and looked at once; only where there is something special, it is computed step by step.
+
+
+def _special(numbers: Floats) -> bool:
+    """Whether one of `numbers` is subnormal, NaN or infinite, or the smallest normal one, which rounding may have made.
+
+    Without their signs, as integers around 0, these are all within 2^24 of 0, and just 0 itself is none of them.
+    """
+    distance = np.abs(numbers.view(np.int32) << 1)
+    distance -= 1
+    return bool(np.minimum.reduce(distance.view(np.uint32), axis=None) < EXPONENT_STEP)
+
+
+def _mad(a: Bits, x: Bits | None, y: Bits | None, negate: bool) -> Bits:
+    """(a * x) + y, or -(a * x) + y."""
+    operands = [operand for operand in (a, x, y) if operand is not None]
+    count, results = len(operands), (x is not None) + (y is not None)
+    numbers = np.empty((count + results, *np.broadcast(*operands).shape), np.float32)
+    for n, operand in enumerate(operands):
+        numbers[n] = operand.view(np.float32)
+    result = numbers[0] if x is None else np.multiply(numbers[0], numbers[1], out=numbers[count])
+    if negate:
+        result = np.negative(result, out=result)
+    if y is not None:
+        result = np.add(result, numbers[count - 1], out=numbers[-1])
+    if not _special(numbers):
+        raw: Bits = result.view(np.uint32)
+        return raw
+    product = flushed(floats(a)) if x is None else multiply(floats(a), floats(x))
+    product = -product if negate else product
+    return bits(product if y is None else add(product, floats(y)))
+
+
+def _extreme(a: Bits, x: Bits, *, largest: bool) -> Bits:
+    """By the order of float32 with -0 below +0."""
+    numbers = np.stack(np.broadcast_arrays(a, x)).view(np.float32)
+    if numbers[1].all() and not _special(numbers):
+        chosen: Floats = (np.maximum if largest else np.minimum)(numbers[0], numbers[1])
+        return chosen.view(np.uint32)
+    first, second = bits(flushed(floats(a))), bits(flushed(floats(x)))
+    larger = _ordered(first) > _ordered(second)
+    return np.where(np.isnan(floats(first)) | np.isnan(floats(second)), NAN, np.where(larger == largest, first, second))
+
+
+def _ordered(raw: Bits) -> npt.NDArray[np.int64]:
+    """Integers in the order of the floats."""
+    magnitude = (raw & ~SIGN).astype(np.int64)
+    return np.where(raw & SIGN, -1 - magnitude, magnitude)
+
+
+def _sum(products: Floats) -> Bits:
+    """Of [..., rounds, partial sums of all lanes], over both, [...]: round by round, then by halves."""
+    *outside, _, width = products.shape
+    rounds = np.add.accumulate(products + np.float32(0), axis=-2)
+    halves = np.empty((*outside, width), np.float32)
+    partial: Floats = rounds[..., -1, :]
+    start = 0
+    while (half := partial.shape[-1] // 2) > 0:
+        partial = np.add(partial[..., :half], partial[..., half:], out=halves[..., start : start + half])
+        start += half
+    if not _special(rounds) and not _special(halves[..., :start]):
+        return partial[..., 0].view(np.uint32)
+    partial = np.zeros_like(halves)
+    for n in range(products.shape[-2]):
+        partial = add(partial, products[..., n, :])
+    while (half := partial.shape[-1] // 2) > 0:
+        partial = add(partial[..., :half], partial[..., half:])
+    return bits(partial[..., 0])

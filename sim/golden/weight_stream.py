@@ -1,0 +1,79 @@
+"""Weights as they lie in memory, read back (einloom/manifest.py, WeightLayout)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.formats import FORMATS, SPECIAL_COUNT, Format, Term
+from einloom.manifest import GemmManifest
+
+Integers = npt.NDArray[np.int64]
+
+
+def read_weights(
+    streams: Sequence[npt.NDArray[np.uint8]], gemm: GemmManifest, format: int, blocks: int, tiles: int, specials: int
+) -> Integers:
+    """The matrix [outputs, inputs] of a product, group scales multiplied in, from the stream of every channel.
+
+    `format` and `specials` are the job's fields: the format's index, and the terms of its special values.
+    """
+    layout = gemm.weights
+    step = layout.steps[format]
+    base = FORMATS[step.format]
+    columns, lanes, steps = layout.columns_per_channel, layout.lanes, layout.block // layout.lanes
+    block_bits = layout.metadata.bits + steps * step.bits
+    parts = []
+    for stream in streams:
+        raw = np.unpackbits(stream, bitorder="little")[: tiles * blocks * block_bits]
+        words = raw.reshape(tiles, blocks, block_bits)
+        packed = words[..., layout.metadata.bits :].reshape(tiles, blocks, steps, step.bits)
+        codes = _numbers(packed[..., : columns * lanes * step.code_bits], step.code_bits)
+        codes = codes.reshape(tiles, blocks, steps, columns, lanes).transpose(0, 3, 1, 2, 4)
+        codes = codes.reshape(tiles, columns, blocks, layout.block)
+        scales, chosen = _metadata(words[..., : layout.metadata.bits], gemm, columns)
+        values = _values(base, codes, chosen, _special_values(base, specials))
+        parts.append((values * scales[..., None]).reshape(tiles, columns, blocks * layout.block))
+    # A tile's columns are those of channel 0, then of channel 1, and so on.
+    return np.concatenate(parts, axis=1).reshape(-1, blocks * layout.block)
+
+
+def _metadata(words: npt.NDArray[np.uint8], gemm: GemmManifest, columns: int) -> tuple[Integers, Integers]:
+    """Scale and selector of each group, [tiles, columns, blocks] each: 1 and 0 where the design has none."""
+    layout = gemm.weights
+    shape = (words.shape[0], columns, words.shape[1])
+    if not layout.scale_bits:
+        return np.ones(shape, np.int64), np.zeros(shape, np.int64)
+    scales = _numbers(words[..., : columns * layout.scale_bits], layout.scale_bits).swapaxes(1, 2)
+    if not layout.selector_bits:
+        return scales, np.zeros(shape, np.int64)
+    rest = words[..., columns * layout.scale_bits :][..., : columns * layout.selector_bits]
+    return scales, _numbers(rest, layout.selector_bits).swapaxes(1, 2)
+
+
+def _numbers(raw: npt.NDArray[np.uint8], width: int) -> Integers:
+    """Unsigned numbers of `width` bits on the last axis, least significant bit first."""
+    grouped = raw.reshape(*raw.shape[:-1], -1, width).astype(np.int64)
+    return grouped @ (1 << np.arange(width))
+
+
+def _special_values(format: Format, specials: int) -> Integers:
+    """The values that the job's terms stand for, by selector."""
+    count, values = format.terms_per_weight, []
+    for n in range(SPECIAL_COUNT):
+        value = 0
+        for t, shift in enumerate(format.bsig[:2]):
+            word = specials >> (n * 2 + t) * Term.BITS
+            digit = Term(sign=word >> 3 & 1, exp=word >> 1 & 3, man=word & 1)
+            value += digit.value << shift
+        values.append(value)
+    assert format.special_code is None or count == 2
+    return np.array(values, np.int64)
+
+
+def _values(format: Format, codes: Integers, chosen: Integers, specials: Integers) -> Integers:
+    """Integer values of codes [..., group] with the selector of each group."""
+    values = format.array[codes]
+    if format.special_code is None:
+        return values
+    return np.where(codes == format.special_code, specials[chosen][..., None], values)

@@ -1,0 +1,193 @@
+"""Small cores, models of random weights for them, and the comparison of a simulated core with golden."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import yaml
+
+from einloom.config import Config, parse_config
+from einloom.errors import CheckFailed
+from einloom.formats import FORMATS
+from einloom.manifest import Manifest
+from einloom.program import Program
+from einloom.quantized import QuantizedTensor
+from generators.design import Design
+from generators.registry import generate_all
+from mapping.codegen.attention import CacheScales
+from mapping.codegen.heads import pad_heads
+from mapping.codegen.llama import compile_llama
+from mapping.compress.quantize import quantize, quantize_per_channel
+from mapping.importer.huggingface import EMBEDDING, tensor_shapes
+from mapping.importer.llama_config import LlamaConfig
+from sim.core import LIMIT, MemoryTiming, SimulatedCore
+from sim.driver import SYSTEM, CheckedDecoder, CoreDecoder
+from sim.golden.driver import GoldenDriver
+
+Tree = dict[str, dict[str, object]]
+"""Sections of a config, by their names."""
+BITMOD: Tree = {
+    "engine": {"kind": "bitmod", "rows": 4, "columns": 16, "formats": ["bitmod-fp4"], "group": 32},
+    "memory": {"channels": 2},
+    "attention": {"kind": "fusemax", "rows": 4, "columns": 2, "max_head": 32, "max_keys": 1024},
+    "core": {
+        "lanes": 8,
+        "vector_words": 2048,
+        "activation_words": 16,
+        "query_words": 32,
+        "staging_words": 32,
+        "fifo_beats": 64,
+    },
+}
+"""A core of 64 PEs that takes four tokens at once."""
+SPREAD = 0.2
+"""Of random weights."""
+LARGEST_CACHED = 3.0
+"""Keys and values beyond it saturate."""
+
+
+def core_config(name: str = "tiny", base: Tree = BITMOD, **changes: Mapping[str, object]) -> Config:
+    """`base` with changes to its sections, through YAML as a user would write it."""
+    tree: dict[str, object] = {key: {**section, **changes.get(key, {})} for key, section in base.items()}
+    return parse_config(yaml.safe_dump({"name": name, **tree}), f"{name}.yaml")
+
+
+def core_design(config: Config) -> Design:
+    """The core of a config."""
+    (design,) = generate_all(config)
+    return design
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Llama's dimensions."""
+
+    hidden: int = 32
+    inner: int = 96
+    layers: int = 1
+    heads: int = 2
+    groups: int = 1
+    head: int = 32
+    vocab: int = 40
+    context: int = 32
+    tied: bool = False
+
+    def config(self) -> LlamaConfig:
+        return LlamaConfig(
+            model_type="llama",
+            hidden_size=self.hidden,
+            intermediate_size=self.inner,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.groups,
+            head_dim=self.head,
+            vocab_size=self.vocab,
+            max_position_embeddings=self.context,
+            tie_word_embeddings=self.tied,
+        )
+
+
+def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
+    """A model of random weights for a core, each matrix in any of the core's formats."""
+    assert manifest.core is not None
+    rng = np.random.default_rng(seed)
+    model = shape.config()
+    floats, linears = {}, {}
+    for name, size in tensor_shapes(model):
+        values = rng.normal(0, SPREAD, size).astype(np.float32)
+        if len(size) == 1:
+            floats[name] = 1 + values
+        elif name == EMBEDDING:
+            floats[name] = values
+        if len(size) == 2 and (name != EMBEDDING or shape.tied):
+            linears[name] = values
+    padded = pad_heads(model, linears, manifest.core.lanes)
+    engine = manifest.config.gemm
+
+    def quantized(matrix: np.ndarray) -> QuantizedTensor:
+        if engine.kind == "int_mac":
+            return quantize_per_channel(matrix, FORMATS["int8"])
+        return quantize(matrix, FORMATS[str(rng.choice(engine.formats))], engine.group)
+
+    limit = (1 << manifest.core.cache_bits - 1) - 1
+    largest = rng.uniform(LARGEST_CACHED / 2, LARGEST_CACHED, (shape.layers, 2, shape.groups, shape.head))
+    scales = [CacheScales(*(each / limit).astype(np.float32)) for each in largest]
+    tensors = {name: quantized(matrix) for name, matrix in padded.items()}
+    return compile_llama(model, tensors, floats, scales, manifest)
+
+
+def random_tokens(rng: np.random.Generator, shape: Shape, count: int) -> list[int]:
+    return [int(t) for t in rng.integers(0, shape.vocab, count)]
+
+
+def decoder(driver: SimulatedCore | GoldenDriver, manifest: Manifest, program: Program) -> CoreDecoder:
+    """A model at the start of a text."""
+    assert manifest.gemm is not None
+    return CoreDecoder(driver, program, manifest.gemm.rows, manifest.gemm.weights.beat_bits // 8)
+
+
+@dataclass
+class Bed:
+    """A simulated core with a program, and what golden makes of the same.
+
+    Attributes
+    ----------
+    golden : of the present text.
+    """
+
+    design: Design
+    program: Program
+    base: int = 0
+    verilog: str | None = None
+    watchdog: int = 1 << 14
+    limit: int = LIMIT
+    golden: GoldenDriver = field(init=False)
+
+    def __post_init__(self) -> None:
+        design = self.design if self.verilog is None else Design(self.verilog, self.design.manifest)
+        self.core = SimulatedCore(design, self.program, base=self.base, watchdog=self.watchdog, limit=self.limit)
+        self.golden = GoldenDriver(self.design.manifest, self.program)
+
+    @property
+    def beat_bytes(self) -> int:
+        """Of a memory channel."""
+        return self.design.manifest.config.memory.beat_bits // 8
+
+    def restart(self) -> CheckedDecoder:
+        """Load all memories, and a decoder at the start of a text that checks every logit."""
+        self.core.prepare()
+        return self.resume()
+
+    def resume(self) -> CheckedDecoder:
+        """Load system memory, and a decoder at the start of a text that checks every logit."""
+        for driver in (self.core, self.golden):
+            driver.load(SYSTEM, 0, self.program.system)
+        manifest = self.design.manifest
+        return CheckedDecoder(*(decoder(d, manifest, self.program) for d in (self.core, self.golden)))
+
+    def check_text(self, prompt: Sequence[int], decoded: Sequence[int], timing: MemoryTiming | None = None) -> None:
+        """A text from its start: its prompt in one job, the rest token by token; then all memory.
+
+        CheckFailed when a logit or a byte is not golden's.
+        """
+        self.core.timing = timing or MemoryTiming()
+        text = self.restart()
+        text.step(prompt)
+        for token in decoded:
+            text.step([token])
+        self.check_memory()
+
+    def check_memory(self, *numbers: int) -> None:
+        """CheckFailed unless every byte of these windows, or of all, is golden's."""
+        for number in numbers or range(len(self.core.sizes)):
+            size = self.core.sizes[number]
+            found, expected = (d.dump(number, 0, size) for d in (self.core, self.golden))
+            wrong = np.flatnonzero(found != expected)
+            if len(wrong):
+                at = int(wrong[0])
+                raise CheckFailed(
+                    f"byte {at} of memory {number} is {found[at]}, golden has {expected[at]}; {len(wrong)} bytes differ"
+                )
+
+    def close(self) -> None:
+        self.core.close()

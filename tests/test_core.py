@@ -1,0 +1,162 @@
+"""Whole decoders on the core's Verilog: every logit and every byte of memory is golden's."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from einloom.errors import CheckFailed
+from einloom.isa import INSTRUCTION_BYTES
+from generators.design import Design
+from generators.registry import describe
+from sim.core import MemoryTiming
+from sim.driver import SYSTEM
+from sim.golden.driver import GoldenDriver
+from tests.core_bed import BITMOD, Bed, Shape, Tree, core_config, core_design, decoder, random_program, random_tokens
+
+SHAPE = Shape(layers=2, context=320)
+INT_MAC: Tree = {
+    "engine": {"kind": "int_mac", "rows": 3, "columns": 16, "lanes": 2},
+    "memory": {"channels": 1, "beat_bits": 512},
+    "attention": {"kind": "fusemax", "rows": 8, "columns": 2, "max_head": 32, "max_keys": 1024, "quotient_bits": 4},
+    "core": {
+        "lanes": 16,
+        "vector_words": 2048,
+        "activation_words": 8,
+        "query_words": 32,
+        "staging_words": 16,
+        "fifo_beats": 64,
+        "cache_bits": 4,
+    },
+}
+"""Everything that a config can change, changed: the engine, wide beats and words, a cache of 4 bits, odd rows."""
+TIMINGS = {
+    "at once": MemoryTiming(latency=1),
+    "far away": MemoryTiming(latency=500),
+    "a beat in eight cycles": MemoryTiming(bandwidth=32),
+    "stalls": MemoryTiming(latency=20, seed=3, stall=100),
+    "stalls and any order": MemoryTiming(latency=70, seed=11, stall=60, interleave=1),
+    "stalls, any order and half the bandwidth": MemoryTiming(
+        latency=9, seed=77, stall=160, interleave=1, bandwidth=128
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=[BITMOD, INT_MAC], ids=["bitmod", "int_mac"])
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    design = core_design(core_config(base=request.param))
+    bed = Bed(design, random_program(design.manifest, SHAPE))
+    yield bed
+    bed.close()
+
+
+@pytest.mark.parametrize("timing", TIMINGS.values(), ids=TIMINGS)
+def test_a_prompt_of_ragged_chunks_and_decoding_are_golden(bed: Bed, timing: MemoryTiming) -> None:
+    rng = np.random.default_rng(timing.latency)
+    bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), timing)
+
+
+@pytest.mark.parametrize("length", [1, 7, 64])
+def test_one_program_serves_prompts_of_any_length(bed: Bed, length: int) -> None:
+    rng = np.random.default_rng(length)
+    bed.check_text(random_tokens(rng, SHAPE, length), random_tokens(rng, SHAPE, 2))
+    assert_program_is_untouched(bed)
+
+
+@pytest.mark.slow
+def test_a_prompt_of_300_tokens_and_decoding_to_the_limit_are_golden(bed: Bed) -> None:
+    rng = np.random.default_rng(5)
+    bed.check_text(random_tokens(rng, SHAPE, 300), random_tokens(rng, SHAPE, SHAPE.context - 300))
+    assert_program_is_untouched(bed)
+
+
+def test_decoding_at_the_limit_of_the_context_is_golden(bed: Bed) -> None:
+    """On a cache of random bytes, which cost less to make than 300 positions."""
+    rng = np.random.default_rng(6)
+    bed.core.timing = MemoryTiming()
+    text = bed.restart()
+    symbols, beat = bed.program.symbols, bed.beat_bytes
+    cache = rng.integers(0, 256, symbols.cache_beats * beat).astype(np.uint8)
+    for driver in (bed.core, bed.golden):
+        driver.load(SYSTEM, symbols.cache * beat, cache)
+    text.skip_to(SHAPE.context - 6)
+    text.step(random_tokens(rng, SHAPE, 5))
+    text.step(random_tokens(rng, SHAPE, 1))
+    bed.check_memory()
+    assert text.position == text.context
+
+
+def assert_program_is_untouched(bed: Bed) -> None:
+    start = bed.program.symbols.program * bed.beat_bytes
+    found = bed.core.dump(SYSTEM, start, bed.core.sizes[SYSTEM] - start)
+    assert found.tobytes().startswith(b"".join(i.encode() for i in bed.program.instructions))
+
+
+@pytest.mark.parametrize("base", [BITMOD, pytest.param(INT_MAC, marks=pytest.mark.slow)], ids=["bitmod", "int_mac"])
+def test_a_text_leaves_the_same_memory_however_it_is_cut_into_jobs(base: Tree) -> None:
+    """Golden alone: prompts of 1, 7, 64 and 300 tokens, then decoding to the context's limit, by one program."""
+    manifest = describe(core_config(base=base))
+    program = random_program(manifest, dataclasses.replace(SHAPE, layers=1))
+    text = random_tokens(np.random.default_rng(8), SHAPE, SHAPE.context)
+    caches, logits = [], []
+    for length in (1, 7, 64, 300):
+        golden = GoldenDriver(manifest, program)
+        model = decoder(golden, manifest, program)
+        model.step(text[:length])
+        for token in text[length:]:
+            last = model.step([token])
+        logits.append(last[-1])
+        beat = manifest.config.memory.beat_bits // 8
+        caches.append(golden.dump(SYSTEM, program.symbols.cache * beat, program.symbols.cache_beats * beat))
+    assert all((cache == caches[0]).all() for cache in caches)
+    assert all((row == logits[0]).all() for row in logits)
+    assert caches[0].any()
+    assert program.program_bytes == len(program.instructions) * INSTRUCTION_BYTES
+
+
+# Faults in the Verilog text, each active when the bench's seed is its number: one build has them all. An input of an
+# instance in a module gets another value.
+FAULTS = {
+    "tokens are never waited for": ("machine", "available", "8'hff"),
+    "keys are stored in the next row": ("store_unit", "chunk", "{0} + 34'h1"),
+    "sums of a token lie a word too far": ("gemm_unit", "stride", "{0} + 16'h1"),
+    "the position of a query is one too small": ("machine", "write_token", "{0} - 8'h1"),
+    "a word of the row before is written": ("store_unit", "word", "{0} >> 32"),
+}
+FIRST_FAULT = 1000
+
+
+def with_faults(design: Design) -> str:
+    """The design's Verilog with all faults."""
+    text = design.verilog
+    for number, (module, port, wrong) in enumerate(FAULTS.values(), FIRST_FAULT):
+        start = text.index(f"\nmodule {module}(")
+        end = text.index("\nendmodule", start)
+
+        def plant(match: re.Match[str], number: int = number, port: str = port, wrong: str = wrong) -> str:
+            return f".{port}(core_bench.seed == {number} ? {wrong.format(match[1])} : {match[1]})"
+
+        body, count = re.subn(rf"\.{port}\(([^()]+)\)", plant, text[start:end])
+        assert count, f"{module} connects no {port}"
+        text = text[:start] + body + text[end:]
+    return text
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Iterator[Bed]:
+    design = core_design(core_config())
+    bed = Bed(design, random_program(design.manifest, SHAPE), verilog=with_faults(design))
+    yield bed
+    bed.close()
+
+
+@pytest.mark.parametrize("seed", range(FIRST_FAULT, FIRST_FAULT + len(FAULTS)), ids=list(FAULTS))
+def test_the_comparison_finds_a_planted_fault(faulty: Bed, seed: int) -> None:
+    rng = np.random.default_rng(2)
+    prompt, decoded = random_tokens(rng, SHAPE, 6), random_tokens(rng, SHAPE, 1)
+    faulty.core.reset()
+    faulty.check_text(prompt, decoded)
+    with pytest.raises(CheckFailed):
+        faulty.check_text(prompt, decoded, MemoryTiming(seed=seed))
