@@ -37,6 +37,7 @@ class Bench:
         self.requests = Source(dut, "request", self.rng, pause)
         self.output = Sink(dut, "output", self.rng, pause)
         self.memory = Memory(AxiReadBus.from_prefix(dut, "axi", bus_separator="__"), dut.clk, dut.rst)
+        self.checked = self.answered = 0
         self.contents = self.rng.randbytes(SIZE)
         self.memory.write(BASE, self.contents)
         for channel in (self.memory.ar_channel, self.memory.r_channel):
@@ -49,6 +50,14 @@ class Bench:
         await reset(self.dut)
         cocotb.start_soon(self.output.run())
         cocotb.start_soon(self._never_waits())
+        cocotb.start_soon(self._count())
+
+    async def _count(self) -> None:
+        """Count what the master reports of requests."""
+        while True:
+            await RisingEdge(self.dut.clk)
+            self.checked += bool(self.dut.checked.value)
+            self.answered += bool(self.dut.answered.value)
 
     async def _never_waits(self) -> None:
         """Fail when memory has a beat that was asked for and the master does not take it."""
@@ -79,11 +88,13 @@ class Bench:
         """Read all of them and compare."""
         self.output.words.clear()
         expected = self.expected(requests)
+        self.checked = self.answered = 0
         await self.requests.send([offset | beats << 40 for offset, beats in requests])
         await until(self.dut, lambda: len(self.output.words) >= len(expected))
         await until(self.dut, lambda: bool(self.dut.idle.value))
         await ClockCycles(self.dut.clk, 10)
         assert self.output.words == expected
+        assert self.checked == self.answered == len(requests)
         assert self.error == NONE
 
     async def clear(self) -> None:
@@ -177,6 +188,7 @@ async def an_error_of_the_memory_stops_the_master(dut):
         offset, beats = bench.rng.choice(requests)
         bench.memory.bad = BASE + offset + BYTES * bench.rng.randrange(beats)
         bench.output.words.clear()
+        bench.answered = 0
         sending = cocotb.start_soon(bench.requests.send([offset | beats << 40 for offset, beats in requests]))
         await until(dut, lambda: bench.error == RESPONSE)
         await until(dut, lambda: bool(dut.idle.value))
@@ -186,6 +198,7 @@ async def an_error_of_the_memory_stops_the_master(dut):
         expected = bench.expected(requests)
         assert bench.output.words == expected[: len(bench.output.words)]
         assert len(bench.output.words) < len(expected)
+        assert bench.answered < len(requests)
         bench.memory.bad = None
         await bench.clear()
         await bench.read([bench.random_request()])
