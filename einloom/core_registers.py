@@ -30,6 +30,19 @@ def counter_names(channels: int) -> dict[str, str]:
     }
 
 
+def report_names(channels: int) -> tuple[str, ...]:
+    """What a report says of the last job, in its order: numbers of 64 bits, low byte first.
+
+    `design` is the config's `design_number`; the rest are the registers of those names.
+    """
+    return ("design", "error", "error_index", *counter_names(channels))
+
+
+def design_number(digest: str) -> int:
+    """The first 64 bits of a config's digest."""
+    return int(digest[:16], 16)
+
+
 def core_registers(channels: int) -> RegisterTable:
     """The table of a core with `channels` weight channels."""
     errors = ", ".join(f"{e.value} {e.name.lower()}" for e in CoreError)
@@ -40,6 +53,7 @@ def core_registers(channels: int) -> RegisterTable:
         ("length", 32, "rw", "number of tokens"),
         ("watchdog", 32, "rw", "cycles without any progress after which the job is stopped; 0 for never"),
         ("abort", 1, "rw", "1 stops the job"),
+        ("report", 40, "rw", "beat of the system window where each job's report goes when it ends; 0 for none"),
     ]
     for name in window_names(channels):
         entries.append((f"{name}_base", 64, "rw", f"address of the {name} window"))

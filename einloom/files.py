@@ -26,14 +26,16 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write several files into `folder`: all are complete before the first one appears under its name."""
+    """Write several files into `folder`, by their paths in it: all are complete before the first one appears."""
     staged: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
         for name, content in contents.items():
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
             (staged / name).write_bytes(content)
         for name in contents:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(staged / name, folder / name)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from einloom.config import Config
-from einloom.core_registers import core_registers
+from einloom.core_registers import core_registers, design_number
 from einloom.errors import InputError
 from einloom.manifest import AttentionManifest, CoreManifest, GemmManifest, Manifest
 from generators.design import Design, describe, make_design
@@ -50,6 +50,7 @@ def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
         staging_words=core.staging_words,
         fifo_beats=core.fifo_beats,
         cache_bits=core.cache_bits,
+        design=design_number(config.digest),
     )
     manifest = CoreManifest(
         lanes=core.lanes,

@@ -29,10 +29,10 @@ write_verilog -norename -noattr -noparallelcase
 """
 
 # Verilator's style checks on what the converter writes: operands that Verilog itself extends or truncates as meant,
-# carries that are dropped on purpose, and resets of modules whose registers need none. All other checks stay on.
-LINT_WAIVERS = "".join(
-    f"/* verilator lint_off {name} */\n" for name in ("DECLFILENAME", "WIDTHEXPAND", "WIDTHTRUNC", "UNUSEDSIGNAL")
-)
+# carries that are dropped on purpose, resets of modules whose registers need none, comparisons with the end of a range
+# that a size makes constant, and names of a module that one of its parents has too. All other checks stay on.
+WAIVED = ("DECLFILENAME", "WIDTHEXPAND", "WIDTHTRUNC", "UNUSEDSIGNAL", "CMPCONST", "VARHIDDEN")
+LINT_WAIVERS = "".join(f"/* verilator lint_off {name} */\n" for name in WAIVED)
 
 
 @dataclass

@@ -23,6 +23,8 @@ WATCHDOG = 1 << 16
 """Cycles without progress: many times the longest silence of a healthy job, which is a tile of the GEMM engine."""
 
 LIMIT = 1 << 31
+SPARE_BEATS = 64
+"""Of each memory behind its image: room for a report, and for windows of whole pages."""
 PORTS = ("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing")
 UNUSED = dict.fromkeys(PORTS, 0)
 """Ports of core_bench.sv that an operation does not use."""
@@ -73,8 +75,10 @@ class SimulatedCore:
         watchdog: int = WATCHDOG,
         limit: int = LIMIT,
         waves: bool = False,
+        prepared: bool = True,
     ) -> None:
-        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs."""
+        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs.
+        Without `prepared`, memories are empty and registers 0."""
         manifest = design.manifest
         if manifest.core is None or manifest.gemm is None:
             raise InputError(f"{manifest.name} has no core")
@@ -90,11 +94,12 @@ class SimulatedCore:
         self._ports: dict[str, int] = {}  # of the bench, as they are now
         images = [program.system, *program.weights]
         self.sizes = [image.size for image in images]
-        beats = [memory_beats((base + size) // beat) for size in self.sizes]
+        beats = [memory_beats((base + size) // beat + SPARE_BEATS) for size in self.sizes]
         self.memory_sizes = [n * beat for n in beats]
         self._server = BenchServer(build_core(design, beats, waves=waves), CORE_MODULE, waves=waves)
         self._limit = limit
-        self.prepare()
+        if prepared:
+            self.prepare()
 
     def prepare(self) -> None:
         """Load all memories and set the registers that no job changes."""
@@ -149,10 +154,16 @@ class SimulatedCore:
 
         CheckFailed when it does not end, or breaks a rule of the bus.
         """
-        first = self._registers["error"].offset
-        self._start(position, length, abort_at=abort_at, reads_from=first, reads=self._words_from(first))
+        writes = self._prepare_writes(_job(position, length))
+        result = self.complete(writes, abort_at)
         if abort_at:
             self._written.pop(self._registers["abort"].offset, None)
+        return result
+
+    def complete(self, writes: int = 0, abort_at: int = 0) -> JobResult:
+        """Start the core with its registers as they are, and wait for the end of the job."""
+        first = self._registers["error"].offset
+        self._start(writes, abort_at=abort_at, reads_from=first, reads=self._words_from(first))
         words = self._read_words()
         names = ("error", "error_index", *counter_names(self._channels))
         error, index, *counters = (self._value(words, first, name) for name in names)
@@ -161,19 +172,20 @@ class SimulatedCore:
     def reset_during(self, position: int, length: int, cycle: int) -> bool:
         """Run a job, and in a cycle of it reset the core and what is on its way in the memories; whether the job had
         not come to its end then."""
-        was_reset = self._start(position, length, reset_at=cycle)
+        was_reset = self._start(
+            self._prepare_writes({"abort": 0, "position": position, "length": length}), reset_at=cycle
+        )
         if was_reset:
             self._written.clear()
             self.configure()
         return was_reset
 
-    def _start(self, position: int, length: int, **ports: int) -> bool:
-        """Run a job to its end; returns whether it was a reset."""
-        writes = self._prepare_writes({"abort": 0, "position": position, "length": length})
+    def _start(self, writes: int, **ports: int) -> bool:
+        """Write registers, and run a job to its end; returns whether it was a reset."""
         cycles, was_reset, timed_out, escaped, violations = self._do(Operation.RUN, tracing=1, writes=writes, **ports)
         self.cycles += cycles
         if timed_out:
-            raise CheckFailed(f"the job at position {position} did not end within {cycles} cycles")
+            raise CheckFailed(f"a job did not end within {cycles} cycles")
         if escaped or violations:
             raise CheckFailed(f"{escaped} accesses outside the windows, {violations} broken rules of the bus")
         return bool(was_reset)
@@ -236,3 +248,8 @@ class SimulatedCore:
     def close(self) -> None:
         """End the simulation."""
         self._server.close()
+
+
+def _job(position: int, length: int) -> dict[str, int]:
+    """The registers of a job."""
+    return {"abort": 0, "position": position, "length": length}

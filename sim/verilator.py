@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +101,16 @@ class Toolchain:
             tail = "\n".join((out + errors).strip().splitlines()[-15:])
             raise ToolError(f"{Path(command[0]).name} failed with exit code {process.returncode}:\n{tail}")
         return out
+
+    def lint(self, sources: Sequence[Path], top: str) -> list[str]:
+        """What Verilator objects to, without flattening instances, which would take minutes for a large array."""
+        options = ["-Wall", "-Wno-DECLFILENAME", "--top-module", top]
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                self.run([self.command, "--json-only", "--Mdir", folder, *options, *map(str, sources)])
+            except ToolError as error:
+                return [line for line in str(error).splitlines() if line.startswith("%")]
+        return []
 
     def build(
         self,

@@ -10,6 +10,7 @@ import typer
 import einloom
 from einloom.cli.cascade import cascade
 from einloom.cli.compile import compile
+from einloom.cli.fpga import check, fpga
 from einloom.cli.generate import generate
 from einloom.cli.quantize import quantize
 from einloom.cli.run import run
@@ -38,7 +39,7 @@ def make_app() -> typer.Typer:
     """The command with all its subcommands."""
     app = typer.Typer(name="einloom", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(einloom_command)
-    for command in (run, compile, generate, simulate, quantize, cascade):
+    for command in (run, compile, generate, simulate, quantize, cascade, fpga, check):
         app.command()(command)
     return app
 

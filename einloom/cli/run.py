@@ -19,6 +19,9 @@ from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder, Driver
 from einloom.errors import CheckFailed, InputError
 from einloom.manifest import Manifest
 from einloom.program import Program
+from fpga.boards import BOARDS
+from fpga.host.card import CardDriver
+from fpga.host.xrt import pyxrt
 from generators.registry import describe, generate_all
 from mapping.codegen.heads import pad_heads
 from mapping.codegen.llama import compile_llama
@@ -33,11 +36,18 @@ if TYPE_CHECKING:
     from sim.core import SimulatedCore
 
 
+SIMULATED_XCLBIN = Path("simulated.xclbin")
+
+
 class Backend(StrEnum):
     """What runs the program."""
 
     rtl = "rtl"
+    """The simulated core."""
     golden = "golden"
+    kernel = "kernel"
+    """The simulated core, by the host program that runs on a card."""
+    card = "card"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +62,9 @@ class Request:
     temperature: float
     seed: int
     timeline: Path | None
+    xclbin: Path | None
+    board: str
+    device: int
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -65,6 +78,12 @@ class Request:
                 f"config {self.config.name} builds an engine, not a core that could run a model: add the section core "
                 "(and attention), or use another config"
             )
+        if self.board not in BOARDS:
+            raise InputError(f"--board must be one of {', '.join(BOARDS)}, not {self.board!r}")
+        if (self.backend == Backend.card) != (self.xclbin is not None):
+            raise InputError("--backend card needs --xclbin FILE, and no other backend takes one")
+        if self.timeline is not None and self.backend in (Backend.golden, Backend.card):
+            raise InputError(f"--timeline needs a simulation, which --backend {self.backend} has not")
 
 
 def run(
@@ -77,18 +96,35 @@ def run(
     prompt: Annotated[str, typer.Option("-p", "--prompt", help="The text to continue.")] = "ROMEO:",
     tokens: Annotated[int, typer.Option("-n", "--tokens", help="Tokens to generate, at most.")] = 32,
     backend: Annotated[
-        Backend, typer.Option(help="Simulate the design's Verilog, or compute with its golden model alone.")
+        Backend,
+        typer.Option(
+            help="rtl: simulate the design's Verilog; golden: its golden model alone; kernel: a card's host program on "
+            "that simulation; card: the card."
+        ),
     ] = Backend.rtl,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, above 0 samples.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
     timeline: Annotated[
         Path | None, typer.Option(help="Draw what each unit did for the last token into this SVG or PNG file.")
     ] = None,
+    xclbin: Annotated[Path | None, typer.Option(help="What to load into the card.")] = None,
+    board: Annotated[str, typer.Option(help="The card: u280 or u55c.")] = "u280",
+    device: Annotated[int, typer.Option(help="Which card, as XRT counts them.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Generate text with a design, check it bit for bit, and say what it costs."""
     request = Request(
-        model or default_model(), find_config(config), prompt, tokens, backend, temperature, seed, timeline
+        model or default_model(),
+        find_config(config),
+        prompt,
+        tokens,
+        backend,
+        temperature,
+        seed,
+        timeline,
+        xclbin,
+        board,
+        device,
     )
     try:
         report = _fulfil(request, Console(stderr=True))
@@ -113,13 +149,12 @@ def _fulfil(request: Request, console: Console) -> RunReport:
         program, bits = compile_model(model, manifest)
     totals = JobTotals()
     with ExitStack() as opened:
-        simulation = _open(request, program, console, opened)
+        under_test, simulation = _open(request, program, manifest, console, opened)
         golden = GoldenDriver(manifest, program)
         reference = _decoder(golden, program, manifest)
         decoder: CoreDecoder | CheckedDecoder = reference
-        if simulation is not None:
-            under_test = _decoder(simulation, program, manifest, totals)
-            decoder = CheckedDecoder(under_test, reference)
+        if under_test is not None:
+            decoder = CheckedDecoder(_decoder(under_test, program, manifest, totals), reference)
         with TokenProgress(console, lambda: simulation.cycles if simulation else 0, request.tokens) as progress:
             generation = generate(
                 decoder,
@@ -130,9 +165,9 @@ def _fulfil(request: Request, console: Console) -> RunReport:
                 seed=request.seed,
                 on_token=progress.advance,
             )
-        if simulation is not None:
-            _compare_memory(simulation, golden, program)
-            if request.timeline is not None:
+        if under_test is not None:
+            _compare_memory(under_test, golden, program)
+            if request.timeline is not None and simulation is not None:
                 from einloom.cli.timeline import draw_timeline
 
                 draw_timeline(simulation.trace(), program.instructions, request.timeline)
@@ -161,17 +196,30 @@ def compile_model(model: LlamaModel, manifest: Manifest) -> tuple[Program, float
     return program, bits
 
 
-def _open(request: Request, program: Program, console: Console, opened: ExitStack) -> "SimulatedCore | None":
-    """The simulation on the rtl backend."""
+def _open(
+    request: Request, program: Program, manifest: Manifest, console: Console, opened: ExitStack
+) -> "tuple[Driver | None, SimulatedCore | None]":
+    """The driver of what is compared with golden, and the simulation behind it; None where there is none."""
+    board = BOARDS[request.board]
     if request.backend == Backend.golden:
-        return None
+        return None, None
+    if request.backend == Backend.card:
+        assert request.xclbin is not None
+        with console.status("loading the card"):
+            return CardDriver(pyxrt(), request.xclbin, manifest, program, board, device=request.device), None
     # The simulator's toolchain is needed here only.
     from sim.core import SimulatedCore
+    from sim.xrt import SimulatedXrt
 
     with console.status("generating the design"):
         (design,) = generate_all(request.config)
+    hosted = request.backend == Backend.kernel
     with console.status("building the simulator (first time only)"):
-        return opened.enter_context(SimulatedCore(design, program))
+        simulation = opened.enter_context(SimulatedCore(design, program, prepared=not hosted))
+    if not hosted:
+        return simulation, simulation
+    xrt = SimulatedXrt(simulation, design, board)
+    return CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, board), simulation
 
 
 def _decoder(driver: Driver, program: Program, manifest: Manifest, totals: JobTotals | None = None) -> CoreDecoder:

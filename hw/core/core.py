@@ -1,17 +1,20 @@
 """The core: a kernel with control registers, memory ports, and a machine between them."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.core_registers import core_registers, counter_names
+from einloom.core_registers import core_registers, counter_names, report_names
 from einloom.isa import UNITS, Unit
 from hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
 from hw.bus.control_registers import ControlRegisters
 from hw.bus.read_master import ReadMaster
 from hw.bus.read_mux import ReadMux
+from hw.bus.window import request_layout
 from hw.bus.write_master import WriteMaster
 from hw.core.layouts import join
 from hw.core.machine import READERS, Machine
+from hw.core.reporter import NUMBER_BITS, Reporter
 from hw.core.request_log import RequestLog
 from hw.core.spec import CoreSpec
 from hw.core.supervisor import Supervisor
@@ -80,9 +83,9 @@ class Core(Part):
             join(m, master.output, getattr(machine, f"{name}_beats"))
         writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=mux.id_bits).place(m, "store_master", platform)
         connect_flat(m, self, "m_axi_system", writer.axi)
-        join(m, machine.store_beats, writer.data)
-        m.d.comb += machine.store_answered.eq(writer.done)
-        masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], machine.store_request))
+        reporter = Reporter(len(report_names(channels)), bits).place(m, "reporter", platform, reset=supervisor.clear)
+        stores = _share_writer(m, supervisor, machine, reporter, writer)
+        masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], stores))
         for c in range(channels):
             master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"weights{c}_master", platform)
             connect_flat(m, self, f"m_axi_weights{c}", master.axi)
@@ -108,6 +111,13 @@ class Core(Part):
             ]
         beats = [master.beat for master, *_ in masters]
         self._control(m, registers, supervisor, machine, beats)
+        m.d.comb += [
+            supervisor.reports.eq(registers.report != 0),
+            supervisor.report_done.eq(reporter.done),
+            reporter.start.eq(supervisor.reporting),
+            reporter.beat.eq(registers.report),
+            reporter.contents.eq(self._report(registers)),
+        ]
         self._count(m, registers, supervisor, machine, beats)
         return m
 
@@ -144,6 +154,12 @@ class Core(Part):
         for name in ("program", "instructions", "position", "length"):
             m.d.comb += getattr(machine, name).eq(getattr(registers, name))
 
+    def _report(self, registers):
+        """The numbers of a report, each in its 64 bits."""
+        names = report_names(self.spec.channels)[1:]
+        values = [Const(self.spec.design, NUMBER_BITS), *(getattr(registers, name) for name in names)]
+        return Cat(Cat(value, Const(0, NUMBER_BITS - len(value))) for value in values)
+
     def _count(self, m, registers, supervisor, machine, beats):
         """The counters: they begin at 0 with each job."""
         readers = len(READERS)
@@ -166,6 +182,22 @@ class Core(Part):
             with m.Elif(supervisor.running):
                 m.d.sync += counter.eq(counter + step)
             m.d.comb += getattr(registers, name).eq(counter)
+
+
+def _share_writer(m, supervisor, machine, reporter, writer):
+    """Connect the writer's data with the machine's stores, and the reporter's while it has the writer; the requests
+    of both."""
+    requests = stream.Signature(request_layout()).create()
+    for name, sink in (("request", requests), ("beats", writer.data)):
+        store, report = getattr(machine, f"store_{name}"), getattr(reporter, name)
+        m.d.comb += [
+            sink.payload.eq(Mux(supervisor.reporting, report.payload.as_value(), store.payload.as_value())),
+            sink.valid.eq(Mux(supervisor.reporting, report.valid, store.valid)),
+            store.ready.eq(sink.ready & ~supervisor.reporting),
+            report.ready.eq(sink.ready & supervisor.reporting),
+        ]
+    m.d.comb += [machine.store_answered.eq(writer.done & ~supervisor.reporting), reporter.answered.eq(writer.done)]
+    return requests
 
 
 def _connect_read(m, source, sink):

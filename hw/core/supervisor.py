@@ -1,6 +1,6 @@
 """Starts and ends jobs, and stops those that go wrong."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +19,7 @@ class _Step(enum.Enum, shape=3):
     STOP = 2
     CLEAR = 3
     OWED = 4
+    REPORT = 5
 
 
 class Supervisor(Part):
@@ -28,6 +29,9 @@ class Supervisor(Part):
     memory has answered all they asked for they and the machine are cleared, so that the next job finds everything as
     after a reset. When memory does not answer in the watchdog's time, the job is reported all the same; as long as
     answers are due, no other one starts, and each that is wanted ends with the watchdog.
+
+    Where a report is wanted, it is written next, by the cleared writer, which is stopped and cleared again; a report
+    that cannot be written is given up, and the job's own end stands.
 
     Parameters
     ----------
@@ -46,6 +50,7 @@ class Supervisor(Part):
     stop, clear : Out(1), to the masters; `clear` resets the machine
     running : Out(1)
     error, error_index : Out, of the last job
+    reports : In(1), a report is wanted; reporting : Out(1), it is being written; report_done : In(1)
     """
 
     def __init__(self, masters: int):
@@ -71,6 +76,9 @@ class Supervisor(Part):
                 "running": Out(1),
                 "error": Out(ERROR_BITS),
                 "error_index": Out(INDEX_BITS),
+                "reports": In(1),
+                "reporting": Out(1),
+                "report_done": In(1),
             },
             masters=masters,
         )
@@ -80,7 +88,8 @@ class Supervisor(Part):
         step = Signal(_Step)
         quiet = Signal(WATCHDOG_BITS)
         late = Signal()
-        reported = Signal()  # the job's end, before memory had answered
+        owed = Signal()  # the host knows of the job's end already; memory had not answered
+        written = Signal()  # the report, or what became of it
         error, index = Signal(ERROR_BITS), Signal(INDEX_BITS)
         m.d.comb += [
             late.eq((self.watchdog != 0) & (quiet == self.watchdog)),
@@ -88,6 +97,7 @@ class Supervisor(Part):
             self.running.eq(step == _Step.RUN),
             self.stop.eq((step == _Step.STOP) | (step == _Step.OWED)),
             self.clear.eq(step == _Step.CLEAR),
+            self.reporting.eq(step == _Step.REPORT),
         ]
         waits = (step == _Step.IDLE) | ((step == _Step.OWED) & ~self.ap_start)
         m.d.sync += [quiet.eq(Mux(self.progress | late | waits, 0, quiet + 1)), self.ap_done.eq(0)]
@@ -106,9 +116,16 @@ class Supervisor(Part):
                 with m.If(self.idle.all()):
                     m.d.sync += step.eq(_Step.CLEAR)
                 with m.Elif(late):
-                    m.d.sync += [step.eq(_Step.OWED), self.ap_done.eq(1), reported.eq(1)]
+                    m.d.sync += [step.eq(_Step.OWED), self.ap_done.eq(1), owed.eq(1)]
             with m.Case(_Step.CLEAR):
-                m.d.sync += [step.eq(_Step.IDLE), self.ap_done.eq(~reported), reported.eq(0)]
+                with m.If(self.reports & ~written & ~owed):
+                    m.d.sync += [step.eq(_Step.REPORT), written.eq(1)]
+                with m.Else():
+                    m.d.sync += [step.eq(_Step.IDLE), self.ap_done.eq(~owed), owed.eq(0), written.eq(0)]
+            with m.Case(_Step.REPORT):
+                failed = Cat(found != BusError.NONE for found in self.errors).any()
+                with m.If(self.report_done | failed | late):
+                    m.d.sync += step.eq(_Step.STOP)
             with m.Case(_Step.OWED):
                 with m.If(self.idle.all()):
                     m.d.sync += step.eq(_Step.CLEAR)

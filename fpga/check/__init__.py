@@ -1,0 +1,1 @@
+"""Checks of a kernel folder that need none of the vendor's tools."""

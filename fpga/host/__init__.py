@@ -1,0 +1,1 @@
+"""What runs on the host: a model on a card, through XRT."""

@@ -1,0 +1,148 @@
+"""A core on a card: buffers in its banks, jobs, and their reports."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.core_registers import design_number, report_names
+from einloom.driver import JobResult
+from einloom.errors import CheckFailed, InputError
+from einloom.isa import CoreError
+from einloom.manifest import Manifest
+from einloom.program import Program
+from fpga.boards import Board
+from fpga.host.xrt import Buffer, Run, Xrt
+from fpga.kernel.interface import WRAPPER_PREFIX, KernelInterface, kernel_interface
+
+Bytes = npt.NDArray[np.uint8]
+PAGE = 4096
+"""Windows are whole pages, as XRT allocates them."""
+WORD = 8
+"""Bytes of each number in a report."""
+WATCHDOG = 1 << 24
+"""Cycles without any progress after which the core gives up: 56 ms at 300 MHz, when memory answers in microseconds."""
+TIMEOUT_MS = 60_000
+"""Of a job; the core's own watchdog ends one that hangs long before."""
+
+
+class CardDriver:
+    """A program on a card, behind the calls of einloom.driver.Driver."""
+
+    def __init__(
+        self, xrt: Xrt, xclbin: Path, manifest: Manifest, program: Program, board: Board, *, device: int = 0
+    ) -> None:
+        """Load the xclbin, allocate a buffer in each port's bank, and load the program's images.
+
+        InputError when the xclbin or the program is of another design, or an image is larger than its bank.
+        """
+        self._xrt = xrt
+        self._kernel = kernel_interface(manifest, board)
+        self._names = report_names(manifest.gemm.weights.channels if manifest.gemm else 0)
+        self._design = design_number(manifest.digest)
+        beat = self._kernel.memories[0].data_bits // 8
+        self._report_at = program.system.size
+        self._report_size = -(-len(self._names) * WORD // beat) * beat
+        images = [program.system, *program.weights]
+        sizes = [_whole_pages(images[0].size + self._report_size), *(_whole_pages(i.size) for i in images[1:])]
+        check_program(program, manifest)
+        check_banks(sizes, self._kernel)
+        handle = xrt.device(device)
+        uuid = handle.load_xclbin(_checked_binary(xrt, xclbin, self._kernel.name))
+        kernel = xrt.kernel(handle, uuid, self._kernel.name)
+        self._buffers: list[Buffer] = []
+        self._run: Run = xrt.run(kernel)
+        for memory, size in zip(self._kernel.memories, sizes, strict=True):
+            window = memory.name.removeprefix("m_axi_")
+            base = self._kernel.argument(f"{window}_base").index
+            buffer = xrt.bo(handle, size, xrt.bo.normal, kernel.group_id(base))
+            self._buffers.append(buffer)
+            self._run.set_arg(base, buffer)
+            self._set(**{f"{window}_size": size})
+        for number, image in enumerate(images):
+            self.load(number, 0, image)
+        self._set(
+            program=program.symbols.program,
+            instructions=len(program.instructions),
+            watchdog=WATCHDOG,
+            abort=0,
+            report=self._report_at // beat,
+        )
+
+    def load(self, memory: int, offset: int, data: Bytes) -> None:
+        """Write bytes into a port's buffer."""
+        direction = self._xrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE
+        if data.size:
+            self._buffers[memory].write(np.ascontiguousarray(data), offset)
+            self._buffers[memory].sync(direction, data.size, offset)
+
+    def dump(self, memory: int, offset: int, size: int) -> Bytes:
+        """Read bytes of a port's buffer."""
+        direction = self._xrt.xclBOSyncDirection.XCL_BO_SYNC_BO_FROM_DEVICE
+        self._buffers[memory].sync(direction, size, offset)
+        return np.asarray(self._buffers[memory].read(size, offset)).view(np.uint8)
+
+    def run(self, position: int, length: int) -> JobResult:
+        """Run the program for `length` tokens from `position` on; CheckFailed when the card gives no sign of life."""
+        self.load(0, self._report_at, np.zeros(self._report_size, np.uint8))
+        self._set(position=position, length=length)
+        self._run.start()
+        state = self._run.wait(TIMEOUT_MS)
+        if state != self._xrt.ert_cmd_state.ERT_CMD_STATE_COMPLETED:
+            raise CheckFailed(f"the kernel did not complete the job at position {position}: XRT says {state}")
+        words = self.dump(0, self._report_at, self._report_size).view("<u8")
+        report = dict(zip(self._names, (int(w) for w in words), strict=False))
+        if report["design"] != self._design:
+            raise CheckFailed(
+                f"the job at position {position} left no report of this design ({report['design']:016x}, not "
+                f"{self._design:016x})"
+            )
+        counters = {name: report[name] for name in self._names[3:]}
+        return JobResult(CoreError(report["error"]), report["error_index"], counters)
+
+    def _set(self, **values: int) -> None:
+        for name, value in values.items():
+            if not 0 <= value < 1 << 31:
+                raise InputError(f"argument {name}: {value} is not in the 31 bits that XRT's Python module can set")
+            self._run.set_arg(self._kernel.argument(name).index, value)
+
+
+def check_program(program: Program, manifest: Manifest) -> None:
+    """InputError when the program is not of this design."""
+    if program.digest != manifest.digest:
+        raise InputError(
+            f"program {program.name} was compiled for config {program.digest[:12]}, and the design is of "
+            f"{manifest.digest[:12]}: compile it again"
+        )
+
+
+def check_banks(sizes: list[int], kernel: KernelInterface) -> None:
+    """InputError when what a port needs, in bytes, is more than its bank has."""
+    room = kernel.board.hbm_bank_bytes
+    for memory, size in zip(kernel.memories, sizes, strict=True):
+        if size > room:
+            raise InputError(
+                f"{memory.name} needs {size:,} bytes and its bank HBM[{memory.bank}] of the {kernel.board.name} has "
+                f"{room:,}: use more memory.channels, a format with fewer bits, or a shorter context"
+            )
+
+
+def _checked_binary(xrt: Xrt, path: Path, kernel: str) -> object:
+    """The xclbin; InputError when it is none, or holds the kernel of another config."""
+    try:
+        binary = xrt.xclbin(str(path))
+        names = [k.get_name() for k in binary.get_kernels()]
+    except RuntimeError as error:
+        raise InputError(f"{path}: not an xclbin: {error}") from error
+    if kernel not in names:
+        ours = [n for n in names if n.startswith(WRAPPER_PREFIX)]
+        what = f"the kernel of config {ours[0].removeprefix(WRAPPER_PREFIX)}" if ours else "no kernel of einloom"
+        raise InputError(
+            f"{path}: it holds {what}, and the design is of config {kernel.removeprefix(WRAPPER_PREFIX)}: "
+            "build it again from this config"
+        )
+    return binary
+
+
+def _whole_pages(size: int) -> int:
+    return max(1, -(-size // PAGE)) * PAGE

@@ -1,0 +1,121 @@
+"""What a kernel looks like from outside: its ports, its arguments, and the memory banks behind them."""
+
+from dataclasses import dataclass
+
+from einloom.core_registers import window_names
+from einloom.errors import InputError
+from einloom.manifest import Manifest
+from fpga.boards import Board
+
+CONTROL = "s_axi_control"
+CONTROL_RANGE = 0x1000
+"""Bytes of the control port's address space."""
+WRAPPER_PREFIX = "einloom_"
+DIGEST_CHARACTERS = 12
+SCALAR_BYTES = 4
+"""Of the scalars that XRT's Python module can set; wider registers take them with zeros above."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of the kernel: a register that the host writes before it starts the kernel.
+
+    Attributes
+    ----------
+    port : the memory port that a pointer is for; CONTROL for a scalar.
+    size : bytes of the register.
+    offset : its address on the control port.
+    """
+
+    name: str
+    index: int
+    port: str
+    size: int
+    offset: int
+
+    @property
+    def is_pointer(self) -> bool:
+        return self.port != CONTROL
+
+
+@dataclass(frozen=True)
+class MemoryPort:
+    """An AXI4 master of the kernel, and where its memory is.
+
+    Attributes
+    ----------
+    bank : number of the HBM pseudo-channel.
+    writes : whether it has write channels.
+    """
+
+    name: str
+    data_bits: int
+    bank: int
+    writes: bool
+
+
+@dataclass(frozen=True)
+class KernelInterface:
+    """A design as a Vitis kernel on a board.
+
+    The kernel's name carries the config's digest, so that the host can tell one xclbin from another.
+    """
+
+    name: str
+    board: Board
+    arguments: tuple[Argument, ...]
+    memories: tuple[MemoryPort, ...]
+
+    @property
+    def instance(self) -> str:
+        """The compute unit's name."""
+        return f"{self.name}_1"
+
+    def argument(self, name: str) -> Argument:
+        """The argument of a register's name; KeyError when there is none."""
+        return next(a for a in self.arguments if a.name == name)
+
+
+def kernel_name(digest: str) -> str:
+    """The name of the kernel of the config with this digest."""
+    return f"{WRAPPER_PREFIX}{digest[:DIGEST_CHARACTERS]}"
+
+
+def kernel_interface(manifest: Manifest, board: Board) -> KernelInterface:
+    """The kernel of a design on a board; InputError when it is no core, or has more ports than the board has banks.
+
+    Weight channel c is in bank c, and the system's memory in the bank behind them: every master has a bank of its own,
+    so no two share a pseudo-channel's bandwidth.
+    """
+    if manifest.core is None or manifest.gemm is None:
+        raise InputError(f"{manifest.name} is an engine without control and memory ports: add the sections core and "
+                         "attention to build a kernel")  # fmt: skip
+    channels = manifest.gemm.weights.channels
+    if channels + 1 > board.hbm_banks:
+        raise InputError(
+            f"{manifest.name}: {channels} weight channels and the system's memory need {channels + 1} banks; the "
+            f"{board.name} has {board.hbm_banks}: reduce memory.channels"
+        )
+    ports = {port.name for port in manifest.ports}
+    banks = {"system": channels, **{f"weights{c}": c for c in range(channels)}}
+    memories = tuple(
+        MemoryPort(
+            name=f"m_axi_{window}",
+            data_bits=manifest.gemm.weights.beat_bits,
+            bank=banks[window],
+            writes=f"m_axi_{window}_awvalid" in ports,
+        )
+        for window in window_names(channels)
+    )
+    bases = {f"{window}_base": f"m_axi_{window}" for window in window_names(channels)}
+    arguments = tuple(
+        Argument(
+            name=register.name,
+            index=n,
+            port=bases.get(register.name, CONTROL),
+            size=4 * register.words,
+            offset=register.offset,
+        )
+        for n, register in enumerate(r for r in manifest.core.registers if r.access == "rw")
+    )
+    return KernelInterface(kernel_name(manifest.digest), board, arguments, memories)

@@ -1,0 +1,98 @@
+"""The texts for the vendor's tools that follow from a kernel: Tcl data, v++ options, constraints, FuseSoC core."""
+
+import yaml
+
+from fpga.boards import TOOLS
+from fpga.kernel.interface import CONTROL, KernelInterface
+from fpga.kernel.kernel_xml import LIBRARY, VENDOR, VERSION
+
+AP_CTRL = (("CTRL", 0x00), ("GIER", 0x04), ("IP_IER", 0x08), ("IP_ISR", 0x0C))
+PLACED = (
+    ("SLR0", ("*_master", "mux", "registers", "supervisor", "machine/sequencer", "machine/load_unit",
+              "machine/store_unit", "machine/weights_unit")),
+    ("SLR1", ("machine/vector_unit", "machine/memory", "machine/attention_unit")),
+    ("SLR2", ("machine/gemm_unit",)),
+)  # fmt: skip
+"""Which instances go on which die when a kernel takes all three: HBM and PCIe are at SLR0; the vector memory, which all
+units meet at, is in the middle."""
+
+
+def design_tcl(kernel: KernelInterface, sources: list[str]) -> str:
+    """What scripts/package_kernel.tcl reads."""
+    registers = [(name, offset, 32, "") for name, offset in AP_CTRL]
+    registers += [(a.name, a.offset, 8 * a.size, a.port if a.is_pointer else "") for a in kernel.arguments]
+    rows = "\n".join(f"  {{{name} {offset:#05x} {bits} {{{port}}}}}" for name, offset, bits, port in registers)
+    return f"""\
+# What the kernel is; read by package_kernel.tcl.
+set tools {TOOLS}
+set part {kernel.board.part}
+set kernel {kernel.name}
+set kernel_version {VERSION}
+set vendor {VENDOR}
+set library {LIBRARY}
+set sources {{{" ".join(sources)}}}
+set control {CONTROL}
+set memories {{{" ".join(m.name for m in kernel.memories)}}}
+# Name, offset, bits, and the memory port that a pointer is for.
+set registers {{
+{rows}
+}}
+"""
+
+
+def link_cfg(kernel: KernelInterface, clock_mhz: int, slr: int | None) -> str:
+    """Options of v++ --link. `slr` is the die that holds the whole kernel, None for all of them."""
+    banks = "\n".join(f"sp={kernel.instance}.{m.name}:HBM[{m.bank}]" for m in kernel.memories)
+    place = f"slr={kernel.instance}:SLR{slr}\n" if slr is not None else ""
+    return f"""\
+# {kernel.name} on the {kernel.board.name}: v++ --link --config link.cfg
+
+[connectivity]
+nk={kernel.name}:1:{kernel.instance}
+{banks}
+{place}
+[clock]
+freqHz={clock_mhz * 1_000_000}:{kernel.instance}.ap_clk
+
+[vivado]
+prop=run.impl_1.strategy=Performance_ExplorePostRoutePhysOpt
+"""
+
+
+def clock_xdc(clock_mhz: int) -> str:
+    """The clock of the kernel's synthesis on its own, and of the plain Vivado project."""
+    return f"# {clock_mhz} MHz\ncreate_clock -name ap_clk -period {1000 / clock_mhz:.3f} [get_ports ap_clk]\n"
+
+
+def floorplan_tcl(kernel: KernelInterface, slr: int | None) -> str:
+    """Soft assignments of parts to dies, run before placement."""
+    if slr is not None:
+        return f"# The whole kernel is on SLR{slr}; link.cfg says so.\n"
+    lines = ["# Which part goes on which die. Soft: the placer may move what does not fit."]
+    for die, instances in PLACED:
+        for instance in instances:
+            cells = f"[get_cells -quiet -hierarchical -filter {{NAME =~ */{kernel.instance}/*core/{instance}}}]"
+            lines.append(f"set_property -quiet USER_SLR_ASSIGNMENT {die} {cells}")
+    return "\n".join(lines) + "\n"
+
+
+def fusesoc_core(kernel: KernelInterface, sources: list[str]) -> str:
+    """A core file in FuseSoC's format CAPI2."""
+    core = {
+        "name": f"{VENDOR}:{LIBRARY}:{kernel.name}:{VERSION}",
+        "description": f"einloom kernel for the {kernel.board.name}",
+        "filesets": {
+            "rtl": {"files": [f"rtl/{name}" for name in sources], "file_type": "verilogSource"},
+            "constraints": {"files": ["constraints/clock.xdc"], "file_type": "xdc"},
+        },
+        "targets": {
+            "default": {"filesets": ["rtl"], "toplevel": kernel.name},
+            "synth": {
+                "default_tool": "vivado",
+                "filesets": ["rtl", "constraints"],
+                "toplevel": kernel.name,
+                "tools": {"vivado": {"part": kernel.board.part, "synth": "vivado", "pnr": "none"}},
+            },
+        },
+    }
+    return "CAPI=2:\n" + yaml.safe_dump(core, sort_keys=False)

@@ -1,0 +1,33 @@
+"""A plain Vivado project of a kernel, written by Edalize: for synthesis on its own, without Vitis."""
+
+import tempfile
+from pathlib import Path
+
+from edalize.flows.vivado import Vivado
+
+from fpga.kernel.interface import KernelInterface
+
+OUT_OF_CONTEXT = (
+    "# The kernel's ports are wires of the platform, not pins.\n"
+    "set_property -name {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS} -value {-mode out_of_context} "
+    "-objects [get_runs synth_1]\n"
+)
+
+
+def vivado_project(kernel: KernelInterface, sources: list[str]) -> dict[str, str]:
+    """The project's files by name; their paths are relative to a folder beside rtl/."""
+    files = [{"name": f"../rtl/{name}", "file_type": "verilogSource"} for name in sources]
+    files += [
+        {"name": "../constraints/clock.xdc", "file_type": "xdc"},
+        {"name": "out_of_context.tcl", "file_type": "tclSource"},
+    ]
+    edam = {
+        "name": kernel.name,
+        "toplevel": kernel.name,
+        "files": files,
+        "flow_options": {"part": kernel.board.part, "synth": "vivado", "pnr": "none"},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        Vivado(edam, folder).configure()
+        written = {path.name: path.read_text() for path in sorted(Path(folder).iterdir()) if path.is_file()}
+    return written | {"out_of_context.tcl": OUT_OF_CONTEXT}
