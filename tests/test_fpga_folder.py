@@ -1,0 +1,169 @@
+"""Kernel folders: complete, deterministic, and every mistake planted in one is found by the check that is for it."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import pytest
+
+from einloom.config import load_config
+from einloom.errors import InputError
+from fpga.boards import BOARDS
+from fpga.check.folder import check_folder
+from fpga.check.report import Finding
+from fpga.check.tcl import interpreter
+from fpga.kernel.folder import kernel_folder, write_kernel_folder
+from generators.design import Design
+from sim.verilator import Toolchain
+from tests.core_bed import BITMOD, core_config, core_design
+
+BOARD = BOARDS["u280"]
+Change = Callable[[str], str]
+needs_tcl = pytest.mark.skipif(interpreter() is None, reason="there is no Tcl interpreter on this machine")
+
+
+@pytest.fixture(scope="module")
+def design() -> Design:
+    return core_design(core_config(base=BITMOD))
+
+
+@pytest.fixture(scope="module")
+def files(design: Design) -> dict[str, bytes]:
+    return kernel_folder(design, BOARD, clock_mhz=300, slr=None)
+
+
+TOOLS = ("rtl-verilator", "rtl-slang", "rtl-yosys")
+"""Checks that take seconds, and that read nothing but the Verilog."""
+
+
+def findings(folder: Path, files: dict[str, bytes], *, without: Collection[str] = TOOLS) -> dict[str, Finding]:
+    write_kernel_folder(folder, files)
+    return {finding.check: finding for finding in check_folder(folder, Toolchain().lint, without=without)}
+
+
+def failed(found: dict[str, Finding]) -> list[str]:
+    return [name for name, finding in found.items() if finding.failed]
+
+
+def replaced(files: dict[str, bytes], path: str, old: str, new: str) -> dict[str, bytes]:
+    text = files[path].decode()
+    assert old in text
+    return files | {path: text.replace(old, new, 1).encode()}
+
+
+@pytest.mark.parametrize(("board", "slr"), [("u280", None), ("u55c", 0)])
+def test_a_folder_passes_every_check(design: Design, board: str, slr: int | None, tmp_path: Path) -> None:
+    found = findings(tmp_path, kernel_folder(design, BOARDS[board], clock_mhz=300, slr=slr), without=())
+    assert not failed(found), found
+
+
+def test_a_folder_is_the_same_every_time_and_holds_the_config(
+    design: Design, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert kernel_folder(design, BOARD, clock_mhz=300, slr=None) == files
+    write_kernel_folder(tmp_path, files)
+    assert load_config(tmp_path / "config.yaml") == design.manifest.config
+
+
+def test_every_memory_port_has_a_bank_of_its_own_and_the_clock_and_die_are_as_asked(design: Design) -> None:
+    text = kernel_folder(design, BOARD, clock_mhz=250, slr=1)["link.cfg"].decode()
+    banks = [line.partition(":")[2] for line in text.splitlines() if line.startswith("sp=")]
+    memories = {p.name.rsplit("_", 1)[0] for p in design.manifest.ports if p.name.startswith("m_axi_")}
+    assert len(banks) == len(set(banks)) == len(memories)
+    assert "freqHz=250000000:" in text
+    assert ":SLR1" in text
+
+
+XML_FAULTS = {
+    "offset of another register": ('offset="0x024"', 'offset="0x028"'),
+    "narrow data bus": ('name="m_axi_system" mode="master" range="0xFFFFFFFFFFFFFFFF" dataWidth="256"',
+                        'name="m_axi_system" mode="master" range="0xFFFFFFFFFFFFFFFF" dataWidth="128"'),
+    "pointer that is a scalar": ('name="system_base" addressQualifier="1"', 'name="system_base" addressQualifier="0"'),
+    "pointer of another port": ('port="m_axi_weights0"', 'port="m_axi_system"'),
+    "size": ('name="system_size" addressQualifier="0" id="8" port="s_axi_control" size="0x8"',
+             'name="system_size" addressQualifier="0" id="8" port="s_axi_control" size="0x4"'),
+    "unknown register": ('name="watchdog"', 'name="watch_dog"'),
+    "ids out of order": ('id="2"', 'id="3"'),
+    "another protocol": ('hwControlProtocol="ap_ctrl_hs"', 'hwControlProtocol="ap_ctrl_none"'),
+    "another config": ('kernel name="einloom_', 'kernel name="einloom_0'),
+    "missing port": ('name="m_axi_weights0" mode', 'name="m_axi_weights9" mode'),
+    "not XML": ("</kernel>", "</kernal>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", XML_FAULTS)
+def test_a_wrong_kernel_xml_is_found(files: dict[str, bytes], fault: str, tmp_path: Path) -> None:
+    found = findings(tmp_path, replaced(files, "kernel.xml", *XML_FAULTS[fault]))
+    assert failed(found) == ["kernel-xml"]
+
+
+TCL_FAULTS = {
+    "misspelt command": ("ipx::save_core", "ipx::save_cor"),
+    "unknown option": ("-norecurse", "-norecurs"),
+    "missing bracket": ("[ipx::current_core]", "[ipx::current_core"),
+    "unknown property": ("sdx_kernel_type", "sdx_kernal_type"),
+    "clock that is no port": ("-clock ap_clk $core", "-clock ap_clock $core"),
+    "missing file": ("join $root kernel.xml", "join $root kernal.xml"),
+    "undefined variable": ("foreach port $memories", "foreach port $memorys"),
+    "bus without a clock": ("foreach port $memories", "foreach port {}"),
+    "too few arguments": ("set_property name $kernel $core", "set_property name $kernel"),
+}
+
+
+@needs_tcl
+@pytest.mark.parametrize("fault", TCL_FAULTS)
+def test_a_wrong_packaging_script_is_found(files: dict[str, bytes], fault: str, tmp_path: Path) -> None:
+    found = findings(tmp_path, replaced(files, "scripts/package_kernel.tcl", *TCL_FAULTS[fault]))
+    assert failed(found) == ["package-tcl"]
+    assert "package_kernel.tcl:" in found["package-tcl"].problems[0]
+
+
+LINK_FAULTS = {
+    "bank that the board has not": ("HBM[0]", "HBM[32]"),
+    "two ports on one bank": ("HBM[1]", "HBM[0]"),
+    "unknown port": ("m_axi_weights0", "m_axi_weight0"),
+    "misspelt option": ("nk=", "nx="),
+    "clock without an instance": (".ap_clk", ".clk"),
+}
+
+
+@pytest.mark.parametrize("fault", LINK_FAULTS)
+def test_a_wrong_link_configuration_is_found(files: dict[str, bytes], fault: str, tmp_path: Path) -> None:
+    found = findings(tmp_path, replaced(files, "link.cfg", *LINK_FAULTS[fault]))
+    assert failed(found) == ["link"]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "check"),
+    [
+        ("constraints/floorplan.tcl", "core/machine/gemm_unit", "core/machine/gem_unit", "floorplan"),
+        ("Makefile", "link.cfg constraints/floorplan.tcl", "link.cfg constraints/plan.tcl", "makefile"),
+        ("config.yaml", "name: ", "name: not-", "config"),
+    ],
+)
+def test_another_mistake_is_found(
+    files: dict[str, bytes], path: str, old: str, new: str, check: str, tmp_path: Path
+) -> None:
+    assert failed(findings(tmp_path, replaced(files, path, old, new))) == [check]
+
+
+def test_a_wrong_top_module_is_found_by_ports_and_tools(
+    design: Design, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    top = next(p for p in files if p.startswith("rtl/einloom_") and p != f"rtl/{design.manifest.verilog}")
+    found = failed(
+        findings(tmp_path, replaced(files, top, ".interrupt(interrupt)", ".interupt(interrupt)"), without=())
+    )
+    assert set(TOOLS) >= set(found) >= {"rtl-verilator", "rtl-slang"}
+    assert failed(findings(tmp_path, replaced(files, top, "output wire interrupt", "output wire irq"))) == [
+        "rtl-ports",
+        "package-tcl",
+    ]
+
+
+def test_what_is_no_kernel_is_refused(design: Design, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="clock must be"):
+        kernel_folder(design, BOARD, clock_mhz=20, slr=None)
+    with pytest.raises(InputError, match="has the SLRs 0 to 2, not 3"):
+        kernel_folder(design, BOARD, clock_mhz=300, slr=3)
+    with pytest.raises(InputError, match="manifest"):
+        check_folder(tmp_path, Toolchain().lint)
