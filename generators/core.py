@@ -50,6 +50,7 @@ def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
         staging_words=core.staging_words,
         fifo_beats=core.fifo_beats,
         cache_bits=core.cache_bits,
+        parity=core.parity,
     )
     manifest = CoreManifest(
         lanes=core.lanes,

@@ -14,7 +14,7 @@ from einloom.isa import CoreError
 from einloom.program import Program
 from einloom.registers import WORD_BITS, WORD_BYTES
 from generators.design import Design
-from sim.bench.core import build_core, memory_beats
+from sim.bench.core import UPSETS, build_core, memory_beats
 from sim.driver import Bytes, JobResult
 from sim.server import BenchServer
 
@@ -23,7 +23,10 @@ WATCHDOG = 1 << 16
 """Cycles without progress: many times the longest silence of a healthy job, which is a tile of the GEMM engine."""
 
 LIMIT = 1 << 31
-PORTS = ("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing")
+PORTS = (
+    *("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing"),
+    *("upset_at", "upset_memory", "upset_word", "upset_bit"),
+)
 UNUSED = dict.fromkeys(PORTS, 0)
 """Ports of core_bench.sv that an operation does not use."""
 
@@ -52,6 +55,26 @@ class MemoryTiming:
     error_memory: int = 0
 
 
+@dataclass(frozen=True)
+class Upset:
+    """A bit of a word that a memory on the chip, one of UPSETS, loses in a cycle of a job."""
+
+    cycle: int
+    memory: str
+    word: int
+    bit: int
+
+    @property
+    def ports(self) -> dict[str, int]:
+        memory = list(UPSETS).index(self.memory)
+        return {
+            "upset_at": self.cycle,
+            "upset_memory": memory,
+            "upset_word": self.word,
+            "upset_bit": self.bit,
+        }
+
+
 class SimulatedCore:
     """A simulation of a core with a program in its memories; a context manager.
 
@@ -73,8 +96,10 @@ class SimulatedCore:
         watchdog: int = WATCHDOG,
         limit: int = LIMIT,
         waves: bool = False,
+        upsets: bool = False,
     ) -> None:
-        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs."""
+        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs; with
+        `upsets`, memories on the chip can lose bits."""
         manifest = design.manifest
         if manifest.core is None or manifest.gemm is None:
             raise InputError(f"{manifest.name} has no core")
@@ -92,7 +117,7 @@ class SimulatedCore:
         self.sizes = [image.size for image in images]
         beats = [memory_beats((base + size) // beat) for size in self.sizes]
         self.memory_sizes = [n * beat for n in beats]
-        self._server = BenchServer(build_core(design, beats, waves=waves), CORE_MODULE, waves=waves)
+        self._server = BenchServer(build_core(design, beats, waves=waves, upsets=upsets), CORE_MODULE, waves=waves)
         self._limit = limit
         self.prepare()
 
@@ -144,13 +169,14 @@ class SimulatedCore:
         self._do(Operation.ACCESS, reads_from=found.offset, reads=found.words)
         return self._value(self._read_words(), found.offset, register)
 
-    def run(self, position: int, length: int, *, abort_at: int = 0) -> JobResult:
-        """Run a job of `length` tokens from `position` on to its end, or abort it in a cycle.
+    def run(self, position: int, length: int, *, abort_at: int = 0, upset: Upset | None = None) -> JobResult:
+        """Run a job of `length` tokens from `position` on to its end, or abort it in a cycle; or lose a bit in one.
 
         CheckFailed when it does not end, or breaks a rule of the bus.
         """
         first = self._registers["error"].offset
-        self._start(position, length, abort_at=abort_at, reads_from=first, reads=self._words_from(first))
+        ports = upset.ports if upset else {}
+        self._start(position, length, abort_at=abort_at, reads_from=first, reads=self._words_from(first), **ports)
         if abort_at:
             self._written.pop(self._registers["abort"].offset, None)
         words = self._read_words()

@@ -13,7 +13,7 @@ from hw.core.output_words import BLOCK, OutputWords
 from hw.core.tile_reader import TileReader
 from hw.core.token_board import MASK_BITS
 from hw.isa_layout import instruction_layout
-from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.banked_buffer import BankedBuffer, connect_parity, parity_ports
 from hw.memory.fifo import StreamFifo
 from hw.part import Part
 
@@ -35,6 +35,7 @@ class AttentionUnit(Part):
     spec : the engine's; its keys and values are 8 bits wide.
     lanes, beat_bits, cache_bits : of the vector unit, of the port, of memory.
     words : of the query buffer, for each column.
+    parity : of that buffer's words.
 
     Members
     -------
@@ -50,14 +51,16 @@ class AttentionUnit(Part):
     result : Out, stream of words for the vector memory
     array_busy, row_busy : Out(1), the engine's 2D array and 1D row are at work
     waiting : Out(1), the engine could take a beat of keys or values and there is none
+    scrub, scrub_address, corrupt : see BankedBuffer
     """
 
-    def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int):
+    def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
         self.spec = spec
         self.lanes = lanes
         self.beat_bits = beat_bits
         self.cache_bits = cache_bits
         self.words = words
+        self.parity = parity
         super().__init__(
             {
                 **unit_ports(),
@@ -79,12 +82,14 @@ class AttentionUnit(Part):
                 "array_busy": Out(1),
                 "row_busy": Out(1),
                 "waiting": Out(1),
+                **(parity_ports() if parity else {}),
             },
             spec=spec,
             lanes=lanes,
             beat_bits=beat_bits,
             cache_bits=cache_bits,
             words=words,
+            parity=parity,
         )
 
     def elaborate(self, platform):
@@ -188,7 +193,10 @@ class AttentionUnit(Part):
     def _queries(self, m, platform, engine):
         """The query buffer; a scale's word gets its token's position."""
         spec = self.spec
-        buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS).place(m, "queries", platform)
+        buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS, parity=self.parity)
+        buffer = buffer.place(m, "query_buffer", platform)
+        if self.parity:
+            connect_parity(m, self, buffer)
         position = Signal(2 * QUERY_BITS)
         behind_scale = self.write_data[3 * QUERY_BITS :]
         m.d.comb += [

@@ -108,6 +108,8 @@ class Core(Part):
             ]
         beats = [master.beat for master, *_ in masters]
         self._control(m, registers, supervisor, machine, beats)
+        if spec.parity:
+            self._scrub(m, registers, supervisor, machine)
         self._count(m, registers, supervisor, machine, beats)
         return m
 
@@ -134,7 +136,7 @@ class Core(Part):
             supervisor.watchdog.eq(registers.watchdog),
             supervisor.machine_done.eq(machine.done),
             supervisor.machine_error.eq(machine.error),
-            supervisor.machine_index.eq(machine.index),
+            supervisor.machine_index.eq(machine.error_index),
             supervisor.oldest.eq(machine.oldest),
             supervisor.progress.eq(Cat(*beats, machine.completed).any()),
             registers.error.eq(supervisor.error),
@@ -143,6 +145,22 @@ class Core(Part):
         ]
         for name in ("program", "instructions", "position", "length"):
             m.d.comb += getattr(machine, name).eq(getattr(registers, name))
+
+    def _scrub(self, m, registers, supervisor, machine):
+        """Words have no parity until they are written: after a reset, and before the first job, all are."""
+        spec = self.spec
+        words = max(spec.vector_words, spec.activation_words, spec.query_words, spec.staging_words)
+        scrubbing = Signal(init=1)
+        address = Signal(range(words))
+        m.d.sync += address.eq(address + scrubbing)
+        with m.If(address == words - 1):
+            m.d.sync += scrubbing.eq(0)
+        m.d.comb += [
+            machine.scrub.eq(scrubbing),
+            machine.scrub_address.eq(address),
+            supervisor.ap_start.eq(registers.ap_start & ~scrubbing),
+            registers.ap_idle.eq(supervisor.ap_idle & ~scrubbing),
+        ]
 
     def _count(self, m, registers, supervisor, machine, beats):
         """The counters: they begin at 0 with each job."""

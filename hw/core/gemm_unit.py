@@ -8,7 +8,7 @@ from hw.array.engine import EngineSpec, GemmEngine
 from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
 from hw.core.sum_words import SumWords
 from hw.isa_layout import instruction_layout
-from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.banked_buffer import BankedBuffer, connect_parity, parity_ports
 from hw.memory.beat_queue import BeatQueue
 from hw.part import Part
 
@@ -24,6 +24,7 @@ class GemmUnit(Part):
     spec : the engine's.
     lanes : of the vector unit.
     words : of the activation buffer, for each token.
+    parity : of that buffer's words.
     beats_at_once, fifo_beats : beats of a memory port in one of the engine's, and in its queue.
 
     Members
@@ -33,12 +34,14 @@ class GemmUnit(Part):
     write : In, {valid, token, address, data}, a word of `lanes` int8 activations
     result : Out, stream of words for the vector memory
     waiting : Out(1), the engine could take a beat of weights and there is none
+    scrub, scrub_address, corrupt : see BankedBuffer
     """
 
-    def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int):
+    def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int, parity: bool):
         self.spec = spec
         self.lanes = lanes
         self.words = words
+        self.parity = parity
         self.beats_at_once = beats_at_once
         self.fifo_beats = fifo_beats
         bits = spec.pe.activation_bits
@@ -52,10 +55,12 @@ class GemmUnit(Part):
                 "write_data": In(lanes * bits),
                 "result": Out(stream.Signature(word_layout(lanes))),
                 "waiting": Out(1),
+                **(parity_ports() if parity else {}),
             },
             spec=spec,
             lanes=lanes,
             words=words,
+            parity=parity,
             beats_at_once=beats_at_once,
             fifo_beats=fifo_beats,
         )
@@ -64,8 +69,11 @@ class GemmUnit(Part):
         m = Module()
         spec, lanes = self.spec, self.lanes
         engine = GemmEngine(spec).place(m, "engine", platform)
-        buffer = BankedBuffer(spec.rows, self.words, lanes, spec.pe.activation_bits, spec.pe.lanes)
-        buffer = buffer.place(m, "activations", platform)
+        bits = spec.pe.activation_bits
+        buffer = BankedBuffer(spec.rows, self.words, lanes, bits, spec.pe.lanes, parity=self.parity)
+        buffer = buffer.place(m, "activation_buffer", platform)
+        if self.parity:
+            connect_parity(m, self, buffer)
         sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
 
         layout = instruction_layout("gemm")

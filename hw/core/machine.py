@@ -20,6 +20,7 @@ from hw.core.token_board import TokenBoard
 from hw.core.unit_queue import UnitQueue
 from hw.core.vector_memory import READ_LATENCY, VectorMemory
 from hw.core.weight_unit import WeightUnit
+from hw.memory.banked_buffer import SCRUB_BITS
 from hw.part import Part
 from hw.vector.vector_unit import VectorUnit
 
@@ -42,6 +43,8 @@ class Machine(Part):
     done : Out(1)
     error : Out, CoreError of the machine's own
     index : Out, number of the instruction at which the sequencer stands
+    error_index : Out, number of the instruction that `error` is of
+    scrub, scrub_address : In, with parity only: zeros are written into a word of each memory on the chip
     oldest : Out, number of the oldest instruction that waits or is at work, a few cycles late
     cache_index : Out, number of the instruction that the request to the cache's master is of
     indices : Out, array over UNITS, of the instruction that each is at
@@ -73,6 +76,7 @@ class Machine(Part):
                 "done": Out(1),
                 "error": Out(ERROR_BITS),
                 "index": Out(INDEX_BITS),
+                "error_index": Out(INDEX_BITS),
                 "oldest": Out(INDEX_BITS),
                 "cache_index": Out(INDEX_BITS),
                 "indices": Out(INDEX_BITS).array(units),
@@ -84,6 +88,7 @@ class Machine(Part):
                 "attention_array": Out(1),
                 "attention_row": Out(1),
                 "attention_starved": Out(1),
+                **({"scrub": In(1), "scrub_address": In(SCRUB_BITS)} if spec.parity else {}),
             },
             spec=spec,
         )
@@ -92,7 +97,7 @@ class Machine(Part):
         m = Module()
         spec = self.spec
         sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats)).place(m, "sequencer", platform)
-        memory = VectorMemory(spec.vector_words, spec.lanes).place(m, "memory", platform)
+        memory = VectorMemory(spec.vector_words, spec.lanes, spec.parity).place(m, "memory", platform)
         units = {
             Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
             Unit.GEMM: GemmUnit(
@@ -100,18 +105,23 @@ class Machine(Part):
                 spec.lanes,
                 spec.activation_words,
                 beats_at_once=spec.beats_at_once,
+                parity=spec.parity,
                 fifo_beats=spec.fifo_beats,
             ),
             Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
             Unit.ATTENTION: AttentionUnit(
-                spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words
+                spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words, spec.parity
             ),
             Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
-            Unit.STORE: StoreUnit(spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits),
+            Unit.STORE: StoreUnit(
+                spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits, spec.parity
+            ),
         }
         units = {unit: part.place(m, f"{unit.name.lower()}_unit", platform) for unit, part in units.items()}
         self._control(m, platform, sequencer, units)
         self._find_oldest(m, sequencer)
+        if spec.parity:
+            self._check_parity(m, memory, units)
         self._ports(m, sequencer, units)
         self._vector(m, memory, units)
         for name, unit in (("gemm", Unit.GEMM), ("attention", Unit.ATTENTION), ("load", Unit.LOAD)):
@@ -167,6 +177,7 @@ class Machine(Part):
         m.d.comb += [
             sequencer.units_idle.eq(Cat(idle).all()),
             self.error.eq(Mux(board.overflow, CoreError.TOKENS, sequencer.error)),
+            self.error_index.eq(Mux(board.overflow, self.oldest, sequencer.index)),
         ]
 
     def _find_oldest(self, m, sequencer):
@@ -179,6 +190,20 @@ class Machine(Part):
         m.d.sync += [turn.eq(turn + 1), before.eq(oldest)]
         with m.If(turn == len(UNITS) - 1):
             m.d.sync += [turn.eq(0), before.eq(sequencer.index), self.oldest.eq(oldest)]
+
+    def _check_parity(self, m, memory, units):
+        """A word that a unit read from a memory on the chip is not the one that was written."""
+        parts = [memory, units[Unit.GEMM], units[Unit.ATTENTION], units[Unit.STORE]]
+        for part in parts:
+            m.d.comb += [part.scrub.eq(self.scrub), part.scrub_address.eq(self.scrub_address)]
+        for unit, corrupt in (
+            (Unit.VECTOR, memory.corrupt),
+            (Unit.GEMM, units[Unit.GEMM].corrupt),
+            (Unit.ATTENTION, units[Unit.ATTENTION].corrupt),
+            (Unit.STORE, memory.store_corrupt | units[Unit.STORE].corrupt),
+        ):
+            with m.If(corrupt):
+                m.d.comb += [self.error.eq(CoreError.PARITY), self.error_index.eq(self.indices[UNITS.index(unit)])]
 
     def _ports(self, m, sequencer, units):
         """What goes out to the masters and the counters."""

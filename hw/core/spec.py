@@ -18,6 +18,7 @@ class CoreSpec:
     vector_words, activation_words, query_words, staging_words : of the memories on the chip, of `lanes` elements each.
     fifo_beats : of each weight channel's queue.
     cache_bits : of a key's or value's element in memory.
+    parity : the memories on the chip have parity bits.
     """
 
     gemm: EngineSpec
@@ -30,6 +31,7 @@ class CoreSpec:
     staging_words: int
     fifo_beats: int
     cache_bits: int
+    parity: bool
 
     @property
     def tokens(self) -> int:

@@ -31,6 +31,10 @@ PORTS = (
     "error_memory",
     "abort_at",
     "reset_at",
+    "upset_at",
+    "upset_memory",
+    "upset_word",
+    "upset_bit",
     "tracing",
     "limit",
     "done",
@@ -42,6 +46,13 @@ PORTS = (
 )
 READ_CHANNELS = ("ar", "r")
 WRITE_CHANNELS = ("aw", "w", "b")
+UPSETS = {
+    "vector": "memory",
+    "activations": "gemm_unit.activation_buffer.banks.copy[0].part",
+    "queries": "attention_unit.query_buffer.banks.copy[0].part",
+    "staging": "store_unit.tiles.staging_buffer.banks.copy[0].part",
+}
+"""The memories on the chip that may lose a bit, by what they hold; of those with banks, bank 0."""
 SEPARATE = ("fusemax_pe", "vector_lane", "integer_to_float")
 """Modules that are compiled once: large ones, of which there are many."""
 SEPARATE_PES = 64
@@ -55,13 +66,14 @@ def memory_beats(beats: int) -> int:
     return max(SMALLEST_MEMORY, 1 << max(beats - 1, 0).bit_length())
 
 
-def build_core(design: Design, beats: list[int], *, waves: bool = False) -> Path:
-    """The executable that simulates the core `design` with memories of so many beats each, the system's first."""
+def build_core(design: Design, beats: list[int], *, waves: bool = False, upsets: bool = False) -> Path:
+    """The executable that simulates the core `design` with memories of so many beats each, the system's first; with
+    `upsets` its memories on the chip can lose bits."""
     manifest = design.manifest
     assert manifest.gemm is not None
     sources = {
         "design.v": design.verilog,
-        f"{CORE_BENCH}.sv": _bench_text(manifest, beats),
+        f"{CORE_BENCH}.sv": _bench_text(manifest, beats, upsets),
         AXI_MEMORY: (resources.files("sim.bench") / AXI_MEMORY).read_text(),
     }
     pes = [m for m in manifest.modules if m.endswith("_pe")]
@@ -70,7 +82,7 @@ def build_core(design: Design, beats: list[int], *, waves: bool = False) -> Path
     return Toolchain().build(sources, CORE_BENCH, PORTS, waves=waves, separate=separate)
 
 
-def _bench_text(manifest: Manifest, beats: list[int]) -> str:
+def _bench_text(manifest: Manifest, beats: list[int], upsets: bool) -> str:
     assert manifest.core is not None
     assert manifest.gemm is not None
     widths = {port.name: port.width for port in manifest.ports}
@@ -89,12 +101,22 @@ def _bench_text(manifest: Manifest, beats: list[int]) -> str:
         "ports": "\n    ".join(_connections(manifest, names)),
         "escaped": " + ".join(f"64'(escapes[{n}]) + 64'(strays[{n}])" for n in range(len(names))),
         "violations": " + ".join(f"64'(breaks[{n}])" for n in range(len(names))),
+        "upsets": "\n  ".join(_upset(n, path) for n, path in enumerate(UPSETS.values())) if upsets else "",
         "indices": "\n  ".join(f"assign index[{n}] = core.machine.indices__{n};" for n in range(len(UNITS))),
     }
     text = (resources.files("sim.bench") / f"{CORE_BENCH}.sv").read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text
+
+
+def _upset(number: int, path: str) -> str:
+    """A bit of memory `number` turns over."""
+    words = f"core.machine.{path}.words"
+    return (
+        f"always @(posedge clk) if (upset && upset_memory == {number}) "
+        f"{words}[upset_word] <= {words}[upset_word] ^ ($bits({words}[0])'(1) << upset_bit);"
+    )
 
 
 def _connections(manifest: Manifest, names: list[str]) -> list[str]:
