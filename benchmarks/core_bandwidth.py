@@ -15,11 +15,11 @@ from rich.table import Table
 
 from benchmarks.random_llama import llama_config, random_tensors, unit_scales
 from einloom.cli.locate import find_config
+from einloom.driver import SYSTEM, CoreDecoder
 from einloom.isa import UNITS
 from generators.registry import generate_all
 from mapping.codegen.llama import compile_llama
 from sim.core import MemoryTiming, SimulatedCore
-from sim.driver import SYSTEM, CoreDecoder
 from sim.golden.driver import GoldenDriver
 
 SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "groups": 4, "vocab": 512, "context": 512}

@@ -16,12 +16,12 @@ from benchmarks.core_bandwidth import SHAPE
 from benchmarks.random_llama import llama_config, random_tensors, unit_scales
 from einloom.cli.locate import find_config
 from einloom.cli.timeline import draw_timeline
+from einloom.driver import SYSTEM, CoreDecoder
 from einloom.manifest import Manifest
 from einloom.program import Program
 from generators.registry import generate_all
 from mapping.codegen.llama import compile_llama
 from sim.core import MemoryTiming, SimulatedCore
-from sim.driver import SYSTEM, CoreDecoder
 from sim.golden.driver import GoldenDriver
 
 

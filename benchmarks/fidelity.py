@@ -19,10 +19,10 @@ from rich.table import Table
 from einloom.cli.locate import default_model, find_config
 from einloom.cli.run import compile_model
 from einloom.config import BitmodConfig, Config, IntMacConfig
+from einloom.driver import CoreDecoder
 from einloom.formats import FORMATS
 from generators.registry import describe
 from mapping.importer.huggingface import LlamaModel, load_llama
-from sim.driver import CoreDecoder
 from sim.golden.agreement import Agreement, agreement
 from sim.golden.driver import GoldenDriver
 from sim.golden.generate import generate

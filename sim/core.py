@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.core_registers import counter_names, window_names
+from einloom.driver import Bytes, JobResult
 from einloom.errors import CheckFailed, InputError
 from einloom.isa import CoreError
 from einloom.program import Program
 from einloom.registers import WORD_BITS, WORD_BYTES
 from generators.design import Design
 from sim.bench.core import UPSETS, build_core, memory_beats
-from sim.driver import Bytes, JobResult
 from sim.server import BenchServer
 
 CORE_MODULE = "sim.bench.cocotb_core"

@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from einloom.config import Config, parse_config
+from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder
 from einloom.errors import CheckFailed
 from einloom.formats import FORMATS
 from einloom.isa import assemble
@@ -23,7 +24,6 @@ from mapping.compress.quantize import quantize, quantize_per_channel
 from mapping.importer.huggingface import EMBEDDING, tensor_shapes
 from mapping.importer.llama_config import LlamaConfig
 from sim.core import LIMIT, MemoryTiming, SimulatedCore
-from sim.driver import SYSTEM, CheckedDecoder, CoreDecoder
 from sim.golden.driver import GoldenDriver
 
 Tree = dict[str, dict[str, object]]

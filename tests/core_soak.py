@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from einloom.driver import SYSTEM
 from einloom.errors import CheckFailed
 from einloom.isa import INSTRUCTION_BYTES, OPCODES, CoreError, Instruction
 from einloom.program import Program
 from sim.core import MemoryTiming
-from sim.driver import SYSTEM
 from tests.core_bed import Bed, Shape, core_config, core_design, random_program, random_tokens
 
 SHAPE = Shape()

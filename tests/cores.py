@@ -8,11 +8,11 @@ import yaml
 
 from einloom.cli.run import compile_model
 from einloom.config import Config, parse_config
+from einloom.driver import CoreDecoder
 from einloom.manifest import Manifest
 from einloom.program import Program
 from generators.registry import describe
 from mapping.importer.huggingface import LlamaModel, load_llama
-from sim.driver import CoreDecoder
 from sim.golden.driver import GoldenDriver
 from tests.tiny_llama import write_tiny_llama
 

@@ -14,12 +14,12 @@ from einloom.cli.run import compile_model, run
 from einloom.cli.run_report import JobTotals, report_of
 from einloom.config import Config
 from einloom.core_registers import counter_names
+from einloom.driver import JobResult
 from einloom.errors import CheckFailed, EinloomError, InputError
 from einloom.isa import CoreError
 from generators.registry import describe
 from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import load_llama
-from sim.driver import JobResult
 from sim.golden.agreement import Agreement
 from sim.golden.driver import GoldenDriver
 from sim.golden.generate import Generation

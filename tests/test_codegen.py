@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from einloom.driver import Bytes
 from einloom.errors import InputError
 from einloom.isa import TOKEN_LIMIT, UNITS, Unit
 from einloom.manifest import Manifest
@@ -18,7 +19,6 @@ from mapping.codegen.regions import Allocator, Memory
 from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import LlamaModel
 from mapping.report import mapping_report, sections
-from sim.driver import Bytes
 from sim.golden.calibrate import calibrate
 from sim.golden.executor import GoldenCore
 from sim.golden.memories import Chunk

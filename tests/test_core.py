@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from einloom.driver import SYSTEM
 from einloom.errors import CheckFailed
 from einloom.isa import INSTRUCTION_BYTES
 from generators.design import Design
 from generators.registry import describe
 from sim.core import MemoryTiming
-from sim.driver import SYSTEM
 from sim.golden.driver import GoldenDriver
 from tests.core_bed import BITMOD, Bed, Shape, Tree, core_config, core_design, decoder, random_program, random_tokens
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from einloom.driver import SYSTEM, JobResult
 from einloom.errors import CheckFailed
 from einloom.isa import INSTRUCTION_BYTES, TOKEN_LIMIT, CoreError, Instruction, Rows, assemble
 from einloom.program import Program
 from sim.core import MemoryTiming
-from sim.driver import SYSTEM, JobResult
 from sim.golden.driver import GoldenDriver
 from tests.core_bed import (
     Bed,

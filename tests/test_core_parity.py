@@ -10,7 +10,7 @@ from einloom.program import Program
 from generators.registry import describe
 from sim.bench.core import UPSETS
 from sim.core import MemoryTiming, Upset
-from sim.driver import SYSTEM
+from einloom.driver import SYSTEM
 from tests.core_bed import BITMOD, Bed, Shape, core_config, core_design, random_program, random_tokens, small_program
 
 SHAPE = Shape()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from einloom.driver import SYSTEM
 from einloom.isa import CoreError, assemble
 from einloom.manifest import Manifest
 from einloom.program import Program
 from sim.bench.core import SEPARATE
-from sim.driver import SYSTEM
 from sim.golden.driver import GoldenDriver
 from sim.verilator import Toolchain
 from tests.bus.build import run_tests

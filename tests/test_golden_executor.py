@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from einloom.driver import SYSTEM, Bytes, CoreDecoder
 from einloom.isa import INSTRUCTION_BYTES, CoreError, assemble
 from einloom.manifest import Manifest
 from einloom.program import Program
@@ -16,7 +17,6 @@ from mapping.codegen.llama import compile_llama
 from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import LlamaModel
 from sim.device import GoldenDevice
-from sim.driver import SYSTEM, Bytes, CoreDecoder
 from sim.golden.agreement import agreement
 from sim.golden.attention import float_attention
 from sim.golden.driver import GoldenDriver

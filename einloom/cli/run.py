@@ -15,6 +15,7 @@ from einloom.cli.locate import default_model, find_config
 from einloom.cli.progress import TokenProgress
 from einloom.cli.run_report import JobTotals, RunReport, report_of
 from einloom.config import Config
+from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder, Driver
 from einloom.errors import CheckFailed, InputError
 from einloom.manifest import Manifest
 from einloom.program import Program
@@ -23,7 +24,6 @@ from mapping.codegen.heads import pad_heads
 from mapping.codegen.llama import compile_llama
 from mapping.compress.for_engine import quantize_for_engine
 from mapping.importer.huggingface import LlamaModel, load_llama
-from sim.driver import SYSTEM, CheckedDecoder, CoreDecoder, Driver
 from sim.golden.agreement import agreement_with_float
 from sim.golden.calibrate import calibrate
 from sim.golden.driver import GoldenDriver

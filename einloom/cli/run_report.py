@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from rich.table import Table
 
 from einloom.core_registers import counter_names
+from einloom.driver import JobResult
 from einloom.isa import UNITS
 from einloom.manifest import Manifest
 from einloom.program import Program
 from mapping.importer.huggingface import LlamaModel
-from sim.driver import JobResult
 from sim.golden.agreement import Agreement
 from sim.golden.generate import Generation
 

@@ -242,6 +242,7 @@ class Machine(Part):
                 getattr(memory, f"{name}_read").eq(getattr(vector, f"{name}_read")),
                 getattr(vector, f"{name}_data").eq(getattr(memory, f"{name}_data")),
             ]
+        m.d.comb += vector.pause.eq(memory.crowded)
         result = Signal.like(vector.result)
         m.d.sync += result.eq(vector.result)
         to, lanes = result.destination, [result.data.as_value().word_select(n, FLOAT_BITS) for n in range(spec.lanes)]

@@ -9,6 +9,7 @@ from hw.memory.banked_buffer import parity_ports
 from hw.part import Part
 
 READ_LATENCY = 2  # the memory's own register and one behind it
+PAUSE_CYCLES = 4  # while others wait, the vector unit leaves them one cycle in as many; a power of two
 WRITERS = ("gemm", "attention", "load")
 
 
@@ -16,13 +17,15 @@ class VectorMemory(Part):
     """`words` words of `lanes` float32: three words read and one written in every cycle.
 
     The vector unit's results are written at once; other writers wait for a cycle without one, attention before loads
-    before sums. A word is read READ_LATENCY cycles after its address; one that is written in the cycle of its address
-    or later is not seen yet.
+    before sums. So that none waits for long, the vector unit is asked to pause for one cycle in PAUSE_CYCLES while one
+    of them or the store does. A word is read READ_LATENCY cycles after its address; one that is written in the cycle of
+    its address or later is not seen yet.
 
     Members
     -------
     a, b, c : {address, read, data}
     store : {address, read, granted, data}, a reader that shares c's port and waits while the vector unit has it
+    crowded : Out(1), the vector unit is to read nothing in this cycle
     vector_write, vector_word : In, a result of the vector unit
     gemm, attention, load : In, streams of words
     scrub, scrub_address : In, with `parity` only: zeros are written into a word
@@ -42,6 +45,7 @@ class VectorMemory(Part):
             {
                 **ports,
                 "store_granted": Out(1),
+                "crowded": Out(1),
                 "vector_write": In(1),
                 "vector_word": In(word_layout(lanes)),
                 **{name: In(stream.Signature(word_layout(lanes))) for name in WRITERS},
@@ -72,6 +76,11 @@ class VectorMemory(Part):
         with m.If(~self.c_read):
             m.d.comb += [reads["c"].addr.eq(self.store_address), reads["c"].en.eq(self.store_read)]
         m.d.comb += self.store_data.eq(self.c_data)
+
+        writers = [getattr(self, name) for name in WRITERS]
+        waits = Cat(self.store_read & ~self.store_granted, *(w.valid & ~w.ready for w in writers)).any()
+        turn = Signal(range(PAUSE_CYCLES))
+        m.d.sync += [turn.eq(turn + 1), self.crowded.eq(waits & (turn == 0))]
 
         write = words.write_port()
         data = Signal(bits)

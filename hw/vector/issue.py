@@ -24,6 +24,7 @@ class Issue(Part):
     Members
     -------
     candidate : In
+    pause : In(1), no slot leaves in this cycle, except those that are to have no gap before them
     taken : Out(1), the candidate is taken in
     issued : Out(CANDIDATE), the one whose words are read in this cycle; if there is none, it is neither valid nor reads
         or writes anything
@@ -33,7 +34,7 @@ class Issue(Part):
         self.memory_cycles = memory_cycles
         self.longer = longer
         super().__init__(
-            {"candidate": In(CANDIDATE), "taken": Out(1), "issued": Out(CANDIDATE)},
+            {"candidate": In(CANDIDATE), "pause": In(1), "taken": Out(1), "issued": Out(CANDIDATE)},
             memory_cycles=memory_cycles,
             longer=longer,
         )
@@ -46,7 +47,7 @@ class Issue(Part):
         overtaken = Signal(self.longer)  # bit n: the slot issued n + 1 cycles ago must come before the held one
         leaves = Signal()
         m.d.comb += [
-            leaves.eq(valid & ~awaited.any() & ~overtaken.any()),
+            leaves.eq(valid & ~awaited.any() & ~overtaken.any() & ~(self.pause & ~held.unguarded)),
             self.taken.eq(leaves | ~valid),
             self.issued.eq(held),
             self.issued.valid.eq(leaves),

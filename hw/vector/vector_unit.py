@@ -55,6 +55,8 @@ class VectorUnit(Part):
     -------
     instruction : In, stream
     tokens : In, of the chunk, stable like the instruction
+    pause : In(1), no word is read in this cycle if the instruction allows it, so that there is no result
+        result_latency later
     done : Out(1), the oldest instruction is complete, its last result comes in this cycle
     signal : Out, its field of that name, with `done`
     idle : Out(1), no instruction is there, nor a result of one to come
@@ -74,6 +76,7 @@ class VectorUnit(Part):
             {
                 "instruction": In(stream.Signature(INSTRUCTION)),
                 "tokens": In(TOKEN_BITS),
+                "pause": In(1),
                 "done": Out(1),
                 "signal": Out(SLOT["signal"].shape),
                 "idle": Out(1),
@@ -104,6 +107,7 @@ class VectorUnit(Part):
             sequencer.taken.eq(issue.taken),
             self.idle.eq(sequencer.idle),
             issue.candidate.eq(sequencer.candidate),
+            issue.pause.eq(self.pause),
             self.busy.eq(issue.issued.valid),
             *(getattr(self, f"{p}_{o}").eq(issue.issued[f"{p}_{o}"]) for p in READS for o in ("address", "read")),
         ]

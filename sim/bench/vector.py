@@ -145,13 +145,13 @@ class VectorDevice:
         self._server = BenchServer(Toolchain().build(sources, BENCH, PORTS, separate=separate), MODULE)
 
     def run(self, memory: Words, steps: Sequence[Step], *, stall: int = 0, seed: int = 1) -> Run:
-        """Carry out `steps` on the vector memory [DEPTH, lanes]."""
+        """Carry out `steps` on the vector memory [DEPTH, lanes], with gaps and pauses by the chance stall / 256."""
         folder = self._server.folder
         (folder / "memory.bin").write_bytes(memory.astype("<u4").tobytes())
         lines = [f"{step.tokens << INSTRUCTION.size | _word(step.instruction):x}" for step in steps]
         (folder / "instructions.hex").write_text("\n".join(lines) + "\n")
         words = sum(s.tokens * s.instruction["outer"] * (s.instruction["inner"] + 100) for s in steps)
-        limit = IDLE_CYCLES + 300 * len(steps) + words
+        limit = IDLE_CYCLES + (300 * len(steps) + words) * 256 // (256 - stall)
         self._server.run({"instructions": len(steps), "seed": seed, "stall": stall, "limit": limit})
         counters = [[int(n, 16) for n in line.split()] for line in (folder / "done.hex").read_text().splitlines()]
         return Run(self._results(folder / "results.hex"), *map(list, zip(*counters, strict=True)))

@@ -16,7 +16,7 @@ module vector_bench (
     input  wire        start,
     input  wire [31:0] instructions,  // lines of instructions.hex
     input  wire [31:0] seed,          // not 0
-    input  wire [7:0]  stall,         // chance that an instruction is not there yet, in 1/256
+    input  wire [7:0]  stall,         // chance that an instruction is not there yet, and of a pause, in 1/256
     input  wire [31:0] limit,         // cycles after which a batch is given up
     output reg         done,
     output reg         timed_out,
@@ -60,6 +60,7 @@ module vector_bench (
     .instruction__valid(valid),
     .instruction__ready(ready),
     .tokens(instruction[INSTRUCTION +: 8]),
+    .pause(random[15:8] < stall),
     .a_address(address[0]),
     .a_read(read[0]),
     .a_data(data[0][LATENCY]),

@@ -3,10 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from einloom.driver import SYSTEM, JobResult
 from einloom.isa import CoreError
 from einloom.manifest import Manifest
 from einloom.program import Program
-from sim.driver import SYSTEM, JobResult
 from sim.golden.executor import ExecutionError, GoldenCore
 
 Bytes = npt.NDArray[np.uint8]
