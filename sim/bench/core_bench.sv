@@ -136,7 +136,7 @@ module core_bench (
     end else if (operation == RUN && !started) begin
       write(CTRL, 1);
       cycles <= 0;
-      started <= 1;
+      started = 1;
       running <= 1;
       state <= STARTING;
     end else if (next_read < 32'(reads)) begin
@@ -163,7 +163,7 @@ module core_bench (
       spent <= 0;
       timed_out <= 0;
       was_reset <= 0;
-      started <= 0;
+      started = 0;
       aborted <= 0;
       next_write = 0;
       next_read = 0;
