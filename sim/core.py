@@ -27,6 +27,7 @@ PORTS = (
     *("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing"),
     *("upset_at", "upset_memory", "upset_word", "upset_bit"),
 )
+EACH_WORD = (1 << 16) - 1
 UNUSED = dict.fromkeys(PORTS, 0)
 """Ports of core_bench.sv that an operation does not use."""
 
@@ -57,7 +58,8 @@ class MemoryTiming:
 
 @dataclass(frozen=True)
 class Upset:
-    """A bit of a word that a memory on the chip, one of UPSETS, loses in a cycle of a job."""
+    """A bit of a word that a memory on the chip, one of UPSETS, loses in a cycle of a job; or one of EACH_WORD, in all
+    cycles from then on."""
 
     cycle: int
     memory: str

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.core_registers import core_registers, counter_names
-from einloom.isa import UNITS, Unit
+from einloom.isa import UNITS, CoreError, Unit
 from hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
 from hw.bus.control_registers import ControlRegisters
 from hw.bus.read_master import ReadMaster
@@ -69,7 +69,7 @@ class Core(Part):
         connect_flat(m, self, "m_axi_system", mux.axi)
         masters = []  # with the window of each, the instruction it works for, and its requests
         for n, name in enumerate(READERS):
-            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"{name}_master", platform)
+            master = self._reader().place(m, f"{name}_master", platform)
             _connect_read(m, master.axi, mux.clients[n])
             request = getattr(machine, f"{name}_request")
             if name == "cache":
@@ -84,7 +84,7 @@ class Core(Part):
         m.d.comb += machine.store_answered.eq(writer.done)
         masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], machine.store_request))
         for c in range(channels):
-            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"weights{c}_master", platform)
+            master = self._reader().place(m, f"weights{c}_master", platform)
             connect_flat(m, self, f"m_axi_weights{c}", master.axi)
             join(m, master.output, machine.weights[c])
             request, window = machine.weights_requests[c], f"weights{c}"
@@ -109,9 +109,13 @@ class Core(Part):
         beats = [master.beat for master, *_ in masters]
         self._control(m, registers, supervisor, machine, beats)
         if spec.parity:
-            self._scrub(m, registers, supervisor, machine)
+            readers = [master for master, *_ in masters if isinstance(master, ReadMaster)]
+            self._check_parity(m, registers, supervisor, machine, readers)
         self._count(m, registers, supervisor, machine, beats)
         return m
+
+    def _reader(self):
+        return ReadMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, READER_FIFO, parity=self.spec.parity)
 
     def _culprit(self, m, platform, name, supervisor, master, request, index):
         """The instruction that a master's error is of, whose unit may have gone on."""
@@ -136,7 +140,7 @@ class Core(Part):
             supervisor.watchdog.eq(registers.watchdog),
             supervisor.machine_done.eq(machine.done),
             supervisor.machine_error.eq(machine.error),
-            supervisor.machine_index.eq(machine.error_index),
+            supervisor.machine_index.eq(machine.index),
             supervisor.oldest.eq(machine.oldest),
             supervisor.progress.eq(Cat(*beats, machine.completed).any()),
             registers.error.eq(supervisor.error),
@@ -146,21 +150,32 @@ class Core(Part):
         for name in ("program", "instructions", "position", "length"):
             m.d.comb += getattr(machine, name).eq(getattr(registers, name))
 
-    def _scrub(self, m, registers, supervisor, machine):
-        """Words have no parity until they are written: after a reset, and before the first job, all are."""
+    def _check_parity(self, m, registers, supervisor, machine, readers):
+        """A lost bit stops the job. Words have no parity until they are written, so after a reset, before the first
+        job, all are; and after a lost bit, so that it stops no other job."""
         spec = self.spec
         words = max(spec.vector_words, spec.activation_words, spec.query_words, spec.staging_words)
         scrubbing = Signal(init=1)
         address = Signal(range(words))
-        m.d.sync += address.eq(address + scrubbing)
-        with m.If(address == words - 1):
-            m.d.sync += scrubbing.eq(0)
+        with m.If(supervisor.clear & (supervisor.error == CoreError.PARITY)):
+            m.d.sync += scrubbing.eq(1)
+        with m.Elif(address == words - 1):
+            m.d.sync += [scrubbing.eq(0), address.eq(0)]
+        with m.Elif(scrubbing):
+            m.d.sync += address.eq(address + 1)
         m.d.comb += [
             machine.scrub.eq(scrubbing),
             machine.scrub_address.eq(address),
+            machine.readers_corrupt.eq(Cat(reader.corrupt for reader in readers[: len(READERS)])),
+            machine.weights_corrupt.eq(Cat(reader.corrupt for reader in readers[len(READERS) :]).any()),
             supervisor.ap_start.eq(registers.ap_start & ~scrubbing),
             registers.ap_idle.eq(supervisor.ap_idle & ~scrubbing),
         ]
+        with m.If(machine.corrupt):
+            m.d.comb += [
+                supervisor.machine_error.eq(CoreError.PARITY),
+                supervisor.machine_index.eq(machine.corrupt_index),
+            ]
 
     def _count(self, m, registers, supervisor, machine, beats):
         """The counters: they begin at 0 with each job."""

@@ -8,8 +8,9 @@ from hw.array.engine import EngineSpec, GemmEngine
 from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
 from hw.core.sum_words import SumWords
 from hw.isa_layout import instruction_layout
-from hw.memory.banked_buffer import BankedBuffer, connect_parity, parity_ports
+from hw.memory.banked_buffer import BankedBuffer
 from hw.memory.beat_queue import BeatQueue
+from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
 
 
@@ -24,7 +25,7 @@ class GemmUnit(Part):
     spec : the engine's.
     lanes : of the vector unit.
     words : of the activation buffer, for each token.
-    parity : of that buffer's words.
+    parity : of that buffer's words, and of the queued beats.
     beats_at_once, fifo_beats : beats of a memory port in one of the engine's, and in its queue.
 
     Members
@@ -34,7 +35,7 @@ class GemmUnit(Part):
     write : In, {valid, token, address, data}, a word of `lanes` int8 activations
     result : Out, stream of words for the vector memory
     waiting : Out(1), the engine could take a beat of weights and there is none
-    scrub, scrub_address, corrupt : see BankedBuffer
+    scrub, scrub_address, corrupt : see BankedBuffer; `corrupt` is also the queues'
     """
 
     def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int, parity: bool):
@@ -55,7 +56,7 @@ class GemmUnit(Part):
                 "write_data": In(lanes * bits),
                 "result": Out(stream.Signature(word_layout(lanes))),
                 "waiting": Out(1),
-                **(parity_ports() if parity else {}),
+                **parity_ports(parity),
             },
             spec=spec,
             lanes=lanes,
@@ -71,9 +72,7 @@ class GemmUnit(Part):
         engine = GemmEngine(spec).place(m, "engine", platform)
         bits = spec.pe.activation_bits
         buffer = BankedBuffer(spec.rows, self.words, lanes, bits, spec.pe.lanes, parity=self.parity)
-        buffer = buffer.place(m, "activation_buffer", platform)
-        if self.parity:
-            connect_parity(m, self, buffer)
+        buffer = buffer.place(m, "activations", platform)
         sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
 
         layout = instruction_layout("gemm")
@@ -112,9 +111,11 @@ class GemmUnit(Part):
             sums.words.ready.eq(self.result.ready),
         ]
         starved = Signal()
+        queues = []
         for n, (port, beats) in enumerate(zip(engine.weights, self.weights, strict=True)):
-            queue = BeatQueue(len(beats.payload), self.beats_at_once, self.fifo_beats)
+            queue = BeatQueue(len(beats.payload), self.beats_at_once, self.fifo_beats, self.parity)
             queue = queue.place(m, f"weights_{n}", platform)
+            queues.append(queue)
             join(m, beats, queue.i)
             join(m, queue.o, port)
             with m.If(port.ready & ~port.valid):
@@ -124,6 +125,8 @@ class GemmUnit(Part):
         with m.If(self.instruction.ready):
             m.d.sync += started.eq(0)
         m.d.comb += [self.busy.eq(started), self.waiting.eq(started & starved)]
+        if self.parity:
+            connect_parity(m, self, buffer, tuple(queues))
         return m
 
     @property

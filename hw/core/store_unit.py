@@ -10,7 +10,7 @@ from hw.bus.write_master import strobed_layout
 from hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
 from hw.core.row_store import RowStore
 from hw.core.tile_store import TileStore
-from hw.memory.banked_buffer import connect_parity, parity_ports
+from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
 
 
@@ -43,7 +43,7 @@ class StoreUnit(Part):
                 "request": Out(stream.Signature(request_layout())),
                 "beats": Out(stream.Signature(strobed_layout(beat_bits))),
                 "answered": In(1),
-                **(parity_ports() if parity else {}),
+                **parity_ports(parity),
             },
             lanes=lanes,
             beat_bits=beat_bits,

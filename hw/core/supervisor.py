@@ -39,7 +39,7 @@ class Supervisor(Part):
     abort : In(1); watchdog : In, cycles without progress, 0 for never
     start : Out(1), to the machine
     machine_done : In(1); machine_error, machine_index : In, the program's own mistake, and its instruction
-    oldest : In, the instruction that is blamed when no other can be: by the watchdog and an abort
+    oldest : In, the instruction that is blamed when no other can be: by the watchdog, an abort, too many tokens
     progress : In(1), something was completed
     errors, indices : In, each master's error, and the instruction that it works for
     idle : In, bit n for each master
@@ -124,7 +124,7 @@ class Supervisor(Part):
         with m.If(self.machine_error != CoreError.NONE):
             m.d.comb += [
                 error.eq(self.machine_error),
-                index.eq(self.machine_index),
+                index.eq(Mux(self.machine_error == CoreError.TOKENS, self.oldest, self.machine_index)),
             ]
         for found, at in zip(self.errors, self.indices, strict=True):
             with m.If(found != BusError.NONE):

@@ -8,7 +8,8 @@ from hw.bus.window import OFFSET_BITS, request_layout
 from hw.bus.write_master import strobed_layout
 from hw.core.layouts import POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
 from hw.isa_layout import instruction_layout
-from hw.memory.banked_buffer import BankedBuffer, connect_parity, parity_ports
+from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
 
 BYTE = 8
@@ -64,7 +65,7 @@ class TileStore(Part):
                 "request": Out(stream.Signature(request_layout())),
                 "beats": Out(stream.Signature(strobed_layout(beat_bits))),
                 "answered": In(1),
-                **(parity_ports() if parity else {}),
+                **parity_ports(parity),
             },
             lanes=lanes,
             beat_bits=beat_bits,
@@ -141,7 +142,7 @@ class TileStore(Part):
         at_once = max(1, self.beat_bits // (BYTE * self.rows))  # bytes of each row in a beat
         parts = max(1, BYTE * self.rows // self.beat_bits)  # beats of a byte of each row
         buffer = BankedBuffer(self.rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
-        buffer = buffer.place(m, "staging_buffer", platform)
+        buffer = buffer.place(m, "staging", platform)
         if self.parity:
             connect_parity(m, self, buffer)
         address = Signal.like(buffer.read_address)

@@ -5,7 +5,7 @@ from amaranth.lib import memory, stream
 from amaranth.lib.wiring import In, Out
 
 from hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, word_layout
-from hw.memory.banked_buffer import parity_ports
+from hw.memory.parity import parity_ports
 from hw.part import Part
 
 READ_LATENCY = 2  # the memory's own register and one behind it
@@ -49,7 +49,8 @@ class VectorMemory(Part):
                 "vector_write": In(1),
                 "vector_word": In(word_layout(lanes)),
                 **{name: In(stream.Signature(word_layout(lanes))) for name in WRITERS},
-                **(parity_ports() | {"store_corrupt": Out(1)} if parity else {}),
+                **parity_ports(parity),
+                **({"store_corrupt": Out(1)} if parity else {}),
             },
             words=words,
             lanes=lanes,
@@ -83,8 +84,7 @@ class VectorMemory(Part):
         m.d.sync += [turn.eq(turn + 1), self.crowded.eq(waits & (turn == 0))]
 
         write = words.write_port()
-        data = Signal(bits)
-        m.d.comb += write.data.eq(Cat(data, _lane_parities(data)) if self.parity else data)
+        data = write.data[:bits]
         with m.If(self.vector_write):
             m.d.comb += [write.en.eq(1), write.addr.eq(self.vector_word.address), data.eq(self.vector_word.data)]
         for name in ("attention", "load", "gemm"):
@@ -102,6 +102,8 @@ class VectorMemory(Part):
 
     def _check(self, m, write, reads, outputs):
         """A bit for each lane of a word, checked where the word leaves."""
+        data = write.data[: self.lanes * FLOAT_BITS]
+        m.d.comb += write.data[len(data) :].eq(_lane_parities(data))
         with m.If(self.scrub):
             m.d.comb += [write.en.eq(1), write.addr.eq(self.scrub_address), write.data.eq(0)]
         bits, wrong = self.lanes * FLOAT_BITS, {}

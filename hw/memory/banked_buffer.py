@@ -1,27 +1,12 @@
 """A buffer that is written by the word of one bank and read by the element of all banks."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Module, Signal
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from hw.array.replicated import Replicated
+from hw.memory.parity import corrupt_port, parity_ports, with_parity
 from hw.part import Part
-
-SCRUB_BITS = 16  # of an address; memories of fewer words ignore the high ones
-
-
-def parity_ports() -> dict:
-    """What a memory with parity has: words have none until they are written, so all are, before the first use."""
-    return {"scrub": In(1), "scrub_address": In(SCRUB_BITS), "corrupt": Out(1)}
-
-
-def connect_parity(m: Module, owner, memory) -> None:
-    """Hand a part's own parity ports on to its memory."""
-    m.d.comb += [
-        memory.scrub.eq(owner.scrub),
-        memory.scrub_address.eq(owner.scrub_address),
-        owner.corrupt.eq(memory.corrupt),
-    ]
 
 
 class BufferBank(Part):
@@ -49,7 +34,7 @@ class BufferBank(Part):
                 "read": In(1),
                 "read_address": In(range(max(words * lanes // read_lanes, 2))),
                 "elements": Out(read_lanes * bits),
-                **({"corrupt": Out(1)} if parity else {}),
+                **corrupt_port(parity),
             },
             words=words,
             lanes=lanes,
@@ -68,7 +53,7 @@ class BufferBank(Part):
         m.d.comb += [
             write.en.eq(self.write),
             write.addr.eq(self.address),
-            write.data.eq(Cat(self.data, self.data.xor()) if self.parity else self.data),
+            write.data.eq(with_parity(self.data, self.parity)),
             read.en.eq(self.read),
             read.addr.eq(self.read_address[low:]),
             self.elements.eq(
@@ -77,7 +62,9 @@ class BufferBank(Part):
         ]
         if self.parity:
             fresh = Signal()
-            m.d.sync += fresh.eq(self.read)
+            # Readers that fetch ahead may go beyond the last word, which is nowhere and so has no parity.
+            inside = self.read_address[low:] < self.words
+            m.d.sync += fresh.eq(self.read & inside)
             m.d.comb += self.corrupt.eq(fresh & read.data.xor())
         with m.If(self.read):
             m.d.sync += part.eq(self.read_address[:low])
@@ -110,7 +97,7 @@ class BankedBuffer(Part):
                 "bank": In(range(max(banks, 2))),
                 **ports,
                 "elements": Out(banks * read_lanes * bits),
-                **(parity_ports() if parity else {}),
+                **parity_ports(parity),
             },
             banks=banks,
             words=words,
@@ -122,7 +109,7 @@ class BankedBuffer(Part):
 
     def elaborate(self, platform):
         m = Module()
-        sliced = ("write", "elements", *(["corrupt"] if self.parity else []))
+        sliced = ("write", "elements", "corrupt")
         banks = Replicated(self._pattern, self.banks, sliced=sliced).place(m, "banks", platform)
         m.d.comb += [
             banks.write.eq(self.write << self.bank),

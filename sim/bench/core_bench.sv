@@ -33,7 +33,7 @@ module core_bench (
     input  wire [31:0] reset_at,      // ... in which everything but the memories' contents is reset
     input  wire [31:0] upset_at,      // ... in which a memory on the chip loses a bit, in a bench that has upsets
     input  wire [7:0]  upset_memory,
-    input  wire [15:0] upset_word,
+    input  wire [15:0] upset_word,    // all ones: each of them, in all cycles from then on
     input  wire [15:0] upset_bit,
     input  wire        tracing,       // write trace.txt: a line for each completed instruction
     input  wire [31:0] limit,         // cycles after which an operation is given up
@@ -216,7 +216,8 @@ module core_bench (
     end
   end
 
-  wire upset = running && upset_at != 0 && cycles == 64'(upset_at);
+  wire upset = running && upset_at != 0
+      && (cycles == 64'(upset_at) || (upset_word == 16'hffff && cycles > 64'(upset_at)));
   @upsets@
 
   // What each unit did when: unit, instruction, first and last cycle.
