@@ -160,7 +160,7 @@ Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
 class CoreConfig(Section):
     """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, memories on the chip, counted
     in words of `lanes` elements, and for each weight channel a queue of `fifo_beats`, of which the GEMM engine takes
-    `beats_at_once` in a cycle."""
+    `beats_at_once` in a cycle. With `parity` a bit that these memories lose stops the core."""
 
     lanes: Literal[8, 16, 32] = 16
     vector_words: Words = 8192
@@ -170,6 +170,7 @@ class CoreConfig(Section):
     fifo_beats: Annotated[int, Field(strict=True, ge=64, le=1 << 14)] = 512
     beats_at_once: Literal[1, 2, 4] = 1
     cache_bits: Literal[4, 8] = 8
+    parity: bool = False
 
 
 GemmEngineConfig = BitmodConfig | IntMacConfig

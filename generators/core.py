@@ -1,5 +1,6 @@
 """The core of a config: an accelerator around its two engines."""
 
+from dataclasses import replace
 from typing import TypedDict
 
 from einloom.config import Config
@@ -41,7 +42,7 @@ def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
     attention_engine, attention_part = attention_spec(attention)
     spec = CoreSpec(
         gemm=gemm_engine,
-        attention=attention_engine,
+        attention=replace(attention_engine, parity=core.parity),
         beats_at_once=core.beats_at_once,
         lanes=core.lanes,
         vector_words=core.vector_words,
@@ -51,6 +52,7 @@ def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
         fifo_beats=core.fifo_beats,
         cache_bits=core.cache_bits,
         design=design_number(config.digest),
+        parity=core.parity,
     )
     manifest = CoreManifest(
         lanes=core.lanes,

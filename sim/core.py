@@ -15,7 +15,7 @@ from einloom.isa import CoreError
 from einloom.program import Program
 from einloom.registers import WORD_BITS, WORD_BYTES
 from generators.design import Design
-from sim.bench.core import build_core, memory_beats
+from sim.bench.core import UPSETS, build_core, memory_beats
 from sim.server import BenchServer
 
 CORE_MODULE = "sim.bench.cocotb_core"
@@ -25,7 +25,11 @@ WATCHDOG = 1 << 16
 LIMIT = 1 << 31
 SPARE_BEATS = 64
 """Of each memory behind its image: room for a report, and for windows of whole pages."""
-PORTS = ("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing")
+PORTS = (
+    *("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing"),
+    *("upset_at", "upset_memory", "upset_word", "upset_bit"),
+)
+EACH_WORD = (1 << 16) - 1
 UNUSED = dict.fromkeys(PORTS, 0)
 """Ports of core_bench.sv that an operation does not use."""
 
@@ -54,6 +58,27 @@ class MemoryTiming:
     error_memory: int = 0
 
 
+@dataclass(frozen=True)
+class Upset:
+    """A bit of a word that a memory on the chip, one of UPSETS, loses in a cycle of a job; or one of EACH_WORD, in all
+    cycles from then on."""
+
+    cycle: int
+    memory: str
+    word: int
+    bit: int
+
+    @property
+    def ports(self) -> dict[str, int]:
+        memory = list(UPSETS).index(self.memory)
+        return {
+            "upset_at": self.cycle,
+            "upset_memory": memory,
+            "upset_word": self.word,
+            "upset_bit": self.bit,
+        }
+
+
 class SimulatedCore:
     """A simulation of a core with a program in its memories; a context manager.
 
@@ -75,10 +100,11 @@ class SimulatedCore:
         watchdog: int = WATCHDOG,
         limit: int = LIMIT,
         waves: bool = False,
+        upsets: bool = False,
         prepared: bool = True,
     ) -> None:
-        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs.
-        Without `prepared`, memories are empty and registers 0."""
+        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs; with
+        `upsets`, memories on the chip can lose bits; without `prepared`, memories are empty and registers 0."""
         manifest = design.manifest
         if manifest.core is None or manifest.gemm is None:
             raise InputError(f"{manifest.name} has no core")
@@ -96,7 +122,7 @@ class SimulatedCore:
         self.sizes = [image.size for image in images]
         beats = [memory_beats((base + size) // beat + SPARE_BEATS) for size in self.sizes]
         self.memory_sizes = [n * beat for n in beats]
-        self._server = BenchServer(build_core(design, beats, waves=waves), CORE_MODULE, waves=waves)
+        self._server = BenchServer(build_core(design, beats, waves=waves, upsets=upsets), CORE_MODULE, waves=waves)
         self._limit = limit
         if prepared:
             self.prepare()
@@ -149,21 +175,21 @@ class SimulatedCore:
         self._do(Operation.ACCESS, reads_from=found.offset, reads=found.words)
         return self._value(self._read_words(), found.offset, register)
 
-    def run(self, position: int, length: int, *, abort_at: int = 0) -> JobResult:
-        """Run a job of `length` tokens from `position` on to its end, or abort it in a cycle.
+    def run(self, position: int, length: int, *, abort_at: int = 0, upset: Upset | None = None) -> JobResult:
+        """Run a job of `length` tokens from `position` on to its end, or abort it in a cycle; or lose a bit in one.
 
         CheckFailed when it does not end, or breaks a rule of the bus.
         """
         writes = self._prepare_writes(_job(position, length))
-        result = self.complete(writes, abort_at)
+        result = self.complete(writes, abort_at=abort_at, **(upset.ports if upset else {}))
         if abort_at:
             self._written.pop(self._registers["abort"].offset, None)
         return result
 
-    def complete(self, writes: int = 0, abort_at: int = 0) -> JobResult:
-        """Start the core with its registers as they are, and wait for the end of the job."""
+    def complete(self, writes: int = 0, **ports: int) -> JobResult:
+        """Start the core with its registers as they are, after `writes` prepared ones, and wait for the job's end."""
         first = self._registers["error"].offset
-        self._start(writes, abort_at=abort_at, reads_from=first, reads=self._words_from(first))
+        self._start(writes, reads_from=first, reads=self._words_from(first), **ports)
         words = self._read_words()
         names = ("error", "error_index", *counter_names(self._channels))
         error, index, *counters = (self._value(words, first, name) for name in names)

@@ -1,5 +1,6 @@
 """Small cores, models of random weights for them, and the comparison of a simulated core with golden."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from einloom.config import Config, parse_config
 from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder
 from einloom.errors import CheckFailed
 from einloom.formats import FORMATS
+from einloom.isa import assemble
 from einloom.manifest import Manifest
 from einloom.program import Program
 from einloom.quantized import QuantizedTensor
@@ -44,6 +46,8 @@ SPREAD = 0.2
 """Of random weights."""
 LARGEST_CACHED = 3.0
 """Keys and values beyond it saturate."""
+MOST_IDS = 8
+"""Of a job of a program of its own."""
 
 
 def core_config(name: str = "tiny", base: Tree = BITMOD, **changes: Mapping[str, object]) -> Config:
@@ -141,11 +145,14 @@ class Bed:
     verilog: str | None = None
     watchdog: int = 1 << 14
     limit: int = LIMIT
+    upsets: bool = False
     golden: GoldenDriver = field(init=False)
 
     def __post_init__(self) -> None:
         design = self.design if self.verilog is None else Design(self.verilog, self.design.manifest)
-        self.core = SimulatedCore(design, self.program, base=self.base, watchdog=self.watchdog, limit=self.limit)
+        self.core = SimulatedCore(
+            design, self.program, base=self.base, watchdog=self.watchdog, limit=self.limit, upsets=self.upsets
+        )
         self.golden = GoldenDriver(self.design.manifest, self.program)
 
     @property
@@ -191,3 +198,19 @@ class Bed:
 
     def close(self) -> None:
         self.core.close()
+
+
+def system_beats(bed: Bed) -> int:
+    """Of the system window."""
+    return bed.core.sizes[SYSTEM] // bed.beat_bytes
+
+
+def small_program(bed: Bed, lines: list[str]) -> Program:
+    """A program of its own, at the start of the window; the ids move to its end."""
+    instructions = tuple(assemble(line) for line in lines)
+    raw = np.frombuffer(b"".join(i.encode() for i in instructions), np.uint8)
+    image = bed.program.system.copy()
+    image[: raw.size] = raw
+    symbols = bed.program.symbols.model_copy(update={"program": 0, "ids": system_beats(bed) - MOST_IDS})
+    notes = ("",) * len(instructions)
+    return dataclasses.replace(bed.program, symbols=symbols, system=image, instructions=instructions, notes=notes)

@@ -12,7 +12,16 @@ from einloom.isa import INSTRUCTION_BYTES, TOKEN_LIMIT, CoreError, Instruction, 
 from einloom.program import Program
 from sim.core import MemoryTiming
 from sim.golden.driver import GoldenDriver
-from tests.core_bed import Bed, Shape, core_config, core_design, random_program, random_tokens
+from tests.core_bed import (
+    Bed,
+    Shape,
+    core_config,
+    core_design,
+    random_program,
+    random_tokens,
+    small_program,
+    system_beats,
+)
 
 SHAPE = Shape(layers=2)
 BASE = 1 << 16  # bytes in front of each window; behind it, memory goes on as well
@@ -95,26 +104,11 @@ def with_instruction(bed: Bed, index: int, changed: Instruction | bytes) -> Prog
     return dataclasses.replace(bed.program, system=image)
 
 
-def small_program(bed: Bed, lines: list[str]) -> Program:
-    """A program of its own, at the start of the window; the ids move to its end."""
-    instructions = tuple(assemble(line) for line in lines)
-    raw = np.frombuffer(b"".join(i.encode() for i in instructions), np.uint8)
-    image = bed.program.system.copy()
-    image[: raw.size] = raw
-    symbols = bed.program.symbols.model_copy(update={"program": 0, "ids": system_beats(bed) - TOKENS})
-    notes = ("",) * len(instructions)
-    return dataclasses.replace(bed.program, symbols=symbols, system=image, instructions=instructions, notes=notes)
-
-
 def indices(bed: Bed, name: str, where: Callable[[Instruction], bool] = lambda _: True) -> list[int]:
     """The instructions of a name in the model's program."""
     found = [n for n, i in enumerate(bed.program.instructions) if i.opcode.name == name and where(i)]
     assert found
     return found
-
-
-def system_beats(bed: Bed) -> int:
-    return bed.core.sizes[SYSTEM] // bed.beat_bytes
 
 
 def reach(bed: Bed, name: str) -> tuple[int, Instruction]:

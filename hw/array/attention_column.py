@@ -9,6 +9,7 @@ from hw.array.normaliser import Divider, divider_control
 from hw.array.online_softmax import OnlineSoftmax, row_control
 from hw.array.reduction import Reduction
 from hw.array.replicated import Replicated
+from hw.memory.parity import corrupt_port
 from hw.part import Part
 from hw.pe.fusemax import PE_CONTROL, FuseMaxPE
 
@@ -104,13 +105,15 @@ class AttentionColumn(Part):
     result : Out, as Divider
     maximum, merged_maximum, state : Out, In, Out, with more than one span: as OnlineSoftmax
     final_state : In, with more than one span: the state that goes to the divider
+    corrupt : Out(1), with `parity` only: a state is not what was written
     """
 
-    def __init__(self, format: AttentionFormat, rows: int, digits: int, spans: int = 1):
+    def __init__(self, format: AttentionFormat, rows: int, digits: int, spans: int = 1, parity: bool = False):
         self.format = format
         self.rows = rows
         self.digits = digits
         self.spans = spans
+        self.parity = parity
         ports = {
             "query": In(signed(QUERY_BITS)),
             "row": In(rows * format.input_bits),
@@ -120,6 +123,7 @@ class AttentionColumn(Part):
             "divider_control": In(divider_control(format)),
             "tile": In(tile_layout(format, rows, spans)),
             "result": Out(signed(OUTPUT_BITS)),
+            **corrupt_port(parity),
         }
         if spans > 1:
             ports |= {
@@ -128,7 +132,7 @@ class AttentionColumn(Part):
                 "state": Out(signed(format.state_bits)),
                 "final_state": In(signed(format.state_bits)),
             }
-        super().__init__(ports, format=format, rows=rows, digits=digits, spans=spans)
+        super().__init__(ports, format=format, rows=rows, digits=digits, spans=spans, parity=parity)
 
     def elaborate(self, platform):
         m = Module()
@@ -138,8 +142,10 @@ class AttentionColumn(Part):
         mask = TileMask(format, rows, self.spans).place(m, "mask", platform)
         scores = Reduction("max", pes.slice_bits("score"), rows).place(m, "scores", platform)
         products = Reduction("add", format.product_bits, rows).place(m, "products", platform)
-        softmax = OnlineSoftmax(format, products.result_bits, self.spans).place(m, "softmax", platform)
-        divider = Divider(format, self.digits).place(m, "divider", platform)
+        softmax = OnlineSoftmax(format, products.result_bits, self.spans, self.parity).place(m, "softmax", platform)
+        divider = Divider(format, self.digits, self.parity).place(m, "divider", platform)
+        if self.parity:
+            m.d.comb += self.corrupt.eq(softmax.corrupt | divider.corrupt)
         m.d.comb += [
             pes.query.eq(self.query),
             pes.row.eq(self.row),

@@ -14,19 +14,26 @@ from hw.array.normaliser import DivisionControl
 from hw.array.replicated import Replicated
 from hw.array.span_group import SpanGroup
 from hw.array.tile_walk import job_layout
+from hw.memory.parity import corrupt_port
 from hw.part import Part
 
 
 @dataclass(frozen=True)
 class AttentionSpec:
     """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle, and
-    `spans` tiles in a beat, for as many columns that can share a query."""
+    `spans` tiles in a beat, for as many columns that can share a query. With `parity`,
+    for one span only, its states have parity bits."""
 
     format: AttentionFormat
     rows: int
     columns: int
     digits: int
     spans: int = 1
+    parity: bool = False
+
+    def __post_init__(self) -> None:
+        if self.parity and self.spans > 1:
+            raise ValueError(f"states have parity with one span only, not with {self.spans}")
 
 
 class AttentionEngine(Part):
@@ -51,6 +58,7 @@ class AttentionEngine(Part):
     idle : Out(1), nothing is at work and no output waits
     busy : Out(1), the PEs of the 2D array are at work
     row_busy : Out(1), the 1D PEs are at work
+    corrupt : Out(1), with parity only: a state that was used in the cycle before is not what was written
     """
 
     def __init__(self, spec: AttentionSpec):
@@ -69,6 +77,7 @@ class AttentionEngine(Part):
                 "idle": Out(1),
                 "busy": Out(1),
                 "row_busy": Out(1),
+                **corrupt_port(spec.parity),
             },
             spec=spec,
         )
@@ -82,8 +91,11 @@ class AttentionEngine(Part):
         if spec.spans > 1:
             column = SpanGroup(format, spec.rows, spec.digits, spec.spans)
         else:
-            column = AttentionColumn(format, spec.rows, spec.digits)
-        grid = Replicated(column, spec.columns // spec.spans, sliced=("query", "result")).place(m, "grid", platform)
+            column = AttentionColumn(format, spec.rows, spec.digits, parity=spec.parity)
+        sliced = ("query", "result", "corrupt")
+        grid = Replicated(column, spec.columns // spec.spans, sliced=sliced).place(m, "grid", platform)
+        if spec.parity:
+            m.d.sync += self.corrupt.eq(grid.corrupt.any())
 
         m.d.comb += [
             sequencer.job.payload.eq(self.job.payload),

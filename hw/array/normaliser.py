@@ -5,6 +5,7 @@ from amaranth.lib import data, memory
 from amaranth.lib.wiring import In, Out
 
 from einloom.attention import OUTPUT_BITS, AttentionFormat
+from hw.memory.parity import corrupt_port, with_parity
 from hw.part import Part
 
 QUOTIENT_BITS = OUTPUT_BITS + 1  # one more, to round
@@ -40,26 +41,35 @@ class Divider(Part):
     -------
     state : In, the state to write
     result : Out, signed, after the last step
+    corrupt : Out(1), with `parity` only: the state that is taken in this cycle is not the one that was written
     """
 
-    def __init__(self, format: AttentionFormat, digits: int):
+    def __init__(self, format: AttentionFormat, digits: int, parity: bool = False):
         self.format = format
         self.digits = digits
+        self.parity = parity
         super().__init__(
             {
                 "state": In(signed(format.state_bits)),
                 "control": In(divider_control(format)),
                 "result": Out(signed(OUTPUT_BITS)),
+                **corrupt_port(parity),
             },
             format=format,
             digits=digits,
+            parity=parity,
         )
 
     def elaborate(self, platform):
         m = Module()
         control, bits = self.control, self.format.state_bits
-        m.submodules.bank = bank = memory.Memory(shape=signed(bits), depth=self.format.max_head + 1, init=[])
+        depth = self.format.max_head + 1
+        m.submodules.bank = bank = memory.Memory(shape=signed(bits + self.parity), depth=depth, init=[])
         read, write = bank.read_port(), bank.write_port()
+        state = read.data
+        if self.parity:
+            state = read.data[:bits].as_signed()
+            m.d.comb += self.corrupt.eq((control.divisor | control.dividend) & read.data.xor())
         divisor = Signal(bits + 2, reset_less=True)
         remainder = Signal(bits + 2, reset_less=True)
         steps = division_steps(self.digits)
@@ -68,14 +78,14 @@ class Divider(Part):
         m.d.comb += [
             read.addr.eq(control.address),
             write.addr.eq(control.write_address),
-            write.data.eq(self.state),
+            write.data.eq(with_parity(self.state, self.parity)),
             write.en.eq(control.write),
         ]
 
         with m.If(control.divisor):
-            m.d.sync += divisor.eq(read.data << 2)
+            m.d.sync += divisor.eq(state << 2)
         with m.If(control.dividend):
-            m.d.sync += [negative.eq(read.data < 0), remainder.eq(Mux(read.data < 0, -read.data, read.data))]
+            m.d.sync += [negative.eq(state < 0), remainder.eq(Mux(state < 0, -state, state))]
         with m.Elif(control.step):
             value, found = remainder, []
             for _ in range(self.digits):

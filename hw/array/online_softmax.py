@@ -1,6 +1,6 @@
 """The 1D PE below a column of FuseMax: running maximum, and running sums with their corrections."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, memory
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,7 @@ from einloom.attention import (
     AttentionFormat,
 )
 from hw.arith import exp2
+from hw.memory.parity import corrupt_port, with_parity
 from hw.part import Part
 
 STATE_STAGES = 5  # address, operands, product, sum, write
@@ -56,40 +57,44 @@ class OnlineSoftmax(Part):
     tile_sum : In, exact sum over the tile, in cycle 3 of its step
     maximum : Out, RM
     state : Out, what a VALUE step writes, in its cycle 4
+    corrupt : Out(1), with `parity` only: the state that the step in its cycle 4 adds to is not what was written
     """
 
-    def __init__(self, format: AttentionFormat, sum_bits: int, spans: int = 1):
+    def __init__(self, format: AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False):
         self.format = format
         self.sum_bits = sum_bits
         self.spans = spans
+        self.parity = parity
         ports = {
             "tile_maximum": In(signed(SCORE_BITS)),
             "tile_sum": In(signed(sum_bits)),
             "control": In(row_control(format, spans)),
             "maximum": Out(signed(SCORE_BITS)),
             "state": Out(signed(format.state_bits)),
+            **corrupt_port(parity),
         }
         if spans > 1:
             ports["merged_maximum"] = In(signed(SCORE_BITS))
-        super().__init__(ports, format=format, sum_bits=sum_bits, spans=spans)
+        super().__init__(ports, format=format, sum_bits=sum_bits, spans=spans, parity=parity)
 
     def elaborate(self, platform):
         m = Module()
         control, format = self.control, self.format
         m.submodules.states = states = memory.Memory(
-            shape=signed(format.state_bits), depth=format.max_head + 1, init=[]
+            shape=signed(format.state_bits + self.parity), depth=format.max_head + 1, init=[]
         )
         read, write = states.read_port(), states.write_port()
+        state = read.data[: format.state_bits].as_signed() if self.parity else read.data
         correction = Signal(signed(PROBABILITY_BITS), reset_less=True)
         power = Signal(signed(POWER_BITS), reset_less=True)
-        fraction = self._maximum(m, power, correction)
+        fraction, fresh = self._maximum(m, power, correction)
 
         operand_a = Signal(signed(format.state_bits), reset_less=True)
         operand_b = Signal(signed(PROBABILITY_BITS), reset_less=True)
         product = Signal(signed(format.state_bits + PROBABILITY_BITS), reset_less=True)
         m.d.comb += read.addr.eq(control.address)
         m.d.sync += [
-            operand_a.eq(Mux(control.exp, power, read.data)),
+            operand_a.eq(Mux(control.exp, power, state)),
             operand_b.eq(Mux(control.exp, fraction, correction)),
             product.eq(operand_a * operand_b),
         ]
@@ -104,11 +109,27 @@ class OnlineSoftmax(Part):
         half = 1 << (PROBABILITY_FRACTION - 1)
         added = (self.tile_sum + (1 << (format.value_drop - 1))) >> format.value_drop
         m.d.sync += self.state.eq(((product + half) >> PROBABILITY_FRACTION) + added)
-        m.d.comb += [write.addr.eq(control.write_address), write.data.eq(self.state), write.en.eq(control.write)]
+        m.d.comb += [
+            write.addr.eq(control.write_address),
+            write.data.eq(with_parity(self.state, self.parity)),
+            write.en.eq(control.write),
+        ]
+        if self.parity:
+            self._check(m, fresh, read.data)
         return m
 
+    def _check(self, m, fresh, word):
+        """A state counts unless its correction is that of the first tile, 0: then it may never have been written."""
+        counts = Signal()
+        with m.If(self.control.load):
+            m.d.sync += counts.eq(~fresh)
+        wrong = Signal(STATE_STAGES - 2)  # bit n: in cycle n + 2 of a step
+        m.d.sync += wrong.eq(Cat(counts & word.xor(), wrong))
+        m.d.comb += self.corrupt.eq(self.control.write & wrong[-1])
+
     def _maximum(self, m, power, correction):
-        """RM, and the start and the end of the correction's exponential; returns its fraction."""
+        """RM, and the start and the end of the correction's exponential; returns its fraction, and
+        whether there is nothing to correct."""
         control = self.control
         previous = Signal(signed(SCORE_BITS), reset_less=True)
         fresh = Signal(reset_less=True)
@@ -130,4 +151,4 @@ class OnlineSoftmax(Part):
             m.d.sync += [fraction.eq(f), exponent.eq(n), power.eq(exp2.LEADING)]
         with m.If(control.load):
             m.d.sync += correction.eq(Mux(fresh, 0, exp2.scaled(power, exponent)))
-        return fraction
+        return fraction, fresh

@@ -8,6 +8,7 @@ from hw.bus.axi import BusError, Response, axi_read, burst_limit, drive_constant
 from hw.bus.burst_splitter import BurstSplitter
 from hw.bus.window import WindowCheck, request_layout
 from hw.memory.fifo import StreamFifo
+from hw.memory.parity import corrupt_port
 from hw.part import Part
 
 
@@ -36,6 +37,7 @@ class ReadMaster(Part):
     fifo_beats : room for beats that were asked for and not yet taken.
     max_outstanding : bursts that were asked for and not wholly answered.
     id_bits : width of ARID, which is always 0.
+    parity : of the buffered beats.
 
     Members
     -------
@@ -52,6 +54,7 @@ class ReadMaster(Part):
     beat : Out(1), a beat is accepted from memory
     starved : Out(1), a beat is due and memory gives none
     stalled : Out(1), a burst waits because the consumer has left no room
+    corrupt : Out(1), with `parity` only: the beat that was taken in the cycle before is not what memory answered
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class ReadMaster(Part):
         fifo_beats: int = 512,
         max_outstanding: int = 16,
         id_bits: int = 1,
+        parity: bool = False,
     ):
         self.data_bits = data_bits
         self.address_bits = address_bits
@@ -69,6 +73,7 @@ class ReadMaster(Part):
         self.fifo_beats = fifo_beats
         self.max_outstanding = max_outstanding
         self.id_bits = id_bits
+        self.parity = parity
         if fifo_beats < burst_limit(data_bits, max_burst):
             raise ValueError(f"fifo_beats must hold a burst of {burst_limit(data_bits, max_burst)}, not {fifo_beats!r}")
         super().__init__(
@@ -87,6 +92,7 @@ class ReadMaster(Part):
                 "beat": Out(1),
                 "starved": Out(1),
                 "stalled": Out(1),
+                **corrupt_port(parity),
             },
             data_bits=data_bits,
             address_bits=address_bits,
@@ -94,6 +100,7 @@ class ReadMaster(Part):
             fifo_beats=fifo_beats,
             max_outstanding=max_outstanding,
             id_bits=id_bits,
+            parity=parity,
         )
 
     def elaborate(self, platform):
@@ -102,7 +109,9 @@ class ReadMaster(Part):
         splitter = BurstSplitter(self.data_bits, self.address_bits, self.max_burst).place(m, "splitter", platform)
         # Bursts that memory has not wholly answered: their length and whether they end a request.
         due = StreamFifo(8 + 1, self.max_outstanding).place(m, "due", platform)
-        beats = StreamFifo(self.data_bits + 1, self.fifo_beats).place(m, "beats", platform)
+        beats = StreamFifo(self.data_bits + 1, self.fifo_beats, self.parity).place(m, "beats", platform)
+        if self.parity:
+            m.d.comb += self.corrupt.eq(beats.corrupt)
 
         halted = Signal()
         halt = Signal()

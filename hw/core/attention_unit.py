@@ -15,6 +15,7 @@ from hw.core.token_board import MASK_BITS
 from hw.isa_layout import instruction_layout
 from hw.memory.banked_buffer import BankedBuffer
 from hw.memory.fifo import StreamFifo
+from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
 
 COLUMN_BITS = 16
@@ -35,6 +36,7 @@ class AttentionUnit(Part):
     spec : the engine's; its keys and values are 8 bits wide.
     lanes, beat_bits, cache_bits : of the vector unit, of the port, of memory.
     words : of the query buffer, for each column.
+    parity : of that buffer's words, of queued values, and of the engine's states.
 
     Members
     -------
@@ -50,14 +52,17 @@ class AttentionUnit(Part):
     result : Out, stream of words for the vector memory
     array_busy, row_busy : Out(1), the engine's 2D array and 1D row are at work
     waiting : Out(1), the engine could take a beat of keys or values and there is none
+    scrub, scrub_address, corrupt : see BankedBuffer; `corrupt` is also the other memories'
+    oldest_index : Out, with `parity` only: number of the oldest instruction that is not complete
     """
 
-    def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int):
+    def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
         self.spec = spec
         self.lanes = lanes
         self.beat_bits = beat_bits
         self.cache_bits = cache_bits
         self.words = words
+        self.parity = parity
         super().__init__(
             {
                 **unit_ports(),
@@ -79,22 +84,27 @@ class AttentionUnit(Part):
                 "array_busy": Out(1),
                 "row_busy": Out(1),
                 "waiting": Out(1),
+                **parity_ports(parity),
+                **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
             },
             spec=spec,
             lanes=lanes,
             beat_bits=beat_bits,
             cache_bits=cache_bits,
             words=words,
+            parity=parity,
         )
 
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
         engine = AttentionEngine(spec).place(m, "engine", platform)
-        reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head)
+        reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head, self.parity)
         reader = reader.place(m, "reader", platform)
         outputs = OutputWords(spec.columns, self.lanes).place(m, "outputs", platform)
-        self._queries(m, platform, engine)
+        buffer = self._queries(m, platform, engine)
+        if self.parity:
+            connect_parity(m, self, buffer, (reader, engine))
         layout = instruction_layout("attend")
         i = data.View(layout, self.instruction.payload[: layout.size])
 
@@ -109,8 +119,11 @@ class AttentionUnit(Part):
             prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
         ]
         nothing = self.skip | (tokens == 0) | (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
-        blocks = StreamFifo(PENDING.size, BLOCKS).place(m, "blocks", platform)
-        entry = data.View(PENDING, blocks.i.payload)
+        layout = self._pending
+        blocks = StreamFifo(layout.size, BLOCKS).place(m, "blocks", platform)
+        entry = data.View(layout, blocks.i.payload)
+        if self.parity:
+            m.d.comb += entry.index.eq(self.index)
         offered = Signal()
         m.d.comb += offered.eq(self.instruction.valid & prepared[1])
         taken = []
@@ -169,9 +182,16 @@ class AttentionUnit(Part):
             m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
         return m
 
+    @property
+    def _pending(self):
+        """PENDING, and with parity the instruction's number."""
+        return data.StructLayout(dict(PENDING.members) | ({"index": INDEX_BITS} if self.parity else {}))
+
     def _complete(self, m, blocks, outputs):
         """The outputs of one block after the other; its instruction is complete when they are written."""
-        pending = data.View(PENDING, blocks.o.payload)
+        pending = data.View(self._pending, blocks.o.payload)
+        if self.parity:
+            m.d.comb += self.oldest_index.eq(pending.index)
         begun = Signal()
         m.d.comb += [
             outputs.block.eq(pending.block),
@@ -186,9 +206,10 @@ class AttentionUnit(Part):
             m.d.sync += begun.eq(1)
 
     def _queries(self, m, platform, engine):
-        """The query buffer; a scale's word gets its token's position."""
+        """The query buffer, which is returned; a scale's word gets its token's position."""
         spec = self.spec
-        buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS).place(m, "queries", platform)
+        buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS, parity=self.parity)
+        buffer = buffer.place(m, "queries", platform)
         position = Signal(2 * QUERY_BITS)
         behind_scale = self.write_data[3 * QUERY_BITS :]
         m.d.comb += [
@@ -203,3 +224,4 @@ class AttentionUnit(Part):
             buffer.read_address.eq(engine.query_address),
             engine.queries.eq(buffer.elements),
         ]
+        return buffer

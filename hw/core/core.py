@@ -5,7 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.core_registers import core_registers, counter_names, report_names
-from einloom.isa import UNITS, Unit
+from einloom.isa import UNITS, CoreError, Unit
 from hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
 from hw.bus.control_registers import ControlRegisters
 from hw.bus.read_master import ReadMaster
@@ -72,7 +72,7 @@ class Core(Part):
         connect_flat(m, self, "m_axi_system", mux.axi)
         masters = []  # with the window of each, the instruction it works for, and its requests
         for n, name in enumerate(READERS):
-            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"{name}_master", platform)
+            master = self._reader().place(m, f"{name}_master", platform)
             _connect_read(m, master.axi, mux.clients[n])
             request = getattr(machine, f"{name}_request")
             if name == "cache":
@@ -87,7 +87,7 @@ class Core(Part):
         stores = _share_writer(m, supervisor, machine, reporter, writer)
         masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], stores))
         for c in range(channels):
-            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"weights{c}_master", platform)
+            master = self._reader().place(m, f"weights{c}_master", platform)
             connect_flat(m, self, f"m_axi_weights{c}", master.axi)
             join(m, master.output, machine.weights[c])
             request, window = machine.weights_requests[c], f"weights{c}"
@@ -118,8 +118,14 @@ class Core(Part):
             reporter.beat.eq(registers.report),
             reporter.contents.eq(self._report(registers)),
         ]
+        if spec.parity:
+            readers = [master for master, *_ in masters if isinstance(master, ReadMaster)]
+            self._check_parity(m, registers, supervisor, machine, readers)
         self._count(m, registers, supervisor, machine, beats)
         return m
+
+    def _reader(self):
+        return ReadMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, READER_FIFO, parity=self.spec.parity)
 
     def _culprit(self, m, platform, name, supervisor, master, request, index):
         """The instruction that a master's error is of, whose unit may have gone on."""
@@ -159,6 +165,33 @@ class Core(Part):
         names = report_names(self.spec.channels)[1:]
         values = [Const(self.spec.design, NUMBER_BITS), *(getattr(registers, name) for name in names)]
         return Cat(Cat(value, Const(0, NUMBER_BITS - len(value))) for value in values)
+
+    def _check_parity(self, m, registers, supervisor, machine, readers):
+        """A lost bit stops the job. Words have no parity until they are written, so after a reset, before the first
+        job, all are; and after a lost bit, so that it stops no other job."""
+        spec = self.spec
+        words = max(spec.vector_words, spec.activation_words, spec.query_words, spec.staging_words)
+        scrubbing = Signal(init=1)
+        address = Signal(range(words))
+        with m.If(supervisor.clear & (supervisor.error == CoreError.PARITY)):
+            m.d.sync += scrubbing.eq(1)
+        with m.Elif(address == words - 1):
+            m.d.sync += [scrubbing.eq(0), address.eq(0)]
+        with m.Elif(scrubbing):
+            m.d.sync += address.eq(address + 1)
+        m.d.comb += [
+            machine.scrub.eq(scrubbing),
+            machine.scrub_address.eq(address),
+            machine.readers_corrupt.eq(Cat(reader.corrupt for reader in readers[: len(READERS)])),
+            machine.weights_corrupt.eq(Cat(reader.corrupt for reader in readers[len(READERS) :]).any()),
+            supervisor.ap_start.eq(registers.ap_start & ~scrubbing),
+            registers.ap_idle.eq(supervisor.ap_idle & ~scrubbing),
+        ]
+        with m.If(machine.corrupt):
+            m.d.comb += [
+                supervisor.machine_error.eq(CoreError.PARITY),
+                supervisor.machine_index.eq(machine.corrupt_index),
+            ]
 
     def _count(self, m, registers, supervisor, machine, beats):
         """The counters: they begin at 0 with each job."""

@@ -10,6 +10,7 @@ from hw.core.sum_words import SumWords
 from hw.isa_layout import instruction_layout
 from hw.memory.banked_buffer import BankedBuffer
 from hw.memory.beat_queue import BeatQueue
+from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
 
 
@@ -24,6 +25,7 @@ class GemmUnit(Part):
     spec : the engine's.
     lanes : of the vector unit.
     words : of the activation buffer, for each token.
+    parity : of that buffer's words, and of the queued beats.
     beats_at_once, fifo_beats : beats of a memory port in one of the engine's, and in its queue.
 
     Members
@@ -33,12 +35,14 @@ class GemmUnit(Part):
     write : In, {valid, token, address, data}, a word of `lanes` int8 activations
     result : Out, stream of words for the vector memory
     waiting : Out(1), the engine could take a beat of weights and there is none
+    scrub, scrub_address, corrupt : see BankedBuffer; `corrupt` is also the queues'
     """
 
-    def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int):
+    def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int, parity: bool):
         self.spec = spec
         self.lanes = lanes
         self.words = words
+        self.parity = parity
         self.beats_at_once = beats_at_once
         self.fifo_beats = fifo_beats
         bits = spec.pe.activation_bits
@@ -52,10 +56,12 @@ class GemmUnit(Part):
                 "write_data": In(lanes * bits),
                 "result": Out(stream.Signature(word_layout(lanes))),
                 "waiting": Out(1),
+                **parity_ports(parity),
             },
             spec=spec,
             lanes=lanes,
             words=words,
+            parity=parity,
             beats_at_once=beats_at_once,
             fifo_beats=fifo_beats,
         )
@@ -64,7 +70,8 @@ class GemmUnit(Part):
         m = Module()
         spec, lanes = self.spec, self.lanes
         engine = GemmEngine(spec).place(m, "engine", platform)
-        buffer = BankedBuffer(spec.rows, self.words, lanes, spec.pe.activation_bits, spec.pe.lanes)
+        bits = spec.pe.activation_bits
+        buffer = BankedBuffer(spec.rows, self.words, lanes, bits, spec.pe.lanes, parity=self.parity)
         buffer = buffer.place(m, "activations", platform)
         sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
 
@@ -104,9 +111,11 @@ class GemmUnit(Part):
             sums.words.ready.eq(self.result.ready),
         ]
         starved = Signal()
+        queues = []
         for n, (port, beats) in enumerate(zip(engine.weights, self.weights, strict=True)):
-            queue = BeatQueue(len(beats.payload), self.beats_at_once, self.fifo_beats)
+            queue = BeatQueue(len(beats.payload), self.beats_at_once, self.fifo_beats, self.parity)
             queue = queue.place(m, f"weights_{n}", platform)
+            queues.append(queue)
             join(m, beats, queue.i)
             join(m, queue.o, port)
             with m.If(port.ready & ~port.valid):
@@ -116,6 +125,8 @@ class GemmUnit(Part):
         with m.If(self.instruction.ready):
             m.d.sync += started.eq(0)
         m.d.comb += [self.busy.eq(started), self.waiting.eq(started & starved)]
+        if self.parity:
+            connect_parity(m, self, buffer, tuple(queues))
         return m
 
     @property

@@ -20,6 +20,7 @@ from hw.core.token_board import TokenBoard
 from hw.core.unit_queue import UnitQueue
 from hw.core.vector_memory import READ_LATENCY, VectorMemory
 from hw.core.weight_unit import WeightUnit
+from hw.memory.parity import parity_ports
 from hw.part import Part
 from hw.vector.vector_unit import VectorUnit
 
@@ -42,6 +43,11 @@ class Machine(Part):
     done : Out(1)
     error : Out, CoreError of the machine's own
     index : Out, number of the instruction at which the sequencer stands
+    scrub, scrub_address : In, with parity only: zeros are written into a word of each memory on the chip
+    readers_corrupt, weights_corrupt : In, with parity only: a beat from one of READERS, or of weights, is not what
+        memory answered
+    corrupt, corrupt_index : Out, with parity only: a word from a memory on the chip is not what was written, and the
+        number of the instruction that used it
     oldest : Out, number of the oldest instruction that waits or is at work, a few cycles late
     cache_index : Out, number of the instruction that the request to the cache's master is of
     indices : Out, array over UNITS, of the instruction that each is at
@@ -84,6 +90,7 @@ class Machine(Part):
                 "attention_array": Out(1),
                 "attention_row": Out(1),
                 "attention_starved": Out(1),
+                **(_parity_ports() if spec.parity else {}),
             },
             spec=spec,
         )
@@ -92,7 +99,7 @@ class Machine(Part):
         m = Module()
         spec = self.spec
         sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats)).place(m, "sequencer", platform)
-        memory = VectorMemory(spec.vector_words, spec.lanes).place(m, "memory", platform)
+        memory = VectorMemory(spec.vector_words, spec.lanes, spec.parity).place(m, "memory", platform)
         units = {
             Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
             Unit.GEMM: GemmUnit(
@@ -100,18 +107,23 @@ class Machine(Part):
                 spec.lanes,
                 spec.activation_words,
                 beats_at_once=spec.beats_at_once,
+                parity=spec.parity,
                 fifo_beats=spec.fifo_beats,
             ),
             Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
             Unit.ATTENTION: AttentionUnit(
-                spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words
+                spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words, spec.parity
             ),
             Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
-            Unit.STORE: StoreUnit(spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits),
+            Unit.STORE: StoreUnit(
+                spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits, spec.parity
+            ),
         }
         units = {unit: part.place(m, f"{unit.name.lower()}_unit", platform) for unit, part in units.items()}
         self._control(m, platform, sequencer, units)
         self._find_oldest(m, sequencer)
+        if spec.parity:
+            self._check_parity(m, sequencer, memory, units)
         self._ports(m, sequencer, units)
         self._vector(m, memory, units)
         for name, unit in (("gemm", Unit.GEMM), ("attention", Unit.ATTENTION), ("load", Unit.LOAD)):
@@ -180,6 +192,35 @@ class Machine(Part):
         with m.If(turn == len(UNITS) - 1):
             m.d.sync += [turn.eq(0), before.eq(sequencer.index), self.oldest.eq(oldest)]
 
+    def _check_parity(self, m, sequencer, memory, units):
+        """A word that was used is not the one that was written, and which instruction used it."""
+        gemm, attention, store = units[Unit.GEMM], units[Unit.ATTENTION], units[Unit.STORE]
+        for part in (memory, gemm, attention, store):
+            m.d.comb += [part.scrub.eq(self.scrub), part.scrub_address.eq(self.scrub_address)]
+        at = dict(zip(UNITS, self.indices, strict=True))
+        program, load, cache = self.readers_corrupt
+        for corrupt, index in (
+            (self.weights_corrupt, self.oldest),
+            (program, sequencer.index),
+            (load, _delayed(m, at[Unit.LOAD], 1)),
+            (gemm.corrupt, at[Unit.GEMM]),
+            (attention.corrupt | cache, attention.oldest_index),
+            (memory.corrupt, _delayed(m, self._vector_index(m, units[Unit.VECTOR]), READ_LATENCY + 1)),
+            (store.corrupt | memory.store_corrupt, at[Unit.STORE]),
+        ):
+            with m.If(corrupt):
+                m.d.sync += [self.corrupt.eq(1), self.corrupt_index.eq(index)]
+
+    def _vector_index(self, m, vector):
+        """The instruction whose word the vector unit reads: its last one may still wait when the next is presented."""
+        presented = self.indices[UNITS.index(Unit.VECTOR)]
+        waits, before = Signal(), Signal(INDEX_BITS)
+        with m.If(vector.instruction.valid & vector.instruction.ready):
+            m.d.sync += [waits.eq(1), before.eq(presented)]
+        with m.Elif(vector.busy):
+            m.d.sync += waits.eq(0)
+        return Mux(waits, before, presented)
+
     def _ports(self, m, sequencer, units):
         """What goes out to the masters and the counters."""
         load, attention, store = units[Unit.LOAD], units[Unit.ATTENTION], units[Unit.STORE]
@@ -247,3 +288,22 @@ class Machine(Part):
             store.write_address.eq(to.address),
             store.write_data.eq(narrow(spec.cache_bits)),
         ]
+
+
+def _parity_ports() -> dict:
+    """Of a machine with parity."""
+    return {
+        **parity_ports(True),
+        "corrupt_index": Out(INDEX_BITS),
+        "readers_corrupt": In(len(READERS)),
+        "weights_corrupt": In(1),
+    }
+
+
+def _delayed(m, value, cycles):
+    """The value so many cycles later."""
+    for _ in range(cycles):
+        register = Signal.like(value, name="delayed")
+        m.d.sync += register.eq(value)
+        value = register
+    return value

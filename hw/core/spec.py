@@ -19,6 +19,7 @@ class CoreSpec:
     fifo_beats : of each weight channel's queue.
     cache_bits : of a key's or value's element in memory.
     design : a number of 64 bits that reports begin with.
+    parity : the memories on the chip have parity bits.
     """
 
     gemm: EngineSpec
@@ -32,6 +33,7 @@ class CoreSpec:
     fifo_beats: int
     cache_bits: int
     design: int
+    parity: bool
 
     @property
     def tokens(self) -> int:

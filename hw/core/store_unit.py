@@ -10,6 +10,7 @@ from hw.bus.write_master import strobed_layout
 from hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
 from hw.core.row_store import RowStore
 from hw.core.tile_store import TileStore
+from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
 
 
@@ -22,10 +23,12 @@ class StoreUnit(Part):
     write, write_token, write_address, write_data : In, a word for the staging buffer
     address, read, granted, word : a read port of the vector memory
     request, beats, answered : to a write master of the system window
+    scrub, scrub_address, corrupt : see BankedBuffer
     """
 
-    def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int):
-        self._parts = RowStore(lanes, beat_bits), TileStore(lanes, beat_bits, rows, words, cache_bits)
+    def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
+        self.parity = parity
+        self._parts = RowStore(lanes, beat_bits), TileStore(lanes, beat_bits, rows, words, cache_bits, parity)
         super().__init__(
             {
                 **unit_ports(),
@@ -40,18 +43,22 @@ class StoreUnit(Part):
                 "request": Out(stream.Signature(request_layout())),
                 "beats": Out(stream.Signature(strobed_layout(beat_bits))),
                 "answered": In(1),
+                **parity_ports(parity),
             },
             lanes=lanes,
             beat_bits=beat_bits,
             rows=rows,
             words=words,
             cache_bits=cache_bits,
+            parity=parity,
         )
 
     def elaborate(self, platform):
         m = Module()
         rows = self._parts[0].place(m, "rows", platform)
         tiles = self._parts[1].place(m, "tiles", platform)
+        if self.parity:
+            connect_parity(m, self, tiles)
         is_tiles = Signal()
         m.d.comb += [
             is_tiles.eq(self.instruction.payload[: HEADER[0].bits] == BY_NAME["store_kv"].code),

@@ -10,6 +10,7 @@ from hw.core.layouts import POSITION_BITS
 from hw.core.tile_order import TileOrder
 from hw.memory.fifo import StreamFifo
 from hw.memory.gearbox import Gearbox
+from hw.memory.parity import corrupt_port
 from hw.part import Part
 
 BYTE = 8
@@ -38,19 +39,22 @@ class TileReader(Part):
     beat_bits : of memory.
     cache_bits : 4 or 8; with 4, a byte is two elements, the even one lowest.
     max_head : elements of a value, at most.
+    parity : of the queued values.
 
     Members
     -------
     job : In, stream of TILES
     request, beats : to and from a read master of the system window
     keys, values : Out, streams of the engine's beats, 8 bits for each row
+    corrupt : Out(1), with `parity` only: see StreamFifo
     """
 
-    def __init__(self, rows: int, beat_bits: int, cache_bits: int, max_head: int):
+    def __init__(self, rows: int, beat_bits: int, cache_bits: int, max_head: int, parity: bool):
         self.rows = rows
         self.beat_bits = beat_bits
         self.cache_bits = cache_bits
         self.max_head = max_head
+        self.parity = parity
         super().__init__(
             {
                 "job": In(stream.Signature(TILES)),
@@ -58,11 +62,13 @@ class TileReader(Part):
                 "beats": In(stream.Signature(beat_layout(beat_bits))),
                 "keys": Out(stream.Signature(rows * BYTE)),
                 "values": Out(stream.Signature(rows * BYTE)),
+                **corrupt_port(parity),
             },
             rows=rows,
             beat_bits=beat_bits,
             cache_bits=cache_bits,
             max_head=max_head,
+            parity=parity,
         )
 
     def elaborate(self, platform):
@@ -106,7 +112,9 @@ class TileReader(Part):
     def _deliver(self, m, platform, shapes):
         order = TileOrder().place(m, "delivered", platform)
         gearbox = Gearbox(self.beat_bits, (self.rows * BYTE,)).place(m, "gearbox", platform)
-        values = StreamFifo(self.rows * BYTE, self.max_head).place(m, "values", platform)
+        values = StreamFifo(self.rows * BYTE, self.max_head, self.parity).place(m, "values", platform)
+        if self.parity:
+            m.d.comb += self.corrupt.eq(values.corrupt)
         shape = Signal(SHAPE)
         left = Signal(HEAD_BITS)  # elements of the tile behind the present one
         fresh = Signal()  # the present tile's first element comes next

@@ -9,6 +9,7 @@ from hw.bus.write_master import strobed_layout
 from hw.core.layouts import POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
 from hw.isa_layout import instruction_layout
 from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
 
 BYTE = 8
@@ -37,20 +38,23 @@ class TileStore(Part):
     rows : keys of a tile, a power of two, at least the tokens of a chunk.
     words : of the staging buffer, for each row.
     cache_bits : 4 or 8.
+    parity : of the staging buffer's words.
 
     Members
     -------
     instruction, chunk, busy : see `unit_ports`
     write, write_token, write_address, write_data : In, a word of `lanes` integers of a token of the chunk
     request, beats, answered : to a write master of the system window
+    scrub, scrub_address, corrupt : see BankedBuffer
     """
 
-    def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int):
+    def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
         self.lanes = lanes
         self.beat_bits = beat_bits
         self.rows = rows
         self.words = words
         self.cache_bits = cache_bits
+        self.parity = parity
         super().__init__(
             {
                 **unit_ports(),
@@ -61,12 +65,14 @@ class TileStore(Part):
                 "request": Out(stream.Signature(request_layout())),
                 "beats": Out(stream.Signature(strobed_layout(beat_bits))),
                 "answered": In(1),
+                **parity_ports(parity),
             },
             lanes=lanes,
             beat_bits=beat_bits,
             rows=rows,
             words=words,
             cache_bits=cache_bits,
+            parity=parity,
         )
 
     def elaborate(self, platform):
@@ -135,7 +141,10 @@ class TileStore(Part):
         word_bytes = self.lanes * self.cache_bits // BYTE
         at_once = max(1, self.beat_bits // (BYTE * self.rows))  # bytes of each row in a beat
         parts = max(1, BYTE * self.rows // self.beat_bits)  # beats of a byte of each row
-        buffer = BankedBuffer(self.rows, self.words, word_bytes, BYTE, at_once).place(m, "staging", platform)
+        buffer = BankedBuffer(self.rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
+        buffer = buffer.place(m, "staging", platform)
+        if self.parity:
+            connect_parity(m, self, buffer)
         address = Signal.like(buffer.read_address)
         part = Signal(range(max(parts, 2)))
         last_part = part == parts - 1

@@ -5,6 +5,7 @@ from amaranth.lib import memory, stream
 from amaranth.lib.wiring import In, Out
 
 from hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, word_layout
+from hw.memory.parity import parity_ports
 from hw.part import Part
 
 READ_LATENCY = 2  # the memory's own register and one behind it
@@ -27,11 +28,15 @@ class VectorMemory(Part):
     crowded : Out(1), the vector unit is to read nothing in this cycle
     vector_write, vector_word : In, a result of the vector unit
     gemm, attention, load : In, streams of words
+    scrub, scrub_address : In, with `parity` only: zeros are written into a word
+    corrupt, store_corrupt : Out(1), with `parity` only: a word that was read READ_LATENCY + 1 cycles before, by the
+        vector unit or for `store`, is not one that was written
     """
 
-    def __init__(self, words: int, lanes: int):
+    def __init__(self, words: int, lanes: int, parity: bool):
         self.words = words
         self.lanes = lanes
+        self.parity = parity
         word = lanes * FLOAT_BITS
         ports: dict = {}
         for name in ("a", "b", "c", "store"):
@@ -44,22 +49,29 @@ class VectorMemory(Part):
                 "vector_write": In(1),
                 "vector_word": In(word_layout(lanes)),
                 **{name: In(stream.Signature(word_layout(lanes))) for name in WRITERS},
+                **parity_ports(parity),
+                **({"store_corrupt": Out(1)} if parity else {}),
             },
             words=words,
             lanes=lanes,
+            parity=parity,
         )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.words = words = memory.Memory(shape=self.lanes * FLOAT_BITS, depth=self.words, init=[])
+        bits = self.lanes * FLOAT_BITS
+        extra = self.lanes if self.parity else 0
+        m.submodules.words = words = memory.Memory(shape=bits + extra, depth=self.words, init=[])
         reads = {name: words.read_port() for name in ("a", "b", "c")}
+        outputs = {}
         for name, port in reads.items():
-            output = Signal(self.lanes * FLOAT_BITS, name=f"{name}_output", reset_less=True)
+            output = Signal(bits + extra, name=f"{name}_output", reset_less=True)
+            outputs[name] = output
             m.d.sync += output.eq(port.data)
             m.d.comb += [
                 port.addr.eq(getattr(self, f"{name}_address")),
                 port.en.eq(getattr(self, f"{name}_read")),
-                getattr(self, f"{name}_data").eq(output),
+                getattr(self, f"{name}_data").eq(output[:bits]),
             ]
         m.d.comb += self.store_granted.eq(self.store_read & ~self.c_read)
         with m.If(~self.c_read):
@@ -72,15 +84,41 @@ class VectorMemory(Part):
         m.d.sync += [turn.eq(turn + 1), self.crowded.eq(waits & (turn == 0))]
 
         write = words.write_port()
+        data = write.data[:bits]
         with m.If(self.vector_write):
-            m.d.comb += [write.en.eq(1), write.addr.eq(self.vector_word.address), write.data.eq(self.vector_word.data)]
+            m.d.comb += [write.en.eq(1), write.addr.eq(self.vector_word.address), data.eq(self.vector_word.data)]
         for name in ("attention", "load", "gemm"):
             writer = getattr(self, name)
             with m.Elif(writer.valid):
                 m.d.comb += [
                     write.en.eq(1),
                     write.addr.eq(writer.payload.address),
-                    write.data.eq(writer.payload.data),
+                    data.eq(writer.payload.data),
                     writer.ready.eq(1),
                 ]
+        if self.parity:
+            self._check(m, write, reads, outputs)
         return m
+
+    def _check(self, m, write, reads, outputs):
+        """A bit for each lane of a word, checked where the word leaves."""
+        data = write.data[: self.lanes * FLOAT_BITS]
+        m.d.comb += write.data[len(data) :].eq(_lane_parities(data))
+        with m.If(self.scrub):
+            m.d.comb += [write.en.eq(1), write.addr.eq(self.scrub_address), write.data.eq(0)]
+        bits, wrong = self.lanes * FLOAT_BITS, {}
+        for name, output in outputs.items():
+            fetched, left = Signal(name=f"{name}_fetched"), Signal(name=f"{name}_left")
+            wrong[name] = left & (_lane_parities(output[:bits]) != output[bits:])
+            m.d.sync += [fetched.eq(reads[name].en), left.eq(fetched)]
+        stored = Signal(2)  # the word on c's way is for `store`
+        m.d.sync += [
+            stored.eq(Cat(~self.c_read, stored)),
+            self.corrupt.eq(wrong["a"] | wrong["b"] | (wrong["c"] & ~stored[1])),
+            self.store_corrupt.eq(wrong["c"] & stored[1]),
+        ]
+
+
+def _lane_parities(word):
+    """The parity of each lane."""
+    return Cat(word.word_select(n, FLOAT_BITS).xor() for n in range(len(word) // FLOAT_BITS))

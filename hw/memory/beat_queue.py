@@ -5,6 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from hw.memory.fifo import StreamFifo
+from hw.memory.parity import corrupt_port
 from hw.part import Part
 
 
@@ -18,22 +19,32 @@ class BeatQueue(Part):
     -------
     i : In, stream of beats
     o : Out, stream of groups
+    corrupt : Out(1), with `parity` only: see StreamFifo
     """
 
-    def __init__(self, beat_bits: int, at_once: int, beats: int):
+    def __init__(self, beat_bits: int, at_once: int, beats: int, parity: bool = False):
         self.beat_bits = beat_bits
         self.at_once = at_once
         self.beats = beats
+        self.parity = parity
         super().__init__(
-            {"i": In(stream.Signature(beat_bits)), "o": Out(stream.Signature(at_once * beat_bits))},
+            {
+                "i": In(stream.Signature(beat_bits)),
+                "o": Out(stream.Signature(at_once * beat_bits)),
+                **corrupt_port(parity),
+            },
             beat_bits=beat_bits,
             at_once=at_once,
             beats=beats,
+            parity=parity,
         )
 
     def elaborate(self, platform):
         m = Module()
-        queue = StreamFifo(self.at_once * self.beat_bits, self.beats // self.at_once).place(m, "queue", platform)
+        queue = StreamFifo(self.at_once * self.beat_bits, self.beats // self.at_once, self.parity)
+        queue = queue.place(m, "queue", platform)
+        if self.parity:
+            m.d.comb += self.corrupt.eq(queue.corrupt)
         group = Signal(self.at_once * self.beat_bits, reset_less=True)
         held = Signal(range(self.at_once + 1))
         full = held == self.at_once

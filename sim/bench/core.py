@@ -1,5 +1,6 @@
 """The bench of a core: its text, and its simulator."""
 
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -31,6 +32,10 @@ PORTS = (
     "error_memory",
     "abort_at",
     "reset_at",
+    "upset_at",
+    "upset_memory",
+    "upset_word",
+    "upset_bit",
     "tracing",
     "limit",
     "done",
@@ -42,6 +47,21 @@ PORTS = (
 )
 READ_CHANNELS = ("ar", "r")
 WRITE_CHANNELS = ("aw", "w", "b")
+UPSETS = {
+    "vector": "machine.memory.words",
+    "activations": "machine.gemm_unit.activations.banks.copy[1].part.words",
+    "queries": "machine.attention_unit.queries.banks.copy[1].part.words",
+    "staging": "machine.store_unit.tiles.staging.banks.copy[1].part.words",
+    "states": "machine.attention_unit.engine.grid.copy[1].part.softmax.states",
+    "dividends": "machine.attention_unit.engine.grid.copy[1].part.divider.bank",
+    "values": "machine.attention_unit.reader.values.words",
+    "weights": "machine.gemm_unit.weights_0.queue.words",
+    "program_beats": "program_master.beats.words",
+    "load_beats": "load_master.beats.words",
+    "cache_beats": "cache_master.beats.words",
+    "weight_beats": "weights0_master.beats.words",
+}
+"""The memories on the chip that may lose a bit, by what they hold; of those with copies, copy 1."""
 SEPARATE = ("fusemax_pe", "vector_lane", "integer_to_float")
 """Modules that are compiled once: large ones, of which there are many."""
 SEPARATE_PES = 64
@@ -55,13 +75,14 @@ def memory_beats(beats: int) -> int:
     return max(SMALLEST_MEMORY, 1 << max(beats - 1, 0).bit_length())
 
 
-def build_core(design: Design, beats: list[int], *, waves: bool = False) -> Path:
-    """The executable that simulates the core `design` with memories of so many beats each, the system's first."""
+def build_core(design: Design, beats: list[int], *, waves: bool = False, upsets: bool = False) -> Path:
+    """The executable that simulates the core `design` with memories of so many beats each, the system's first; with
+    `upsets` its memories on the chip can lose bits."""
     manifest = design.manifest
     assert manifest.gemm is not None
     sources = {
         "design.v": design.verilog,
-        f"{CORE_BENCH}.sv": _bench_text(manifest, beats),
+        f"{CORE_BENCH}.sv": _bench_text(design, beats, upsets),
         AXI_MEMORY: (resources.files("sim.bench") / AXI_MEMORY).read_text(),
     }
     pes = [m for m in manifest.modules if m.endswith("_pe")]
@@ -70,7 +91,8 @@ def build_core(design: Design, beats: list[int], *, waves: bool = False) -> Path
     return Toolchain().build(sources, CORE_BENCH, PORTS, waves=waves, separate=separate)
 
 
-def _bench_text(manifest: Manifest, beats: list[int]) -> str:
+def _bench_text(design: Design, beats: list[int], upsets: bool) -> str:
+    manifest = design.manifest
     assert manifest.core is not None
     assert manifest.gemm is not None
     widths = {port.name: port.width for port in manifest.ports}
@@ -89,12 +111,34 @@ def _bench_text(manifest: Manifest, beats: list[int]) -> str:
         "ports": "\n    ".join(_connections(manifest, names)),
         "escaped": " + ".join(f"64'(escapes[{n}]) + 64'(strays[{n}])" for n in range(len(names))),
         "violations": " + ".join(f"64'(breaks[{n}])" for n in range(len(names))),
+        "upsets": _upsets(design.verilog) if upsets else "",
         "indices": "\n  ".join(f"assign index[{n}] = core.machine.indices__{n};" for n in range(len(UNITS))),
     }
     text = (resources.files("sim.bench") / f"{CORE_BENCH}.sv").read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text
+
+
+def _upsets(verilog: str) -> str:
+    """Bits of the memories on the chip turn over when the ports say so."""
+    return "".join(_upset(n, path, verilog) for n, path in enumerate(UPSETS.values()))
+
+
+def _upset(number: int, path: str, verilog: str) -> str:
+    """A bit of a word of memory `number` turns over, or of each word."""
+    words = ".".join(["core", *(_instance(name, verilog) for name in path.split("."))])
+    flipped = f"{words}[w] = {words}[w] ^ ($bits({words}[0])'(1) << upset_bit);"
+    return f"""
+  always @(negedge clk) if (upset && upset_memory == {number})
+    for (int w = 0; w < $size({words}); w = w + 1)
+      if (upset_word == 16'hffff || w == 32'(upset_word)) {flipped}"""
+
+
+def _instance(name: str, verilog: str) -> str:
+    """An instance's name in Verilog, which has a number where a signal of its parent has that name."""
+    numbered = re.search(rf"^  \w+ (\\{re.escape(name)}\$\d+ ) ?\(", verilog, re.MULTILINE)
+    return numbered[1] if numbered else name
 
 
 def _connections(manifest: Manifest, names: list[str]) -> list[str]:

@@ -31,6 +31,10 @@ module core_bench (
     input  wire [7:0]  error_memory,  // which one gives those errors
     input  wire [31:0] abort_at,      // cycle of a job in which the host aborts it; 0: never
     input  wire [31:0] reset_at,      // ... in which everything but the memories' contents is reset
+    input  wire [31:0] upset_at,      // ... in which a memory on the chip loses a bit, in a bench that has upsets
+    input  wire [7:0]  upset_memory,
+    input  wire [15:0] upset_word,    // all ones: each of them, in all cycles from then on
+    input  wire [15:0] upset_bit,
     input  wire        tracing,       // write trace.txt: a line for each completed instruction
     input  wire [31:0] limit,         // cycles after which an operation is given up
     output reg         done,
@@ -132,7 +136,7 @@ module core_bench (
     end else if (operation == RUN && !started) begin
       write(CTRL, 1);
       cycles <= 0;
-      started <= 1;
+      started = 1;
       running <= 1;
       state <= STARTING;
     end else if (next_read < 32'(reads)) begin
@@ -159,7 +163,7 @@ module core_bench (
       spent <= 0;
       timed_out <= 0;
       was_reset <= 0;
-      started <= 0;
+      started = 0;
       aborted <= 0;
       next_write = 0;
       next_read = 0;
@@ -211,6 +215,10 @@ module core_bench (
       end
     end
   end
+
+  wire upset = running && upset_at != 0
+      && (cycles == 64'(upset_at) || (upset_word == 16'hffff && cycles > 64'(upset_at)));
+  @upsets@
 
   // What each unit did when: unit, instruction, first and last cycle.
   integer trace;
