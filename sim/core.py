@@ -140,6 +140,7 @@ class SimulatedCore:
             "program": self.program.symbols.program,
             "instructions": len(self.program.instructions),
             "watchdog": self._watchdog,
+            "report": 0,
         }
         for name, size in zip(window_names(self._channels), self.sizes, strict=True):
             values |= {f"{name}_base": self._base, f"{name}_size": size}

@@ -136,6 +136,7 @@ class Soak:
         try:
             core.timing = random_timing(rng)
             self._load(self.bed.program, [int(n) for n in rng.integers(0, WILD_WORD, PROMPT)], rng)
+            core.write(report=self._report(rng))
             disturb = self._cases[rng.integers(len(self._cases))]
             self.ends[f"{disturb.__name__.strip('_')}: {disturb(rng)}"] += 1
             self.jobs += 1
@@ -160,6 +161,11 @@ class Soak:
             found[inside] = before[inside]
             if not np.array_equal(found, before):
                 raise CheckFailed(f"memory {number} has changed outside its window")
+
+    def _report(self, rng: np.random.Generator) -> int:
+        """Nowhere, in the window, or anywhere."""
+        beats = self.bed.core.sizes[SYSTEM] // self.bed.beat_bytes
+        return (0, int(rng.integers(beats)), int(rng.integers(2 ** int(rng.integers(1, 41)))))[rng.integers(3)]
 
     def _load(self, program: Program, ids: list[int], rng: np.random.Generator) -> None:
         """The system window: a program's image with ids that are tokens, or anything."""

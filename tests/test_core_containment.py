@@ -378,3 +378,15 @@ def test_the_comparison_of_memories_is_not_blind(bed: Bed, outside: Outside) -> 
     bed.core.load(1, 0, beat)
     with pytest.raises(CheckFailed, match="of memory 1 is 85"):
         bed.check_memory()
+
+
+@pytest.mark.parametrize("beats_beyond", [-1, 0, 1 << 20])
+def test_a_report_that_reaches_beyond_the_window_is_given_up_and_the_job_stands(bed: Bed, beats_beyond: int) -> None:
+    system = bed.core.dump(SYSTEM, 0, bed.core.sizes[SYSTEM])
+    bed.core.write(report=system_beats(bed) + beats_beyond)
+    try:
+        assert bed.core.run(0, TOKENS).error is CoreError.NONE
+    finally:
+        bed.core.write(report=0)
+    last = bed.core.dump(SYSTEM, bed.core.sizes[SYSTEM] - bed.beat_bytes, bed.beat_bytes)
+    assert np.array_equal(last, system[-bed.beat_bytes :])
