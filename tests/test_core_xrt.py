@@ -1,14 +1,18 @@
-"""The generated core as a kernel of XRT, between the control master and the memories of cocotbext-axi."""
+"""The kernel of a generated core, as XRT drives it, between the control master and the memories of cocotbext-axi."""
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from einloom.core_registers import design_number
 from einloom.driver import SYSTEM
 from einloom.isa import CoreError, assemble
 from einloom.manifest import Manifest
 from einloom.program import Program
+from fpga.boards import BOARDS
+from fpga.kernel.interface import kernel_interface
+from fpga.kernel.wrapper import CLOCK, RESET, wrapper
 from sim.bench.core import SEPARATE
 from sim.golden.driver import GoldenDriver
 from sim.verilator import Toolchain
@@ -57,6 +61,7 @@ def write_job(folder: Path, manifest: Manifest, program: Program, position: int,
     return {
         "folder": str(folder),
         "program": program.symbols.program,
+        "report": program.system.size // (manifest.gemm.weights.beat_bits // 8),
         "instructions": len(program.instructions),
         "position": position,
         "length": length,
@@ -68,12 +73,15 @@ def test_a_kernel_between_third_party_models_is_golden(tmp_path: Path) -> None:
     manifest = design.manifest
     model = random_program(manifest, SHAPE)
     separate = [m for m in manifest.modules if m in SEPARATE]
-    ports = [port.name for port in manifest.ports]
-    executable = Toolchain().build({"design.v": design.verilog}, manifest.top, ports, separate=separate)
+    kernel = kernel_interface(manifest, BOARDS["u280"])
+    ports = [CLOCK, RESET, *(port.name for port in manifest.ports if port.name not in ("clk", "rst"))]
+    sources = {"design.v": design.verilog, "kernel.v": wrapper(manifest, kernel)}
+    executable = Toolchain().build(sources, kernel.name, ports, separate=separate)
     assert manifest.core is not None
     settings = {
         "registers": [r.model_dump(mode="json") for r in manifest.core.registers],
         "channels": len(model.weights),
+        "design": design_number(manifest.digest),
         "jobs": [
             write_job(tmp_path / "assembled", manifest, assembled(model), 5, LENGTH),
             write_job(tmp_path / "model", manifest, model, 4, LENGTH),

@@ -1,16 +1,18 @@
-"""A whole core between third-party models: XRT's calls on its control port, memories of cocotbext-axi on the others."""
+"""A whole kernel between third-party models: XRT's calls on its control port, memories of cocotbext-axi elsewhere."""
 
 import random
 from pathlib import Path
 
 import cocotb
+from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiRamRead, AxiReadBus
 
+from einloom.core_registers import report_names
 from einloom.isa import CoreError
 from einloom.registers import AP_IDLE, AP_START, CTRL, GIER, IP_IER, IP_ISR, Register
 from sim.bench.driver import SETTINGS
-from tests.bus.drive import pauses, reset
+from tests.bus.drive import pauses
 
 REGISTERS = {r["name"]: Register.model_validate(r) for r in SETTINGS.get("registers", [])}
 SPACE = 1 << 40  # bytes behind each port
@@ -19,6 +21,8 @@ WORD = 0xFFFF_FFFF
 DONE = 1  # of IP_IER and IP_ISR: the job is done
 JOB_NS = 1_000_000
 PAUSE = 0.3
+RESET_CYCLES = 16
+REPORT_BYTES = 4096  # room for a report behind the image
 INTERRUPT_CYCLES = 3  # from its acknowledgement to its end, at most
 
 
@@ -29,12 +33,13 @@ class Host:
         self.dut = dut
         self.rng = random.Random(cocotb.RANDOM_SEED)
         control = AxiLiteBus.from_prefix(dut, "s_axi_control")
-        self.control = AxiLiteMaster(control, dut.clk, dut.rst)
-        system = AxiRam(AxiBus.from_prefix(dut, "m_axi_system"), dut.clk, dut.rst, size=SPACE)
+        clocking = {"clock": dut.ap_clk, "reset": dut.ap_rst_n, "reset_active_level": False}
+        self.control = AxiLiteMaster(control, **clocking)
+        system = AxiRam(AxiBus.from_prefix(dut, "m_axi_system"), **clocking, size=SPACE)
         self.memories = [system]
         reads, writes = [system.read_if], [system.write_if, self.control.write_if]
         for c in range(SETTINGS["channels"]):
-            memory = AxiRamRead(AxiReadBus.from_prefix(dut, f"m_axi_weights{c}"), dut.clk, dut.rst, size=SPACE)
+            memory = AxiRamRead(AxiReadBus.from_prefix(dut, f"m_axi_weights{c}"), **clocking, size=SPACE)
             self.memories.append(memory)
             reads.append(memory)
         reads.append(self.control.read_if)
@@ -63,7 +68,8 @@ class Host:
             image = (Path(job["folder"]) / f"{name}.bin").read_bytes()
             memory.write(n * BANK, image)
             await self.write(f"{name}_base", n * BANK)
-            await self.write(f"{name}_size", len(image))
+            await self.write(f"{name}_size", len(image) + (REPORT_BYTES if name == "system" else 0))
+        await self.write("report", job["report"])
         for name in ("program", "instructions", "position", "length"):
             await self.write(name, job[name])
 
@@ -75,7 +81,7 @@ class Host:
             await with_timeout(RisingEdge(self.dut.interrupt), JOB_NS, "ns")
         assert await self.control.read_dword(IP_ISR) & DONE
         await self.control.write_dword(IP_ISR, DONE)
-        await ClockCycles(self.dut.clk, INTERRUPT_CYCLES)
+        await ClockCycles(self.dut.ap_clk, INTERRUPT_CYCLES)
         assert not self.dut.interrupt.value
 
 
@@ -91,8 +97,10 @@ async def jobs_with_pauses_are_golden(dut):
 
 async def check_jobs(dut, pause):
     """All jobs of the settings, one after the other; afterwards memory must be what golden left."""
+    await hold_reset(dut)
     host = Host(dut, pause)
-    await reset(dut)
+    dut.ap_rst_n.value = 1
+    await ClockCycles(dut.ap_clk, RESET_CYCLES)
     await host.write("watchdog", JOB_NS)
     await host.control.write_dword(GIER, 1)
     await host.control.write_dword(IP_IER, DONE)
@@ -104,5 +112,22 @@ async def check_jobs(dut, pause):
         found = host.memories[0].read(0, len(expected))
         wrong = [n for n, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b]
         assert not wrong, f"{job['folder']}: byte {wrong[0]} of memory is not golden's, {len(wrong)} in all"
+        await check_report(host, len(expected))
         assert await host.read("system_read_beats")
         assert await host.read("cycles")
+
+
+async def hold_reset(dut):
+    """Start the clock, and hold the reset for as long as the platform's shortest one; the models would not stand what
+    registers hold before it."""
+    Clock(dut.ap_clk, 2, "ns").start()
+    dut.ap_rst_n.value = 0
+    await ClockCycles(dut.ap_clk, RESET_CYCLES)
+
+
+async def check_report(host, offset):
+    """The report behind the image says what the registers say."""
+    names = report_names(SETTINGS["channels"])
+    raw = host.memories[0].read(offset, 8 * len(names))
+    numbers = [int.from_bytes(raw[8 * n : 8 * n + 8], "little") for n in range(len(names))]
+    assert numbers == [SETTINGS["design"], *[await host.read(name) for name in names[1:]]]
