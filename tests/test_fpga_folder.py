@@ -1,8 +1,10 @@
 """Kernel folders: complete, deterministic, and every mistake planted in one is found by the check that is for it."""
 
+import dataclasses
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from einloom.config import load_config
@@ -12,9 +14,10 @@ from fpga.check.folder import check_folder
 from fpga.check.report import Finding
 from fpga.check.tcl import interpreter
 from fpga.kernel.folder import kernel_folder, write_kernel_folder
+from fpga.kernel.interface import kernel_name
 from generators.design import Design
 from sim.verilator import Toolchain
-from tests.core_bed import BITMOD, core_config, core_design
+from tests.core_bed import BITMOD, Shape, core_config, core_design, random_program
 
 BOARD = BOARDS["u280"]
 Change = Callable[[str], str]
@@ -167,3 +170,37 @@ def test_what_is_no_kernel_is_refused(design: Design, tmp_path: Path) -> None:
         kernel_folder(design, BOARD, clock_mhz=300, slr=3)
     with pytest.raises(InputError, match="manifest"):
         check_folder(tmp_path, Toolchain().lint)
+
+
+@pytest.mark.parametrize(
+    ("contents", "problem"),
+    [
+        (b"xclbin2\0...{name}...", None),
+        (b"xclbin2\0...einloom_0123456789ab...", "it holds einloom_0123456789ab, not einloom_"),
+        (b"xclbin2\0...vadd...", "it holds no kernel of einloom"),
+        (b"an ELF", "not an xclbin"),
+    ],
+)
+def test_an_xclbin_of_another_config_is_found(
+    design: Design, files: dict[str, bytes], contents: bytes, problem: str | None, tmp_path: Path
+) -> None:
+    folder, xclbin = tmp_path / "folder", tmp_path / "a.xclbin"
+    write_kernel_folder(folder, files)
+    name = kernel_name(design.manifest.digest)
+    xclbin.write_bytes(contents.replace(b"{name}", name.encode()))
+    (found,) = [f for f in check_folder(folder, Toolchain().lint, xclbin=xclbin, without=TOOLS) if f.check == "xclbin"]
+    assert found.failed is (problem is not None)
+    assert problem is None or problem in found.problems[0]
+
+
+def test_images_are_compared_with_their_banks(design: Design, files: dict[str, bytes], tmp_path: Path) -> None:
+    folder, program = tmp_path / "folder", tmp_path / "program"
+    write_kernel_folder(folder, files)
+    small = random_program(design.manifest, Shape())
+    small.write(program)
+    assert not failed({f.check: f for f in check_folder(folder, Toolchain().lint, program=program, without=TOOLS)})
+    room = BOARD.hbm_bank_bytes
+    dataclasses.replace(small, weights=(small.weights[0], np.zeros(room + 1, np.uint8))).write(program)
+    found = {f.check: f for f in check_folder(folder, Toolchain().lint, program=program, without=TOOLS)}
+    assert failed(found) == ["banks"]
+    assert "m_axi_weights1 needs 268,439,552 bytes and its bank HBM[1]" in found["banks"].problems[0]

@@ -43,10 +43,13 @@ def fpga(
 
 def check(
     folder: Annotated[Path, typer.Argument(help="A folder that `einloom fpga` wrote.")],
+    program: Annotated[Path | None, typer.Option(help="Also: does what `einloom compile` wrote here fit?")] = None,
+    xclbin: Annotated[Path | None, typer.Option(help="Also: was this built from the folder's config?")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a kernel folder without the vendor's tools: XML, Tcl, Verilog, memory banks, floorplan, Makefile."""
-    _tell(check_folder(folder, Toolchain().lint), {"folder": str(folder)}, as_json=as_json)
+    found = check_folder(folder, Toolchain().lint, program=program, xclbin=xclbin)
+    _tell(found, {"folder": str(folder)}, as_json=as_json)
 
 
 def _tell(findings: Sequence[Finding], figures: dict[str, str | int], *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from einloom.config import load_config
 from einloom.errors import EinloomError, InputError
 from einloom.manifest import Manifest, load_manifest
 from fpga.boards import BOARDS, Board
+from fpga.check.images import bank_problems, xclbin_problems
 from fpga.check.kernel_xml import kernel_xml_problems
 from fpga.check.link import link_problems
 from fpga.check.report import Finding
@@ -27,11 +28,22 @@ NO_TCL = "there is no Tcl interpreter: install tclsh, or a Python with tkinter"
 Lint = Callable[[Sequence[Path], str], list[str]]
 
 
-def check_folder(folder: Path, verilator_problems: Lint, *, without: Collection[str] = ()) -> list[Finding]:
+def check_folder(
+    folder: Path,
+    verilator_problems: Lint,
+    *,
+    program: Path | None = None,
+    xclbin: Path | None = None,
+    without: Collection[str] = (),
+) -> list[Finding]:
     """Every check of the folder, in the order of a build; InputError when it is no kernel folder.
 
-    `verilator_problems` says what Verilator objects to in sources with a top module; checks named in `without` are
-    left out.
+    Parameters
+    ----------
+    verilator_problems : says what Verilator objects to in sources with a top module.
+    program : folder of a compiled model, whose images are checked against the banks.
+    xclbin : what was built, or is to be loaded.
+    without : names of checks to leave out.
     """
     folder = folder.resolve()
     manifest = load_manifest(folder / MANIFEST)
@@ -51,6 +63,10 @@ def check_folder(folder: Path, verilator_problems: Lint, *, without: Collection[
         "link": lambda: link_problems(_read(folder / LINK), kernel),
         "makefile": lambda: _makefile(folder),
     }
+    if xclbin is not None:
+        checks["xclbin"] = lambda: xclbin_problems(xclbin, kernel)
+    if program is not None:
+        checks["banks"] = lambda: bank_problems(program, manifest, kernel)
     return [_finding(name, check) for name, check in checks.items() if name not in without]
 
 

@@ -38,13 +38,13 @@ class CardDriver:
         """
         self._xrt = xrt
         self._kernel = kernel_interface(manifest, board)
-        self._names = report_names(manifest.gemm.weights.channels if manifest.gemm else 0)
+        self._names = _report_names(self._kernel)
         self._design = design_number(manifest.digest)
         beat = self._kernel.memories[0].data_bits // 8
         self._report_at = program.system.size
-        self._report_size = -(-len(self._names) * WORD // beat) * beat
+        self._report_size = _report_bytes(self._kernel)
         images = [program.system, *program.weights]
-        sizes = [_whole_pages(images[0].size + self._report_size), *(_whole_pages(i.size) for i in images[1:])]
+        sizes = window_sizes(program, self._kernel)
         check_program(program, manifest)
         check_banks(sizes, self._kernel)
         handle = xrt.device(device)
@@ -107,6 +107,13 @@ class CardDriver:
             self._run.set_arg(self._kernel.argument(name).index, value)
 
 
+def window_sizes(program: Program, kernel: KernelInterface) -> list[int]:
+    """Bytes that each port's buffer needs, in the order of the kernel's memories."""
+    spare = [_report_bytes(kernel), *(0 for _ in program.weights)]
+    images = [program.system, *program.weights]
+    return [_whole_pages(image.size + more) for image, more in zip(images, spare, strict=True)]
+
+
 def check_program(program: Program, manifest: Manifest) -> None:
     """InputError when the program is not of this design."""
     if program.digest != manifest.digest:
@@ -142,6 +149,15 @@ def _checked_binary(xrt: Xrt, path: Path, kernel: str) -> object:
             "build it again from this config"
         )
     return binary
+
+
+def _report_names(kernel: KernelInterface) -> tuple[str, ...]:
+    return report_names(len(kernel.memories) - 1)
+
+
+def _report_bytes(kernel: KernelInterface) -> int:
+    beat = kernel.memories[0].data_bits // 8
+    return -(-len(_report_names(kernel)) * WORD // beat) * beat
 
 
 def _whole_pages(size: int) -> int:

@@ -1,0 +1,35 @@
+"""What is loaded into a card: a program's images against the banks, and an xclbin against the config."""
+
+import re
+from pathlib import Path
+
+from einloom.errors import InputError
+from einloom.manifest import Manifest
+from einloom.program import load_program
+from fpga.host.card import check_banks, window_sizes
+from fpga.kernel.interface import DIGEST_CHARACTERS, WRAPPER_PREFIX, KernelInterface
+
+MAGIC = b"xclbin2\0"
+KERNEL = re.compile(rf"{WRAPPER_PREFIX}[0-9a-f]{{{DIGEST_CHARACTERS}}}".encode())
+
+
+def bank_problems(program: Path, manifest: Manifest, kernel: KernelInterface) -> list[str]:
+    """Whether the program in this folder is of the design and each image fits its bank; InputError if not."""
+    check_banks(window_sizes(load_program(program, manifest), kernel), kernel)
+    return []
+
+
+def xclbin_problems(path: Path, kernel: KernelInterface) -> list[str]:
+    """Whether the file is an xclbin whose metadata names this config's kernel."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if not raw.startswith(MAGIC):
+        return [f"{path}: not an xclbin"]
+    names = sorted({name.decode() for name in KERNEL.findall(raw)})
+    if kernel.name in names:
+        return []
+    return [
+        f"{path}: it holds {', '.join(names) or 'no kernel of einloom'}, not {kernel.name}: it is of another config"
+    ]
