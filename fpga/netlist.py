@@ -82,7 +82,8 @@ def _names(wires: Mapping[str, Any]) -> dict[int, str]:
     for wire, entry in sorted(wires.items(), key=lambda item: (item[1]["hide_name"], len(item[0]), item[0])):
         for index, bit in enumerate(entry["bits"]):
             if isinstance(bit, int):
-                names.setdefault(bit, wire if len(entry["bits"]) == 1 else f"{wire}[{index}]")
+                readable = wire.removeprefix("\\")
+                names.setdefault(bit, readable if len(entry["bits"]) == 1 else f"{readable}[{index}]")
     return names
 
 

@@ -15,7 +15,8 @@ from einloom.files import write_file
 from fpga import yosys
 from fpga.depth import Boundary, depth
 from fpga.depth import Path as LogicPath
-from fpga.netlist import Netlist, cost, memory_homes, read_netlist
+from fpga.loops import loop_boundary, parse_loop
+from fpga.netlist import cost, memory_homes, read_netlist
 from fpga.recipes import DESIGN, NETLIST, Recipe
 from fpga.resources import Resources
 from fpga.verilog import VerilogModule, split_modules
@@ -90,7 +91,7 @@ def synthesise(
     top: str,
     recipe: Recipe,
     *,
-    advance: Advance = lambda done, of: None,
+    advance: Advance | None = None,
     jobs: int | None = None,
     above: int = LEVELS,
 ) -> Synthesis:
@@ -109,20 +110,24 @@ def synthesise(
     if top not in modules:
         raise InputError(f"the Verilog has no module {top}")
     used = _below(modules, top)
-    results, reused = _netlists({name: modules[name] for name in used}, modules, recipe, advance, jobs)
-    netlists: dict[str, Netlist] = {}
+    loops = {name: loop for name in used if (loop := parse_loop(modules[name].text))}
+    logic = {name: modules[name] for name in used if name not in loops}
+    results, reused = _netlists(logic, modules, recipe, advance or (lambda *_: None), jobs)
     boundaries: dict[str, Boundary] = {}
+    children: dict[str, Mapping[str, int]] = {}
     totals: dict[str, tuple[Resources, Resources]] = {}
     for name in used:
-        netlists[name] = read_netlist(results[name].netlist, modules)
-        boundaries[name] = depth(netlists[name], boundaries, recipe.cells, above=above)
-        own = cost(netlists[name], recipe.cells)
-        total = own
-        for child, count in netlists[name].children.items():
-            total += totals[child][1] * count
-        totals[name] = own, total
-        netlists[name].cells.clear()  # of large designs they are most of the memory
-    copies = _copies(netlists, top)
+        if name in loops:
+            loop, own = loops[name], Resources()
+            boundaries[name] = loop_boundary(loop, boundaries[loop.child], above)
+            children[name] = {loop.child: loop.count}
+        else:
+            netlist = read_netlist(results[name].netlist, modules)
+            own = cost(netlist, recipe.cells)
+            boundaries[name] = depth(netlist, boundaries, recipe.cells, above=above)
+            children[name] = dict(netlist.children)
+        totals[name] = own, sum((totals[c][1] * n for c, n in children[name].items()), own)
+    copies = _copies(children, top)
     parts = [
         Part(
             name=name,
@@ -131,8 +136,8 @@ def synthesise(
             total=totals[name][1],
             levels=boundaries[name].levels,
             paths=tuple(boundaries[name].paths),
-            memories=results[name].memories,
-            children=dict(netlists[name].children),
+            memories=results[name].memories if name in results else {},
+            children=children[name],
         )
         for name in reversed(used)
         if copies[name]
@@ -143,16 +148,17 @@ def synthesise(
 def _below(modules: Mapping[str, VerilogModule], top: str) -> list[str]:
     """`top` and all modules under it, children first."""
     wanted = {top}
-    for name in reversed(modules):
+    for name in reversed(list(modules)):
         if name in wanted:
             wanted.update(modules[name].children)
     return [name for name in modules if name in wanted]
 
 
-def _copies(netlists: Mapping[str, Netlist], top: str) -> dict[str, int]:
-    copies = dict.fromkeys(netlists, 0) | {top: 1}
-    for name in reversed(netlists):
-        for child, count in netlists[name].children.items():
+def _copies(children: Mapping[str, Mapping[str, int]], top: str) -> dict[str, int]:
+    """How often each module stands in the design; `children` has them before their parents."""
+    copies = dict.fromkeys(children, 0) | {top: 1}
+    for name in reversed(list(children)):
+        for child, count in children[name].items():
             copies[child] += count * copies[name]
     return copies
 
@@ -187,9 +193,7 @@ def _netlists(
     return results, reused
 
 
-def _run(
-    batch: Iterable[VerilogModule], modules: Mapping[str, VerilogModule], recipe: Recipe
-) -> dict[str, _Result]:
+def _run(batch: Iterable[VerilogModule], modules: Mapping[str, VerilogModule], recipe: Recipe) -> dict[str, _Result]:
     """One run of Yosys."""
     inside = {module.name: module for module in batch}
     outside = sorted({child for module in inside.values() for child in module.children} - inside.keys())

@@ -31,7 +31,7 @@ def split_modules(verilog: str) -> dict[str, VerilogModule]:
         if name in parents:
             raise InputError(f"module {name} places itself")
         if name not in modules:
-            words = re.findall(r"^ +(\w+) [^;=\s]+ +\(", texts[name], re.MULTILINE)
+            words = re.findall(r"^ +(\w+) [^;=\s]+ *\(", texts[name], re.MULTILINE)
             words += re.findall(r"^ +(\w+) #\(", texts[name], re.MULTILINE)
             children = tuple(sorted({word for word in words if word in texts and word != name}))
             for child in children:
@@ -46,5 +46,5 @@ def split_modules(verilog: str) -> dict[str, VerilogModule]:
 def _stub(text: str) -> str:
     """Yosys declares ports in the body, a generate loop in the head."""
     head = text[: text.index(");") + 2]
-    body = re.findall(r"^  (?:input|output) [^;]*;\n", text, re.MULTILINE)
+    body = re.findall(r"^  (?:input|output) [^;,\n]*;\n", text, re.MULTILINE)
     return f"(* blackbox *)\n{head}\n{''.join(body)}endmodule\n"

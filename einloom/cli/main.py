@@ -14,6 +14,7 @@ from einloom.cli.generate import generate
 from einloom.cli.quantize import quantize
 from einloom.cli.run import run
 from einloom.cli.simulate import simulate
+from einloom.cli.synth import synth
 from einloom.errors import EinloomError
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
@@ -38,7 +39,7 @@ def make_app() -> typer.Typer:
     """The command with all its subcommands."""
     app = typer.Typer(name="einloom", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(einloom_command)
-    for command in (run, compile, generate, simulate, quantize, cascade):
+    for command in (run, compile, generate, simulate, synth, quantize, cascade):
         app.command()(command)
     return app
 

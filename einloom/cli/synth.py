@@ -1,0 +1,173 @@
+"""`einloom synth`: what a design costs, from Yosys."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from einloom.cli.locate import find_config
+from einloom.errors import InputError
+from einloom.suggest import did_you_mean
+from fpga.boards import BOARDS, Board
+from fpga.depth import Path as LogicPath
+from fpga.recipes import Recipe, cell_library, ultrascale
+from fpga.resources import Resources
+from fpga.synthesise import LEVELS, Part, Synthesis, synthesise
+from generators.registry import generate_all
+
+CELLS = "cells"
+FPGA = ("lut", "ff", "carry8", "dsp", "bram36", "uram")
+LIBRARY = ("cells", "area_um2", "memory_bits")
+SHOWN_PATHS = 20
+
+
+def synth(
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped config.")],
+    target: Annotated[str, typer.Option(help="A board (u280, u55c), or a name for the library of --liberty.")] = "u280",
+    liberty: Annotated[
+        list[Path] | None, typer.Option(help="A .lib file of a cell library; repeat it for all its files.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a bar chart of the parts to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Synthesise a design with Yosys: resources of each part, their share of a board, and logic depth."""
+    recipe = _recipe(target, liberty or [])
+    chosen = find_config(config)
+    if plot is not None:
+        _require_plots(plot)
+    started = time.perf_counter()
+    console = Console(stderr=True)
+    with console.status("generating"):
+        designs = generate_all(chosen)
+    results = {}
+    for design in designs:
+        with _bar(console) as bar:
+            task = bar.add_task(design.manifest.top, total=None)
+            results[design.manifest.top] = synthesise(
+                design.verilog,
+                design.manifest.top,
+                recipe,
+                advance=lambda done, of: bar.update(task, completed=done, total=of),  # noqa: B023
+            )
+    seconds = round(time.perf_counter() - started, 1)
+    board = BOARDS.get(target)
+    if as_json:
+        typer.echo(json.dumps(_as_json(target, results, seconds)))
+    else:
+        for result in results.values():
+            _print(result, board, target)
+        Console().print(f"{seconds} s, {sum(r.reused for r in results.values())} modules from the cache")
+    if plot is not None:
+        from einloom.cli.synth_plot import plot_parts
+
+        plot_parts(plot, results, board)
+
+
+def _recipe(target: str, liberty: Sequence[Path]) -> Recipe:
+    if target in BOARDS:
+        if liberty:
+            raise InputError(f"--liberty is for a cell library, and --target {target} is a board: name another target")
+        return ultrascale()
+    if not liberty:
+        near = did_you_mean(target, BOARDS)
+        raise InputError(
+            f"--target {target}: not a board{near}; boards: {', '.join(BOARDS)}. For a cell library, name its files "
+            "with --liberty"
+        )
+    texts = {}
+    for path in liberty:
+        try:
+            texts[str(path)] = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read as a Liberty file: {error}") from error
+    return cell_library(texts)
+
+
+def _require_plots(path: Path) -> None:
+    """Fail before minutes of synthesis, not after."""
+    import importlib.util
+
+    if path.suffix not in (".svg", ".png", ".pdf"):
+        raise InputError(f"--plot {path}: name a file that ends in .svg, .png or .pdf")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError('--plot needs matplotlib: pip install "einloom[docs]"')
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("modules"))
+    return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+
+
+def _as_json(target: str, results: Mapping[str, Synthesis], seconds: float) -> dict[str, object]:
+    total = sum((result.total for result in results.values()), Resources())
+    return {
+        "target": target,
+        **asdict(total),
+        "levels": max(result.levels for result in results.values()),
+        "parts": [_part(part) for result in results.values() for part in result.parts],
+        "paths": [{"part": name, **asdict(path)} for result in results.values() for name, path in result.deepest()],
+        "seconds": seconds,
+        "reused": sum(result.reused for result in results.values()),
+    }
+
+
+def _part(part: Part) -> dict[str, object]:
+    return {
+        "name": part.name,
+        "copies": part.copies,
+        "levels": part.levels,
+        "own": asdict(part.own),
+        "total": asdict(part.total),
+        "memories": dict(part.memories),
+        "children": dict(part.children),
+    }
+
+
+def _print(result: Synthesis, board: Board | None, target: str) -> None:
+    console = Console()
+    console.print(_parts_table(result, FPGA if board else LIBRARY, target))
+    if board:
+        console.print(_share_table(result.total, board))
+    console.print(_paths_table(result.deepest()))
+
+
+def _parts_table(result: Synthesis, keys: Sequence[str], target: str) -> Table:
+    """Each part once; the counts of all its copies, without what it places, and of one copy with that."""
+    table = Table(title=f"{result.parts[0].name} on {target}: all copies of a part alone, and one with what it places")
+    table.add_column("part")
+    for heading in ("copies", *keys, *(f"{key} of one" for key in keys[:2]), "levels"):
+        table.add_column(heading.replace("_", " "), justify="right")
+    for part in sorted(result.parts, key=lambda p: -getattr(p.own, keys[0]) * p.copies):
+        alone = [_number(getattr(part.own * part.copies, key)) for key in keys]
+        one = [_number(getattr(part.total, key)) for key in keys[:2]]
+        table.add_row(part.name, f"{part.copies:,}", *alone, *one, str(part.levels))
+    table.add_section()
+    total = [_number(getattr(result.total, key)) for key in keys]
+    table.add_row("total", "", *total, *total[:2], str(result.levels))
+    return table
+
+
+def _share_table(total: Resources, board: Board) -> Table:
+    table = Table("", *FPGA, title=f"share of {board.name} ({board.part})")
+    for name, share in ((board.name, 1), (f"one of its {board.slrs} SLRs", board.slrs)):
+        cells = [f"{getattr(total, key) * share / getattr(board.has, key):.1%}" for key in FPGA]
+        table.add_row(name, *cells)
+    return table
+
+
+def _paths_table(paths: Sequence[tuple[str, LogicPath]]) -> Table:
+    table = Table("levels", "part", "from", "to", title=f"deepest path, and all above {LEVELS} levels ({len(paths)})")
+    for name, path in paths[:SHOWN_PATHS]:
+        table.add_row(str(path.levels), name, path.start, path.end)
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) and value % 1 else f"{int(value):,}"
