@@ -7,6 +7,7 @@ from importlib.resources import files
 
 DESIGN = "design.v"
 NETLIST = "netlist.json"
+_WIDE_SHIFTS = "techmap -map wide_shift.v t:$shl t:$shr t:$sshl t:$sshr"
 _ULTRASCALE = "synth_xilinx -family xcup -noiopad -noclkbuf -uram"
 
 
@@ -71,9 +72,10 @@ def ultrascale() -> Recipe:
             "select -clear",
             "xilinx_dsp -family xc7",
             "chtype -set $mul t:$__soft_mul",
+            _WIDE_SHIFTS,
             f"{_ULTRASCALE} -run coarse:edif",
         ),
-        files={"dsp48e1.v": (files("fpga") / "techmap" / "dsp48e1.v").read_text()},
+        files=_techmaps("dsp48e1.v", "wide_shift.v"),
         cells={},
     )
 
@@ -98,6 +100,7 @@ def cell_library(libraries: Mapping[str, str]) -> Recipe:
             "wreduce",
             "peepopt",
             "opt_clean",
+            _WIDE_SHIFTS,
             "booth",
             "alumacc",
             "share",
@@ -112,9 +115,13 @@ def cell_library(libraries: Mapping[str, str]) -> Recipe:
             f"abc {options}",
             "opt_clean",
         ),
-        files=named,
+        files={**named, **_techmaps("wide_shift.v")},
         cells=cells,
     )
+
+
+def _techmaps(*names: str) -> dict[str, str]:
+    return {name: (files("fpga") / "techmap" / name).read_text() for name in names}
 
 
 def liberty_cells(text: str) -> dict[str, Cell]:
