@@ -158,8 +158,9 @@ Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
 
 
 class CoreConfig(Section):
-    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, and memories on the chip,
-    counted in words of `lanes` elements."""
+    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, memories on the chip, counted
+    in words of `lanes` elements, and for each weight channel a queue of `fifo_beats`, of which the GEMM engine takes
+    `beats_at_once` in a cycle."""
 
     lanes: Literal[8, 16, 32] = 16
     vector_words: Words = 8192
@@ -167,6 +168,7 @@ class CoreConfig(Section):
     query_words: Words = 128
     staging_words: Words = 64
     fifo_beats: Annotated[int, Field(strict=True, ge=64, le=1 << 14)] = 512
+    beats_at_once: Literal[1, 2, 4] = 1
     cache_bits: Literal[4, 8] = 8
 
 
@@ -208,6 +210,12 @@ class Config(Section):
             raise _problem(
                 f"a word of {self.core.lanes} floats (core.lanes) must be whole beats of {self.memory.beat_bits} bits "
                 "(memory.beat_bits)"
+            )
+        staged = self.attention.rows * self.core.lanes * self.core.cache_bits
+        if staged < self.memory.beat_bits:
+            raise _problem(
+                f"a word of each of a tile's keys must fill a beat: attention.rows * core.lanes * core.cache_bits, "
+                f"{staged}, must be at least memory.beat_bits, {self.memory.beat_bits}"
             )
         if self.attention.input_bits != 8:
             raise _problem("a core keeps keys and values in 8 bits or less: set attention.input_bits to 8")

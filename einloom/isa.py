@@ -57,7 +57,7 @@ class CoreError(Meaning):
     """Why a core stopped before the end of its program."""
 
     NONE = 0, "it did not"
-    ILLEGAL = 1, "no instruction has this opcode"
+    ILLEGAL = 1, "no instruction has this opcode, or one of its fields a value that means nothing"
     PAST_END = 2, "the program went on behind its last instruction"
     WINDOW = 3, "a request reached outside its master's window"
     RESPONSE = 4, "memory answered with an error"
@@ -160,6 +160,11 @@ class Opcode(NamedTuple):
     unit: Unit
     meaning: str
     fields: tuple[Field, ...]
+
+    @property
+    def partners(self) -> int:
+        """The units with which the instruction may exchange tokens, as a mask."""
+        return 0 if self.unit is Unit.CONTROL else sum(1 << u for u in UNITS if u is not self.unit)
 
 
 def _operand(name: str) -> tuple[Field, ...]:
@@ -322,10 +327,10 @@ class Instruction:
         return cls(opcode, {"opcode": opcode.code} | {key: int(values.get(key, 0)) for key in fields})
 
     def checked(self) -> "Instruction":
-        """The same; InputError when a field has a value without a meaning, which the hardware takes for another."""
+        """The same; InputError when a field has a value without a meaning."""
         for field in (*HEADER, *self.opcode.fields):
             value = self.values[field.name]
-            if field.mask and value & ~_partners(self.opcode.unit):
+            if field.mask and value & ~self.opcode.partners:
                 raise InputError(f"{self.opcode.name}: {field.name} = {value:#x} has bits that mean no other unit")
             if field.names is not None and not field.mask and value not in _VALUES[field.names]:
                 known = ", ".join(f"{member.value} {member.name.lower()}" for member in field.names)
@@ -409,11 +414,6 @@ def assemble(line: str) -> Instruction:
         # An unknown field is left to `make`, which says so.
         values[name] = _value(fields[name], text) if name in fields else 0
     return Instruction.make(words[0], **values).checked()
-
-
-def _partners(unit: Unit) -> int:
-    """The units with which one exchanges tokens, as a mask."""
-    return 0 if unit is Unit.CONTROL else sum(1 << u for u in UNITS if u is not unit)
 
 
 def float_bits(value: float) -> int:

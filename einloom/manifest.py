@@ -49,7 +49,8 @@ class WeightLayout(Data):
 
     Each channel holds the same number of bits for a job: for every tile of `columns` outputs, for every block of
     `block` inputs, one metadata word (if it has bits) and block / lanes step words. Words are concatenated without
-    gaps, least significant bit first, and only the end of a job is padded to a whole beat. Channel c serves the
+    gaps, least significant bit first, and only the end of a job is padded, to whole groups of `beats_at_once` beats.
+    Channel c serves the
     columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
 
     The metadata word is `scale_bits` for each column, then `selector_bits` for each column.
@@ -57,6 +58,8 @@ class WeightLayout(Data):
 
     channels: int
     beat_bits: int
+    beats_at_once: int
+    """Of a channel, that the engine takes in a cycle."""
     columns_per_channel: int
     lanes: int
     block: int
@@ -75,7 +78,7 @@ class WeightLayout(Data):
     def beats(self, step: StepWord, blocks: int, tiles: int) -> int:
         """Beats of each channel that a job of this size takes."""
         block_bits = self.metadata.bits + self.block // self.lanes * step.bits
-        return -(-tiles * blocks * block_bits // self.beat_bits)
+        return -(-tiles * blocks * block_bits // (self.beats_at_once * self.beat_bits)) * self.beats_at_once
 
 
 class SumLayout(Data):

@@ -37,11 +37,12 @@ def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
     core, attention = config.core, config.attention_config
     if core is None or attention is None:
         raise InputError(f"{config.name} has no core: add the sections core and attention")
-    gemm_engine, gemm = gemm_spec(config, pe)
+    gemm_engine, gemm = gemm_spec(config, pe, core.beats_at_once)
     attention_engine, attention_part = attention_spec(attention)
     spec = CoreSpec(
         gemm=gemm_engine,
         attention=attention_engine,
+        beats_at_once=core.beats_at_once,
         lanes=core.lanes,
         vector_words=core.vector_words,
         activation_words=core.activation_words,

@@ -27,8 +27,8 @@ def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
     return GemmEngine(spec), manifest
 
 
-def gemm_spec(config: Config, pe: PeSpec) -> tuple[EngineSpec, GemmManifest]:
-    """What the engine is made of, and its part of the manifest."""
+def gemm_spec(config: Config, pe: PeSpec, beats_at_once: int = 1) -> tuple[EngineSpec, GemmManifest]:
+    """What the engine is made of, and its part of the manifest; it takes so many of a channel's beats in a cycle."""
     engine = config.gemm
     spec = EngineSpec(
         pe=pe,
@@ -39,10 +39,10 @@ def gemm_spec(config: Config, pe: PeSpec) -> tuple[EngineSpec, GemmManifest]:
         max_inputs=engine.max_inputs,
         max_tiles=engine.max_tiles,
         channels=config.memory.channels,
-        beat_bits=config.memory.beat_bits,
+        beat_bits=config.memory.beat_bits * beats_at_once,
     )
     _require_writable(config, spec)
-    return spec, _manifest(spec, engine.kind)
+    return spec, _manifest(spec, engine.kind, beats_at_once)
 
 
 def _require_writable(config: Config, spec: EngineSpec) -> None:
@@ -63,7 +63,7 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
             )
 
 
-def _manifest(spec: EngineSpec, kind: str) -> GemmManifest:
+def _manifest(spec: EngineSpec, kind: str, beats_at_once: int) -> GemmManifest:
     pe = spec.pe
     steps = tuple(
         StepWord(
@@ -85,7 +85,8 @@ def _manifest(spec: EngineSpec, kind: str) -> GemmManifest:
         activation_bits=pe.activation_bits,
         weights=WeightLayout(
             channels=spec.channels,
-            beat_bits=spec.beat_bits,
+            beat_bits=spec.beat_bits // beats_at_once,
+            beats_at_once=beats_at_once,
             columns_per_channel=spec.columns_per_channel,
             lanes=pe.lanes,
             block=spec.block,

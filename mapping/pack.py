@@ -32,7 +32,7 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
         metadata = np.concatenate([w.reshape(*scales.shape[:3], -1) for w in words], axis=-1)
         parts.insert(0, _padded(metadata, layout.metadata.bits))
     streams = np.concatenate(parts, axis=-1).reshape(layout.channels, -1)
-    streams = _padded(streams, -(-streams.shape[1] // layout.beat_bits) * layout.beat_bits)
+    streams = _padded(streams, stream_beats(tensor, layout) * layout.beat_bits)
     return list(np.packbits(streams, axis=1, bitorder="little"))
 
 

@@ -22,6 +22,7 @@ CORE_MODULE = "sim.bench.cocotb_core"
 WATCHDOG = 1 << 16
 """Cycles without progress: many times the longest silence of a healthy job, which is a tile of the GEMM engine."""
 
+LIMIT = 1 << 31
 PORTS = ("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing")
 UNUSED = dict.fromkeys(PORTS, 0)
 """Ports of core_bench.sv that an operation does not use."""
@@ -70,9 +71,10 @@ class SimulatedCore:
         timing: MemoryTiming | None = None,
         base: int = 0,
         watchdog: int = WATCHDOG,
+        limit: int = LIMIT,
         waves: bool = False,
     ) -> None:
-        """`base` is the byte of each memory at which its window begins."""
+        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs."""
         manifest = design.manifest
         if manifest.core is None or manifest.gemm is None:
             raise InputError(f"{manifest.name} has no core")
@@ -91,7 +93,7 @@ class SimulatedCore:
         beats = [memory_beats((base + size) // beat) for size in self.sizes]
         self.memory_sizes = [n * beat for n in beats]
         self._server = BenchServer(build_core(design, beats, waves=waves), CORE_MODULE, waves=waves)
-        self._limit = 1 << 31
+        self._limit = limit
         self.prepare()
 
     def prepare(self) -> None:
@@ -173,7 +175,7 @@ class SimulatedCore:
         if timed_out:
             raise CheckFailed(f"the job at position {position} did not end within {cycles} cycles")
         if escaped or violations:
-            raise CheckFailed(f"{escaped} accesses outside the memories, {violations} broken rules of the bus")
+            raise CheckFailed(f"{escaped} accesses outside the windows, {violations} broken rules of the bus")
         return bool(was_reset)
 
     def reset(self) -> None:

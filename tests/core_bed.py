@@ -20,8 +20,8 @@ from mapping.codegen.llama import compile_llama
 from mapping.compress.quantize import quantize, quantize_per_channel
 from mapping.importer.huggingface import EMBEDDING, tensor_shapes
 from mapping.importer.llama_config import LlamaConfig
-from sim.core import MemoryTiming, SimulatedCore
-from sim.driver import CheckedDecoder, CoreDecoder
+from sim.core import LIMIT, MemoryTiming, SimulatedCore
+from sim.driver import SYSTEM, CheckedDecoder, CoreDecoder
 from sim.golden.driver import GoldenDriver
 
 Tree = dict[str, dict[str, object]]
@@ -140,11 +140,12 @@ class Bed:
     base: int = 0
     verilog: str | None = None
     watchdog: int = 1 << 14
+    limit: int = LIMIT
     golden: GoldenDriver = field(init=False)
 
     def __post_init__(self) -> None:
         design = self.design if self.verilog is None else Design(self.verilog, self.design.manifest)
-        self.core = SimulatedCore(design, self.program, base=self.base, watchdog=self.watchdog)
+        self.core = SimulatedCore(design, self.program, base=self.base, watchdog=self.watchdog, limit=self.limit)
         self.golden = GoldenDriver(self.design.manifest, self.program)
 
     @property
@@ -155,7 +156,12 @@ class Bed:
     def restart(self) -> CheckedDecoder:
         """Load all memories, and a decoder at the start of a text that checks every logit."""
         self.core.prepare()
-        self.golden = GoldenDriver(self.design.manifest, self.program)
+        return self.resume()
+
+    def resume(self) -> CheckedDecoder:
+        """Load system memory, and a decoder at the start of a text that checks every logit."""
+        for driver in (self.core, self.golden):
+            driver.load(SYSTEM, 0, self.program.system)
         manifest = self.design.manifest
         return CheckedDecoder(*(decoder(d, manifest, self.program) for d in (self.core, self.golden)))
 
@@ -171,9 +177,10 @@ class Bed:
             text.step([token])
         self.check_memory()
 
-    def check_memory(self) -> None:
-        """CheckFailed unless every byte of every window is golden's."""
-        for number, size in enumerate(self.core.sizes):
+    def check_memory(self, *numbers: int) -> None:
+        """CheckFailed unless every byte of these windows, or of all, is golden's."""
+        for number in numbers or range(len(self.core.sizes)):
+            size = self.core.sizes[number]
             found, expected = (d.dump(number, 0, size) for d in (self.core, self.golden))
             wrong = np.flatnonzero(found != expected)
             if len(wrong):

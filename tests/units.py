@@ -30,6 +30,11 @@ class Units:
 
     The sequencer hands them out in order, to queues that hold `depth` of them each, and stops at instructions of
     CONTROL until everything is complete.
+
+    Attributes
+    ----------
+    execution : so far.
+    running : the instruction that each unit is at, if it is at one.
     """
 
     def __init__(self, instructions: Sequence[Instruction], depth: int) -> None:
@@ -37,18 +42,18 @@ class Units:
         self._instructions, self._depth = instructions, depth
         self._next, self._events = 0, 0
         self._queues: dict[Unit, deque[int]] = {u: deque() for u in UNITS}
-        self._running: dict[Unit, int] = {}
+        self.running: dict[Unit, int] = {}
         self._tokens = {(giver, taker): 0 for giver in UNITS for taker in UNITS}
 
     def moves(self) -> list[Move]:
         """What may happen next; nothing when the end is reached, or never will be."""
-        found = [("complete", u) for u in UNITS if u in self._running]
+        found = [("complete", u) for u in UNITS if u in self.running]
         for u in UNITS:
-            if u not in self._running and self._queues[u] and self._may_start(u, self._queues[u][0]):
+            if u not in self.running and self._queues[u] and self._may_start(u, self._queues[u][0]):
                 found.append(("start", u))
         if self._next < len(self._instructions):
             unit = self._instructions[self._next].opcode.unit
-            idle = not self._running and not any(self._queues.values())
+            idle = not self.running and not any(self._queues.values())
             if idle if unit is Unit.CONTROL else len(self._queues[unit]) < self._depth:
                 found.append(("dispatch", unit))
         return found
@@ -64,12 +69,12 @@ class Units:
                 self._queues[unit].append(self._next)
             self._next += 1
         elif kind == "start":
-            n = self._running[unit] = self._queues[unit].popleft()
+            n = self.running[unit] = self._queues[unit].popleft()
             for giver in self._partners(n, "wait"):
                 self._tokens[giver, unit] -= 1
             self.execution.started[n] = self._events
         else:
-            n = self._running.pop(unit)
+            n = self.running.pop(unit)
             for taker in self._partners(n, "signal"):
                 self._tokens[unit, taker] += 1
                 most = self.execution.most

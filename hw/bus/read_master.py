@@ -47,6 +47,8 @@ class ReadMaster(Part):
     clear : In(1), while `idle`: forget requests, buffered beats, the halt and the error
     idle : Out(1), nothing is asked of memory, nor will be without another request
     error : Out, the first error
+    checked : Out(1), a request is found inside the window
+    answered : Out(1), memory has answered all of a request, without an error
     beat : Out(1), a beat is accepted from memory
     starved : Out(1), a beat is due and memory gives none
     stalled : Out(1), a burst waits because the consumer has left no room
@@ -80,6 +82,8 @@ class ReadMaster(Part):
                 "clear": In(1),
                 "idle": Out(1),
                 "error": Out(BusError),
+                "checked": Out(1),
+                "answered": Out(1),
                 "beat": Out(1),
                 "starved": Out(1),
                 "stalled": Out(1),
@@ -115,6 +119,7 @@ class ReadMaster(Part):
             window.i.payload.eq(self.request.payload),
             window.i.valid.eq(self.request.valid & ~halt),
             self.request.ready.eq(window.i.ready & ~halt),
+            self.checked.eq(window.o.valid & window.o.ready & ~halt),
         ]
         m.d.comb += [part.clear.eq(wipe) for part in (window, splitter, due, beats)]
         self._ask(m, splitter, due, beats, halt, wipe)
@@ -178,6 +183,7 @@ class ReadMaster(Part):
             due.o.ready.eq(self.beat & self.axi.rlast),
             beats.i.valid.eq(self.beat & ~halt & ~bad),
             beats.i.payload.eq(Cat(self.axi.rdata, self.axi.rlast & ends_request)),
+            self.answered.eq(beats.i.valid & self.axi.rlast & ends_request),
         ]
         with m.If(self.beat):
             m.d.sync += count.eq(Mux(self.axi.rlast, 0, count + 1))

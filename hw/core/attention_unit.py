@@ -8,7 +8,7 @@ from einloom.attention import QUERY_BITS
 from hw.array.attention_engine import AttentionEngine, AttentionSpec
 from hw.bus.read_master import beat_layout
 from hw.bus.window import request_layout
-from hw.core.layouts import POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
+from hw.core.layouts import INDEX_BITS, POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
 from hw.core.output_words import BLOCK, OutputWords
 from hw.core.tile_reader import TileReader
 from hw.core.token_board import MASK_BITS
@@ -44,7 +44,9 @@ class AttentionUnit(Part):
     idle : Out(1), no instruction is there
     write, write_column, write_address, write_data : In, a word of a column of the query buffer
     write_scale, write_token : In, the word is a query's scale: the token's position is put behind it
+    index : In, number of the instruction
     request, beats : to and from a read master of the system window
+    request_index : Out, number of the instruction that `request` is of
     result : Out, stream of words for the vector memory
     array_busy, row_busy : Out(1), the engine's 2D array and 1D row are at work
     waiting : Out(1), the engine could take a beat of keys or values and there is none
@@ -63,6 +65,8 @@ class AttentionUnit(Part):
                 "done": Out(1),
                 "signal": Out(MASK_BITS),
                 "idle": Out(1),
+                "index": In(INDEX_BITS),
+                "request_index": Out(INDEX_BITS),
                 "write": In(1),
                 "write_column": In(COLUMN_BITS),
                 "write_address": In(WORD_ADDRESS_BITS),
@@ -131,6 +135,8 @@ class AttentionUnit(Part):
             self.idle.eq(~self.instruction.valid & (blocks.level == 0)),
         ]
         self._complete(m, blocks, outputs)
+        with m.If(reader.job.valid & reader.job.ready):
+            m.d.sync += self.request_index.eq(self.index)
 
         job = engine.job.payload
         row_bits = (spec.rows - 1).bit_length()

@@ -5,22 +5,22 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.core_registers import core_registers, counter_names
 from einloom.isa import UNITS, Unit
-from hw.bus.axi import axi_lite, axi_read, axi_write, connect_flat, flat_members
+from hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
 from hw.bus.control_registers import ControlRegisters
 from hw.bus.read_master import ReadMaster
 from hw.bus.read_mux import ReadMux
 from hw.bus.write_master import WriteMaster
 from hw.core.layouts import join
 from hw.core.machine import READERS, Machine
+from hw.core.request_log import RequestLog
 from hw.core.spec import CoreSpec
 from hw.core.supervisor import Supervisor
 from hw.part import Part
 
 ADDRESS_BITS = 64
 CONTROL_BITS = 12
-READER_FIFO = 64  # beats of each reader of the system window; longer bursts gain little
 MAX_BURST = 64
-CLIENT_UNITS = {"load": Unit.LOAD, "cache": Unit.ATTENTION}  # whose instruction a reader works for
+READER_FIFO = 256  # beats due to each reader: a beat a cycle as long as memory answers within three bursts
 COUNTER_BITS = 64
 
 
@@ -71,9 +71,12 @@ class Core(Part):
         for n, name in enumerate(READERS):
             master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"{name}_master", platform)
             _connect_read(m, master.axi, mux.clients[n])
-            unit = CLIENT_UNITS.get(name)
-            index = machine.index if unit is None else machine.indices[UNITS.index(unit)]
-            masters.append((master, "system", index, getattr(machine, f"{name}_request")))
+            request = getattr(machine, f"{name}_request")
+            if name == "cache":
+                index = self._culprit(m, platform, name, supervisor, master, request, machine.cache_index)
+            else:  # the sequencer's place in the program, or a unit that waits for the end of its requests
+                index = machine.index if name == "program" else machine.indices[UNITS.index(Unit.LOAD)]
+            masters.append((master, "system", index, request))
             join(m, master.output, getattr(machine, f"{name}_beats"))
         writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=mux.id_bits).place(m, "store_master", platform)
         connect_flat(m, self, "m_axi_system", writer.axi)
@@ -81,11 +84,17 @@ class Core(Part):
         m.d.comb += machine.store_answered.eq(writer.done)
         masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], machine.store_request))
         for c in range(channels):
-            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, spec.fifo_beats).place(m, f"weights{c}_master", platform)
+            master = ReadMaster(bits, ADDRESS_BITS, MAX_BURST, READER_FIFO).place(m, f"weights{c}_master", platform)
             connect_flat(m, self, f"m_axi_weights{c}", master.axi)
             join(m, master.output, machine.weights[c])
+            request, window = machine.weights_requests[c], f"weights{c}"
             index = machine.indices[UNITS.index(Unit.WEIGHTS)]
-            masters.append((master, f"weights{c}", index, machine.weights_requests[c]))
+            masters.append((
+                master,
+                window,
+                self._culprit(m, platform, window, supervisor, master, request, index),
+                request,
+            ))
         for n, (master, window, index, request) in enumerate(masters):
             join(m, request, master.request)
             m.d.comb += [
@@ -102,6 +111,18 @@ class Core(Part):
         self._count(m, registers, supervisor, machine, beats)
         return m
 
+    def _culprit(self, m, platform, name, supervisor, master, request, index):
+        """The instruction that a master's error is of, whose unit may have gone on."""
+        log = RequestLog().place(m, f"{name}_log", platform, reset=supervisor.clear)
+        m.d.comb += [
+            log.put.eq(request.valid & request.ready),
+            log.index.eq(index),
+            log.checked.eq(master.checked),
+            log.answered.eq(master.answered),
+            log.refused.eq(master.error == BusError.WINDOW),
+        ]
+        return log.culprit
+
     def _control(self, m, registers, supervisor, machine, beats):
         m.d.comb += [
             supervisor.ap_start.eq(registers.ap_start),
@@ -114,6 +135,7 @@ class Core(Part):
             supervisor.machine_done.eq(machine.done),
             supervisor.machine_error.eq(machine.error),
             supervisor.machine_index.eq(machine.index),
+            supervisor.oldest.eq(machine.oldest),
             supervisor.progress.eq(Cat(*beats, machine.completed).any()),
             registers.error.eq(supervisor.error),
             registers.error_index.eq(supervisor.error_index),

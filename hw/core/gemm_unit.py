@@ -5,10 +5,11 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from hw.array.engine import EngineSpec, GemmEngine
-from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
+from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
 from hw.core.sum_words import SumWords
 from hw.isa_layout import instruction_layout
 from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.beat_queue import BeatQueue
 from hw.part import Part
 
 
@@ -23,6 +24,7 @@ class GemmUnit(Part):
     spec : the engine's.
     lanes : of the vector unit.
     words : of the activation buffer, for each token.
+    beats_at_once, fifo_beats : beats of a memory port in one of the engine's, and in its queue.
 
     Members
     -------
@@ -33,15 +35,17 @@ class GemmUnit(Part):
     waiting : Out(1), the engine could take a beat of weights and there is none
     """
 
-    def __init__(self, spec: EngineSpec, lanes: int, words: int):
+    def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int):
         self.spec = spec
         self.lanes = lanes
         self.words = words
+        self.beats_at_once = beats_at_once
+        self.fifo_beats = fifo_beats
         bits = spec.pe.activation_bits
         super().__init__(
             {
                 **unit_ports(),
-                "weights": In(stream.Signature(spec.beat_bits)).array(spec.channels),
+                "weights": In(stream.Signature(spec.beat_bits // beats_at_once)).array(spec.channels),
                 "write": In(1),
                 "write_token": In(TOKEN_BITS),
                 "write_address": In(WORD_ADDRESS_BITS),
@@ -52,6 +56,8 @@ class GemmUnit(Part):
             spec=spec,
             lanes=lanes,
             words=words,
+            beats_at_once=beats_at_once,
+            fifo_beats=fifo_beats,
         )
 
     def elaborate(self, platform):
@@ -98,8 +104,11 @@ class GemmUnit(Part):
             sums.words.ready.eq(self.result.ready),
         ]
         starved = Signal()
-        for port, beats in zip(engine.weights, self.weights, strict=True):
-            m.d.comb += [port.payload.eq(beats.payload), port.valid.eq(beats.valid), beats.ready.eq(port.ready)]
+        for n, (port, beats) in enumerate(zip(engine.weights, self.weights, strict=True)):
+            queue = BeatQueue(len(beats.payload), self.beats_at_once, self.fifo_beats)
+            queue = queue.place(m, f"weights_{n}", platform)
+            join(m, beats, queue.i)
+            join(m, queue.o, port)
             with m.If(port.ready & ~port.valid):
                 m.d.comb += starved.eq(1)
         with m.If(offered & engine.job.ready):

@@ -1,6 +1,6 @@
 """What executes programs: the sequencer, the units and the memories between them."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -42,6 +42,8 @@ class Machine(Part):
     done : Out(1)
     error : Out, CoreError of the machine's own
     index : Out, number of the instruction at which the sequencer stands
+    oldest : Out, number of the oldest instruction that waits or is at work, a few cycles late
+    cache_index : Out, number of the instruction that the request to the cache's master is of
     indices : Out, array over UNITS, of the instruction that each is at
     busy, waiting : Out, bit n for unit n of UNITS: at work, and waiting for tokens
     presented, completed : Out, likewise: an instruction is carried out, and complete
@@ -71,6 +73,8 @@ class Machine(Part):
                 "done": Out(1),
                 "error": Out(ERROR_BITS),
                 "index": Out(INDEX_BITS),
+                "oldest": Out(INDEX_BITS),
+                "cache_index": Out(INDEX_BITS),
                 "indices": Out(INDEX_BITS).array(units),
                 "busy": Out(units),
                 "waiting": Out(units),
@@ -87,11 +91,17 @@ class Machine(Part):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        sequencer = Sequencer(spec.tokens, spec.beat_bits).place(m, "sequencer", platform)
+        sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats)).place(m, "sequencer", platform)
         memory = VectorMemory(spec.vector_words, spec.lanes).place(m, "memory", platform)
         units = {
             Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
-            Unit.GEMM: GemmUnit(spec.gemm, spec.lanes, spec.activation_words),
+            Unit.GEMM: GemmUnit(
+                spec.gemm,
+                spec.lanes,
+                spec.activation_words,
+                beats_at_once=spec.beats_at_once,
+                fifo_beats=spec.fifo_beats,
+            ),
             Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
             Unit.ATTENTION: AttentionUnit(
                 spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words
@@ -101,6 +111,7 @@ class Machine(Part):
         }
         units = {unit: part.place(m, f"{unit.name.lower()}_unit", platform) for unit, part in units.items()}
         self._control(m, platform, sequencer, units)
+        self._find_oldest(m, sequencer)
         self._ports(m, sequencer, units)
         self._vector(m, memory, units)
         for name, unit in (("gemm", Unit.GEMM), ("attention", Unit.ATTENTION), ("load", Unit.LOAD)):
@@ -142,7 +153,11 @@ class Machine(Part):
             else:
                 m.d.comb += part.chunk.eq(sequencer.chunk)
             if unit is Unit.ATTENTION:
-                m.d.comb += part.skip.eq(queue.skip)
+                m.d.comb += [
+                    part.skip.eq(queue.skip),
+                    part.index.eq(queue.index),
+                    self.cache_index.eq(part.request_index),
+                ]
             given = queue.give
             if unit in OVERLAPPING:
                 m.d.comb += queue.unit_idle.eq(part.idle)
@@ -153,6 +168,17 @@ class Machine(Part):
             sequencer.units_idle.eq(Cat(idle).all()),
             self.error.eq(Mux(board.overflow, CoreError.TOKENS, sequencer.error)),
         ]
+
+    def _find_oldest(self, m, sequencer):
+        """Compares with the instruction of one unit after the other, one in each cycle."""
+        turn = Signal(range(len(UNITS)))
+        before, oldest = Signal(INDEX_BITS), Signal(INDEX_BITS)
+        here = Array(self.indices)[turn]
+        held = Array(self.presented | self.waiting)[turn]
+        m.d.comb += oldest.eq(Mux(held & (here < before), here, before))
+        m.d.sync += [turn.eq(turn + 1), before.eq(oldest)]
+        with m.If(turn == len(UNITS) - 1):
+            m.d.sync += [turn.eq(0), before.eq(sequencer.index), self.oldest.eq(oldest)]
 
     def _ports(self, m, sequencer, units):
         """What goes out to the masters and the counters."""

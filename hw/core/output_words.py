@@ -31,7 +31,7 @@ class OutputWords(Part):
 
     Members
     -------
-    start : In(1), a block begins; `block` is stable up to `done`, outside which no outputs are taken
+    start : In(1), a block begins; `block` is stable up to `done`, and outputs of the next one wait
     outputs : In, stream, for each element those of all columns
     words : Out, stream of words for the vector memory
     done : Out(1), the last word is taken
@@ -98,7 +98,8 @@ class OutputWords(Part):
                         word.eq(word + 1),
                         gathered.eq(0),
                     ]
-        with m.If(self.done):
+        # The words may wait for the vector memory for long, while the next block's outputs are there already.
+        with m.If(move & floats.integers.payload.last):
             m.d.sync += active.eq(0)
         with m.If(self.start):
             m.d.sync += [

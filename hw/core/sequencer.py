@@ -1,7 +1,7 @@
 """Fetches a program and hands its instructions to the units."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import enum, stream
+from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.isa import BY_NAME, HEADER, INSTRUCTION_BITS, OPCODES, UNITS, CoreError, Unit
@@ -9,6 +9,7 @@ from hw.bus.read_master import beat_layout
 from hw.bus.window import OFFSET_BITS, request_layout
 from hw.core.layouts import CHUNK, INDEX_BITS, POSITION_BITS
 from hw.core.unit_queue import QUEUED
+from hw.isa_layout import instruction_layout
 from hw.part import Part
 
 BLOCK = 16  # instructions that are requested at once
@@ -21,18 +22,21 @@ class _Step(enum.Enum, shape=3):
     DECODED = 2
     BARRIER = 3
     FLUSH = 4
+    MISTAKE = 5
 
 
 class Sequencer(Part):
     """Walks through a program: an instruction every other cycle, as long as the queue of its unit has room.
 
     `next` and `end` wait until all units are idle. `next` then goes on to the next chunk and back to the first
-    instruction, or, after the last chunk, to the instruction behind it.
+    instruction, or, after the last chunk, to the instruction behind it. A mistake is reported when all units are idle,
+    too: all that stands before it has been done, and none of it was a mistake itself.
 
     Parameters
     ----------
     tokens : of a chunk, at most.
     beat_bits : of the port, at least an instruction.
+    formats : of weights.
 
     Members
     -------
@@ -47,9 +51,10 @@ class Sequencer(Part):
     index : Out, number of the instruction at which it stands
     """
 
-    def __init__(self, tokens: int, beat_bits: int):
+    def __init__(self, tokens: int, beat_bits: int, formats: int):
         self.tokens = tokens
         self.beat_bits = beat_bits
+        self.formats = formats
         super().__init__(
             {
                 "start": In(1),
@@ -68,6 +73,7 @@ class Sequencer(Part):
             },
             tokens=tokens,
             beat_bits=beat_bits,
+            formats=formats,
         )
 
     def elaborate(self, platform):
@@ -75,9 +81,11 @@ class Sequencer(Part):
         step = Signal(_Step)
         restart = Signal()
         instruction = Signal(INSTRUCTION_BITS, reset_less=True)
+        legal = Signal(reset_less=True)
+        mistake = Signal(ERROR_BITS)
         word, available, take, drained = self._fetch(m, step, restart)
         opcode = instruction[: HEADER[0].bits]
-        accepted, is_control, is_known = self._dispatch(m, step, opcode, instruction)
+        accepted, is_control = self._dispatch(m, step, opcode, instruction, legal)
 
         left = Signal(POSITION_BITS)  # tokens from the present chunk on
         m.d.comb += [
@@ -96,13 +104,13 @@ class Sequencer(Part):
                     ]
             with m.Case(_Step.RUN):
                 with m.If(self.index == self.instructions):
-                    m.d.sync += [self.error.eq(CoreError.PAST_END), step.eq(_Step.IDLE)]
+                    m.d.sync += [mistake.eq(CoreError.PAST_END), step.eq(_Step.MISTAKE)]
                 with m.Elif(available):
                     m.d.comb += take.eq(1)
-                    m.d.sync += [instruction.eq(word), step.eq(_Step.DECODED)]
+                    m.d.sync += [instruction.eq(word), legal.eq(self._is_legal(m, word)), step.eq(_Step.DECODED)]
             with m.Case(_Step.DECODED):
-                with m.If(~is_known):
-                    m.d.sync += [self.error.eq(CoreError.ILLEGAL), step.eq(_Step.IDLE)]
+                with m.If(~legal):
+                    m.d.sync += [mistake.eq(CoreError.ILLEGAL), step.eq(_Step.MISTAKE)]
                 with m.Elif(is_control):
                     m.d.sync += step.eq(_Step.BARRIER)
                 with m.Elif(accepted):
@@ -125,29 +133,49 @@ class Sequencer(Part):
                 m.d.comb += restart.eq(drained)
                 with m.If(drained):
                     m.d.sync += step.eq(_Step.RUN)
+            with m.Case(_Step.MISTAKE):
+                with m.If(self.units_idle):
+                    m.d.sync += [self.error.eq(mistake), step.eq(_Step.IDLE)]
         return m
 
-    def _dispatch(self, m, step, opcode, instruction):
-        """Offer the decoded instruction to its unit's queue; returns (accepted, is control, is known)."""
-        accepted, is_control, is_known = Signal(), Signal(), Signal()
+    def _is_legal(self, m, word):
+        """Whether the encoded instruction `word` has an opcode, values that mean something, and zeros behind them."""
+        legal = Signal()
+        with m.Switch(word[: HEADER[0].bits]):
+            for opcode in OPCODES:
+                layout = instruction_layout(opcode.name)
+                fields = data.View(layout, word[: layout.size])
+                rules = [word[layout.size :] == 0]
+                for field in (*HEADER, *opcode.fields):
+                    value = fields[field.name]
+                    if field.mask:
+                        rules.append((value & ~opcode.partners) == 0)
+                    elif field.names is not None and len(field.names) < 1 << field.bits:
+                        rules.append(Cat(value == number for number in field.names).any())
+                    elif field.name == "format":
+                        rules.append(value < self.formats)
+                with m.Case(opcode.code):
+                    m.d.comb += legal.eq(Cat(rules).all())
+        return legal
+
+    def _dispatch(self, m, step, opcode, instruction, legal):
+        """Offer the decoded instruction to its unit's queue, if it is legal; returns (accepted, is control)."""
+        accepted, is_control = Signal(), Signal()
         for n, unit in enumerate(UNITS):
             queue = self.queues[n]
             mine = Signal(name=f"is_{unit.name.lower()}")
             codes = [o.code for o in OPCODES if o.unit is unit]
             m.d.comb += [
                 mine.eq(Cat(opcode == code for code in codes).any()),
-                queue.valid.eq((step == _Step.DECODED) & mine),
+                queue.valid.eq((step == _Step.DECODED) & legal & mine),
                 queue.payload.instruction.eq(instruction),
                 queue.payload.index.eq(self.index),
             ]
             with m.If(queue.valid & queue.ready):
                 m.d.comb += accepted.eq(1)
         control = [o.code for o in OPCODES if o.unit is Unit.CONTROL]
-        m.d.comb += [
-            is_control.eq(Cat(opcode == code for code in control).any()),
-            is_known.eq(Cat(opcode == o.code for o in OPCODES).any()),
-        ]
-        return accepted, is_control, is_known
+        m.d.comb += is_control.eq(Cat(opcode == code for code in control).any())
+        return accepted, is_control
 
     def _fetch(self, m, step, restart):
         """Requests blocks ahead of the program's walk; returns (instruction, available, take, drained)."""

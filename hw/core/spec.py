@@ -12,7 +12,8 @@ class CoreSpec:
 
     Parameters
     ----------
-    gemm, attention : the engines; the GEMM engine's channels and beats are those of the memory ports.
+    gemm, attention : the engines; the GEMM engine's channels are the weight ports.
+    beats_at_once : of a memory port in a beat of the GEMM engine.
     lanes : of the vector unit.
     vector_words, activation_words, query_words, staging_words : of the memories on the chip, of `lanes` elements each.
     fifo_beats : of each weight channel's queue.
@@ -21,6 +22,7 @@ class CoreSpec:
 
     gemm: EngineSpec
     attention: AttentionSpec
+    beats_at_once: int
     lanes: int
     vector_words: int
     activation_words: int
@@ -36,7 +38,8 @@ class CoreSpec:
 
     @property
     def beat_bits(self) -> int:
-        return self.gemm.beat_bits
+        """Of all memory ports."""
+        return self.gemm.beat_bits // self.beats_at_once
 
     @property
     def channels(self) -> int:

@@ -13,19 +13,21 @@ from hw.part import Part
 WATCHDOG_BITS = 32
 
 
-class _Step(enum.Enum, shape=2):
+class _Step(enum.Enum, shape=3):
     IDLE = 0
     RUN = 1
     STOP = 2
     CLEAR = 3
+    OWED = 4
 
 
 class Supervisor(Part):
     """From ap_start to ap_done.
 
     A job ends with the program's end, the first error, an abort, or the watchdog. Then all masters stop, and when
-    memory has answered all they asked for (or, when it never does, after the watchdog's time once more) they and the
-    machine are cleared, so that the next job finds everything as after a reset.
+    memory has answered all they asked for they and the machine are cleared, so that the next job finds everything as
+    after a reset. When memory does not answer in the watchdog's time, the job is reported all the same; as long as
+    answers are due, no other one starts, and each that is wanted ends with the watchdog.
 
     Parameters
     ----------
@@ -36,7 +38,8 @@ class Supervisor(Part):
     ap_start, ap_done, ap_idle : see ControlRegisters; `ap_done` is `ap_ready` too
     abort : In(1); watchdog : In, cycles without progress, 0 for never
     start : Out(1), to the machine
-    machine_done : In(1); machine_error, machine_index : In
+    machine_done : In(1); machine_error, machine_index : In, the program's own mistake, and its instruction
+    oldest : In, the instruction that is blamed when no other can be: by the watchdog, an abort, too many tokens
     progress : In(1), something was completed
     errors, indices : In, each master's error, and the instruction that it works for
     idle : In, bit n for each master
@@ -58,6 +61,7 @@ class Supervisor(Part):
                 "machine_done": In(1),
                 "machine_error": In(ERROR_BITS),
                 "machine_index": In(INDEX_BITS),
+                "oldest": In(INDEX_BITS),
                 "progress": In(1),
                 "errors": In(BusError).array(masters),
                 "indices": In(INDEX_BITS).array(masters),
@@ -76,15 +80,17 @@ class Supervisor(Part):
         step = Signal(_Step)
         quiet = Signal(WATCHDOG_BITS)
         late = Signal()
+        reported = Signal()  # the job's end, before memory had answered
         error, index = Signal(ERROR_BITS), Signal(INDEX_BITS)
         m.d.comb += [
             late.eq((self.watchdog != 0) & (quiet == self.watchdog)),
             self.ap_idle.eq(step == _Step.IDLE),
             self.running.eq(step == _Step.RUN),
-            self.stop.eq(step == _Step.STOP),
+            self.stop.eq((step == _Step.STOP) | (step == _Step.OWED)),
             self.clear.eq(step == _Step.CLEAR),
         ]
-        m.d.sync += quiet.eq(Mux(self.progress | late | (step == _Step.IDLE), 0, quiet + 1))
+        waits = (step == _Step.IDLE) | ((step == _Step.OWED) & ~self.ap_start)
+        m.d.sync += [quiet.eq(Mux(self.progress | late | waits, 0, quiet + 1)), self.ap_done.eq(0)]
         self._first(m, late, error, index)
         with m.Switch(step):
             with m.Case(_Step.IDLE):
@@ -97,20 +103,29 @@ class Supervisor(Part):
                 with m.Elif(self.machine_done):
                     m.d.sync += step.eq(_Step.STOP)
             with m.Case(_Step.STOP):
-                with m.If(self.idle.all() | late):
+                with m.If(self.idle.all()):
                     m.d.sync += step.eq(_Step.CLEAR)
+                with m.Elif(late):
+                    m.d.sync += [step.eq(_Step.OWED), self.ap_done.eq(1), reported.eq(1)]
             with m.Case(_Step.CLEAR):
-                m.d.sync += step.eq(_Step.IDLE)
-        m.d.sync += self.ap_done.eq(step == _Step.CLEAR)
+                m.d.sync += [step.eq(_Step.IDLE), self.ap_done.eq(~reported), reported.eq(0)]
+            with m.Case(_Step.OWED):
+                with m.If(self.idle.all()):
+                    m.d.sync += step.eq(_Step.CLEAR)
+                with m.Elif(late):
+                    m.d.sync += [self.error.eq(CoreError.WATCHDOG), self.error_index.eq(0), self.ap_done.eq(1)]
         return m
 
     def _first(self, m, late, error, index):
         """The error of this cycle, a program's own mistakes last, for they may follow from a master's."""
-        m.d.comb += index.eq(self.machine_index)
+        m.d.comb += index.eq(self.oldest)
         with m.If(late):
             m.d.comb += error.eq(CoreError.WATCHDOG)
         with m.If(self.machine_error != CoreError.NONE):
-            m.d.comb += error.eq(self.machine_error)
+            m.d.comb += [
+                error.eq(self.machine_error),
+                index.eq(Mux(self.machine_error == CoreError.TOKENS, self.oldest, self.machine_index)),
+            ]
         for found, at in zip(self.errors, self.indices, strict=True):
             with m.If(found != BusError.NONE):
                 m.d.comb += [
@@ -118,4 +133,4 @@ class Supervisor(Part):
                     index.eq(at),
                 ]
         with m.If(self.abort):
-            m.d.comb += [error.eq(CoreError.ABORTED), index.eq(self.machine_index)]
+            m.d.comb += [error.eq(CoreError.ABORTED), index.eq(self.oldest)]

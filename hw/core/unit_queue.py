@@ -20,8 +20,8 @@ HEADER_LAYOUT = data.StructLayout({field.name: field.bits for field in HEADER})
 class UnitQueue(Part):
     """Presents instructions in order, each when the units that it waits for have given their tokens.
 
-    An instruction whose condition does not hold only takes its tokens and gives its own. One follows the other
-    without a gap when its tokens are there.
+    An instruction whose condition does not hold only takes its tokens and gives its own; so do all in a job of no
+    tokens. One follows the other without a gap when its tokens are there.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ class UnitQueue(Part):
             with m.Case(Condition.TOKEN_PRESENT):
                 m.d.comb += wanted.eq(fields.first < self.chunk.tokens)
             with m.Case(Condition.LAST_CHUNK):
-                m.d.comb += wanted.eq(self.chunk.last)
+                m.d.comb += wanted.eq(self.chunk.last & (self.chunk.tokens != 0))
             with m.Default():
-                m.d.comb += wanted.eq(1)
+                m.d.comb += wanted.eq(self.chunk.tokens != 0)
         with m.If(load):
             m.d.sync += [head.eq(entry), valid.eq(queue.o.valid), started.eq(0)]
         with m.Elif(go):

@@ -70,7 +70,7 @@ class AttentionCode:
         self._scratch = HeadScratch.of(p, query_heads)
         self._staged_keys = p.staging.region("keys", all_keys)
         self._staged_values = p.staging.region("values", all_keys)
-        self._block = min(p.tokens, 1 << ((p.attention.columns // heads.group).bit_length() - 1))
+        self._block = 1 << (min(p.tokens, p.attention.columns // heads.group).bit_length() - 1)
         self._blocks = -(-p.tokens // self._block)
         self._buffers = [p.queries.region(f"queries {g}", words + 1, self._blocks) for g in range(heads.groups)]
         self._cache: dict[str, list[tuple[Region, Region]]] = {}

@@ -12,6 +12,7 @@ from einloom.manifest import AttentionManifest, GemmManifest, Manifest
 from einloom.program import MemoryUse
 from mapping.codegen.image import ImageBuilder
 from mapping.codegen.regions import Allocator, Memory, Operand, Region
+from mapping.schedule.prefetch import hoist_weights
 from mapping.schedule.tokens import Step, insert_tokens
 
 Floats = npt.NDArray[np.float32]
@@ -145,6 +146,7 @@ class ProgramBuilder:
             offset = self.image.floats("constants", data.view(np.float32).ravel(), data.size)
             first = Instruction.make("load", offset=offset, words=region.words, d_base=region.base)
             steps = [Step(first, frozenset(), frozenset({region}), "constants"), *steps]
+        steps = hoist_weights(steps)
         return insert_tokens(steps), [step.note for step in steps]
 
 

@@ -103,12 +103,12 @@ class _Compiler:
         self._inputs(ids)
         padded = [pad_scales(s, self._head_size) for s in scales]
         vectors = [self._parameters(layer, s) for layer, s in zip(layers, padded, strict=True)]
-        loads = ParameterLoads(p, [v.size for v in vectors[0].values()])
+        loads = ParameterLoads(p, [[v.size for v in group.values()] for group in vectors[0]])
         for layer, vector in zip(layers, vectors, strict=True):
             self._layer(layer, loads.fetch(layer, vector))
         p.note("next chunk")
         p.emit("next")
-        self._head(loads, logits, stride)
+        self._head(logits, stride)
         instructions, notes = p.finish()
         program = p.image.add("program", b"".join(i.encode() for i in instructions))
         symbols = Symbols(
@@ -157,16 +157,18 @@ class _Compiler:
                 d_token=d.stride,
             )
 
-    def _parameters(self, layer: str, scales: CacheScales) -> dict[str, Floats]:
-        """All that a layer wants in the vector memory."""
-        return {
-            "input_norm": self._floats[f"{layer}.input_layernorm.weight"],
-            **self._attention.parameters(self._tensors, layer, scales),
-            "o": channel_scales(self._tensors[f"{layer}.self_attn.o_proj.weight"]),
-            "mlp_norm": self._floats[f"{layer}.post_attention_layernorm.weight"],
-            **self._mlp.parameters(self._tensors, layer),
-            "down": channel_scales(self._tensors[f"{layer}.mlp.down_proj.weight"]),
-        }
+    def _parameters(self, layer: str, scales: CacheScales) -> list[dict[str, Floats]]:
+        """All that a layer wants in the vector memory, in groups in the order in which it does."""
+        return [
+            {"input_norm": self._floats[f"{layer}.input_layernorm.weight"]},
+            self._attention.parameters(self._tensors, layer, scales),
+            {
+                "o": channel_scales(self._tensors[f"{layer}.self_attn.o_proj.weight"]),
+                "mlp_norm": self._floats[f"{layer}.post_attention_layernorm.weight"],
+            },
+            self._mlp.parameters(self._tensors, layer)
+            | {"down": channel_scales(self._tensors[f"{layer}.mlp.down_proj.weight"])},
+        ]
 
     def _layer(self, layer: str, parameters: LayerParameters) -> None:
         p, scales = self._p, self._scales
@@ -214,21 +216,23 @@ class _Compiler:
             p.vec(VectorOp.MAD, sums.at(), sums.at(), part, inner=words)
             p.vec(VectorOp.MAD, self._x.at(at), sums.at(), scale.each, self._x.at(at), inner=words)
 
-    def _head(self, loads: ParameterLoads, logits: int, stride: int) -> None:
+    def _head(self, logits: int, stride: int) -> None:
         """The logits of the last chunk's tokens, into memory piece by piece."""
         p, config, lanes = self._p, self._config, self._p.core.lanes
         scale = self._scales["mlp"]
         tensor = self._tensors[self._head_name]
-        norm = loads.fetch("head", {"norm": self._floats["model.norm.weight"]})
+        size = self._sums[0].words * lanes // p.gemm.columns * p.gemm.columns
+        norms = ParameterLoads(p, [[config.hidden_size]])
+        loads = ParameterLoads(p, [[min(size, config.vocab_size)]])
+        norm = norms.fetch("head", [{"norm": self._floats["model.norm.weight"]}])
         p.note("norm before the head")
         self._normalise(norm["norm"], scale)
-        size = self._sums[0].words * lanes // p.gemm.columns * p.gemm.columns
         for n, start in enumerate(range(0, config.vocab_size, size)):
             stop = min(start + size, config.vocab_size)
             p.note(f"logits {start} to {stop - 1}")
             sums, words = self._sums[n % 2], p.words(stop - start)
             part = outputs_of(tensor, start, stop)
-            channels = loads.fetch(f"head {start}", {"scale": channel_scales(part)})
+            channels = loads.fetch(f"head {start}", [{"scale": channel_scales(part)}])
             self._linears.product(part, self._normalised, sums)
             self._linears.scaled(sums.at(), sums.at(), channels["scale"], scale, inner=words)
             memory = Region(f"logits {start}", Memory.SYSTEM, logits + start * 4 // p.beat_bytes, 1)

@@ -34,12 +34,15 @@ module axi_memory #(
     input wire        dump,
     input wire [63:0] file_offset,
     input wire [63:0] file_bytes,
+    input wire [63:0] window_base,  // bursts outside are counted in `strayed`; with a size of 0, none
+    input wire [63:0] window_size,
 
     output reg [63:0] read_beats,
     output reg [63:0] write_beats,
     output reg [31:0] read_bursts,
     output reg [31:0] write_bursts,
     output reg [31:0] escaped,      // beats outside [BASE, BASE + SIZE); reads give 0, and both answer DECERR
+    output reg [31:0] strayed,      // bursts that are announced and not wholly in the window
     output reg [31:0] violations,   // of the protocol: 4 KiB, size, alignment, kind of burst, WLAST
 
     input  wire [ID_BITS-1:0]      s_axi_arid,
@@ -134,6 +137,11 @@ module axi_memory #(
     index = 32'((address - BASE) >> SHIFT);
   endfunction
 
+  function [31:0] strays(input [ADDRESS_BITS-1:0] address, input [7:0] len);
+    strays = 32'(window_size != 0 && (64'(address) < window_base ||
+        64'(address) - window_base + ((64'(len) + 1) << SHIFT) > window_size));
+  endfunction
+
   // Broken rules of an announced burst.
   function [31:0] broken(input [ADDRESS_BITS-1:0] address, input [7:0] len, input [2:0] size, input [1:0] kind);
     broken = 32'(32'(address[11:0]) + ((32'(len) + 1) << SHIFT) > 4096) + 32'(32'(size) != SHIFT) +
@@ -149,6 +157,7 @@ module axi_memory #(
       read_left[at] = s_axi_arlen;
       read_due[at] = now + 64'(latency) - 1;
       read_bad[at] = read_bursts + 1 == error_read;
+      strayed = strayed + strays(s_axi_araddr, s_axi_arlen);
       violations = violations + broken(s_axi_araddr, s_axi_arlen, s_axi_arsize, s_axi_arburst);
       order[PLACE'(order_head + PLACE'(reads))] = id;
       read_count[id] = read_count[id] + 1;
@@ -204,6 +213,7 @@ module axi_memory #(
       write_left[PLACE'(write_head + PLACE'(writes))] = s_axi_awlen;
       write_id[PLACE'(write_head + PLACE'(writes))] = s_axi_awid;
       write_bad[PLACE'(write_head + PLACE'(writes))] = write_bursts + 1 == error_write;
+      strayed = strayed + strays(s_axi_awaddr, s_axi_awlen);
       violations = violations + broken(s_axi_awaddr, s_axi_awlen, s_axi_awsize, s_axi_awburst);
       writes = writes + 1;
     end
@@ -285,6 +295,7 @@ module axi_memory #(
       read_bursts <= 0;
       write_bursts <= 0;
       escaped = 0;
+      strayed = 0;
       violations = 0;
     end
     if (rst) begin

@@ -87,7 +87,7 @@ def _bench_text(manifest: Manifest, beats: list[int]) -> str:
             _memory(n, name, size, widths) for n, (name, size) in enumerate(zip(names, beats, strict=True))
         ),
         "ports": "\n    ".join(_connections(manifest, names)),
-        "escaped": " + ".join(f"64'(escapes[{n}])" for n in range(len(names))),
+        "escaped": " + ".join(f"64'(escapes[{n}]) + 64'(strays[{n}])" for n in range(len(names))),
         "violations": " + ".join(f"64'(breaks[{n}])" for n in range(len(names))),
         "indices": "\n  ".join(f"assign index[{n}] = core.machine.indices__{n};" for n in range(len(UNITS))),
     }
@@ -130,7 +130,8 @@ def _memory(number: int, name: str, size: int, widths: dict[str, int]) -> str:
     .error_write(error_memory == {number} ? error_write : 0), .restart(restarts),
     .load(loads && memory == {number}), .dump(dumps && memory == {number}),
     .file_offset(file_offset), .file_bytes(file_bytes),
+    .window_base(core.registers.{name}_base), .window_size(core.registers.{name}_size),
     .read_beats(), .write_beats(), .read_bursts(), .write_bursts(),
-    .escaped(escapes[{number}]), .violations(breaks[{number}]),
+    .escaped(escapes[{number}]), .strayed(strays[{number}]), .violations(breaks[{number}]),
     {connections}
   );"""

@@ -37,7 +37,7 @@ module core_bench (
     output reg         timed_out,
     output reg  [63:0] cycles,        // of the job
     output reg         was_reset,     // the job, by `reset_at`
-    output wire [63:0] escaped,       // accesses outside the memories, and broken rules of the bus
+    output wire [63:0] escaped,       // beats outside the memories and bursts outside the windows; broken rules of the bus
     output wire [63:0] violations
 );
   localparam BEAT = @beat_bits@, CHANNELS = @channels@, SYSTEM_ID = @system_id_bits@, UNITS = @units@;
@@ -62,7 +62,7 @@ module core_bench (
   wire loads = start && operation == LOAD, dumps = start && operation == DUMP;
   wire restarts = start && operation == RUN;
 
-  wire [31:0] escapes [0:CHANNELS], breaks [0:CHANNELS];
+  wire [31:0] escapes [0:CHANNELS], strays [0:CHANNELS], breaks [0:CHANNELS];
   @memories@
   assign escaped = 64'(@escaped@);
   assign violations = 64'(@violations@);

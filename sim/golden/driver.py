@@ -16,7 +16,7 @@ class GoldenDriver:
     """A GoldenCore with a program and its image in memory."""
 
     def __init__(self, manifest: Manifest, program: Program) -> None:
-        self._program = program.symbols
+        self._program = program
         self._core = GoldenCore(manifest, program.system.copy(), tuple(w.copy() for w in program.weights))
 
     def load(self, memory: int, offset: int, data: Bytes) -> None:
@@ -32,7 +32,7 @@ class GoldenDriver:
     def run(self, position: int, length: int) -> JobResult:
         """Run the program for `length` tokens from `position` on."""
         try:
-            self._core.run(self._program.program, self._program.instructions, position, length)
+            self._core.run(self._program.symbols.program, len(self._program.instructions), position, length)
         except ExecutionError as error:
             return JobResult(error.code, error.index, {})
         return JobResult(CoreError.NONE, 0, {})

@@ -36,6 +36,10 @@ class ExecutionError(InputError):
         self.code = code
 
 
+class _Starved(Exception):
+    """A product waits for weights that nobody fetches, until the watchdog comes."""
+
+
 class _Stop(Enum):
     """How a pass through the program ends."""
 
@@ -81,44 +85,62 @@ class GoldenCore:
         ExecutionError when it does what stops a core.
         """
         self._fetched.clear()
-        try:
-            raw = self._bytes(program * self._beat, instructions * INSTRUCTION_BYTES).tobytes()
-        except IndexError as error:
-            raise ExecutionError(0, str(error)) from error
-        lines = [raw[n : n + INSTRUCTION_BYTES] for n in range(0, len(raw), INSTRUCTION_BYTES)]
+        start = program * self._beat
+        raw = self.system[start : start + instructions * INSTRUCTION_BYTES].tobytes()
+        inside = len(raw) // INSTRUCTION_BYTES
+        lines = [raw[n * INSTRUCTION_BYTES :][:INSTRUCTION_BYTES] for n in range(inside)]
         with np.errstate(all="ignore"):
             for done in range(0, max(length, 1), self._gemm.rows):
                 tokens = min(self._gemm.rows, length - done)
-                if self._pass(lines, Chunk(position + done, tokens, done + tokens == length)) is _Stop.END:
+                stop = self._pass(lines, Chunk(position + done, tokens, done + tokens == length))
+                if stop is _Stop.END:
                     return
+                if stop is None and inside < instructions:
+                    raise ExecutionError(inside, f"lies outside the window of {self.system.size} bytes")
+                if stop is None:
+                    raise ExecutionError(inside, "the program has no end", CoreError.PAST_END)
 
     def forget_weights(self) -> None:
         """Read the weight windows anew."""
         self._products.clear()
 
-    def _pass(self, lines: list[bytes], chunk: Chunk) -> _Stop:
-        """One chunk: up to `next`, or, of the last one, up to `end`."""
+    def execute(self, line: bytes, chunk: Chunk) -> _Stop | None:
+        """One instruction, as it lies in memory, for a chunk.
+
+        IndexError when it reaches outside a memory, InputError when it is none.
+        """
+        key = (line, chunk.tokens, chunk.last)
+        action = self._prepared.get(key)
+        if action is None:
+            action = self._prepared[key] = self._prepare(line, chunk)
+        if isinstance(action, _Stop):
+            return action
+        action(chunk)
+        return None
+
+    def _pass(self, lines: list[bytes], chunk: Chunk) -> _Stop | None:
+        """One chunk: up to `next`, or, of the last one, up to `end`; None when there is none."""
         for index, line in enumerate(lines):
-            key = (line, chunk.tokens, chunk.last)
             try:
-                if key not in self._prepared:
-                    self._prepared[key] = self._prepare(line, chunk)
-                action = self._prepared[key]
-                if isinstance(action, _Stop):
-                    return action
-                action(chunk)
+                stop = self.execute(line, chunk)
             except IndexError as error:
                 raise ExecutionError(index, str(error)) from error
             except InputError as error:
                 raise ExecutionError(index, str(error), CoreError.ILLEGAL) from error
-        raise ExecutionError(len(lines), "the program has no end", CoreError.PAST_END)
+            except _Starved as error:
+                raise ExecutionError(index, str(error), CoreError.WATCHDOG) from error
+            if stop is not None:
+                return stop
+        return None
 
     def _prepare(self, line: bytes, chunk: Chunk) -> Action | _Stop:
         """What an instruction does in chunks of as many tokens that are the last one too, or aren't either.
 
         InputError when it is none.
         """
-        i = decode(line)
+        i, formats = decode(line), len(self._gemm.weights.steps)
+        if i.opcode.name == "gemm" and i["format"] >= formats:
+            raise InputError(f"takes weights of format {i['format']}, but there are {formats}")
         if i.opcode.name == "end":
             return _Stop.END
         if i.opcode.name == "next" and not chunk.last:
@@ -137,6 +159,8 @@ class GoldenCore:
     # The units.
 
     def _weights(self, i: Instruction, _: Chunk) -> None:
+        end, size = (i["offset"] + i["beats"]) * self._beat, min(window.size for window in self.weights)
+        require(end <= size or not i["beats"], f"reaches byte {end} of a window of weights of {size}")
         self._fetched.append((i["offset"], i["beats"]))
 
     def _multiply(self, i: Instruction, chunk: Chunk) -> None:
@@ -156,11 +180,11 @@ class GoldenCore:
     def _take_beats(self, i: Instruction) -> tuple[tuple[int, int], ...]:
         """The beats that a product consumes, as (first, count) runs, in order."""
         layout = self._gemm.weights
-        require(i["format"] < len(layout.steps), f"has weights of format {i['format']} of {len(layout.steps)}")
         wanted = layout.beats(layout.steps[i["format"]], i["blocks"], i["tiles"])
         taken = []
         while wanted:
-            require(bool(self._fetched), f"{wanted} beats of weights are never fetched")
+            if not self._fetched:
+                raise _Starved(f"{wanted} beats of weights are never fetched")
             offset, beats = self._fetched.pop(0)
             used = min(beats, wanted)
             if used:
@@ -176,9 +200,6 @@ class GoldenCore:
         """The matrix [inputs, outputs] in these beats of every channel."""
         streams = []
         for window in self.weights:
-            for offset, beats in runs:
-                end = (offset + beats) * self._beat
-                require(end <= window.size, f"reaches byte {end} of a window of weights of {window.size}")
             streams.append(np.concatenate([window[o * self._beat : (o + b) * self._beat] for o, b in runs]))
         return read_weights(streams, self._gemm, format, blocks, tiles, specials).T.astype(np.float64)
 
@@ -259,5 +280,5 @@ def _wanted(i: Instruction, chunk: Chunk) -> bool:
         case Condition.TOKEN_PRESENT:
             return i["first"] < chunk.tokens
         case Condition.LAST_CHUNK:
-            return chunk.last
-    return True
+            return chunk.last and chunk.tokens > 0
+    return chunk.tokens > 0

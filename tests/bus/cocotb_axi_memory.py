@@ -25,6 +25,8 @@ KNOBS = {
     "dump": 0,
     "file_offset": 0,
     "file_bytes": BEATS * BYTES,
+    "window_base": 0,
+    "window_size": 0,
 }
 
 
@@ -175,6 +177,22 @@ async def accesses_outside_are_counted_and_do_no_harm(dut):
     assert (await bench.axi.write(BASE - BYTES, bytes(BYTES))).resp == AxiResp.DECERR
     assert bench.count("escaped") == 5
     assert await bench.dumped() == contents
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def bursts_outside_a_window_are_counted(dut):
+    bench = await _started(dut)
+    base, size = BASE + 8 * BYTES, 4 * BYTES
+    for window, strayed in ((0, 0), (size, 4)):
+        bench.set(window_base=base, window_size=window)
+        await bench.axi.read(base, size)
+        await bench.axi.write(base + size - BYTES, bytes(BYTES))
+        assert bench.count("strayed") == 0
+        await bench.axi.read(base - BYTES, BYTES)
+        await bench.axi.read(base, size + BYTES)
+        await bench.axi.write(base - BYTES, bytes(2 * BYTES))
+        await bench.axi.write(base + size, bytes(BYTES))
+        assert bench.count("strayed") == strayed
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

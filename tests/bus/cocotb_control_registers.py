@@ -69,12 +69,12 @@ async def _started(dut, pause: float = 0.0) -> Bench:
     return bench
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def arguments_reach_the_kernel(dut):
     await _check_arguments(await _started(dut))
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def arguments_reach_the_kernel_under_back_pressure(dut):
     await _check_arguments(await _started(dut, pause=0.5))
 
@@ -97,7 +97,7 @@ async def _check_arguments(bench: Bench) -> None:
                 assert int(getattr(dut, register.name).value) == values[register.name]
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def strobes_write_single_bytes(dut):
     bench = await _started(dut)
     for register in TABLE:
@@ -111,7 +111,7 @@ async def strobes_write_single_bytes(dut):
             assert int(getattr(dut, register.name).value) == expected, register.name
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def what_has_no_register_reads_as_zero_and_ignores_writes(dut):
     bench = await _started(dut)
     mapped = {r.offset + 4 * w for r in TABLE for w in range(r.words)} | {CTRL, GIER, IP_IER, IP_ISR}
@@ -127,7 +127,7 @@ async def what_has_no_register_reads_as_zero_and_ignores_writes(dut):
     assert not dut.ap_start.value
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def a_job_starts_runs_and_is_polled(dut):
     bench = await _started(dut)
     for _ in range(3):
@@ -145,7 +145,7 @@ async def a_job_starts_runs_and_is_polled(dut):
         assert await bench.read(CTRL) == 1 << AP_IDLE  # done and ready are cleared by reading
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def a_done_is_seen_once_however_reads_fall(dut):
     bench = await _started(dut)
     for delay in range(12):
@@ -161,7 +161,7 @@ async def a_done_is_seen_once_however_reads_fall(dut):
         assert sum(seen) == 1, delay
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def auto_restart_starts_again_until_it_is_taken_away(dut):
     bench = await _started(dut)
     await bench.host.write_dword(CTRL, 1 << AP_START | 1 << AUTO_RESTART)
@@ -177,7 +177,7 @@ async def auto_restart_starts_again_until_it_is_taken_away(dut):
     assert not dut.ap_start.value
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=50, timeout_unit="us")
 async def interrupts_come_only_when_enabled_and_go_when_toggled(dut):
     bench = await _started(dut)
     for gier, ier in itertools.product((0, 1), range(4)):

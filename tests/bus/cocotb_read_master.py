@@ -37,6 +37,7 @@ class Bench:
         self.requests = Source(dut, "request", self.rng, pause)
         self.output = Sink(dut, "output", self.rng, pause)
         self.memory = Memory(AxiReadBus.from_prefix(dut, "axi", bus_separator="__"), dut.clk, dut.rst)
+        self.checked = self.answered = 0
         self.contents = self.rng.randbytes(SIZE)
         self.memory.write(BASE, self.contents)
         for channel in (self.memory.ar_channel, self.memory.r_channel):
@@ -48,6 +49,25 @@ class Bench:
     async def start(self) -> None:
         await reset(self.dut)
         cocotb.start_soon(self.output.run())
+        cocotb.start_soon(self._never_waits())
+        cocotb.start_soon(self._count())
+
+    async def _count(self) -> None:
+        """Count what the master reports of requests."""
+        while True:
+            await RisingEdge(self.dut.clk)
+            self.checked += bool(self.dut.checked.value)
+            self.answered += bool(self.dut.answered.value)
+
+    async def _never_waits(self) -> None:
+        """Fail when memory has a beat that was asked for and the master does not take it."""
+        dut, owed = self.dut, 0
+        while True:
+            await RisingEdge(dut.clk)
+            assert dut.axi__rready.value or not owed, "RREADY fell while beats were due"
+            owed -= bool(dut.axi__rvalid.value) and bool(dut.axi__rready.value)
+            if dut.axi__arvalid.value and dut.axi__arready.value:
+                owed += dut.axi__arlen.value.to_unsigned() + 1
 
     def random_request(self) -> tuple[int, int]:
         """Offset and beats; often up to the window's very end."""
@@ -68,11 +88,13 @@ class Bench:
         """Read all of them and compare."""
         self.output.words.clear()
         expected = self.expected(requests)
+        self.checked = self.answered = 0
         await self.requests.send([offset | beats << 40 for offset, beats in requests])
         await until(self.dut, lambda: len(self.output.words) >= len(expected))
         await until(self.dut, lambda: bool(self.dut.idle.value))
         await ClockCycles(self.dut.clk, 10)
         assert self.output.words == expected
+        assert self.checked == self.answered == len(requests)
         assert self.error == NONE
 
     async def clear(self) -> None:
@@ -141,12 +163,21 @@ async def requests_outside_the_window_are_refused(dut):
 async def windows_that_wrap_or_are_not_aligned_hold_nothing(dut):
     bench = await _started(dut, 0.1)
     top = 1 << 64
-    for base, size in ((top - 2 * BYTES, 3 * BYTES), (top - BYTES, top - BYTES), (BASE + 1, SIZE), (BASE, 0)):
+    short = BYTES - 1
+    for base, size in (
+        (top - 2 * BYTES, 3 * BYTES),
+        (top - BYTES, top - BYTES),
+        (BASE + 1, SIZE),
+        (BASE, 0),
+        (BASE, short),  # a byte less than a beat
+    ):
         dut.window_base.value, dut.window_size.value = base, size
         await bench.requests.send([1 << 40])
         await until(dut, lambda: bench.error == WINDOW)
         await bench.clear()
     assert not bench.memory.addresses
+    dut.window_base.value, dut.window_size.value = BASE, BYTES + short
+    await bench.read([(0, 1)])
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -157,6 +188,7 @@ async def an_error_of_the_memory_stops_the_master(dut):
         offset, beats = bench.rng.choice(requests)
         bench.memory.bad = BASE + offset + BYTES * bench.rng.randrange(beats)
         bench.output.words.clear()
+        bench.answered = 0
         sending = cocotb.start_soon(bench.requests.send([offset | beats << 40 for offset, beats in requests]))
         await until(dut, lambda: bench.error == RESPONSE)
         await until(dut, lambda: bool(dut.idle.value))
@@ -166,6 +198,7 @@ async def an_error_of_the_memory_stops_the_master(dut):
         expected = bench.expected(requests)
         assert bench.output.words == expected[: len(bench.output.words)]
         assert len(bench.output.words) < len(expected)
+        assert bench.answered < len(requests)
         bench.memory.bad = None
         await bench.clear()
         await bench.read([bench.random_request()])

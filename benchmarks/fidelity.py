@@ -1,0 +1,91 @@
+"""What the core's numbers cost: the golden executor against the float32 decoder of the default model.
+
+    python benchmarks/fidelity.py
+
+The float model writes two texts of 256 tokens, its whole context, sampled at temperature 1 from the prompts below;
+their seeds are others than that of the text from which the scales of keys and values are found. Both models then read
+them: after each of the 512 tokens, do they find the same one most probable, and how far is one distribution from the
+other? The executor computes what the core computes, to the bit. The exit code is 1 if int8 weights with an int8 cache
+agree on fewer than 95 %.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from einloom.cli.locate import default_model, find_config
+from einloom.cli.run import compile_model
+from einloom.config import BitmodConfig, Config, IntMacConfig
+from einloom.formats import FORMATS
+from generators.registry import describe
+from mapping.importer.huggingface import LlamaModel, load_llama
+from sim.driver import CoreDecoder
+from sim.golden.agreement import Agreement, agreement
+from sim.golden.driver import GoldenDriver
+from sim.golden.generate import generate
+from sim.golden.linears import FloatLinears
+from sim.golden.llama import Decoder
+
+Floats = npt.NDArray[np.float32]
+PROMPTS = ("ROMEO:", "Once more unto the breach")
+BAR = 0.95
+CACHES = (8, 4)
+
+
+def configs() -> Iterator[tuple[str, Config]]:
+    """The default config with every weight format of its engine, and with the int8 array."""
+    default = find_config("default")
+    for name in sorted(FORMATS, key=lambda name: (-FORMATS[name].bits, name)):
+        engine = BitmodConfig(kind="bitmod", formats=(name,))
+        yield f"bitmod, {name}", default.model_copy(update={"engine": engine})
+        if name == "int8":
+            yield "int_mac, int8", default.model_copy(update={"engine": IntMacConfig(kind="int_mac")})
+
+
+def texts(model: LlamaModel) -> list[list[int]]:
+    """As many tokens as the model's context each, which it writes itself."""
+    found = []
+    for seed, prompt in enumerate(PROMPTS, start=1):
+        decoder, tokens = Decoder(model, FloatLinears(model.linears)), model.encode(prompt)
+        written = generate(decoder, tokens, decoder.context - len(tokens), temperature=1.0, seed=seed)
+        found.append(list(written.tokens))
+    return found
+
+
+def read(model: LlamaModel, config: Config, tokens: list[int]) -> tuple[Floats, float]:
+    """Logits [T, vocab] of the golden executor after each token, and the stored bits per weight."""
+    manifest = describe(config)
+    program, bits = compile_model(model, manifest)
+    assert manifest.gemm is not None
+    rows = manifest.gemm.rows
+    driver = GoldenDriver(manifest, program)
+    decoder = CoreDecoder(driver, program, rows, manifest.gemm.weights.beat_bits // 8)
+    return np.concatenate([decoder.step(tokens[n : n + rows]) for n in range(0, len(tokens), rows)]), bits
+
+
+def main() -> int:
+    """Print the table; 1 if the bar is missed."""
+    model = load_llama(default_model())
+    written = texts(model)
+    exact = np.concatenate([Decoder(model, FloatLinears(model.linears)).step(tokens) for tokens in written])
+    headings = (f"{what}, cache int{cache}" for cache in CACHES for what in ("top-1", "KL"))
+    table = Table("engine, weights", "bits/weight", *headings, title=f"{len(exact)} tokens; KL in nats")
+    missed = False
+    for name, config in configs():
+        found: list[Agreement] = []
+        for cache in CACHES:
+            assert config.core is not None
+            narrow = config.model_copy(update={"core": config.core.model_copy(update={"cache_bits": cache})})
+            logits, bits = zip(*(read(model, narrow, tokens) for tokens in written), strict=True)
+            found.append(agreement(exact, np.concatenate(logits)))
+        missed |= name.endswith("int8") and found[0].top1 < BAR
+        table.add_row(name, f"{bits[0]:.2f}", *(text for a in found for text in (f"{a.top1:.1%}", f"{a.kl:.4f}")))
+    Console(width=120).print(table)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,120 @@
+"""Random cores, and models that they can run."""
+
+import math
+import re
+from collections.abc import Mapping
+
+import yaml
+from hypothesis import strategies as st
+
+from einloom.config import Config, parse_config
+from einloom.errors import InputError
+from einloom.formats import FORMATS, SCALE_BITS
+from einloom.program import Program
+from generators.registry import describe
+from mapping.codegen.heads import padded_size
+from sim.core import MemoryTiming
+from tests.core_bed import Shape, random_program
+
+MOST_PES = 96
+MEMORIES = {"vector_words": 1024, "activation_words": 8, "query_words": 8, "staging_words": 8}
+"""Words, to begin with; doubled until a model fits."""
+
+
+@st.composite
+def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
+    """The sections of a core's config, with memories for no model."""
+    lanes = draw(st.sampled_from([8, 8, 16, 32]))
+    beat_bits = draw(st.sampled_from([256, 512] if lanes > 8 else [256]))
+    cache_bits = draw(st.sampled_from([4, 8]))
+    tile_rows = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if n * lanes * cache_bits >= beat_bits]))
+    channels = draw(st.integers(1, 4))
+    columns = lanes * channels // math.gcd(lanes, channels)  # the fewest that channels and lanes share evenly
+    columns *= draw(st.integers(1, max(1, 32 // columns)))
+    engine = {
+        "rows": draw(st.integers(1, min(8, tile_rows, max(1, MOST_PES // columns)))),
+        "columns": columns,
+        **draw(st.one_of(_bitmod(lanes), _int_mac(lanes))),
+    }
+    attention = {
+        "kind": "fusemax",
+        "rows": tile_rows,
+        "columns": draw(st.integers(1, 4)),
+        "max_head": 64,
+        "max_keys": 1024,
+        "quotient_bits": draw(st.sampled_from([1, 2, 4, 8])),
+    }
+    core = {"lanes": lanes, "cache_bits": cache_bits, "fifo_beats": draw(st.sampled_from([64, 100, 256]))}
+    memory = {"channels": channels, "beat_bits": beat_bits}
+    return {"engine": engine, "memory": memory, "attention": attention, "core": core}
+
+
+@st.composite
+def _bitmod(draw: st.DrawFn, lanes: int) -> dict[str, object]:
+    group = draw(st.sampled_from([32, 64, 128]))
+    step = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if n <= lanes]))
+    possible = [name for name, f in FORMATS.items() if group // step * f.terms_per_weight >= SCALE_BITS]
+    if not possible:
+        step, possible = 4, list(FORMATS)
+    formats = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=3, unique=True))
+    return {"kind": "bitmod", "lanes": step, "group": group, "formats": formats, "max_inputs": 4096}
+
+
+@st.composite
+def _int_mac(draw: st.DrawFn, lanes: int) -> dict[str, object]:
+    return {"kind": "int_mac", "lanes": draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if n <= lanes]))}
+
+
+@st.composite
+def shapes(draw: st.DrawFn, core: Mapping[str, Mapping[str, object]]) -> Shape:
+    """A model that a core can run, once its memories are large enough."""
+    lanes, block = (int(str(core[section].get(key, 1))) for section, key in (("core", "lanes"), ("engine", "group")))
+    step = math.lcm(lanes, block)
+    sharing = draw(st.integers(1, int(str(core["attention"]["columns"]))))
+    head = draw(st.sampled_from([16, 24, 32, 48, 64]))
+    whole = block // math.gcd(block, sharing * padded_size(head, lanes))  # groups whose heads are whole blocks
+    groups = whole * draw(st.integers(1, max(1, 3 // whole)))
+    return Shape(
+        hidden=step * draw(st.integers(1, max(1, 64 // step))),
+        inner=step * draw(st.integers(1, max(1, 160 // step))),
+        layers=draw(st.integers(1, 2)),
+        heads=groups * sharing,
+        groups=groups,
+        head=head,
+        vocab=draw(st.integers(2, 70)),
+        context=draw(st.integers(20, 40)),
+        tied=draw(st.booleans()),
+    )
+
+
+@st.composite
+def cores_with_models(draw: st.DrawFn) -> tuple[Config, Shape]:
+    """A core, and a model that fits its memories."""
+    core = draw(cores())
+    shape = draw(shapes(core))
+    return fitted(core, shape)[0], shape
+
+
+def fitted(core: Mapping[str, Mapping[str, object]], shape: Shape) -> tuple[Config, Program]:
+    """The core with memories that are just large enough, in powers of two, and the model's program."""
+    sizes = dict(MEMORIES)
+    while True:
+        sections = {**core, "core": {**core["core"], **sizes}}
+        config = parse_config(yaml.safe_dump({"name": "drawn", **sections}), "drawn.yaml")
+        try:
+            return config, random_program(describe(config), shape)
+        except InputError as error:
+            key = re.search(r"give core\.(\w+) at least", str(error))
+            if key is None:
+                raise
+            sizes[key[1]] *= 2
+
+
+timings = st.builds(
+    MemoryTiming,
+    latency=st.sampled_from([1, 3, 30, 100, 400]),
+    bandwidth=st.sampled_from([0, 0, 40, 150]),
+    seed=st.integers(1, (1 << 32) - 1),
+    stall=st.sampled_from([0, 50, 180]),
+    interleave=st.integers(0, 1),
+)

@@ -1,0 +1,1 @@
+"""Formal proofs of the rules that streams and AXI masters keep."""

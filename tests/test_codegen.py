@@ -1,0 +1,240 @@
+"""mapping/codegen/: what a program looks like, what fits, and that its tokens keep it right in any order of units."""
+
+import dataclasses
+import random
+from pathlib import Path
+
+import pytest
+
+from einloom.errors import InputError
+from einloom.isa import TOKEN_LIMIT, UNITS, Unit
+from einloom.manifest import Manifest
+from einloom.program import Program
+from mapping.codegen.builder import ProgramBuilder
+from mapping.codegen.heads import pad_heads
+from mapping.codegen.linear import pieces
+from mapping.codegen.llama import compile_llama
+from mapping.codegen.regions import Allocator, Memory
+from mapping.compress.for_engine import quantize_for_engine
+from mapping.importer.huggingface import LlamaModel
+from mapping.report import mapping_report, sections
+from sim.driver import Bytes
+from sim.golden.calibrate import calibrate
+from sim.golden.executor import GoldenCore
+from sim.golden.memories import Chunk
+from tests.cores import compiled, core_manifest, small_llama
+from tests.units import Move, Units, execute
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LlamaModel:
+    return small_llama(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return core_manifest()
+
+
+@pytest.fixture(scope="module")
+def program(model: LlamaModel, manifest: Manifest) -> Program:
+    return compiled(model, manifest)
+
+
+# Units side by side.
+
+
+class AsyncCore:
+    """A golden core whose units execute as the tokens let them: what an instruction does happens at its start or at its
+    completion, as it comes."""
+
+    def __init__(self, manifest: Manifest, program: Program, chunk: Chunk, rng: random.Random) -> None:
+        self.core = GoldenCore(manifest, program.system.copy(), program.weights)
+        self._units = Units(program.instructions, rng.randint(1, 8))
+        self._lines = [i.encode() for i in program.instructions]
+        self._weights = [n for n, i in enumerate(program.instructions) if i.opcode.unit is Unit.WEIGHTS]
+        self._products = [n for n, i in enumerate(program.instructions) if i.opcode.unit is Unit.GEMM]
+        self._chunk, self._rng = chunk, rng
+        self._pending: dict[Unit, int] = {}
+
+    def run(self) -> None:
+        """To the end."""
+        while moves := [move for move in self._units.moves() if self._has_weights(move)]:
+            kind, unit = move = self._rng.choice(moves)
+            self._units.move(move)
+            running = self._units.running
+            if kind == "start":
+                self._pending[unit] = running[unit]
+                if self._rng.random() < 0.5 and unit is not Unit.GEMM:
+                    self._do(self._pending.pop(unit))
+            elif kind == "complete" and unit in self._pending:
+                self._do(self._pending.pop(unit))
+
+    def _has_weights(self, move: Move) -> bool:
+        """A product is not complete before its weights were fetched, which takes no token."""
+        if move != ("complete", Unit.GEMM):
+            return True
+        fetched = self._weights[self._products.index(self._units.running[Unit.GEMM])]
+        return fetched in self._units.execution.completed
+
+    def _do(self, n: int) -> None:
+        self.core.execute(self._lines[n], self._chunk)
+
+
+@pytest.fixture(scope="module")
+def prompted(program: Program) -> Program:
+    """The program with the ids of three tokens in memory."""
+    image, start = program.system.copy(), program.symbols.ids * 32
+    image[start : start + 3 * 32].reshape(3, 32)[:, 0] = [7, 200, 31]
+    return dataclasses.replace(program, system=image)
+
+
+@pytest.fixture(scope="module")
+def in_order(prompted: Program, manifest: Manifest) -> Bytes:
+    """Memory after its execution in program order."""
+    core = GoldenCore(manifest, prompted.system.copy(), prompted.weights)
+    core.run(prompted.symbols.program, prompted.symbols.instructions, 0, 3)
+    return core.system
+
+
+def in_any_order(program: Program, manifest: Manifest, seed: int) -> Bytes:
+    core = AsyncCore(manifest, program, Chunk(0, 3, last=True), random.Random(seed))
+    core.run()
+    return core.core.system
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_of_units_computes_the_same(
+    prompted: Program, in_order: Bytes, manifest: Manifest, seed: int
+) -> None:
+    assert (in_any_order(prompted, manifest, seed) == in_order).all()
+
+
+def test_without_tokens_some_order_is_wrong(prompted: Program, in_order: Bytes, manifest: Manifest) -> None:
+    bare = dataclasses.replace(prompted, instructions=tuple(i.changed(wait=0, signal=0) for i in prompted.instructions))
+    assert any((in_any_order(bare, manifest, seed) != in_order).any() for seed in range(6))
+
+
+@pytest.mark.parametrize("slow", UNITS, ids=lambda u: u.name)
+def test_tokens_never_pile_up(program: Program, slow: Unit) -> None:
+    """Not even when one unit does nothing until all others have to wait for it."""
+
+    def others_first(moves: list[Move]) -> Move:
+        return min(moves, key=lambda move: (move[1] is slow, move[0] != "complete"))
+
+    most = execute(program.instructions[:-1], 8, others_first).most
+    assert max(most.values()) <= TOKEN_LIMIT // 8
+
+
+# What fits.
+
+
+@pytest.mark.parametrize(
+    ("core", "model", "message"),
+    [
+        (
+            {"core": {"lanes": 8, "vector_words": 900}},
+            {},
+            r"the vector memory is too small for this model: .* at word [\d,]+ of 900; give core\.vector_words .* many",
+        ),
+        (
+            {"core": {"lanes": 8, "activation_words": 12}},
+            {},
+            r"the activation buffer is too small .* core\.activation_words .*",
+        ),
+        ({"core": {"lanes": 8, "query_words": 9}}, {}, r"the query buffer is too small .* core\.query_words .*"),
+        (
+            {"core": {"lanes": 8, "staging_words": 15}},
+            {},
+            r"the key/value staging buffer is too small .* core\.staging_words .*",
+        ),
+        (
+            {"attention": {"max_head": 32}},
+            {"head_dim": 64},
+            r"this design takes heads .* to 32 \(attention\.max_head\), not of 64",
+        ),
+        ({"attention": {"max_keys": 16}}, {}, r"a context of 32 is more than attention\.max_keys, 16"),
+        (
+            {"attention": {"columns": 3}},
+            {"num_key_value_heads": 1},
+            r"4 query heads share a key head, but the attention engine has 3 columns \(attention\.columns\)",
+        ),
+        (
+            {"core": {"lanes": 16}},
+            {"intermediate_size": 168},
+            r"hidden_size 64 and intermediate_size 168 must be multiples of core\.lanes, 16",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_with_its_key(
+    tmp_path: Path, core: dict[str, dict[str, object]], model: dict[str, object], message: str
+) -> None:
+    engine = {"kind": "int_mac", "rows": 4, "columns": 16}
+    with pytest.raises(InputError, match=rf"^{message}$"):
+        compiled(small_llama(tmp_path / "model", **model), core_manifest(engine=engine, **core))
+
+
+def test_an_engine_runs_no_programs(manifest: Manifest) -> None:
+    with pytest.raises(InputError, match=r"^small is an engine without a core, which runs no programs$"):
+        ProgramBuilder(manifest.model_copy(update={"core": None}))
+
+
+def test_memories_are_used_as_reported(program: Program, manifest: Manifest) -> None:
+    """The largest address of the vector memory is the last word used."""
+    vector, activations, queries, staging = program.memories
+    assert (vector.name, vector.key, vector.words) == ("vector memory", "core.vector_words", 8192)
+    ends = [
+        i["d_base"] + 3 * i["d_token"] + (i["outer"] - 1) * i["d_outer"] + i["inner"]
+        for i in program.instructions
+        if i.opcode.name == "vector" and i["space"] == 0
+    ]
+    loads = [i["d_base"] + i["words"] for i in program.instructions if i.opcode.name == "load"]
+    assert max(*ends, *loads) == vector.used
+    assert activations.used == (64 + 128) // 8
+    assert queries.used == 2 * 2 * (32 // 8 + 1)
+    assert staging.used == 2 * 2 * 32 // 8
+    assert manifest.core.vector_words == vector.words
+
+
+def test_allocation_is_in_order_and_ends_with_the_memory() -> None:
+    allocator = Allocator(Memory.STAGING, 10, "core.staging_words")
+    first, second = allocator.region("a", 3), allocator.region("b", 2, tokens=3)
+    assert (first.base, first.stride, second.base, second.stride) == (0, 0, 3, 2)
+    with pytest.raises(InputError, match=r"staging buffer is too small for this model: c ends at word 11 of 10; give"):
+        allocator.region("c", 2)
+
+
+@pytest.mark.parametrize("outputs", [1, 31, 32, 33, 300, 4096, 4100])
+def test_pieces_are_all_outputs_in_whole_tiles(outputs: int) -> None:
+    found = list(pieces(outputs, 32, 8))
+    assert [n for start, stop in found for n in range(start, stop)] == list(range(outputs))
+    assert all(start % 32 == 0 for start, _ in found)
+    assert max(stop - start for start, stop in found) <= 2 * min(stop - start for start, stop in found) + 32
+
+
+# Layout without contents, and the report.
+
+
+def test_a_program_without_contents_is_the_same(model: LlamaModel, manifest: Manifest, program: Program) -> None:
+    tensors = quantize_for_engine(manifest.config.gemm, pad_heads(model.config, model.linears, 8))
+    found = compile_llama(model.config, tensors, model.tensors, calibrate(model, 8), manifest, contents=False)
+    assert found.instructions == program.instructions
+    assert (found.symbols, found.pieces, found.memories) == (program.symbols, program.pieces, program.memories)
+    assert (found.image_bytes, found.program_bytes) == (program.image_bytes, program.program_bytes)
+    for image in (found.system, *found.weights):
+        assert image.strides == (0,)
+        assert not image.any()
+
+
+def test_the_report_counts_everything(program: Program, manifest: Manifest) -> None:
+    parts = sections(program)
+    assert sum(sum(part.instructions.values()) for part in parts) == len(program.instructions)
+    assert sum(part.weight_beats for part in parts) * 32 == program.weights[0].size
+    assert [part.first for part in parts] == sorted(part.first for part in parts)
+    text = mapping_report(program, manifest)
+    assert f"{len(program.instructions):,} instructions of 32 bytes, {program.program_bytes:,} bytes\n" in text
+    assert "Chunks of up to 4 tokens, at any position of a context of 32\n" in text
+    for piece in program.pieces:
+        assert f"  {piece.name}\n" in text
+    for memory in program.memories:
+        assert f"  {memory.name} " in text

@@ -1,0 +1,38 @@
+"""What a config's sections core, engine, attention and memory must agree on."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from einloom.errors import ConfigError
+from tests.core_bed import core_config
+
+REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
+    "must be a multiple of core.lanes": {"engine": {"columns": 12}},
+    "core.lanes, 8, must be a multiple of engine.lanes": {"engine": {"lanes": 16, "group": 64}},
+    "memory ports of 256 or 512 bits": {"memory": {"beat_bits": 128}},
+    "must be whole beats of 512 bits": {"memory": {"beat_bits": 512}},
+    "quantises activations to int8": {"engine": {"activations": "fp16"}},
+    "set attention.input_bits to 8": {"attention": {"input_bits": 16}},
+    "set attention.spans to 1": {"attention": {"spans": 2}},
+    "must fit into a tile of 4 keys": {"engine": {"rows": 5}},
+    "core.cache_bits, 128, must be at least memory.beat_bits, 256": {"core": {"cache_bits": 4}},
+    "core.cache_bits, 256, must be at least memory.beat_bits, 512": {
+        "core": {"lanes": 16, "cache_bits": 8},
+        "attention": {"rows": 2},
+        "engine": {"rows": 2},
+        "memory": {"beat_bits": 512},
+    },
+}
+
+
+@pytest.mark.parametrize(("message", "changes"), REFUSED.items(), ids=range(len(REFUSED)))
+def test_a_core_that_cannot_be_is_refused(message: str, changes: dict[str, Mapping[str, object]]) -> None:
+    with pytest.raises(ConfigError, match=message):
+        core_config(**changes)
+
+
+def test_the_smallest_core_of_these_is_taken() -> None:
+    config = core_config(attention={"rows": 8}, core={"cache_bits": 4})
+    assert config.core is not None
+    assert config.core.cache_bits == 4

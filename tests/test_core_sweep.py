@@ -1,0 +1,58 @@
+"""Random cores run random models, on memory of any temper, and are golden."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from einloom.config import Config
+from sim.core import MemoryTiming
+from tests.core_bed import Bed, Shape, core_design, random_program, random_tokens
+from tests.core_strategies import cores_with_models, timings
+
+FIRST = 7  # makes a core that is built quickly
+MANY = [n for n in range(41) if n != FIRST]
+TEXTS = st.lists(timings, min_size=3, max_size=3)
+
+
+def check(config: Config, shape: Shape, weights: int, tempers: Sequence[MemoryTiming]) -> None:
+    """A text for each memory: a prompt of any length, then some tokens."""
+    rng = np.random.default_rng(weights)
+    try:
+        design = core_design(config)
+        bed = Bed(design, random_program(design.manifest, shape, weights))
+        try:
+            for timing in tempers:
+                length = int(rng.integers(1, shape.context - 2))
+                bed.check_text(random_tokens(rng, shape, length), random_tokens(rng, shape, 2), timing)
+        finally:
+            bed.close()
+    except Exception as error:
+        error.add_note(f"config: {json.dumps(config.model_dump(mode='json'))}, {shape}, weights {weights}, {tempers}")
+        raise
+
+
+def sweep(number: int) -> None:
+    """Hypothesis' simplest core, which is built once for all, and the first random one of a seed; nothing is shrunk,
+    for that would build dozens of cores."""
+
+    @seed(number)
+    @settings(max_examples=2, derandomize=False, database=None, phases=[Phase.generate])
+    @given(drawn=cores_with_models(), weights=st.integers(0, 1 << 30), tempers=TEXTS)
+    def cores_are_golden(drawn: tuple[Config, Shape], weights: int, tempers: list[MemoryTiming]) -> None:
+        check(*drawn, weights, tempers)
+
+    cores_are_golden()
+
+
+def test_random_cores_are_golden() -> None:
+    sweep(FIRST)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", MANY)
+def test_many_random_cores_are_golden(number: int) -> None:
+    sweep(number)
