@@ -133,7 +133,7 @@ def depth(
 
 
 def deepest(paths: Iterable[Path], above: int) -> list[Path]:
-    """One path for each pair of registers, without the bits of their names: those above a limit, and the deepest."""
+    """One path for each pair of registers that differ by more than numbers: those above a limit, and the deepest."""
     kept: dict[tuple[str, str], Path] = {}
     for path in paths:
         key = (_register(path.start), _register(path.end))
@@ -144,8 +144,8 @@ def deepest(paths: Iterable[Path], above: int) -> list[Path]:
 
 
 def _register(name: str) -> str:
-    """A register's name without the numbers of bits and copies."""
-    return re.sub(r"\[\d+\]", "", name)
+    """A register's name without numbers: of bits, of copies, of memory channels, of Yosys' own names."""
+    return re.sub(r"\d+", "", name)
 
 
 def _place(graph: _Graph, cell: Instance, child: Boundary) -> None:

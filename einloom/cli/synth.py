@@ -1,6 +1,7 @@
 """`einloom synth`: what a design costs, from Yosys."""
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -25,7 +26,8 @@ from generators.registry import generate_all
 CELLS = "cells"
 FPGA = ("lut", "ff", "carry8", "dsp", "bram36", "uram")
 LIBRARY = ("cells", "area_um2", "memory_bits")
-SHOWN_PATHS = 20
+SHOWN_PARTS, SHOWN_PATHS = 40, 20
+WIDTH = 110
 
 
 def synth(
@@ -47,6 +49,7 @@ def synth(
     with console.status("generating"):
         designs = generate_all(chosen)
     results = {}
+    ports = sum(bool(re.fullmatch(r"m_axi_\w+_arvalid", p.name)) for design in designs for p in design.manifest.ports)
     for design in designs:
         with _bar(console) as bar:
             task = bar.add_task(design.manifest.top, total=None)
@@ -59,10 +62,10 @@ def synth(
     seconds = round(time.perf_counter() - started, 1)
     board = BOARDS.get(target)
     if as_json:
-        typer.echo(json.dumps(_as_json(target, results, seconds)))
+        typer.echo(json.dumps(_as_json(target, results, seconds, board, ports)))
     else:
         for result in results.values():
-            _print(result, board, target)
+            _print(result, board, ports, target)
         Console().print(f"{seconds} s, {sum(r.reused for r in results.values())} modules from the cache")
     if plot is not None:
         from einloom.cli.synth_plot import plot_parts
@@ -105,11 +108,14 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
 
 
-def _as_json(target: str, results: Mapping[str, Synthesis], seconds: float) -> dict[str, object]:
+def _as_json(
+    target: str, results: Mapping[str, Synthesis], seconds: float, board: Board | None, ports: int
+) -> dict[str, object]:
     total = sum((result.total for result in results.values()), Resources())
     return {
         "target": target,
         **asdict(total),
+        "shares": {name: _shares(total, of) for name, of in board.regions(ports)} if board else {},
         "levels": max(result.levels for result in results.values()),
         "parts": [_part(part) for result in results.values() for part in result.parts],
         "paths": [{"part": name, **asdict(path)} for result in results.values() for name, path in result.deepest()],
@@ -130,40 +136,60 @@ def _part(part: Part) -> dict[str, object]:
     }
 
 
-def _print(result: Synthesis, board: Board | None, target: str) -> None:
-    console = Console()
+def _print(result: Synthesis, board: Board | None, ports: int, target: str) -> None:
+    console = _wide()
     console.print(_parts_table(result, FPGA if board else LIBRARY, target))
     if board:
-        console.print(_share_table(result.total, board))
+        console.print(_share_table(result.total, board, ports))
     console.print(_paths_table(result.deepest()))
+
+
+def _shares(total: Resources, of: Resources) -> dict[str, float]:
+    return {key: round(getattr(total, key) / getattr(of, key), 4) for key in FPGA}
+
+
+def _wide() -> Console:
+    """A console as wide as the tables: narrow ones would lose digits."""
+    console = Console()
+    return console if console.width >= WIDTH else Console(width=WIDTH)
 
 
 def _parts_table(result: Synthesis, keys: Sequence[str], target: str) -> Table:
     """Each part once; the counts of all its copies, without what it places, and of one copy with that."""
     table = Table(title=f"{result.parts[0].name} on {target}: all copies of a part alone, and one with what it places")
-    table.add_column("part")
-    for heading in ("copies", *keys, *(f"{key} of one" for key in keys[:2]), "levels"):
-        table.add_column(heading.replace("_", " "), justify="right")
-    for part in sorted(result.parts, key=lambda p: -getattr(p.own, keys[0]) * p.copies):
-        alone = [_number(getattr(part.own * part.copies, key)) for key in keys]
-        one = [_number(getattr(part.total, key)) for key in keys[:2]]
-        table.add_row(part.name, f"{part.copies:,}", *alone, *one, str(part.levels))
+    table.add_column("part", no_wrap=True)
+    for heading in ("copies", *keys, f"one: {keys[0]}", "levels"):
+        table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
+    parts = sorted(result.parts, key=lambda p: -getattr(p.own, keys[0]) * p.copies)
+    for part in parts[:SHOWN_PARTS]:
+        _parts_row(table, part.name, f"{part.copies:,}", part.own * part.copies, part.total, part.levels, keys)
+    if rest := parts[SHOWN_PARTS:]:
+        own = sum((part.own * part.copies for part in rest), Resources())
+        _parts_row(table, f"{len(rest)} smaller ones", "", own, None, max(part.levels for part in rest), keys)
     table.add_section()
-    total = [_number(getattr(result.total, key)) for key in keys]
-    table.add_row("total", "", *total, *total[:2], str(result.levels))
+    _parts_row(table, "total", "", result.total, None, result.levels, keys)
     return table
 
 
-def _share_table(total: Resources, board: Board) -> Table:
+def _parts_row(
+    table: Table, name: str, copies: str, own: Resources, one: Resources | None, levels: int, keys: Sequence[str]
+) -> None:
+    counts = [_number(getattr(own, key)) for key in keys]
+    table.add_row(name, copies, *counts, _number(getattr(one, keys[0])) if one else "", str(levels))
+
+
+def _share_table(total: Resources, board: Board, ports: int) -> Table:
     table = Table("", *FPGA, title=f"share of {board.name} ({board.part})")
-    for name, share in ((board.name, 1), (f"one of its {board.slrs} SLRs", board.slrs)):
-        cells = [f"{getattr(total, key) * share / getattr(board.has, key):.1%}" for key in FPGA]
-        table.add_row(name, *cells)
+    for name, of in board.regions(ports):
+        table.add_row(name, *(f"{share:.1%}" for share in _shares(total, of).values()))
     return table
 
 
 def _paths_table(paths: Sequence[tuple[str, LogicPath]]) -> Table:
-    table = Table("levels", "part", "from", "to", title=f"deepest path, and all above {LEVELS} levels ({len(paths)})")
+    table = Table(title=f"deepest paths, those above {LEVELS} levels first ({len(paths)})")
+    table.add_column("levels", justify="right")
+    for heading in ("part", "from", "to"):
+        table.add_column(heading, overflow="fold")
     for name, path in paths[:SHOWN_PATHS]:
         table.add_row(str(path.levels), name, path.start, path.end)
     return table
