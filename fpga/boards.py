@@ -1,5 +1,6 @@
-"""The boards that designs are made for, what they hold, and the platforms that kernels are linked against."""
+"""The boards that designs are made for, what they hold, and what of that a design can have."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fpga.resources import Resources
@@ -15,25 +16,63 @@ class Board:
     Attributes
     ----------
     part : the FPGA's name at AMD.
-    platform : what Vitis links kernels against.
     has : the FPGA's resources.
-    slrs : dies ("super logic regions") of about equal size; wires between them are few and slow. HBM is at SLR0.
-    hbm_banks, hbm_bank_bytes : pseudo-channels of the HBM.
+    slrs : dies ("super logic regions") of equal size; wires between them are few and slow.
+    platform : what Vitis links kernels against; its shell takes a share.
+    hbm_banks, hbm_bank_bytes : pseudo-channels of the HBM, which is at SLR0.
+    shell : what the shell takes of each die, the one beside the memory first; empty where nobody has measured it.
+    port : what the platform puts beside each AXI port of a kernel, on its way to the HBM.
     """
 
     name: str
     part: str
-    platform: str
     has: Resources
     slrs: int
+    platform: str
     hbm_banks: int
     hbm_bank_bytes: int
+    shell: tuple[Resources, ...]
+    port: Resources
+
+    def regions(self, ports: int) -> Iterator[tuple[str, Resources]]:
+        """(what, resources) that a design with so many AXI ports can be compared with, the whole card first.
+
+        The ports' logic is all charged to the die beside the memory.
+        """
+        yield self.name, self.has
+        if self.shell:
+            taken = sum(self.shell, self.port * ports)
+            yield f"{self.name} less shell and {ports} memory ports", self.has - taken
+            die = self.has.share(self.slrs) - self.shell[0] - self.port * ports
+            yield "SLR0 less the same", die
+        else:
+            yield f"one of its {self.slrs} SLRs", self.has.share(self.slrs)
 
 
 # Both cards carry the same silicon with 8 GB (U280) or 16 GB (U55C) of HBM. AMD DS963 and DS978.
 _VU37P = Resources(lut=1_304_000, ff=2_607_000, carry8=163_000, dsp=9_024, bram36=2_016, uram=960)
+# What RapidStream's device library takes off each die for the shell of the U280's platform.
+_U280_SHELL = (
+    Resources(lut=54_720, ff=109_440, carry8=6_840, dsp=216, bram36=72),
+    Resources(lut=76_800, ff=153_600, carry8=9_600, dsp=288, bram36=96),
+    Resources(lut=57_120, ff=114_240, carry8=7_140, dsp=216, bram36=72),
+)
+# The same project's examples reserve this for a channel of 512 bits; narrower ones take less.
+_HBM_PORT = Resources(lut=5_000, ff=6_500, carry8=0)
 
 BOARDS = {
-    "u280": Board("u280", "xcu280-fsvh2892-2L-e", "xilinx_u280_gen3x16_xdma_1_202211_1", _VU37P, 3, 32, 256 << 20),
-    "u55c": Board("u55c", "xcu55c-fsvh2892-2L-e", "xilinx_u55c_gen3x16_xdma_3_202210_1", _VU37P, 3, 32, 512 << 20),
+    "u280": Board(
+        "u280",
+        "xcu280-fsvh2892-2L-e",
+        _VU37P,
+        3,
+        "xilinx_u280_gen3x16_xdma_1_202211_1",
+        32,
+        256 << 20,
+        _U280_SHELL,
+        _HBM_PORT,
+    ),
+    "u55c": Board(
+        "u55c", "xcu55c-fsvh2892-2L-e", _VU37P, 3, "xilinx_u55c_gen3x16_xdma_3_202210_1", 32, 512 << 20, (), _HBM_PORT
+    ),
 }

@@ -36,3 +36,10 @@ class Resources:
 
     def __mul__(self, copies: int) -> "Resources":
         return Resources(*(copies * a for a in astuple(self)))
+
+    def __sub__(self, other: Self) -> "Resources":
+        return Resources(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def share(self, parts: int) -> "Resources":
+        """One of so many equal parts; whole units only."""
+        return Resources(*(type(a)(a / parts) for a in astuple(self)))

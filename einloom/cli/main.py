@@ -15,6 +15,7 @@ from einloom.cli.generate import generate
 from einloom.cli.quantize import quantize
 from einloom.cli.run import run
 from einloom.cli.simulate import simulate
+from einloom.cli.synth import synth
 from einloom.errors import EinloomError
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
@@ -39,7 +40,7 @@ def make_app() -> typer.Typer:
     """The command with all its subcommands."""
     app = typer.Typer(name="einloom", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(einloom_command)
-    for command in (run, compile, generate, simulate, quantize, cascade, fpga, check):
+    for command in (run, compile, generate, simulate, synth, quantize, cascade, fpga, check):
         app.command()(command)
     return app
 

@@ -1,6 +1,6 @@
 """The deferred division of FuseMax: RNV over RD, once per query."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, memory
 from amaranth.lib.wiring import In, Out
 
@@ -32,9 +32,10 @@ def divider_control(format: AttentionFormat) -> data.StructLayout:
 class Divider(Part):
     """result = state / denominator * unit, of OUTPUT_BITS with AttentionFormat.output_fraction fraction bits.
 
-    Sign and magnitude, restoring, `digits` quotient bits a cycle; rounded half away from zero, clamped to the largest
-    magnitude, and 0 when the denominator is 0 (no visible key). A state is at most 2 * denominator (values are at most
-    two units), so 4 * denominator always exceeds it and the quotient's first bit counts for half of that.
+    Sign and magnitude, restoring, `digits` quotient bits a cycle, two at once where there are several; rounded half
+    away from zero, clamped to the largest magnitude, and 0 when the denominator is 0 (no visible key). A state is at
+    most 2 * denominator (values are at most two units), so 4 * denominator always exceeds it and the quotient's first
+    bit counts for half of that.
     Holds the final states of a block of queries, so that the arrays go on with the next.
 
     Members
@@ -71,6 +72,7 @@ class Divider(Part):
             state = read.data[:bits].as_signed()
             m.d.comb += self.corrupt.eq((control.divisor | control.dividend) & read.data.xor())
         divisor = Signal(bits + 2, reset_less=True)
+        triple = Signal(bits + 4, reset_less=True)
         remainder = Signal(bits + 2, reset_less=True)
         steps = division_steps(self.digits)
         quotient = Signal(steps * self.digits, reset_less=True)
@@ -83,16 +85,14 @@ class Divider(Part):
         ]
 
         with m.If(control.divisor):
-            m.d.sync += divisor.eq(state << 2)
+            m.d.sync += [divisor.eq(state << 2), triple.eq((state << 2) + (state << 3))]
         with m.If(control.dividend):
             m.d.sync += [negative.eq(state < 0), remainder.eq(Mux(state < 0, -state, state))]
         with m.Elif(control.step):
             value, found = remainder, []
-            for _ in range(self.digits):
-                doubled = Cat(0, value)
-                fits = doubled >= divisor
-                value = Mux(fits, doubled - divisor, doubled)[: bits + 2]
-                found.insert(0, fits)
+            for _ in range(-(-self.digits // 2)):
+                value, two = self._divide(m, value, divisor, triple)
+                found = [*two, *found]
             m.d.sync += [remainder.eq(value), quotient.eq(Cat(*found, quotient))]
 
         rounded = (quotient[-QUOTIENT_BITS:] + 1) >> 1
@@ -101,6 +101,22 @@ class Divider(Part):
         m.d.comb += magnitude.eq(Mux(divisor == 0, 0, Mux(rounded > largest, largest, rounded)))
         m.d.comb += self.result.eq(Mux(negative, -magnitude, magnitude))
         return m
+
+    def _divide(self, m: Module, value, divisor: Signal, triple: Signal):
+        """One bit of the quotient, or two at once by three subtractions side by side; (remainder, bits, lowest first).
+
+        `value` is less than the divisor, so twice or four times `value` less its multiple is, too.
+        """
+        multiples = [divisor] if self.digits == 1 else [divisor, divisor << 1, triple]
+        shifted = Cat(Const(0, 1 if self.digits == 1 else 2), value)
+        rest, fits = shifted, []
+        for multiple in multiples:
+            difference = Signal(signed(len(shifted) + 1))
+            m.d.comb += difference.eq(shifted - multiple)
+            fits.append(~difference[-1])
+            rest = Mux(fits[-1], difference, rest)
+        found = fits if self.digits == 1 else [(fits[0] & ~fits[1]) | fits[2], fits[1]]
+        return rest[: len(value)], found
 
 
 class DivisionControl(Part):

@@ -1,6 +1,6 @@
 """Requests for memory into the bursts that AXI allows."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -66,17 +66,16 @@ class BurstSplitter(Part):
         within = self.limit.bit_length() - 1  # address bits that count beats inside the longest burst
         active = Signal()
         address = Signal(self.address_bits, reset_less=True)
-        remaining = Signal(self.beats_bits, reset_less=True)
-        room = Signal(range(self.limit + 1))
+        behind = Signal(self.beats_bits, reset_less=True)  # beats of the request, less one
         last = Signal()
         sent = Signal()
-        length = Signal(range(self.limit + 1))
+        # Beats up to the next such multiple, less one: counted like AXI's `len`, no adder stands before the handshake.
+        at = address[inside : inside + within]
+        room = ~at
         m.d.comb += [
-            room.eq(self.limit - address[inside : inside + within]),
-            last.eq(remaining <= room),
-            length.eq(Mux(last, remaining, room)),
+            last.eq((behind[within:] == 0) & (behind[:within] <= room)),
             self.o.payload.address.eq(address),
-            self.o.payload.len.eq(length - 1),
+            self.o.payload.len.eq(Mux(last, behind, room)),
             self.o.payload.last.eq(last),
             self.o.valid.eq(active),
             sent.eq(active & self.o.ready),
@@ -86,13 +85,13 @@ class BurstSplitter(Part):
             m.d.sync += [
                 active.eq(self.i.valid & (self.i.payload.beats != 0)),
                 address.eq(self.i.payload.address),
-                remaining.eq(self.i.payload.beats),
+                behind.eq(self.i.payload.beats - 1),
             ]
         with m.Elif(sent):
             # All further bursts start at multiples of the longest one.
             m.d.sync += [
                 address.eq(Cat(Const(0, inside + within), address[inside + within :] + 1)),
-                remaining.eq(remaining - room),
+                behind.eq(behind + Cat(at, Const(-1, signed(self.beats_bits - within)))),  # - limit + at
             ]
         with m.If(self.clear):
             m.d.sync += active.eq(0)

@@ -155,7 +155,7 @@ class ReadMaster(Part):
         taken = Signal()
         m.d.comb += [
             needed.eq(burst.len + 1),
-            room.eq(needed <= free),
+            room.eq(burst.len < free),
             splitter.o.ready.eq(room & due.i.ready & ~halt & (~self.axi.arvalid | self.axi.arready)),
             announce.eq(splitter.o.valid & splitter.o.ready),
             due.i.valid.eq(announce),

@@ -1,6 +1,6 @@
 """The core: a kernel with control registers, memory ports, and a machine between them."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -11,13 +11,14 @@ from hw.bus.control_registers import ControlRegisters
 from hw.bus.read_master import ReadMaster
 from hw.bus.read_mux import ReadMux
 from hw.bus.window import request_layout
-from hw.bus.write_master import WriteMaster
+from hw.bus.write_master import WriteMaster, strobed_layout
 from hw.core.layouts import join
 from hw.core.machine import READERS, Machine
 from hw.core.reporter import NUMBER_BITS, Reporter
 from hw.core.request_log import RequestLog
 from hw.core.spec import CoreSpec
 from hw.core.supervisor import Supervisor
+from hw.memory.skid import SkidBuffer
 from hw.part import Part
 
 ADDRESS_BITS = 64
@@ -80,16 +81,18 @@ class Core(Part):
             else:  # the sequencer's place in the program, or a unit that waits for the end of its requests
                 index = machine.index if name == "program" else machine.indices[UNITS.index(Unit.LOAD)]
             masters.append((master, "system", index, request))
-            join(m, master.output, getattr(machine, f"{name}_beats"))
+            self._cross(m, platform, f"{name}_beats", supervisor, master.output, getattr(machine, f"{name}_beats"))
         writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=mux.id_bits).place(m, "store_master", platform)
         connect_flat(m, self, "m_axi_system", writer.axi)
         reporter = Reporter(len(report_names(channels)), bits).place(m, "reporter", platform, reset=supervisor.clear)
-        stores = _share_writer(m, supervisor, machine, reporter, writer)
-        masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], stores))
+        stores = stream.Signature(strobed_layout(bits)).create()
+        self._cross(m, platform, "store_beats", supervisor, machine.store_beats, stores)
+        requests = _share_writer(m, supervisor, machine, stores, reporter, writer)
+        masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], requests))
         for c in range(channels):
             master = self._reader().place(m, f"weights{c}_master", platform)
             connect_flat(m, self, f"m_axi_weights{c}", master.axi)
-            join(m, master.output, machine.weights[c])
+            self._cross(m, platform, f"weights{c}_beats", supervisor, master.output, machine.weights[c])
             request, window = machine.weights_requests[c], f"weights{c}"
             index = machine.indices[UNITS.index(Unit.WEIGHTS)]
             masters.append((
@@ -99,7 +102,7 @@ class Core(Part):
                 request,
             ))
         for n, (master, window, index, request) in enumerate(masters):
-            join(m, request, master.request)
+            self._cross(m, platform, f"request_{n}", supervisor, request, master.request)
             m.d.comb += [
                 master.window_base.eq(getattr(registers, f"{window}_base")),
                 master.window_size.eq(getattr(registers, f"{window}_size")),
@@ -127,6 +130,13 @@ class Core(Part):
     def _reader(self):
         return ReadMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, READER_FIFO, parity=self.spec.parity)
 
+    def _cross(self, m, platform, name, supervisor, source, sink):
+        """Join two streams by registers: masters stand beside the memory, the machine may lie on other dies."""
+        width = len(Value.cast(source.payload))
+        skid = SkidBuffer(width).place(m, f"{name}_crossing", platform, reset=supervisor.clear)
+        join(m, source, skid.i)
+        join(m, skid.o, sink)
+
     def _culprit(self, m, platform, name, supervisor, master, request, index):
         """The instruction that a master's error is of, whose unit may have gone on."""
         log = RequestLog().place(m, f"{name}_log", platform, reset=supervisor.clear)
@@ -152,11 +162,12 @@ class Core(Part):
             supervisor.machine_error.eq(machine.error),
             supervisor.machine_index.eq(machine.index),
             supervisor.oldest.eq(machine.oldest),
-            supervisor.progress.eq(Cat(*beats, machine.completed).any()),
             registers.error.eq(supervisor.error),
             registers.error_index.eq(supervisor.error_index),
             machine.start.eq(supervisor.start),
         ]
+        # Beats and completions come late in a cycle.
+        m.d.sync += supervisor.progress.eq(Cat(*beats, machine.completed).any())
         for name in ("program", "instructions", "position", "length"):
             m.d.comb += getattr(machine, name).eq(getattr(registers, name))
 
@@ -197,32 +208,33 @@ class Core(Part):
         """The counters: they begin at 0 with each job."""
         readers = len(READERS)
         system_reads = Signal()
+        completed = Signal(range(len(UNITS) + 1))  # of the cycle before; the program's end comes two cycles later
         m.d.comb += system_reads.eq(Cat(beats[:readers]).any())
+        m.d.sync += completed.eq(sum(machine.completed[n] for n in range(len(UNITS))))
         events = {"cycles": supervisor.running}
         for n, unit in enumerate(UNITS):
             name = unit.name.lower()
             events |= {f"{name}_busy": machine.busy[n], f"{name}_waiting": machine.waiting[n]}
         for name in ("gemm_starved", "attention_array", "attention_row", "attention_starved"):
             events[name] = getattr(machine, name)
-        events |= {"completed": None, "system_read_beats": system_reads, "system_write_beats": beats[readers]}
+        events |= {"completed": completed, "system_read_beats": system_reads, "system_write_beats": beats[readers]}
         events |= {f"weights{c}_beats": beats[readers + 1 + c] for c in range(self.spec.channels)}
         assert list(events) == list(counter_names(self.spec.channels))
         for name, event in events.items():
             counter = Signal(COUNTER_BITS, name=f"{name}_counter")
-            step = event if event is not None else sum(machine.completed[n] for n in range(len(UNITS)))
             with m.If(supervisor.start):
                 m.d.sync += counter.eq(0)
             with m.Elif(supervisor.running):
-                m.d.sync += counter.eq(counter + step)
+                m.d.sync += counter.eq(counter + event)
             m.d.comb += getattr(registers, name).eq(counter)
 
 
-def _share_writer(m, supervisor, machine, reporter, writer):
-    """Connect the writer's data with the machine's stores, and the reporter's while it has the writer; the requests
-    of both."""
+def _share_writer(m, supervisor, machine, stores, reporter, writer):
+    """Connect the writer's data with the machine's `stores`, or the reporter's beats while it has the writer; the
+    requests of both."""
     requests = stream.Signature(request_layout()).create()
-    for name, sink in (("request", requests), ("beats", writer.data)):
-        store, report = getattr(machine, f"store_{name}"), getattr(reporter, name)
+    sources = ((requests, machine.store_request, reporter.request), (writer.data, stores, reporter.beats))
+    for sink, store, report in sources:
         m.d.comb += [
             sink.payload.eq(Mux(supervisor.reporting, report.payload.as_value(), store.payload.as_value())),
             sink.valid.eq(Mux(supervisor.reporting, report.valid, store.valid)),

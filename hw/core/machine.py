@@ -176,8 +176,8 @@ class Machine(Part):
                 given |= Mux(part.done, part.signal, 0)
             m.d.comb += board.give[n].eq(given)
             idle.append(queue.idle)
+        m.d.sync += sequencer.units_idle.eq(Cat(idle).all())
         m.d.comb += [
-            sequencer.units_idle.eq(Cat(idle).all()),
             self.error.eq(Mux(board.overflow, CoreError.TOKENS, sequencer.error)),
         ]
 

@@ -44,7 +44,7 @@ class Sequencer(Part):
         these are stable up to the end
     request, beats : to and from a read master of the system window
     queues : Out, a stream of QUEUED for each of UNITS
-    units_idle : In(1), no queue and no unit has an instruction
+    units_idle : In(1), no queue and no unit had an instruction in the cycle before
     chunk : Out, the tokens at work
     done : Out(1), `end` was reached
     error : Out, ILLEGAL or PAST_END, up to a reset
@@ -81,17 +81,13 @@ class Sequencer(Part):
         step = Signal(_Step)
         restart = Signal()
         instruction = Signal(INSTRUCTION_BITS, reset_less=True)
-        legal = Signal(reset_less=True)
+        legal = Signal(len(OPCODES), reset_less=True)  # bit n: the instruction is opcode n, and keeps its rules
         mistake = Signal(ERROR_BITS)
         word, available, take, drained = self._fetch(m, step, restart)
         opcode = instruction[: HEADER[0].bits]
-        accepted, is_control = self._dispatch(m, step, opcode, instruction, legal)
+        accepted, is_control = self._dispatch(m, step, instruction, legal)
 
         left = Signal(POSITION_BITS)  # tokens from the present chunk on
-        m.d.comb += [
-            self.chunk.tokens.eq(Mux(left > self.tokens, self.tokens, left)),
-            self.chunk.last.eq(left <= self.tokens),
-        ]
         is_end = opcode == BY_NAME["end"].code
         with m.Switch(step):
             with m.Case(_Step.IDLE):
@@ -107,9 +103,9 @@ class Sequencer(Part):
                     m.d.sync += [mistake.eq(CoreError.PAST_END), step.eq(_Step.MISTAKE)]
                 with m.Elif(available):
                     m.d.comb += take.eq(1)
-                    m.d.sync += [instruction.eq(word), legal.eq(self._is_legal(m, word)), step.eq(_Step.DECODED)]
+                    m.d.sync += [instruction.eq(word), legal.eq(self._legal(word)), step.eq(_Step.DECODED)]
             with m.Case(_Step.DECODED):
-                with m.If(~legal):
+                with m.If(legal == 0):
                     m.d.sync += [mistake.eq(CoreError.ILLEGAL), step.eq(_Step.MISTAKE)]
                 with m.Elif(is_control):
                     m.d.sync += step.eq(_Step.BARRIER)
@@ -131,6 +127,10 @@ class Sequencer(Part):
                         ]
             with m.Case(_Step.FLUSH):
                 m.d.comb += restart.eq(drained)
+                m.d.sync += [
+                    self.chunk.tokens.eq(Mux(left > self.tokens, self.tokens, left)),
+                    self.chunk.last.eq(left <= self.tokens),
+                ]
                 with m.If(drained):
                     m.d.sync += step.eq(_Step.RUN)
             with m.Case(_Step.MISTAKE):
@@ -138,43 +138,41 @@ class Sequencer(Part):
                     m.d.sync += [self.error.eq(mistake), step.eq(_Step.IDLE)]
         return m
 
-    def _is_legal(self, m, word):
-        """Whether the encoded instruction `word` has an opcode, values that mean something, and zeros behind them."""
-        legal = Signal()
-        with m.Switch(word[: HEADER[0].bits]):
-            for opcode in OPCODES:
-                layout = instruction_layout(opcode.name)
-                fields = data.View(layout, word[: layout.size])
-                rules = [word[layout.size :] == 0]
-                for field in (*HEADER, *opcode.fields):
-                    value = fields[field.name]
-                    if field.mask:
-                        rules.append((value & ~opcode.partners) == 0)
-                    elif field.names is not None and len(field.names) < 1 << field.bits:
-                        rules.append(Cat(value == number for number in field.names).any())
-                    elif field.name == "format":
-                        rules.append(value < self.formats)
-                with m.Case(opcode.code):
-                    m.d.comb += legal.eq(Cat(rules).all())
-        return legal
+    def _legal(self, word):
+        """For each opcode, whether the encoded instruction `word` is of it, has values that mean something, and zeros
+        behind them."""
+        kept = []
+        for opcode in OPCODES:
+            layout = instruction_layout(opcode.name)
+            fields = data.View(layout, word[: layout.size])
+            rules = [word[: HEADER[0].bits] == opcode.code, word[layout.size :] == 0]
+            for field in (*HEADER, *opcode.fields):
+                value = fields[field.name]
+                if field.mask:
+                    rules.append((value & ~opcode.partners) == 0)
+                elif field.names is not None and len(field.names) < 1 << field.bits:
+                    rules.append(Cat(value == number for number in field.names).any())
+                elif field.name == "format":
+                    rules.append(value < self.formats)
+            kept.append(Cat(rules).all())
+        return Cat(kept)
 
-    def _dispatch(self, m, step, opcode, instruction, legal):
+    def _dispatch(self, m, step, instruction, legal):
         """Offer the decoded instruction to its unit's queue, if it is legal; returns (accepted, is control)."""
         accepted, is_control = Signal(), Signal()
         for n, unit in enumerate(UNITS):
             queue = self.queues[n]
             mine = Signal(name=f"is_{unit.name.lower()}")
-            codes = [o.code for o in OPCODES if o.unit is unit]
             m.d.comb += [
-                mine.eq(Cat(opcode == code for code in codes).any()),
-                queue.valid.eq((step == _Step.DECODED) & legal & mine),
+                mine.eq(Cat(bit for bit, o in zip(legal, OPCODES, strict=True) if o.unit is unit).any()),
+                queue.valid.eq((step == _Step.DECODED) & mine),
                 queue.payload.instruction.eq(instruction),
                 queue.payload.index.eq(self.index),
             ]
             with m.If(queue.valid & queue.ready):
                 m.d.comb += accepted.eq(1)
-        control = [o.code for o in OPCODES if o.unit is Unit.CONTROL]
-        m.d.comb += is_control.eq(Cat(opcode == code for code in control).any())
+        control = [bit for bit, o in zip(legal, OPCODES, strict=True) if o.unit is Unit.CONTROL]
+        m.d.comb += is_control.eq(Cat(control).any())
         return accepted, is_control
 
     def _fetch(self, m, step, restart):

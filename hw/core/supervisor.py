@@ -143,11 +143,26 @@ class Supervisor(Part):
                 error.eq(self.machine_error),
                 index.eq(Mux(self.machine_error == CoreError.TOKENS, self.oldest, self.machine_index)),
             ]
-        for found, at in zip(self.errors, self.indices, strict=True):
-            with m.If(found != BusError.NONE):
-                m.d.comb += [
-                    error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)),
-                    index.eq(at),
-                ]
+        at_fault, found, at = self._last_of(m, list(zip(self.errors, self.indices, strict=True)))
+        with m.If(at_fault):
+            m.d.comb += [
+                error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)),
+                index.eq(at),
+            ]
         with m.If(self.abort):
             m.d.comb += [error.eq(CoreError.ABORTED), index.eq(self.oldest)]
+
+    def _last_of(self, m, masters):
+        """(is there one, error, index) of the last of the masters with an error; a tree, for there may be many."""
+        if len(masters) == 1:
+            [(found, index)] = masters
+            return found != BusError.NONE, found, index
+        half = len(masters) // 2
+        low, high = self._last_of(m, masters[:half]), self._last_of(m, masters[half:])
+        here, found, index = Signal(), Signal(BusError), Signal(INDEX_BITS)
+        m.d.comb += [
+            here.eq(low[0] | high[0]),
+            found.eq(Mux(high[0], high[1], low[1])),
+            index.eq(Mux(high[0], high[2], low[2])),
+        ]
+        return here, found, index

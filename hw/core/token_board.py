@@ -19,7 +19,7 @@ class TokenBoard(Part):
     give : In, the units to which this unit gives a token
     available : Out, the units that have a token for this unit; as of the cycle before
     take : In, the units from which this unit takes a token; only those available
-    overflow : Out(1), a counter would go beyond TOKEN_LIMIT
+    overflow : Out(1), a counter would have gone beyond TOKEN_LIMIT two cycles before
     """
 
     def __init__(self):
@@ -34,6 +34,7 @@ class TokenBoard(Part):
     def elaborate(self, platform):
         m = Module()
         overflows = []
+        over = Signal(len(UNITS) * (len(UNITS) - 1))
         for p, producer in enumerate(UNITS):
             for c, consumer in enumerate(UNITS):
                 if p == c:
@@ -41,7 +42,11 @@ class TokenBoard(Part):
                 tokens = Signal(range(TOKEN_LIMIT + 1), name=f"{producer.name}_to_{consumer.name}".lower())
                 given, taken = self.give[p][consumer], self.take[c][producer]
                 m.d.sync += tokens.eq(tokens + given - taken)
-                m.d.comb += self.available[c][producer].eq(tokens != 0)
+                # That there are some, known early in a cycle: units wait for it.
+                some = Signal(name=f"{producer.name}_for_{consumer.name}".lower())
+                m.d.sync += some.eq(given | (tokens > 1) | ((tokens == 1) & ~taken))
+                m.d.comb += self.available[c][producer].eq(some)
                 overflows.append((tokens == TOKEN_LIMIT) & given & ~taken)
-        m.d.sync += self.overflow.eq(Cat(overflows).any())
+        # Two registers: a unit's end, which gives tokens, comes late in a cycle.
+        m.d.sync += [over.eq(Cat(overflows)), self.overflow.eq(over.any())]
         return m

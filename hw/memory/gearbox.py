@@ -56,29 +56,34 @@ class Gearbox(Part):
         capacity = max(self.word_bits) // unit + 2 * per_beat
         buffer = Signal(capacity * unit, reset_less=True)
         level = Signal(range(capacity + 1))
-        size = Signal(range(capacity + 1))
-        dropped = Signal(range(capacity + 1))
-        kept = Signal(range(capacity + 1))
+        supplied = Signal(range(capacity + 1))
         accept = Signal()
-
-        m.d.comb += [
-            size.eq(Array(bits // unit for bits in self.word_bits)[self.select]),
-            self.available.eq(level >= size),
-            self.word.eq(buffer),
-            self.beats.ready.eq(level <= capacity - per_beat),
-            accept.eq(self.beats.valid & self.beats.ready),
-            dropped.eq(Mux(self.align, level & (per_beat - 1), Mux(self.take, size, 0))),
-            kept.eq(level - dropped),
-        ]
-        m.d.sync += level.eq(kept + Mux(accept, per_beat, 0))
+        arriving = Signal.like(buffer)
+        merged = Signal.like(buffer)
 
         def bits(units):
             return Cat(Const(0, unit.bit_length() - 1), units)
 
-        shifted = Signal.like(buffer)
-        arriving = Signal.like(buffer)
-        m.d.comb += shifted.eq(buffer >> bits(dropped))
-        m.d.comb += arriving.eq(Mux(accept, self.beats.payload, 0) << bits(kept))
-        # Bits above the level are garbage only before the first beat; clearing there is cheaper than a reset.
-        m.d.sync += buffer.eq(Mux(level == 0, 0, shifted) | arriving)
+        # A beat goes behind what is there, and all of it moves down: which word is taken is known last, and chooses
+        # between constant shifts.
+        m.d.comb += [
+            self.available.eq(Array(level >= size // unit for size in self.word_bits)[self.select]),
+            self.word.eq(buffer),
+            self.beats.ready.eq(level <= capacity - per_beat),
+            accept.eq(self.beats.valid & self.beats.ready),
+            supplied.eq(level + Mux(accept, per_beat, 0)),
+            arriving.eq(Mux(accept, self.beats.payload, 0) << bits(level)),
+            # Bits above the level are garbage only before the first beat; clearing there is cheaper than a reset.
+            merged.eq(Mux(level == 0, 0, buffer) | arriving),
+        ]
+        with m.If(self.align):
+            part_of_beat = level & (per_beat - 1)
+            m.d.sync += [buffer.eq(merged >> bits(part_of_beat)), level.eq(supplied - part_of_beat)]
+        with m.Elif(self.take):
+            with m.Switch(self.select):
+                for n, size in enumerate(self.word_bits):
+                    with m.Case(n):
+                        m.d.sync += [buffer.eq(merged >> size), level.eq(supplied - size // unit)]
+        with m.Else():
+            m.d.sync += [buffer.eq(merged), level.eq(supplied)]
         return m

@@ -1,0 +1,126 @@
+"""What a multiply-accumulate per cycle costs in each PE: LUT, FF and DSP of an FPGA, and area of cell libraries.
+
+python benchmarks/synth_pes.py [--library NAME FILE [FILE ...]] ...
+
+Beside the PEs stand a plain int8 and a plain fp16 multiply-accumulate, synthesised by the same passes.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.fp16_mac import Fp16Mac
+from einloom.attention import AttentionFormat
+from einloom.config import Config
+from einloom.formats import FORMATS
+from fpga.recipes import Recipe, cell_library, ultrascale
+from fpga.synthesise import Synthesis, synthesise
+from generators.emit import SharedModules
+from generators.registry import pe_spec
+from hw.part import Part
+from hw.pe.fusemax import FuseMaxPE
+
+INT8_MAC = """module plain_int8(clk, clear, a, b, sum);
+  input clk;
+  input clear;
+  input signed [7:0] a;
+  input signed [7:0] b;
+  output signed [31:0] sum;
+  reg signed [7:0] x;
+  reg signed [7:0] w;
+  reg drop;
+  reg signed [31:0] sum;
+  always @(posedge clk) begin
+    x <= a;
+    w <= b;
+    drop <= clear;
+    sum <= (drop ? 32'sd0 : sum) + x * w;
+  end
+endmodule
+"""
+BITMOD_FORMATS = ("bitmod-fp3", "bitmod-fp4", "int5", "int6", "int8")
+PUBLISHED = (1793.7, 1968.7)
+"""BitMoD's PE and its fp16 multiply-accumulate, um2 at 28 nm with registers: the authors' repository."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Something that multiplies and accumulates.
+
+    Attributes
+    ----------
+    macs : multiply-accumulates per cycle.
+    """
+
+    name: str
+    macs: float
+    verilog: str
+    top: str
+
+
+def emitted(name: str, part: Part, macs: float) -> Unit:
+    return Unit(name, macs, SharedModules().emit(part, "unit"), "unit")
+
+
+def units() -> Iterator[Unit]:
+    """The yardsticks first."""
+    yield Unit("plain int8, int32 sum", 1, INT8_MAC, "plain_int8")
+    yield emitted("plain fp16, fp16 sum", Fp16Mac(), 1)
+    yield emitted("int_mac, 4 lanes", pe_spec(make_config({"kind": "int_mac", "lanes": 4})).part(), 4)
+    for activations in ("int8", "fp16"):
+        for name in BITMOD_FORMATS:
+            engine = {"kind": "bitmod", "lanes": 4, "formats": [name], "activations": activations}
+            macs = 4 / FORMATS[name].terms_per_weight
+            yield emitted(f"bitmod {activations}, {name}", pe_spec(make_config(engine)).part(), macs)
+    # One multiplier: a product of scores, or of values, in every cycle that is not for the exponential.
+    yield emitted("fusemax, int8 keys", FuseMaxPE(AttentionFormat(8, 128, 65536)), 1)
+
+
+def make_config(engine: dict[str, object]) -> Config:
+    return Config.model_validate({"name": "pe", "engine": engine, "memory": {}})
+
+
+def measure(unit: Unit, recipe: Recipe) -> Synthesis:
+    return synthesise(unit.verilog, unit.top, recipe)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--library", nargs="+", action="append", default=[], metavar=("NAME", "FILE"))
+    args = parser.parse_args()
+    fpga = ultrascale()
+    libraries = {name: cell_library({f: Path(f).read_text() for f in files}) for name, *files in args.library}
+    table = Table(title="one PE, and what a multiply-accumulate per cycle takes")
+    for heading in ("PE", "MACs/cycle", "LUT", "FF", "DSP", "levels", "LUT/MAC", "FF/MAC", "DSP/MAC"):
+        table.add_column(heading, justify="left" if heading == "PE" else "right")
+    for name in libraries:
+        for heading in (f"{name} um2", "um2/MAC", "of fp16"):
+            table.add_column(heading, justify="right")
+    yardsticks: dict[str, float] = {}
+    for unit in units():
+        result = measure(unit, fpga)
+        counts = (result.total.lut, result.total.ff, result.total.dsp)
+        row = [unit.name, f"{unit.macs:.3g}", *map(str, counts), str(result.levels)]
+        row += [f"{count / unit.macs:.1f}" for count in counts]
+        for name, recipe in libraries.items():
+            area = measure(unit, recipe).total.area_um2
+            if "fp16 sum" in unit.name:
+                yardsticks[name] = area
+            share = f"{area / unit.macs / yardsticks[name]:.2f}" if name in yardsticks else ""
+            row += [f"{area:.1f}", f"{area / unit.macs:.1f}", share]
+        table.add_row(*row)
+    console = Console(width=160)
+    console.print(table)
+    ours, fp16 = PUBLISHED
+    console.print(
+        f"Published for BitMoD at 28 nm: 4 MACs in 2 cycles for {ours} um2, {ours / fp16:.2f} of an fp16 MAC ({fp16} "
+        f"um2), so {ours / 2 / fp16:.2f} of it per MAC and cycle; that PE takes fp16 activations."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The passes of Yosys that make a netlist: of UltraScale+ primitives, or of the cells of a library."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+DESIGN = "design.v"
+NETLIST = "netlist.json"
+_WIDE_SHIFTS = "techmap -map wide_shift.v t:$shl t:$shr t:$sshl t:$sshr"
+_ULTRASCALE = "synth_xilinx -family xcup -noiopad -noclkbuf -uram"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a library: its area in square micrometres, and whether it holds a state."""
+
+    area_um2: float
+    sequential: bool
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How modules become netlists.
+
+    Attributes
+    ----------
+    passes : before and after the Verilog is read; the rest is the same for all modules.
+    files : what the passes read beside the Verilog, by name.
+    cells : the library's, by name; none for an FPGA.
+    """
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    files: Mapping[str, str]
+    cells: Mapping[str, Cell]
+
+    def passes(self, modules: list[str]) -> list[str]:
+        """All passes for the Verilog in the file DESIGN, which leave the netlists of `modules` in NETLIST."""
+        write = f"write_json -selected {NETLIST}"
+        return [*self.before, f"read_verilog {DESIGN}", *self.after, f"select {' '.join(modules)}", write]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a netlist depends on beside the Verilog."""
+        return (*self.before, *self.after, *(t for pair in self.files.items() for t in pair))
+
+
+def ultrascale() -> Recipe:
+    """LUTs, registers, carry chains, DSPs and memories of UltraScale+.
+
+    The passes of Yosys for this family leave multipliers without the registers and adders around them. So its own
+    pass for DSPs is replaced by the one that packs the older DSP48E1, with multipliers of 27 x 18 bits; the netlist
+    holds DSP48E1 where DSP48E2 will stand. Unsigned operands take one bit of sign; products of up to 8 bits stay in
+    LUTs.
+    """
+    sizes = "-D DSP_A_MAXWIDTH=27 -D DSP_B_MAXWIDTH=18 -D DSP_A_MAXWIDTH_PARTIAL=18 -D DSP_A_MINWIDTH=2 "
+    sizes += "-D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=9 -D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL27X18"
+    return Recipe(
+        before=("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v"),
+        after=(
+            f"{_ULTRASCALE} -run prepare:map_dsp",
+            "memory_dff",
+            "alumacc -macc-only",
+            "maccmap -unmap",
+            "opt_clean",
+            f"techmap -map +/mul2dsp.v -map dsp48e1.v {sizes}",
+            "select a:mul2dsp",
+            "setattr -unset mul2dsp",
+            "opt_expr -fine",
+            "wreduce",
+            "select -clear",
+            "xilinx_dsp -family xc7",
+            "chtype -set $mul t:$__soft_mul",
+            _WIDE_SHIFTS,
+            f"{_ULTRASCALE} -run coarse:edif",
+        ),
+        files=_techmaps("dsp48e1.v", "wide_shift.v"),
+        cells={},
+    )
+
+
+def cell_library(libraries: Mapping[str, str]) -> Recipe:
+    """Cells of Liberty files (texts by name), without memories, which stay as they are.
+
+    Multipliers are Booth-encoded; ABC minimises area without a constraint on delay.
+    """
+    cells = {name: cell for text in libraries.values() for name, cell in liberty_cells(text).items()}
+    named = {f"cells{n}.lib": text for n, text in enumerate(libraries.values())}
+    options = " ".join(f"-liberty {name}" for name in named)
+    registers = [name for name, text in named.items() if any(c.sequential for c in liberty_cells(text).values())]
+    flip_flops = " ".join(f"-liberty {name}" for name in registers)
+    return Recipe(
+        before=tuple(f"read_liberty -lib -ignore_miss_func {name}" for name in named),
+        after=(
+            "proc",
+            "opt -nodffe -nosdff",
+            "fsm",
+            "opt",
+            "wreduce",
+            "peepopt",
+            "opt_clean",
+            _WIDE_SHIFTS,
+            "booth",
+            "alumacc",
+            "share",
+            "opt",
+            "memory -nomap",
+            "opt_clean",
+            "opt -fast -full",
+            "techmap",
+            "opt -fast",
+            f"dfflibmap {flip_flops}",
+            "opt",
+            f"abc {options}",
+            "opt_clean",
+        ),
+        files={**named, **_techmaps("wide_shift.v")},
+        cells=cells,
+    )
+
+
+def _techmaps(*names: str) -> dict[str, str]:
+    return {name: (files("fpga") / "techmap" / name).read_text() for name in names}
+
+
+def liberty_cells(text: str) -> dict[str, Cell]:
+    """The cells of a Liberty file by name."""
+    starts = [(m[1], m.end()) for m in re.finditer(r"\bcell\s*\(\s*\"?(\w+)\"?\s*\)\s*\{", text)]
+    ends = [start for _, start in starts[1:]] + [len(text)]
+    cells = {}
+    for (name, start), end in zip(starts, ends, strict=True):
+        area = re.compile(r"\barea\s*:\s*\"?([\d.eE+-]+)").search(text, start, end)
+        state = re.compile(r"\b(?:ff|latch|ff_bank|latch_bank|statetable)\s*\(").search(text, start, end)
+        cells[name] = Cell(float(area[1]) if area else 0.0, state is not None)
+    return cells
