@@ -7,14 +7,11 @@ through nothing else.
 from collections.abc import Sequence
 from enum import Enum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fpga.boards import Board
-from fpga.kernel.interface import KernelInterface, kernel_interface
-from generators.design import Design
 from sim.core import SimulatedCore
 
 Bytes = npt.NDArray[np.uint8]
@@ -30,6 +27,33 @@ class State(Enum):
     ERT_CMD_STATE_TIMEOUT = 8
 
 
+class Argument(Protocol):
+    """What XRT knows of an argument: the register's name, and the memory port of a pointer."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def port(self) -> str: ...
+
+
+class MemoryPort(Protocol):
+    """What it knows of a memory port."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Interface(Protocol):
+    """What it knows of a kernel."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> Sequence[Argument]: ...
+    @property
+    def memories(self) -> Sequence[MemoryPort]: ...
+
+
 class SimulatedXrt:
     """Stands in for the module pyxrt; the one device has `core`, and an xclbin is what the core was built from.
 
@@ -39,9 +63,9 @@ class SimulatedXrt:
     xclBOSyncDirection = Direction
     ert_cmd_state = State
 
-    def __init__(self, core: SimulatedCore, design: Design, board: Board) -> None:
+    def __init__(self, core: SimulatedCore, interface: Interface) -> None:
         self.core = core
-        self.interface = kernel_interface(design.manifest, board)
+        self.interface = interface
         self.bo = _BufferClass(self)
 
     def device(self, index: int) -> "_Device":
@@ -75,7 +99,7 @@ class _Binary:
 
 
 class _Kernel:
-    def __init__(self, interface: KernelInterface) -> None:
+    def __init__(self, interface: Interface) -> None:
         self._memories = {m.name: n for n, m in enumerate(interface.memories)}
         self._interface = interface
 

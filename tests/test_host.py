@@ -38,7 +38,7 @@ def program(design: Design) -> Program:
 @pytest.fixture(scope="module")
 def xrt(design: Design, program: Program) -> Iterator[SimulatedXrt]:
     with SimulatedCore(design, program, prepared=False, timing=MemoryTiming(stall=40, seed=3)) as core:
-        yield SimulatedXrt(core, design, BOARD)
+        yield SimulatedXrt(core, kernel_interface(design.manifest, BOARD))
 
 
 def test_jobs_through_registers_and_buffers_are_golden(xrt: SimulatedXrt, design: Design, program: Program) -> None:

@@ -22,6 +22,7 @@ from einloom.program import Program
 from fpga.boards import BOARDS
 from fpga.host.card import CardDriver
 from fpga.host.xrt import pyxrt
+from fpga.kernel.interface import kernel_interface
 from generators.registry import describe, generate_all
 from mapping.codegen.heads import pad_heads
 from mapping.codegen.llama import compile_llama
@@ -218,7 +219,7 @@ def _open(
         simulation = opened.enter_context(SimulatedCore(design, program, prepared=not hosted))
     if not hosted:
         return simulation, simulation
-    xrt = SimulatedXrt(simulation, design, board)
+    xrt = SimulatedXrt(simulation, kernel_interface(manifest, board))
     return CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, board), simulation
 
 
