@@ -1,6 +1,6 @@
 """How many cycles a PE of the bitmod engine takes for 4 MACs, measured in RTL at K = 4096, beside the cost model.
 
-python benchmarks/bitmod_cycles.py [--rows 8] [--columns 8]
+python -m benchmarks.bitmod_cycles [--rows 8] [--columns 8]
 """
 
 import argparse

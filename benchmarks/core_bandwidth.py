@@ -1,6 +1,6 @@
 """Share of cycles in which a weight channel accepts a beat, over a whole decoding step of a bandwidth-bound model.
 
-    python benchmarks/core_bandwidth.py [--position 255] [CONFIG ...]
+    python -m benchmarks.core_bandwidth [--position 255] [CONFIG ...]
 
 Hidden size 1024, FFN 2816, 2 layers, 16 heads in 4 groups, vocabulary 512; random weights, and a cache of zeros in
 front of the token, which costs as much as any other. The memory is compared with golden's at the end.

@@ -1,6 +1,6 @@
 """Utilisation of the GEMM array while it is at work on a prompt, and a timeline of one chunk.
 
-    python benchmarks/core_prefill.py [--tokens 256] [--timeline FILE] [CONFIG]
+    python -m benchmarks.core_prefill [--tokens 256] [--timeline FILE] [CONFIG]
 
 The model of benchmarks/core_bandwidth.py. A product's cycles at full utilisation are its bit-serial terms; they are
 compared with the cycles in which the GEMM unit has an instruction. The memory is compared with golden's at the end.

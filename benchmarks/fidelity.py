@@ -1,6 +1,6 @@
 """What the core's numbers cost: the golden executor against the float32 decoder of the default model.
 
-    python benchmarks/fidelity.py
+    python -m benchmarks.fidelity
 
 The float model writes two texts of 256 tokens, its whole context, sampled at temperature 1 from the prompts below;
 their seeds are others than that of the text from which the scales of keys and values are found. Both models then read

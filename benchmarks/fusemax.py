@@ -1,6 +1,6 @@
 """Utilisation of the FuseMax engine, measured in RTL: encoder, causal and decode shapes.
 
-python benchmarks/fusemax.py [--config fusemax-16x16] [--longest 16384]
+python -m benchmarks.fusemax [--config fusemax-16x16] [--longest 16384]
 
 A config with spans, such as fusemax-16x16-split, also has a row for decoding split over them.
 """

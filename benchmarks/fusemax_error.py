@@ -1,6 +1,6 @@
 """Error of the FuseMax engine's arithmetic against softmax attention in float64, relative to the output's RMS.
 
-    python benchmarks/fusemax_error.py
+    python -m benchmarks.fusemax_error
 
 Operands are counted from before quantisation. The golden model computes them; the RTL is equal to it in every bit.
 """

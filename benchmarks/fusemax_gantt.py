@@ -1,6 +1,6 @@
 """A Gantt chart of FuseMax epochs: what the 2D array and the 1D row do in each cycle, from a simulation of the RTL.
 
-python benchmarks/fusemax_gantt.py docs/engines/fusemax-epoch.svg [--head 64] [--rows 16]
+python -m benchmarks.fusemax_gantt docs/engines/fusemax-epoch.svg [--head 64] [--rows 16]
 """
 
 import argparse

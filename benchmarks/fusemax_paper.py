@@ -1,6 +1,6 @@
 """The comparison of FuseMax's paper, from cost models: FuseMax, FLAT and no fusion at 24 points.
 
-    python benchmarks/fusemax_paper.py [--plot FILE] [--docs FILE]
+    python -m benchmarks.fusemax_paper [--plot FILE] [--docs FILE]
 
 Prints 2D utilisation and speed-ups of our models beside the published ones, with the difference in percent, and what
 FLAT reaches with more softmax lanes. --plot draws the 24 points (needs matplotlib); --docs writes the tables into a

@@ -1,6 +1,6 @@
 """Bytes of instructions for every prompt length and every decoding position: one program.
 
-    python benchmarks/program_size.py
+    python -m benchmarks.program_size
 
 LLaMA-2-7B is compiled for the core below without its weights: the instructions are those of the real model, the images
 are laid out but not made. FlightLLM (FPGA 2024) has a program for each bucket of lengths; its released generator's

@@ -1,6 +1,6 @@
 """Normalised squared error of the quantisers on the 37 linear layers of all-MiniLM-L6-v2.
 
-    python benchmarks/quantize_minilm.py MODEL
+    python -m benchmarks.quantize_minilm MODEL
 
 MODEL is model.safetensors of sentence-transformers/all-MiniLM-L6-v2, or the folder with it. The error is
 sum((w - dequantised w)^2) / sum(w^2) over all 10.76 million weights, with groups of 128. The bars are what BitMoD's

@@ -1,6 +1,6 @@
 """Simulation rate of an engine: cocotb and Verilator, beside Amaranth's own simulator on the same array.
 
-python benchmarks/simulation_rate.py [CONFIG]
+python -m benchmarks.simulation_rate [CONFIG]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What the shipped configs take of the U280, for tests/resources.json.
 
-python benchmarks/synth_configs.py [NAME ...] [--write]
+python -m benchmarks.synth_configs [NAME ...] [--write]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What a multiply-accumulate per cycle costs in each PE: LUT, FF and DSP of an FPGA, and area of cell libraries.
 
-python benchmarks/synth_pes.py [--library NAME FILE [FILE ...]] ...
+python -m benchmarks.synth_pes [--library NAME FILE [FILE ...]] ...
 
 Beside the PEs stand a plain int8 and a plain fp16 multiply-accumulate, synthesised by the same passes.
 """

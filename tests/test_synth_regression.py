@@ -1,6 +1,6 @@
 """What shipped configs take of the U280 is what it took when it was last looked at.
 
-A change of hardware that is meant to change it goes with `python benchmarks/synth_configs.py --write`.
+A change of hardware that is meant to change it goes with `python -m benchmarks.synth_configs --write`.
 """
 
 import json
