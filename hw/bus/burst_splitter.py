@@ -1,6 +1,6 @@
 """Requests for memory into the bursts that AXI allows."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -70,10 +70,9 @@ class BurstSplitter(Part):
         last = Signal()
         sent = Signal()
         # Beats up to the next such multiple, less one: counted like AXI's `len`, no adder stands before the handshake.
-        at = address[inside : inside + within]
-        room = ~at
+        room = ~address[inside : inside + within]
         m.d.comb += [
-            last.eq((behind[within:] == 0) & (behind[:within] <= room)),
+            last.eq(behind <= room),
             self.o.payload.address.eq(address),
             self.o.payload.len.eq(Mux(last, behind, room)),
             self.o.payload.last.eq(last),
@@ -91,7 +90,7 @@ class BurstSplitter(Part):
             # All further bursts start at multiples of the longest one.
             m.d.sync += [
                 address.eq(Cat(Const(0, inside + within), address[inside + within :] + 1)),
-                behind.eq(behind + Cat(at, Const(-1, signed(self.beats_bits - within)))),  # - limit + at
+                behind.eq(behind - (room + 1)),
             ]
         with m.If(self.clear):
             m.d.sync += active.eq(0)
