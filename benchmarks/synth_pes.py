@@ -6,10 +6,11 @@ Beside the PEs stand a plain int8 and a plain fp16 multiply-accumulate, synthesi
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -42,6 +43,7 @@ INT8_MAC = """module plain_int8(clk, clear, a, b, sum);
   end
 endmodule
 """
+FP16 = "plain fp16, fp16 sum"
 BITMOD_FORMATS = ("bitmod-fp3", "bitmod-fp4", "int5", "int6", "int8")
 PUBLISHED = (1793.7, 1968.7)
 """BitMoD's PE and its fp16 multiply-accumulate, um2 at 28 nm with registers: the authors' repository."""
@@ -69,7 +71,7 @@ def emitted(name: str, part: Part, macs: float) -> Unit:
 def units() -> Iterator[Unit]:
     """The yardsticks first."""
     yield Unit("plain int8, int32 sum", 1, INT8_MAC, "plain_int8")
-    yield emitted("plain fp16, fp16 sum", Fp16Mac(), 1)
+    yield emitted(FP16, Fp16Mac(), 1)
     yield emitted("int_mac, 4 lanes", pe_spec(make_config({"kind": "int_mac", "lanes": 4})).part(), 4)
     for activations in ("int8", "fp16"):
         for name in BITMOD_FORMATS:
@@ -88,33 +90,48 @@ def measure(unit: Unit, recipe: Recipe) -> Synthesis:
     return synthesise(unit.verilog, unit.top, recipe)
 
 
+def fpga_table() -> Table:
+    """LUT, FF and DSP of each PE, and of a multiply-accumulate per cycle in it."""
+    fpga, no_dsp = ultrascale(), ultrascale(dsp=False)
+    table = Table(title="UltraScale+: one PE, and what a multiply-accumulate per cycle takes", box=box.MARKDOWN)
+    for heading in ("PE", "MACs/cycle", "LUT", "FF", "DSP", "levels", "LUT/MAC", "FF/MAC", "DSP/MAC", "LUT, no DSP"):
+        table.add_column(heading, justify="left" if heading == "PE" else "right", no_wrap=True)
+    for unit in units():
+        result = measure(unit, fpga)
+        counts = (result.total.lut, result.total.ff, result.total.dsp)
+        shares = [f"{count / unit.macs:.1f}" for count in counts]
+        without = measure(unit, no_dsp).total.lut
+        table.add_row(unit.name, f"{unit.macs:.3g}", *map(str, counts), str(result.levels), *shares, str(without))
+    return table
+
+
+def cell_table(libraries: Mapping[str, Recipe]) -> Table:
+    """Area of each PE in square micrometres, and of a multiply-accumulate per cycle in it, also over that of fp16."""
+    table = Table(title="cells: one PE, and what a multiply-accumulate per cycle takes", box=box.MARKDOWN)
+    table.add_column("PE", no_wrap=True)
+    for name in libraries:
+        for heading in (f"{name}, um2", "per MAC", "over fp16"):
+            table.add_column(heading, justify="right", no_wrap=True)
+    yardstick = {name: measure(next(u for u in units() if u.name == FP16), r).total for name, r in libraries.items()}
+    for unit in units():
+        row = []
+        for name, recipe in libraries.items():
+            area = measure(unit, recipe).total.area_um2
+            each = area / unit.macs
+            row += [f"{area:,.1f}", f"{each:,.1f}", f"{each / yardstick[name].area_um2:.2f}"]
+        table.add_row(unit.name, *row)
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", nargs="+", action="append", default=[], metavar=("NAME", "FILE"))
     args = parser.parse_args()
-    fpga = ultrascale()
     libraries = {name: cell_library({f: Path(f).read_text() for f in files}) for name, *files in args.library}
-    table = Table(title="one PE, and what a multiply-accumulate per cycle takes")
-    for heading in ("PE", "MACs/cycle", "LUT", "FF", "DSP", "levels", "LUT/MAC", "FF/MAC", "DSP/MAC"):
-        table.add_column(heading, justify="left" if heading == "PE" else "right")
-    for name in libraries:
-        for heading in (f"{name} um2", "um2/MAC", "of fp16"):
-            table.add_column(heading, justify="right")
-    yardsticks: dict[str, float] = {}
-    for unit in units():
-        result = measure(unit, fpga)
-        counts = (result.total.lut, result.total.ff, result.total.dsp)
-        row = [unit.name, f"{unit.macs:.3g}", *map(str, counts), str(result.levels)]
-        row += [f"{count / unit.macs:.1f}" for count in counts]
-        for name, recipe in libraries.items():
-            area = measure(unit, recipe).total.area_um2
-            if "fp16 sum" in unit.name:
-                yardsticks[name] = area
-            share = f"{area / unit.macs / yardsticks[name]:.2f}" if name in yardsticks else ""
-            row += [f"{area:.1f}", f"{area / unit.macs:.1f}", share]
-        table.add_row(*row)
-    console = Console(width=160)
-    console.print(table)
+    console = Console(width=130)
+    console.print(fpga_table())
+    if libraries:
+        console.print(cell_table(libraries))
     ours, fp16 = PUBLISHED
     console.print(
         f"Published for BitMoD at 28 nm: 4 MACs in 2 cycles for {ours} um2, {ours / fp16:.2f} of an fp16 MAC ({fp16} "

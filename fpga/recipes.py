@@ -8,6 +8,7 @@ from importlib.resources import files
 DESIGN = "design.v"
 NETLIST = "netlist.json"
 _WIDE_SHIFTS = "techmap -map wide_shift.v t:$shl t:$shr t:$sshl t:$sshr"
+_PRIMITIVES = ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v")
 _ULTRASCALE = "synth_xilinx -family xcup -noiopad -noclkbuf -uram"
 
 
@@ -46,18 +47,22 @@ class Recipe:
         return (*self.before, *self.after, *(t for pair in self.files.items() for t in pair))
 
 
-def ultrascale() -> Recipe:
+def ultrascale(*, dsp: bool = True) -> Recipe:
     """LUTs, registers, carry chains, DSPs and memories of UltraScale+.
 
     The passes of Yosys for this family leave multipliers without the registers and adders around them. So its own
     pass for DSPs is replaced by the one that packs the older DSP48E1, with multipliers of 27 x 18 bits; the netlist
     holds DSP48E1 where DSP48E2 will stand. Unsigned operands take one bit of sign; products of up to 8 bits stay in
-    LUTs.
+    LUTs. Without `dsp` all do: what a design costs where there is none left.
     """
+    if not dsp:
+        plain = f"{_ULTRASCALE} -nodsp"
+        after = (f"{plain} -run prepare:map_dsp", _WIDE_SHIFTS, f"{plain} -run coarse:edif")
+        return Recipe(before=_PRIMITIVES, after=after, files=_techmaps("wide_shift.v"), cells={})
     sizes = "-D DSP_A_MAXWIDTH=27 -D DSP_B_MAXWIDTH=18 -D DSP_A_MAXWIDTH_PARTIAL=18 -D DSP_A_MINWIDTH=2 "
     sizes += "-D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=9 -D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL27X18"
     return Recipe(
-        before=("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v"),
+        before=_PRIMITIVES,
         after=(
             f"{_ULTRASCALE} -run prepare:map_dsp",
             "memory_dff",

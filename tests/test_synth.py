@@ -231,6 +231,9 @@ def test_the_command_prints_one_object_and_the_second_run_comes_from_the_cache(c
     table = call(config)
     assert "bitmod_pe" in table
     assert "share of u280" in table
+    assert list(first["shares"]) == ["u280", "u280 less shell and 0 memory ports", "SLR0 less the same"]
+    card, left, die = first["shares"].values()
+    assert card["lut"] < left["lut"] < die["lut"] < 1
 
 
 LIBRARY = """library(two) {

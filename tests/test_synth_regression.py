@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
 
-from benchmarks.synth_configs import RECORD, measure
-from einloom.cli.locate import shipped_configs
+from benchmarks.synth_configs import KEYS, RECORD, measure
+from einloom.cli.locate import find_config, shipped_configs
 from fpga import yosys
+from fpga.boards import BOARDS
 
 CHEAP = {"bitmod-8x8", "int-mac-16x16", "fusemax-16x16"}
 RECORDED = json.loads(RECORD.read_text())
@@ -28,3 +29,12 @@ def test_resources_are_those_recorded(name: str) -> None:
     if yosys.version() != RECORDED["pyosys"]:
         pytest.skip(f"recorded with pyosys {RECORDED['pyosys']}, and figures change with its version")
     assert measure(name) == RECORDED["configs"][name]
+
+
+@pytest.mark.parametrize(("name", "region"), [("u280", "u280 less"), ("u280-slr", "SLR0")])
+def test_the_configs_for_the_board_leave_room_for_wires(name: str, region: str) -> None:
+    """At most 70 % of any resource of the card, or of the die beside the HBM, without what the shell takes."""
+    ports = find_config(name).memory.channels + 1
+    [room] = [of for what, of in BOARDS["u280"].regions(ports) if what.startswith(region)]
+    for key in KEYS:
+        assert RECORDED["configs"][name][key] <= 0.7 * getattr(room, key), key

@@ -1,0 +1,100 @@
+"""Multipliers, accumulators and memories become what they were written for."""
+
+import pytest
+from amaranth import Cat, Module, Value
+from amaranth.lib.wiring import Out
+
+pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
+
+from benchmarks.synth_pes import make_config
+from einloom.attention import AttentionFormat
+from fpga.recipes import ultrascale
+from fpga.synthesise import LEVELS, Synthesis, synthesise
+from fpga.synthesise import Part as Made
+from generators.emit import SharedModules
+from generators.registry import pe_spec
+from hw.core.vector_memory import VectorMemory
+from hw.memory.banked_buffer import BankedBuffer
+from hw.memory.fifo import StreamFifo
+from hw.part import Part
+from hw.pe.fusemax import FuseMaxPE
+from hw.vector.float_multiplier import FloatMultiplier
+
+
+def pe(kind: str, lanes: int) -> Part:
+    return pe_spec(make_config({"kind": kind, "lanes": lanes})).part()
+
+
+PARTS = {
+    "one_mac": pe("int_mac", 1),
+    "four_macs": pe("int_mac", 4),
+    "bitmod": pe("bitmod", 4),
+    "fusemax": FuseMaxPE(AttentionFormat(8, 128, 65536)),
+    "float": FloatMultiplier(),
+    "weights": StreamFifo(257, 512),
+    "bursts": StreamFifo(9, 16),
+    "activations": BankedBuffer(2, 1024, 16, 8, 4),
+    "vectors": VectorMemory(8192, 2),
+}
+
+
+def outputs(part: Part) -> Value:
+    members = part.signature.flatten(part)
+    return Cat(Value.cast(value) for _, member, value in members if member.flow is Out)
+
+
+class OneOfEach(Part):
+    """Places all of them, so that one run of Yosys sees to it; nothing is left away, for all outputs are its own."""
+
+    def __init__(self) -> None:
+        super().__init__({name: Out(len(outputs(part))) for name, part in PARTS.items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        for name, part in PARTS.items():
+            part.place(m, f"{name}_part", platform)
+            m.d.comb += getattr(self, name).eq(outputs(part))
+        return m
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Made]:
+    """What became of each part, by its name in PARTS."""
+    shared = SharedModules()
+    result: Synthesis = synthesise(shared.emit(OneOfEach(), "one_of_each"), "one_of_each", ultrascale(), jobs=1)
+    by_name = {part.name: part for part in result.parts}
+    return {name: by_name[shared._module_of(part)] for name, part in PARTS.items()}
+
+
+def test_an_int8_multiply_accumulate_is_one_dsp_with_its_accumulator(made: dict[str, Made]) -> None:
+    """What stands outside is the register and the multiplexer through which sums leave the array."""
+    total = made["one_mac"].total
+    bits = PARTS["one_mac"].spec.sum_bits  # type: ignore[attr-defined]
+    assert (total.dsp, total.lut, total.ff) == (1, bits, bits)
+
+
+def test_int8_products_are_dsps(made: dict[str, Made]) -> None:
+    total = made["four_macs"].total
+    assert (total.dsp, total.lut, total.carry8) == (4, 60, 4)
+
+
+def test_the_bit_serial_pe_has_no_multiplier(made: dict[str, Made]) -> None:
+    assert made["bitmod"].total.dsp == 0
+    assert made["bitmod"].total.lut < 350
+    assert made["bitmod"].levels <= LEVELS
+
+
+def test_other_multipliers_are_dsps(made: dict[str, Made]) -> None:
+    assert made["fusemax"].total.dsp == 1
+    assert made["float"].total.dsp == 2  # 24 by 24 bits
+    assert max(made[name].levels for name in ("fusemax", "float")) <= LEVELS
+
+
+def test_memories_become_what_their_sizes_ask_for(made: dict[str, Made]) -> None:
+    assert dict(made["weights"].memories) == {"words": "blockram"}
+    assert made["weights"].total.bram36 == 4  # 512 words of 257 bits: 72 at a time, and the last in registers' LUTs
+    assert dict(made["bursts"].memories) == {"words": "lutram"}
+    assert made["bursts"].total.bram36 == 0
+    assert made["activations"].total.bram36 == 8
+    assert dict(made["vectors"].memories) == {"words": "uram"}
+    assert made["vectors"].total.uram > 0
