@@ -9,7 +9,6 @@ import yaml
 from einloom.config import Config, parse_config
 from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder
 from einloom.errors import CheckFailed
-from einloom.formats import FORMATS
 from einloom.manifest import Manifest
 from einloom.program import Program
 from einloom.quantized import QuantizedTensor
@@ -105,9 +104,10 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
     engine = manifest.config.gemm
 
     def quantized(matrix: np.ndarray) -> QuantizedTensor:
-        if engine.kind == "int_mac":
-            return quantize_per_channel(matrix, FORMATS["int8"])
-        return quantize(matrix, FORMATS[str(rng.choice(engine.formats))], engine.group)
+        format = engine.weight_formats[rng.integers(len(engine.weight_formats))]
+        if engine.scale_group is None:
+            return quantize_per_channel(matrix, format)
+        return quantize(matrix, format, engine.scale_group)
 
     limit = (1 << manifest.core.cache_bits - 1) - 1
     largest = rng.uniform(LARGEST_CACHED / 2, LARGEST_CACHED, (shape.layers, 2, shape.groups, shape.head))
