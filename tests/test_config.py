@@ -212,7 +212,7 @@ memory: {chanels: 2}
         ("name: a\nengine: {kind: int_mac, columns: 3}\nmemory: {channels: 2}", "cannot share 3 columns evenly"),
         (
             "name: a\nengine: {kind: [a]}",
-            "line 2: engine.kind: one of bitmod, int_mac, lut, fusemax, not ['a']",
+            "engine.kind: must be one of bitmod, int_mac, lut, fusemax, not ['a']",
         ),
         (f"name: {'a' * 65}\nengine: {{kind: bitmod}}", "line 1: name: String should have at most 64 characters"),
         (f"name: 1\nengine: {{kind: {'a' * 5000}}}", f"not '{'a' * 47}...{'a' * 48}'"),
