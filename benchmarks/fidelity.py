@@ -20,7 +20,7 @@ from einloom.cli.locate import default_model, find_config
 from einloom.cli.run import compile_model
 from einloom.config import BitmodConfig, Config, IntMacConfig
 from einloom.driver import CoreDecoder
-from einloom.formats import FORMATS
+from einloom.formats import FORMATS, TERM_FORMATS
 from generators.registry import describe
 from mapping.importer.huggingface import LlamaModel, load_llama
 from sim.golden.agreement import Agreement, agreement
@@ -38,7 +38,7 @@ CACHES = (8, 4)
 def configs() -> Iterator[tuple[str, Config]]:
     """The default config with every weight format of its engine, and with the int8 array."""
     default = find_config("default")
-    for name in sorted(FORMATS, key=lambda name: (-FORMATS[name].bits, name)):
+    for name in sorted(TERM_FORMATS, key=lambda name: (-FORMATS[name].bits, name)):
         engine = BitmodConfig(kind="bitmod", formats=(name,))
         yield f"bitmod, {name}", default.model_copy(update={"engine": engine})
         if name == "int8":

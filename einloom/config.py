@@ -3,7 +3,7 @@
 import hashlib
 import json
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from einloom import yaml_text
 from einloom.attention import MIN_HEAD
 from einloom.errors import ConfigError, InputError, Problem
-from einloom.formats import FORMATS, SCALE_BITS, Format
+from einloom.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS, Format
 from einloom.suggest import did_you_mean
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
@@ -26,6 +26,26 @@ PositiveCount = Annotated[int, Field(strict=True, ge=1, le=1024)]
 
 def _problem(rule: str) -> PydanticCustomError:
     return PydanticCustomError("einloom", "{rule}", {"rule": rule})
+
+
+def _checked_formats(names: tuple[str, ...], known: Mapping[str, Format]) -> tuple[str, ...]:
+    """`names`, when each of them is known and there once."""
+    for name in names:
+        if name not in known:
+            raise _problem(f"unknown format {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    if len(set(names)) != len(names):
+        raise _problem("a format is listed twice")
+    return names
+
+
+def _require_hidden_scale(name: str, group: int, lanes: int, terms: int, needed: int) -> None:
+    """A problem unless a group is at work for the `needed` cycles in which the one before is scaled."""
+    cycles = group // lanes * terms
+    if cycles < needed:
+        raise _problem(
+            f"a group of {group} {name} weights lasts {cycles} cycles with {lanes} lanes, but its bit-serial scale "
+            f"needs {needed}: use fewer lanes or a larger group"
+        )
 
 
 class Section(BaseModel):
@@ -50,6 +70,11 @@ class GemmConfig(Section):
     max_inputs: Annotated[int, Field(strict=True, ge=32, le=1 << 20)] = 16384
     max_tiles: Annotated[int, Field(strict=True, ge=1, le=1 << 20)] = 65536
 
+    @property
+    def scale_group(self) -> int | None:
+        """Inputs that share a scale in the array; None for engines whose output channels have one scale each."""
+        return None
+
 
 class BitmodConfig(GemmConfig):
     """The bit-serial mixture-of-datatypes array (BitMoD, HPCA 2025)."""
@@ -62,31 +87,76 @@ class BitmodConfig(GemmConfig):
     @field_validator("formats")
     @classmethod
     def _known_formats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in FORMATS:
-                raise _problem(f"unknown format {name!r}{did_you_mean(name, FORMATS)}; known: {', '.join(FORMATS)}")
-        if len(set(names)) != len(names):
-            raise _problem("a format is listed twice")
-        return names
+        return _checked_formats(names, TERM_FORMATS)
 
     @model_validator(mode="after")
     def _dequantiser_hides(self) -> "BitmodConfig":
         needed = SCALE_BITS + (self.activations == "fp16")  # fp16 sums are aligned before they are scaled
         for name in self.formats:
-            cycles = self.group // self.lanes * FORMATS[name].terms_per_weight
-            if cycles < needed:
-                raise _problem(
-                    f"a group of {self.group} {name} weights lasts {cycles} cycles with {self.lanes} lanes, but its "
-                    f"bit-serial scale needs {needed}: use fewer lanes or a larger group"
-                )
+            _require_hidden_scale(name, self.group, self.lanes, FORMATS[name].terms_per_weight, needed)
         if self.max_inputs % self.group:
             raise _problem(f"max_inputs must be a multiple of the group, {self.group}, not {self.max_inputs}")
         return self
 
     @property
+    def scale_group(self) -> int:
+        return self.group
+
+    @property
     def block(self) -> int:
         """Inputs that travel together through the weight stream."""
         return self.group
+
+    @property
+    def weight_formats(self) -> tuple[Format, ...]:
+        return tuple(FORMATS[name] for name in self.formats)
+
+
+class LutConfig(GemmConfig):
+    """The array that multiplies by table look-up (LUT Tensor Core, ISCA 2025).
+
+    Each row makes tables of up to `table_inputs` of its activations, which all columns share. `table` is what is kept
+    of one: "full", all sums; "half", those with a plus in the last lane; "remap", half, with weights that were remapped
+    offline. "int8" `entries` are rounded to eight bits with a dynamic power of two for each row's step.
+    """
+
+    kind: Literal["lut"]
+    lanes: Literal[1, 2, 4, 8, 16, 32, 64] = 16  # type: ignore[assignment] # one look-up serves several lanes
+    table_inputs: Annotated[int, Field(strict=True, ge=1, le=6)] = 4
+    table: Literal["full", "half", "remap"] = "remap"
+    entries: Literal["exact", "int8"] = "exact"
+    formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("bipolar4",)
+    group: Literal[32, 64, 128, "channel"] = 128
+
+    @field_validator("formats")
+    @classmethod
+    def _known_formats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked_formats(names, PLANE_FORMATS)
+
+    @model_validator(mode="after")
+    def _dequantiser_hides(self) -> "LutConfig":
+        if self.scale_group is not None:
+            for name in self.formats:
+                _require_hidden_scale(name, self.scale_group, self.lanes, len(FORMATS[name].planes), SCALE_BITS)
+        if self.max_inputs % self.block:
+            raise _problem(f"max_inputs must be a multiple of {self.block}, not {self.max_inputs}")
+        return self
+
+    @model_validator(mode="after")
+    def _rounded_sums_have_no_zero_point(self) -> "LutConfig":
+        whole = [name for name in self.formats if FORMATS[name].zero]
+        if self.entries == "int8" and whole:
+            raise _problem(f"{whole[0]} has a zero point, which int8 entries don't go with: use bipolar formats")
+        return self
+
+    @property
+    def scale_group(self) -> int | None:
+        return None if self.group == "channel" else self.group
+
+    @property
+    def block(self) -> int:
+        """Inputs that travel together through the weight stream."""
+        return self.scale_group or self.lanes
 
     @property
     def weight_formats(self) -> tuple[Format, ...]:
@@ -173,7 +243,7 @@ class CoreConfig(Section):
     parity: bool = False
 
 
-GemmEngineConfig = BitmodConfig | IntMacConfig
+GemmEngineConfig = BitmodConfig | IntMacConfig | LutConfig
 EngineConfig = Annotated[GemmEngineConfig | FuseMaxConfig, Field(discriminator="kind")]
 
 
@@ -197,6 +267,8 @@ class Config(Section):
             raise _problem("a core needs a GEMM engine as its engine, and the section attention")
         if isinstance(self.engine, BitmodConfig) and self.engine.activations != "int8":
             raise _problem("a core quantises activations to int8: set engine.activations to int8")
+        if isinstance(self.engine, LutConfig) and self.engine.entries != "exact":
+            raise _problem("a core's sums are exact: set engine.entries to exact")
         if self.engine.columns % self.core.lanes:
             raise _problem(
                 f"the engine's {self.engine.columns} columns must be a multiple of core.lanes, {self.core.lanes}"

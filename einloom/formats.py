@@ -3,15 +3,20 @@
 A weight of a format is an integer `value` times the format's `unit` times the scale of its group. The integer is what
 the engines multiply; the unit is folded into the scale of the output channel.
 
-Two families:
+Families:
 
 * two's complement integers `int2` .. `int8`, symmetric (the quantiser uses -qmax .. qmax);
+* `bipolar1` .. `bipolar4`: the odd numbers -(2^b - 1) .. 2^b - 1, evenly spaced and without a zero;
+* `ternary`: -1, 0 and 1;
 * BitMoD's `bitmod-fp3` and `bitmod-fp4` (BitMoD, HPCA 2025, sections III-B and IV-A): sign-magnitude minifloats whose
   redundant code, minus zero, means a *special value* that each group of weights picks from four candidates.
 
 Every format also states how a value falls apart into bit-serial *terms* (section IV-B):
     value = sum over terms t of (-1)^sign_t * 2^exp_t * man_t * 2^bsig[t]
-with a 1-bit sign, a 2-bit exponent, a 1-bit mantissa and the shared shifts `bsig` of the format.
+with a 1-bit sign, a 2-bit exponent, a 1-bit mantissa and the shared shifts `bsig` of the format; or into *planes* of
+digits -1 and +1 (LUT Tensor Core, ISCA 2025, section III):
+    2 * value = zero + sum over planes i of digit_i * 2^planes[i]
+where `zero` is the same for all values. Formats that have no terms, or no planes, are not for engines that need them.
 """
 
 from collections.abc import Sequence
@@ -24,11 +29,13 @@ import numpy.typing as npt
 
 from einloom.errors import InputError
 from einloom.suggest import did_you_mean
+from einloom.trits import TRIT_VALUES, TRITS_PER_BYTE
 
 EXPONENT_BITS = 2  # of a term: |term| is 0, 1, 2, 4 or 8 before the shared shift
 SELECTOR_BITS = 2  # of a group: which of the four special values its special code means
 LARGEST_DIGIT = 1 << ((1 << EXPONENT_BITS) - 1)
 SPECIAL_COUNT = 1 << SELECTOR_BITS
+MOST_PLANES = 4  # of formats that tables are made for
 SCALE_BITS = 8  # of a group: unsigned second-level scale, times the output channel's float scale
 
 
@@ -69,9 +76,11 @@ class Format:
     name : the name in configs and files.
     bits : width of a code.
     unit : real value of one integer step.
-    table : integer value of each code, `2 ** bits` of them; 0 for the special code.
+    table : integer value of each code; 0 for the special code. All `2 ** bits` of them are codes, but for `ternary`.
     bsig : shared shift of each term, in the order in which the terms are processed; its length is the number of cycles
         that a bit-serial engine spends on a weight.
+    planes : shift of each digit.
+    digits : of each code: bit i is set when digit i is +1.
     special_code : the code that means the group's special value, or None.
     specials : the special values, one per selector, in integer steps. They are data, not hardware: engines take them
         with each job, so `dataclasses.replace` gives a format with others.
@@ -84,6 +93,8 @@ class Format:
     bsig: tuple[int, ...]
     special_code: int | None = None
     specials: tuple[int, ...] = ()
+    planes: tuple[int, ...] = ()
+    digits: tuple[int, ...] = ()
 
     @property
     def terms_per_weight(self) -> int:
@@ -92,8 +103,29 @@ class Format:
 
     @property
     def is_integer(self) -> bool:
-        """True for two's complement codes, whose terms are radix-4 Booth digits."""
-        return self.special_code is None
+        """True when the values are all integers of -qmax .. qmax, and at most one more."""
+        return self.special_code is None and 2 * self.qmax + 1 <= len(self.table)
+
+    @property
+    def in_trits(self) -> bool:
+        """True when codes are stored five to a byte (einloom/trits.py), and not `bits` by `bits`."""
+        return len(self.table) == TRIT_VALUES
+
+    @property
+    def stored_bits(self) -> float:
+        """Bits that a code takes in memory."""
+        return 8 / TRITS_PER_BYTE if self.in_trits else self.bits
+
+    def stream_bits(self, count: int) -> int:
+        """Of a word of `count` codes, which is whole bytes."""
+        return 8 * -(-count // TRITS_PER_BYTE) if self.in_trits else 8 * -(-count * self.bits // 8)
+
+    @property
+    def zero(self) -> int:
+        """What digits leave over: 2 * value - sum of digits * 2^planes, of every code; see the module's docstring."""
+        return 2 * self.table[0] - sum(
+            (1 if self.digits[0] >> i & 1 else -1) << shift for i, shift in enumerate(self.planes)
+        )
 
     @property
     def qmax(self) -> int:
@@ -166,7 +198,19 @@ def _two_terms(value: int) -> tuple[Term, Term] | None:
 def _integer(bits: int) -> Format:
     codes = range(1 << bits)
     table = tuple(code - (code >> (bits - 1) << bits) for code in codes)
-    return Format(f"int{bits}", bits, 1.0, table, bsig=tuple(range(0, bits, 2)))
+    booth = tuple(range(0, bits, 2))
+    if bits > MOST_PLANES:
+        return Format(f"int{bits}", bits, 1.0, table, bsig=booth)
+    # With the sign bit inverted a code counts the steps from the lowest value: 2 * value = -1 + sum of digit_i * 2^i.
+    digits = tuple(code ^ 1 << (bits - 1) for code in codes)
+    return Format(f"int{bits}", bits, 1.0, table, bsig=booth, planes=tuple(range(bits)), digits=digits)
+
+
+def _bipolar(bits: int) -> Format:
+    """Each bit of a code is a digit; the unit is one half, so that values are one unit's double apart."""
+    codes = range(1 << bits)
+    table = tuple(2 * code - (1 << bits) + 1 for code in codes)
+    return Format(f"bipolar{bits}", bits, 0.5, table, bsig=(), planes=tuple(range(1, bits + 1)), digits=tuple(codes))
 
 
 def _minifloat(name: str, unit: float, magnitudes: Sequence[int], specials: tuple[int, int, int, int]) -> Format:
@@ -179,12 +223,21 @@ FORMATS: dict[str, Format] = {
     f.name: f
     for f in (
         *(_integer(bits) for bits in range(2, 9)),
+        *(_bipolar(bits) for bits in range(1, MOST_PLANES + 1)),
+        # Code 0 is 0, as in integers. Two digits of one weight: both -1, both +1, or one of each.
+        Format("ternary", 2, 1.0, table=(0, 1, -1), bsig=(), planes=(0, 0), digits=(0b01, 0b11, 0b00)),
         # Steps of 1: 0, 1, 2, 4 and a special of +-3 (extra resolution) or +-6 (extra asymmetry).
         _minifloat("bitmod-fp3", 1.0, (0, 1, 2, 4), (3, -3, 6, -6)),
         # Steps of 1/2: E2M1's 0, .5, 1, 1.5, 2, 3, 4, 6 and a special of +-5 or +-8.
         _minifloat("bitmod-fp4", 0.5, (0, 1, 2, 3, 4, 6, 8, 12), (10, -10, 16, -16)),
     )
 }
+
+
+TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig}
+"""Those that bit-serial engines take."""
+PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes}
+"""Those that table look-up takes."""
 
 
 def format_named(name: str) -> Format:

@@ -34,7 +34,10 @@ class WeightWord(Data):
 
 
 class StepWord(WeightWord):
-    """The codes of `lanes` inputs of every column of a channel; column j's lane l is at (j * lanes + l) * code_bits."""
+    """The codes of `lanes` inputs of every column of a channel; column j's lane l is at (j * lanes + l) * code_bits.
+
+    Ternary codes are five to a byte in that order instead (einloom/trits.py).
+    """
 
     format: str
     index: int
@@ -42,6 +45,17 @@ class StepWord(WeightWord):
     code_bits: int
     cycles: int
     """Cycles that the array spends on the word (bit-serial terms)."""
+
+
+class LookupLayout(Data):
+    """The look-up tables of a step."""
+
+    tables: tuple[int, ...]
+    """Lanes of each."""
+    remapped: bool
+    """Codes are stored remapped for them (einloom/lookup.py), all but ternary ones."""
+    entries: Literal["exact", "int8"]
+    """What becomes of a table's sums (sim/golden/lut.py)."""
 
 
 class WeightLayout(Data):
@@ -67,6 +81,8 @@ class WeightLayout(Data):
     selector_bits: int
     metadata: WeightWord
     steps: tuple[StepWord, ...]
+    lookup: LookupLayout | None = None
+    """Of engines that multiply by table look-up."""
 
     def step(self, format: Format) -> StepWord:
         """The step word of `format`; InputError when the design can't take that format."""

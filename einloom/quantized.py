@@ -49,9 +49,9 @@ class QuantizedTensor:
     def bits_per_weight(self) -> float:
         """Stored bits per weight with the group metadata, without the channel scale and the padding of beats."""
         if self.group == self.shape[1] and (self.scales == 1).all():
-            return self.format.bits
+            return self.format.stored_bits
         selector = 0 if self.format.special_code is None else SELECTOR_BITS
-        return self.format.bits + (SCALE_BITS + selector) / self.group
+        return self.format.stored_bits + (SCALE_BITS + selector) / self.group
 
     def values(self) -> npt.NDArray[np.int64]:
         """Integer values [N, K] of the codes."""

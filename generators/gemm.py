@@ -71,7 +71,7 @@ def _manifest(spec: EngineSpec, kind: str, beats_at_once: int) -> GemmManifest:
             format=f.name,
             index=index,
             code_bits=f.bits,
-            cycles=f.terms_per_weight if spec.has_scales else 1,
+            cycles=len(pe.shifts(f)),
         )
         for index, f in enumerate(spec.formats)
     )
@@ -94,6 +94,7 @@ def _manifest(spec: EngineSpec, kind: str, beats_at_once: int) -> GemmManifest:
             selector_bits=spec.selector_bits,
             metadata=WeightWord(bits=spec.metadata_bits),
             steps=steps,
+            lookup=pe.lookup,
         ),
         sums=SumLayout(value_bits=pe.value_bits, exponent_bits=pe.exponent_bits, exponent_bias=pe.exponent_bias),
         job=JobLayout(**fields),

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from einloom.config import Config
 from einloom.errors import InputError
 from einloom.manifest import Manifest
-from generators import bitmod, fusemax, int_mac
+from generators import bitmod, fusemax, int_mac, lut
 from generators.core import core_design, core_manifest
 from generators.design import Design
 from generators.gemm import gemm_design
 from hw.pe.spec import PeSpec
 
-GEMM_ENGINES: dict[str, Callable[[Config], PeSpec]] = {"bitmod": bitmod.pe_spec, "int_mac": int_mac.pe_spec}
+GEMM_ENGINES: dict[str, Callable[[Config], PeSpec]] = {
+    "bitmod": bitmod.pe_spec,
+    "int_mac": int_mac.pe_spec,
+    "lut": lut.pe_spec,
+}
 ATTENTION_ENGINES: dict[str, Callable[[Config], Design]] = {"fusemax": fusemax.generate}
 
 

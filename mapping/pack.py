@@ -5,8 +5,10 @@ import numpy.typing as npt
 
 from einloom.errors import InputError
 from einloom.formats import Format, Term
+from einloom.lookup import remapped_codes
 from einloom.manifest import GemmManifest, WeightLayout
 from einloom.quantized import QuantizedTensor
+from einloom.trits import to_bytes
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -22,9 +24,7 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
     # [channel, tile, block, ...]: the order of the stream, with the words' own axes last.
     codes = _tiles(tensor.codes, layout, tiles).reshape(*_axes(layout, tiles), blocks, steps, layout.lanes)
     codes = codes.transpose(1, 0, 3, 4, 2, 5)
-    parts = [
-        _padded(_bits(codes, step.code_bits).reshape(*codes.shape[:4], -1), step.bits).reshape(*codes.shape[:3], -1)
-    ]
+    parts = [_padded(_step_bits(codes, tensor.format, layout), step.bits).reshape(*codes.shape[:3], -1)]
     if layout.scale_bits:
         scales = _tiles(tensor.scales, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
         selectors = _tiles(tensor.selectors, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
@@ -103,6 +103,16 @@ def _tiles(values: npt.NDArray[np.uint8], layout: WeightLayout, tiles: int) -> n
     """`values` [N, ...] with zero rows up to whole tiles; zero is the code, and the scale, of nothing."""
     rows = tiles * layout.channels * layout.columns_per_channel
     return np.pad(values, ((0, rows - len(values)), (0, 0)))
+
+
+def _step_bits(codes: npt.NDArray[np.uint8], format: Format, layout: WeightLayout) -> npt.NDArray[np.uint8]:
+    """The words of steps [..., columns, lanes] as bits [..., n], without their padding."""
+    word = (*codes.shape[:-2], -1)
+    if format.in_trits:
+        return _bits(to_bytes(codes.reshape(word)), 8).reshape(word)
+    if layout.lookup and layout.lookup.remapped:
+        codes = remapped_codes(codes, format, layout.lookup.tables)
+    return _bits(codes, layout.step(format).code_bits).reshape(word)
 
 
 def _bits(values: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,6 @@ import yaml
 from einloom.config import Config, parse_config
 from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder
 from einloom.errors import CheckFailed
-from einloom.formats import FORMATS
 from einloom.isa import assemble
 from einloom.manifest import Manifest
 from einloom.program import Program
@@ -109,9 +108,10 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
     engine = manifest.config.gemm
 
     def quantized(matrix: np.ndarray) -> QuantizedTensor:
-        if engine.kind == "int_mac":
-            return quantize_per_channel(matrix, FORMATS["int8"])
-        return quantize(matrix, FORMATS[str(rng.choice(engine.formats))], engine.group)
+        format = engine.weight_formats[rng.integers(len(engine.weight_formats))]
+        if engine.scale_group is None:
+            return quantize_per_channel(matrix, format)
+        return quantize(matrix, format, engine.scale_group)
 
     limit = (1 << manifest.core.cache_bits - 1) - 1
     largest = rng.uniform(LARGEST_CACHED / 2, LARGEST_CACHED, (shape.layers, 2, shape.groups, shape.head))

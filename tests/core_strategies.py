@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from einloom.config import Config, parse_config
 from einloom.errors import InputError
-from einloom.formats import FORMATS, SCALE_BITS
+from einloom.formats import SCALE_BITS, TERM_FORMATS
 from einloom.program import Program
 from generators.registry import describe
 from mapping.codegen.heads import padded_size
@@ -53,9 +53,9 @@ def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
 def _bitmod(draw: st.DrawFn, lanes: int) -> dict[str, object]:
     group = draw(st.sampled_from([32, 64, 128]))
     step = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if n <= lanes]))
-    possible = [name for name, f in FORMATS.items() if group // step * f.terms_per_weight >= SCALE_BITS]
+    possible = [name for name, f in TERM_FORMATS.items() if group // step * f.terms_per_weight >= SCALE_BITS]
     if not possible:
-        step, possible = 4, list(FORMATS)
+        step, possible = 4, list(TERM_FORMATS)
     formats = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=3, unique=True))
     return {"kind": "bitmod", "lanes": step, "group": group, "formats": formats, "max_inputs": 4096}
 

@@ -4,7 +4,7 @@ import yaml
 from hypothesis import strategies as st
 
 from einloom.config import Config, parse_config
-from einloom.formats import FORMATS, SCALE_BITS
+from einloom.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 
 
 @st.composite
@@ -14,9 +14,9 @@ def bitmod_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     group = draw(st.sampled_from([32, 64, 128]))
     lanes = draw(st.sampled_from([1, 2, 4, 8, 16]))
     needed = SCALE_BITS + (activations == "fp16")
-    possible = [name for name, f in FORMATS.items() if group // lanes * f.terms_per_weight >= needed]
+    possible = [name for name, f in TERM_FORMATS.items() if group // lanes * f.terms_per_weight >= needed]
     if not possible:
-        lanes, possible = 4, list(FORMATS)
+        lanes, possible = 4, list(TERM_FORMATS)
         group = 128
     formats = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=4, unique=True))
     channels = draw(st.sampled_from([1, 1, 2, 3]))
@@ -44,6 +44,34 @@ def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
         "lanes": draw(st.sampled_from([1, 2, 4, 8, 16])),
     }
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256, 512])))
+
+
+@st.composite
+def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Config:
+    """Any look-up design of up to max_size x max_size PEs, with tables of up to five lanes."""
+    entries = draw(st.sampled_from(["exact", "exact", "int8"]))
+    group = draw(st.sampled_from([32, 64, 128, "channel"]))
+    lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16, 32, 64) if n <= max_lanes]))
+    possible = [
+        name
+        for name, f in PLANE_FORMATS.items()
+        if (group == "channel" or group // lanes * len(f.planes) >= SCALE_BITS) and not (entries == "int8" and f.zero)
+    ]
+    if not possible:
+        group, possible = "channel", ["bipolar1", "ternary"]
+    channels = draw(st.sampled_from([1, 1, 2, 3]))
+    engine = {
+        "kind": "lut",
+        "rows": draw(st.integers(1, max_size)),
+        "columns": channels * draw(st.integers(1, max(1, max_size // channels))),
+        "lanes": lanes,
+        "table_inputs": draw(st.integers(1, 5)),
+        "table": draw(st.sampled_from(["full", "half", "remap", "remap"])),
+        "entries": entries,
+        "formats": draw(st.lists(st.sampled_from(possible), min_size=1, max_size=3, unique=True)),
+        "group": group,
+    }
+    return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256])))
 
 
 @st.composite

@@ -32,6 +32,32 @@ INT_MAC: dict[str, Any] = {
     "engine": {"kind": "int_mac", "rows": 2, "columns": 4, "lanes": 4, "max_inputs": 1024, "max_tiles": 64},
     "memory": {"channels": 1, "beat_bits": 64},
 }
+LUT: dict[str, Any] = {
+    "name": "base",
+    "engine": {
+        "kind": "lut",
+        "rows": 2,
+        "columns": 4,
+        "lanes": 4,
+        "table_inputs": 4,
+        "table": "remap",
+        "entries": "exact",
+        "formats": ["bipolar4"],
+        "group": 128,
+        "max_inputs": 1024,
+        "max_tiles": 64,
+    },
+    "memory": {"channels": 1, "beat_bits": 64},
+}
+LUT_KNOBS: dict[str, list[Any]] = {
+    "engine.lanes": [2, 32],
+    "engine.table_inputs": [1, 2, 3],
+    "engine.table": ["full", "half"],
+    "engine.entries": ["int8"],
+    "engine.formats": [["bipolar1"], ["ternary"], ["int4"], ["bipolar4", "int2"]],
+    "engine.group": [32, 64, "channel"],
+    "engine.max_inputs": [2048],
+}
 FUSEMAX: dict[str, Any] = {
     "name": "base",
     "engine": {
@@ -100,6 +126,7 @@ def artefacts(config: Config) -> tuple[str, str]:
         for value in values
         if knob.split(".")[-1] in INT_MAC["engine"] | INT_MAC["memory"] and value != "int_mac"
     ]
+    + [(LUT, knob, value) for knob, values in LUT_KNOBS.items() for value in values]
     + [(FUSEMAX, knob, value) for knob, values in FUSEMAX_KNOBS.items() for value in values],
     ids=lambda value: value["engine"]["kind"] if isinstance(value, dict) else str(value),
 )
@@ -111,6 +138,8 @@ def test_the_knobs_above_are_all_there_are() -> None:
     schema = parse_config(yaml.safe_dump(BASE), "base.yaml").model_dump()
     known = {"name", *(f"{s}.{key}" for s in ("engine", "memory") for key in schema[s])}
     assert known == set(KNOBS)
+    lookup = parse_config(yaml.safe_dump(LUT), "base.yaml").model_dump()["engine"]
+    assert {f"engine.{key}" for key in lookup} <= set(LUT_KNOBS) | set(KNOBS)
     attention = parse_config(yaml.safe_dump(FUSEMAX), "base.yaml").model_dump()["engine"]
     assert {f"engine.{key}" for key in attention} == set(FUSEMAX_KNOBS) - {"name"} | {"engine.kind"}
 
@@ -164,7 +193,7 @@ memory: {chanels: 2}
         ("name: a\nname: b\nengine: {kind: int_mac}", "line 2: name: stands twice"),
         (
             "name: a\nengine: {kind: bitmd}",
-            "line 2: engine.kind: must be one of bitmod, int_mac, fusemax, not 'bitmd', did you",
+            "line 2: engine.kind: must be one of bitmod, int_mac, lut, fusemax, not 'bitmd', did you",
         ),
         ("name: a\nengine: {kind: int_mac, group: 32}", "line 2: engine.group: unknown key; known: rows, columns"),
         ("name: a\nengine: {kind: bitmod, lanes: 16, group: 32}", "lasts 4 cycles with 16 lanes, but its bit-serial"),
@@ -173,11 +202,18 @@ memory: {chanels: 2}
             "max_inputs must be a multiple of the group, 128, not 100",
         ),
         ("name: a\nengine: {kind: int_mac, lanes: 16, max_inputs: 100}", "a multiple of the lanes, 16, not 100"),
+        ("name: a\nengine: {kind: lut, formats: [int8]}", "unknown format 'int8'"),
+        ("name: a\nengine: {kind: lut, formats: [int4], entries: int8}", "int4 has a zero point, which int8 entries"),
+        ("name: a\nengine: {kind: lut, formats: [bipolar1], lanes: 32}", "lasts 4 cycles with 32 lanes, but its bit-"),
+        ("name: a\nengine: {kind: bitmod, formats: [ternary]}", "unknown format 'ternary'"),
         ("name: a\nengine: {kind: bitmod, formats: []}", "should have at least 1 item"),
         ("name: a\nengine: {kind: bitmod, formats: [int8, int8]}", "a format is listed twice"),
         ("name: a\nengine: {kind: bitmod, rows: 2.5}", "line 2: engine.rows: Input should be a valid integer"),
         ("name: a\nengine: {kind: int_mac, columns: 3}\nmemory: {channels: 2}", "cannot share 3 columns evenly"),
-        ("name: a\nengine: {kind: [a]}", "line 2: engine.kind: must be one of bitmod, int_mac, fusemax, not ['a']"),
+        (
+            "name: a\nengine: {kind: [a]}",
+            "engine.kind: must be one of bitmod, int_mac, lut, fusemax, not ['a']",
+        ),
         (f"name: {'a' * 65}\nengine: {{kind: bitmod}}", "line 1: name: String should have at most 64 characters"),
         (f"name: 1\nengine: {{kind: {'a' * 5000}}}", f"not '{'a' * 47}...{'a' * 48}'"),
         ("name: a\nengine: {kind: fusemax, rows: 12}", "line 2: engine.rows: rows must be a power of two"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from einloom.config import Config
 from generators.registry import generate
 from sim.simulate import simulate
-from tests.strategies import bitmod_configs, int_mac_configs, make_config
+from tests.strategies import bitmod_configs, int_mac_configs, lut_configs, make_config
 
 EVERY_FORMAT = ["bitmod-fp4", "bitmod-fp3", "int8", "int6", "int5", "int4", "int2"]
 
@@ -34,6 +34,21 @@ def test_int_mac_is_golden() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"formats": ["ternary", "int4", "bipolar3"], "lanes": 16, "table_inputs": 3, "group": 64},
+        {"formats": ["bipolar4", "bipolar1"], "lanes": 8, "table": "half", "group": "channel"},
+        {"formats": ["bipolar2", "int3"], "lanes": 4, "table": "full", "group": 32},
+        {"formats": ["ternary", "bipolar2"], "lanes": 4, "entries": "int8", "group": 32},
+    ],
+    ids=["remap", "half", "full", "int8-entries"],
+)
+def test_lut_is_golden(engine: dict[str, object]) -> None:
+    config = make_config({"kind": "lut", "rows": 2, "columns": 4, **engine}, channels=2, beat_bits=32)
+    assert simulate(generate(config), cases=30).cases >= 30 + 8 * len(config.gemm.formats)
+
+
 def check(config: Config, seed: int, cases: int) -> None:
     try:
         simulate(generate(config), seed=seed, cases=cases)
@@ -52,6 +67,19 @@ def test_random_bitmod_designs_are_golden(config: Config, seed: int) -> None:
 @given(config=int_mac_configs(), seed=st.integers(0, 1 << 30))
 def test_random_int_mac_designs_are_golden(config: Config, seed: int) -> None:
     check(config, seed, cases=8)
+
+
+@settings(max_examples=3)
+@given(config=lut_configs(max_lanes=8), seed=st.integers(0, 1 << 30))
+def test_random_lut_designs_are_golden(config: Config, seed: int) -> None:
+    check(config, seed, cases=8)
+
+
+@pytest.mark.slow
+@settings(max_examples=200)
+@given(config=lut_configs(), seed=st.integers(0, 1 << 30))
+def test_many_random_lut_designs_are_golden(config: Config, seed: int) -> None:
+    check(config, seed, cases=12)
 
 
 @pytest.mark.slow

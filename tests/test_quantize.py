@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from einloom.errors import InputError
 from einloom.formats import FORMATS, Format
 from mapping.compress.fidelity import measure, normalized_squared_error, total
-from mapping.compress.group_search import FULL_RANGE, SEARCHED_RANGES, search_groups
+from mapping.compress.group_search import FULL_RANGE, SEARCHED_RANGES, WIDE_RANGES, search_groups, searched_ranges
 from mapping.compress.nearest import levels
 from mapping.compress.quantize import quantize, quantize_per_channel
 from mapping.compress.second_level import second_level
@@ -29,6 +29,8 @@ def choices(format: Format) -> list[list[int]]:
     """The ascending values of a group, for each selector."""
     if format.is_integer:
         return [list(range(-format.qmax, format.qmax + 1))]
+    if format.special_code is None:
+        return [sorted(format.table)]
     return [sorted({*format.table, special}) for special in format.specials]
 
 
@@ -57,7 +59,7 @@ def search_reference(group: np.ndarray, format: Format, shares: np.ndarray) -> t
 def test_first_level_is_the_papers_search(format, scale_search):
     groups = gaussian(2, 3, 16, sigma=0.3)
     steps, selectors = search_groups(groups, format, scale_search=scale_search)
-    shares = SEARCHED_RANGES if scale_search else FULL_RANGE
+    shares = searched_ranges(format) if scale_search else FULL_RANGE
     for index in np.ndindex(2, 3):
         assert (steps[index], selectors[index]) == search_reference(groups[index], format, shares)
 
@@ -66,6 +68,7 @@ def test_search_has_26_ranges_with_the_full_one_among_them():
     assert len(SEARCHED_RANGES) == 26
     assert 1 in SEARCHED_RANGES
     assert (SEARCHED_RANGES[0], SEARCHED_RANGES[-1]) == (np.float32(0.6), np.float32(1.1))
+    assert 1 in WIDE_RANGES
 
 
 @EVERY_FORMAT

@@ -97,8 +97,16 @@ def rotate(x, cos, sin):
     return x * cos[:, None] + jnp.concatenate([-x[..., half:], x[..., :half]], -1) * sin[:, None]
 
 
-def forward(params, tokens, dropout: float, key):
-    """Logits [B, T, VOCAB] of `tokens` [B, T]; dropout on both residual branches and the embedding."""
+def product(x, weight):
+    """A linear layer [..., N] of `x` [..., K] and `weight` [N, K]."""
+    return x @ weight.T
+
+
+def forward(params, tokens, dropout: float, key, product=product):
+    """Logits [B, T, VOCAB] of `tokens` [B, T]; dropout on both residual branches and the embedding.
+
+    The head is the embedding unless there is one of its own.
+    """
     batch, length = tokens.shape
     cos, sin = rope_tables(length)
     mask = np.tril(np.ones((length, length), bool))
@@ -114,7 +122,7 @@ def forward(params, tokens, dropout: float, key):
     for n in range(LAYERS):
 
         def linear(name, v, n=n):
-            return v @ params[f"model.layers.{n}.{name}.weight"].T
+            return product(v, params[f"model.layers.{n}.{name}.weight"])
 
         h = rms_norm(x, params[f"model.layers.{n}.input_layernorm.weight"])
         q = rotate(linear("self_attn.q_proj", h).reshape(batch, length, HEADS, HEAD), cos, sin)
@@ -127,19 +135,20 @@ def forward(params, tokens, dropout: float, key):
         x = x + drop(linear("self_attn.o_proj", mixed))
         h = rms_norm(x, params[f"model.layers.{n}.post_attention_layernorm.weight"])
         x = x + drop(linear("mlp.down_proj", jax.nn.silu(linear("mlp.gate_proj", h)) * linear("mlp.up_proj", h)))
-    return rms_norm(x, params["model.norm.weight"]) @ params["model.embed_tokens.weight"].T
+    head = params.get("lm_head.weight", params["model.embed_tokens.weight"])
+    return product(rms_norm(x, params["model.norm.weight"]), head)
 
 
-def loss_of(params, tokens, dropout, key):
-    logits = forward(params, tokens[:, :-1], dropout, key)
+def loss_of(params, tokens, dropout, key, product=product):
+    logits = forward(params, tokens[:, :-1], dropout, key, product)
     return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:]).mean()
 
 
-def held_out(params, data) -> float:
+def held_out(params, data, product=product) -> float:
     """Mean loss in nats per token over consecutive windows of CONTEXT tokens."""
     count = (len(data) - 1) // CONTEXT
     windows = np.stack([data[n * CONTEXT : n * CONTEXT + CONTEXT + 1] for n in range(count)])
-    evaluate = jax.jit(lambda p, t: loss_of(p, t, 0.0, None))
+    evaluate = jax.jit(lambda p, t: loss_of(p, t, 0.0, None, product))
     return float(np.mean([evaluate(params, windows[n : n + 8]) for n in range(0, count - count % 8, 8)]))
 
 

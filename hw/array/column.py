@@ -14,6 +14,41 @@ def codes_port(format: Format) -> str:
     return f"codes_{format.name.replace('-', '_')}"
 
 
+def code_ports(formats: tuple[Format, ...], lanes: int) -> dict:
+    """The ports of a step's codes and their `load`."""
+    return {**{codes_port(f): In(data.ArrayLayout(f.bits, lanes)) for f in formats}, "load": In(1)}
+
+
+SCALE_PORTS = {
+    "scale": In(SCALE_BITS),
+    "load_metadata": In(1),
+    "first": In(1),
+    "last": In(1),
+    "capture": In(1),
+    "dequantise": In(1),
+    "scale_bit": Out(1),
+}
+"""Of column tops with group scales; BitmodColumn says what they mean."""
+
+
+def add_group_scale(m: Module, column) -> None:
+    """The group scale's way through a column top with SCALE_PORTS: waiting, at work, ended, and bit by bit."""
+    next_scale, scale, ended_scale, scale_shift = (
+        Signal(SCALE_BITS, name=n, reset_less=True) for n in ("next_scale", "scale", "ended_scale", "scale_shift")
+    )
+    with m.If(column.load_metadata):
+        m.d.sync += next_scale.eq(column.scale)
+    with m.If(column.load & column.first):
+        m.d.sync += scale.eq(next_scale)
+    with m.If(column.last):
+        m.d.sync += ended_scale.eq(scale)
+    with m.If(column.capture):
+        m.d.sync += scale_shift.eq(ended_scale)
+    with m.Elif(column.dequantise):
+        m.d.sync += scale_shift.eq(scale_shift >> 1)
+    m.d.comb += column.scale_bit.eq(scale_shift[0])
+
+
 class BitmodColumn(Part):
     """Holds a step's codes, turns them into terms one after the other, and sends the group scale bit by bit.
 
@@ -44,20 +79,13 @@ class BitmodColumn(Part):
         self.lanes = lanes
         super().__init__(
             {
-                **{codes_port(f): In(data.ArrayLayout(f.bits, lanes)) for f in formats},
-                "load": In(1),
-                "scale": In(SCALE_BITS),
+                **code_ports(formats, lanes),
+                **SCALE_PORTS,
                 "selector": In(SELECTOR_BITS),
-                "load_metadata": In(1),
-                "first": In(1),
                 "format": In(range(max(len(formats), 2))),
                 "term": In(range(max(*(f.terms_per_weight for f in formats), 2))),
                 "specials": In(SPECIALS),
-                "last": In(1),
-                "capture": In(1),
-                "dequantise": In(1),
                 "operand": Out(data.ArrayLayout(TERM, lanes)),
-                "scale_bit": Out(1),
             },
             formats=formats,
             lanes=lanes,
@@ -66,13 +94,11 @@ class BitmodColumn(Part):
     def elaborate(self, platform):
         m = Module()
         codes = Signal(data.ArrayLayout(max(f.bits for f in self.formats), self.lanes), reset_less=True)
-        next_scale, scale, ended_scale, scale_shift = (
-            Signal(SCALE_BITS, name=n, reset_less=True) for n in ("next_scale", "scale", "ended_scale", "scale_shift")
-        )
+        add_group_scale(m, self)
         next_selector, selector = (Signal(SELECTOR_BITS, name=n, reset_less=True) for n in ("next_selector", "sel"))
 
         with m.If(self.load_metadata):
-            m.d.sync += [next_scale.eq(self.scale), next_selector.eq(self.selector)]
+            m.d.sync += next_selector.eq(self.selector)
         with m.If(self.load):
             with m.Switch(self.format):
                 for index, format in enumerate(self.formats):
@@ -80,14 +106,7 @@ class BitmodColumn(Part):
                         taken = getattr(self, codes_port(format))
                         m.d.sync += [codes[lane].eq(taken[lane]) for lane in range(self.lanes)]
             with m.If(self.first):
-                m.d.sync += [scale.eq(next_scale), selector.eq(next_selector)]
-        with m.If(self.last):
-            m.d.sync += ended_scale.eq(scale)
-        with m.If(self.capture):
-            m.d.sync += scale_shift.eq(ended_scale)
-        with m.Elif(self.dequantise):
-            m.d.sync += scale_shift.eq(scale_shift >> 1)
-        m.d.comb += self.scale_bit.eq(scale_shift[0])
+                m.d.sync += selector.eq(next_selector)
 
         for lane in range(self.lanes):
             decoder = TermDecoder(self.formats).place(m, f"decoder_{lane}", platform)
@@ -113,10 +132,8 @@ class CodeColumn(Part):
     def __init__(self, format: Format, lanes: int):
         self.format = format
         self.lanes = lanes
-        codes = data.ArrayLayout(format.bits, lanes)
-        super().__init__(
-            {codes_port(format): In(codes), "load": In(1), "operand": Out(codes)}, format=format, lanes=lanes
-        )
+        operand = Out(data.ArrayLayout(format.bits, lanes))
+        super().__init__({**code_ports((format,), lanes), "operand": operand}, format=format, lanes=lanes)
 
     def elaborate(self, platform):
         m = Module()

@@ -7,7 +7,8 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.formats import SCALE_BITS, SELECTOR_BITS, Format
-from hw.array.column import BitmodColumn, CodeColumn, codes_port
+from hw.arith.trits import TritDecoder
+from hw.array.column import codes_port
 from hw.array.control import ControlPipeline, Drain
 from hw.array.grid import pe_grid
 from hw.array.replicated import Replicated
@@ -28,7 +29,7 @@ class EngineSpec:
 
     Parameters
     ----------
-    pe : the PE; BitmodSpec, BitmodFp16Spec and IntMacSpec are such.
+    pe : the PE; BitmodSpec, BitmodFp16Spec, IntMacSpec and LutSpec are such.
     rows : tokens computed at once.
     columns : output channels computed at once; a multiple of `channels`.
     formats : weight formats that a job can choose from.
@@ -67,7 +68,7 @@ class EngineSpec:
 
     def step_bits(self, format: Format) -> int:
         """Of a channel's step word."""
-        return padded(self.columns_per_channel * self.pe.lanes * format.bits)
+        return format.stream_bits(self.columns_per_channel * self.pe.lanes)
 
     @property
     def max_blocks(self) -> int:
@@ -96,7 +97,7 @@ class GemmEngine(Part):
         self.spec = spec
         pe = spec.pe
         self.sequencer = Sequencer(
-            bsig=tuple(f.bsig if spec.has_scales else (0,) for f in spec.formats),
+            bsig=tuple(pe.shifts(f) for f in spec.formats),
             steps=spec.block // pe.lanes,
             has_metadata=spec.has_scales,
             max_blocks=spec.max_blocks,
@@ -173,31 +174,41 @@ class GemmEngine(Part):
 
     def _place_columns(self, m, sequencer, control, words, platform):
         """The column tops of each memory channel, on their slices of its word."""
-        spec, lanes, count = self.spec, self.spec.pe.lanes, self.spec.columns_per_channel
-        codes = tuple(codes_port(f) for f in spec.formats)
-        if spec.has_scales:
-            part, sliced = BitmodColumn(spec.formats, lanes), ("scale", "selector", "scale_bit")
-        else:
-            part, sliced = CodeColumn(spec.formats[0], lanes), ()
+        spec, count = self.spec, self.spec.columns_per_channel
+        part = spec.pe.column(spec.formats)
+        ports = part.signature.members
+        codes = {codes_port(f): f for f in spec.formats}
+        sliced = (*codes, *(p for p in ("operand", "scale", "selector", "scale_bit") if p in ports))
+        shared = {
+            "load": sequencer.load,
+            "load_metadata": sequencer.load_metadata,
+            "first": sequencer.first,
+            "format": sequencer.format,
+            "term": sequencer.term,
+            "specials": sequencer.specials,
+            "last": sequencer.issue.valid & sequencer.issue.block_last,
+            "capture": control.control.capture,
+            "dequantise": control.control.dequantise,
+        }
         channels = []
         for n, word in enumerate(words):
-            columns = Replicated(part, count, sliced=(*codes, "operand", *sliced)).place(m, f"columns_{n}", platform)
-            m.d.comb += columns.load.eq(sequencer.load)
-            for port, format in zip(codes, spec.formats, strict=True):
-                m.d.comb += getattr(columns, port).eq(word[: count * lanes * format.bits])
-            if spec.has_scales:
-                selectors = word[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0
-                m.d.comb += [
-                    columns.scale.eq(word[: count * SCALE_BITS]),
-                    columns.selector.eq(selectors),
-                    columns.load_metadata.eq(sequencer.load_metadata),
-                    columns.first.eq(sequencer.first),
-                    columns.format.eq(sequencer.format),
-                    columns.term.eq(sequencer.term),
-                    columns.specials.eq(sequencer.specials),
-                    columns.last.eq(sequencer.issue.valid & sequencer.issue.block_last),
-                    columns.capture.eq(control.control.capture),
-                    columns.dequantise.eq(control.control.dequantise),
-                ]
+            columns = Replicated(part, count, sliced=sliced).place(m, f"columns_{n}", platform)
+            for port, format in codes.items():
+                m.d.comb += getattr(columns, port).eq(self._codes(m, word, format, f"trits_{n}", platform))
+            own = {
+                "scale": word[: count * SCALE_BITS],
+                "selector": word[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0,
+            }
+            m.d.comb += [getattr(columns, port).eq(value) for port, value in (shared | own).items() if port in ports]
             channels.append(columns)
         return channels
+
+    def _codes(self, m, word, format, name, platform):
+        """The codes of a step word of `format`, column 0 and its lane 0 lowest."""
+        bits = self.spec.columns_per_channel * self.spec.pe.lanes * format.bits
+        if not format.in_trits:
+            return word[:bits]
+        count = format.stream_bits(bits // format.bits) // 8
+        decoders = Replicated(TritDecoder(), count, sliced=("trits", "codes")).place(m, name, platform)
+        m.d.comb += decoders.trits.eq(word[: 8 * count])
+        return decoders.codes[:bits]

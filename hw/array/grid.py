@@ -12,7 +12,8 @@ CHAIN = ("drain_in", "drain_out")
 
 
 class PeRow(Part):
-    """`columns` PEs that share the activations of one token; the row registers them at its edge.
+    """`columns` PEs that share the activations of one token, or what the spec's row part makes of them; it registers
+    the activations at its edge.
 
     Members
     -------
@@ -45,8 +46,14 @@ class PeRow(Part):
         has_scales = self.spec.timing.scale_bits > 0
         sliced = ("operand", *CHAIN, *(["scale_bit"] if has_scales else []))
         pes = Replicated(self.spec.part(), self.columns, sliced=sliced).place(m, "pes", platform)
+        shared = activations
+        row = self.spec.row()
+        if row is not None:
+            row.place(m, "row", platform)
+            m.d.comb += row.activations.eq(activations)
+            shared = row.shared
         m.d.comb += [
-            pes.activations.eq(activations),
+            pes.activations.eq(shared),
             pes.operand.eq(self.operand),
             pes.control.eq(self.control),
             pes.drain_in.eq(self.drain_in),

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data
 
-from einloom.formats import LARGEST_DIGIT, SCALE_BITS, Term
+from einloom.formats import LARGEST_DIGIT, SCALE_BITS, Format, Term
 from hw.arith.terms import TERM
 from hw.arith.trees import add_tree
 from hw.arith.widths import signed_bits
+from hw.array.column import BitmodColumn
 from hw.part import Part
+from hw.pe.dequantiser import add_dequantiser
 from hw.pe.ports import add_drain, pe_ports
 from hw.pe.timing import Timing
 
@@ -36,6 +39,7 @@ class BitmodSpec:
     exponent_bits = 0
     exponent_bias = 0
     timing = Timing(accumulate=2, capture=3, align=0, scale_bits=SCALE_BITS)
+    lookup = None
 
     @property
     def operand_bits(self) -> int:
@@ -61,8 +65,17 @@ class BitmodSpec:
     def sum_bits(self) -> int:
         return self.value_bits + self.exponent_bits
 
+    def shifts(self, format: Format) -> tuple[int, ...]:
+        return format.bsig
+
     def part(self) -> "BitmodPE":
         return BitmodPE(self)
+
+    def column(self, formats: tuple[Format, ...]) -> BitmodColumn:
+        return BitmodColumn(formats, self.lanes)
+
+    def row(self) -> None:
+        return None
 
 
 class BitmodPE(Part):
@@ -87,15 +100,14 @@ class BitmodPE(Part):
 
     def __init__(self, spec: BitmodSpec):
         self.spec = spec
-        super().__init__(pe_ports(spec, signed(8), TERM), spec=spec)
+        lanes = data.ArrayLayout(signed(8), spec.lanes), data.ArrayLayout(TERM, spec.lanes)
+        super().__init__(pe_ports(spec, *lanes), spec=spec)
 
     def elaborate(self, platform):
         m = Module()
         spec, control = self.spec, self.control
         dot = Signal(signed(spec.dot_bits), reset_less=True)
         group_sum = Signal(signed(spec.group_bits), reset_less=True)
-        scaled = Signal(signed(spec.group_bits + SCALE_BITS - 1), reset_less=True)
-        total = Signal(signed(spec.value_bits), reset_less=True)
 
         # Stage 1: one digit of each lane's weight.
         products = []
@@ -108,12 +120,5 @@ class BitmodPE(Part):
         with m.If(control.accumulate):
             m.d.sync += group_sum.eq(Mux(control.first, 0, group_sum) + (dot << control.bsig))
 
-        # Behind the next group: shift-and-add multiplication by the scale, straight into the total.
-        with m.If(control.dequantise):
-            m.d.sync += scaled.eq(scaled << 1)
-            m.d.sync += total.eq(Mux(control.restart, 0, total) + Mux(self.scale_bit, scaled, 0))
-        with m.If(control.capture):
-            m.d.sync += scaled.eq(group_sum)
-
-        add_drain(m, self, total)
+        add_drain(m, self, add_dequantiser(m, self, group_sum))
         return m

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from einloom.formats import SCALE_BITS, Term
+from einloom.formats import SCALE_BITS, Format, Term
 from hw.arith.terms import TERM
 from hw.arith.trees import add_tree, max_tree
 from hw.arith.widths import signed_bits
+from hw.array.column import BitmodColumn
 from hw.part import Part
 from hw.pe.ports import add_drain, pe_ports
 from hw.pe.timing import Timing
@@ -41,6 +42,7 @@ class BitmodFp16Spec:
     exponent_bits = EXPONENT_SUM_BITS
     exponent_bias = EXPONENT_BIAS
     timing = Timing(accumulate=4, capture=6, align=1, scale_bits=SCALE_BITS)
+    lookup = None
 
     @property
     def operand_bits(self) -> int:
@@ -77,8 +79,17 @@ class BitmodFp16Spec:
     def sum_bits(self) -> int:
         return self.value_bits + self.exponent_bits
 
+    def shifts(self, format: Format) -> tuple[int, ...]:
+        return format.bsig
+
     def part(self) -> "BitmodFp16PE":
         return BitmodFp16PE(self)
+
+    def column(self, formats: tuple[Format, ...]) -> BitmodColumn:
+        return BitmodColumn(formats, self.lanes)
+
+    def row(self) -> None:
+        return None
 
 
 class BitmodFp16PE(Part):
@@ -104,7 +115,8 @@ class BitmodFp16PE(Part):
 
     def __init__(self, spec: BitmodFp16Spec):
         self.spec = spec
-        super().__init__(pe_ports(spec, FP16, TERM), spec=spec)
+        lanes = data.ArrayLayout(FP16, spec.lanes), data.ArrayLayout(TERM, spec.lanes)
+        super().__init__(pe_ports(spec, *lanes), spec=spec)
 
     def elaborate(self, platform):
         m = Module()

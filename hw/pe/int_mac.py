@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data
 
+from einloom.formats import Format
 from hw.arith.trees import add_tree
 from hw.arith.widths import signed_bits
+from hw.array.column import CodeColumn
 from hw.part import Part
 from hw.pe.ports import add_drain, pe_ports
 from hw.pe.timing import Timing
@@ -24,6 +27,7 @@ class IntMacSpec:
     exponent_bits = 0
     exponent_bias = 0
     timing = Timing(accumulate=2, capture=3, align=0, scale_bits=0)
+    lookup = None
 
     @property
     def operand_bits(self) -> int:
@@ -43,8 +47,17 @@ class IntMacSpec:
     def sum_bits(self) -> int:
         return self.value_bits
 
+    def shifts(self, format: Format) -> tuple[int, ...]:
+        return (0,)
+
     def part(self) -> "IntMacPE":
         return IntMacPE(self)
+
+    def column(self, formats: tuple[Format, ...]) -> CodeColumn:
+        return CodeColumn(*formats, self.lanes)
+
+    def row(self) -> None:
+        return None
 
 
 class IntMacPE(Part):
@@ -56,7 +69,8 @@ class IntMacPE(Part):
 
     def __init__(self, spec: IntMacSpec):
         self.spec = spec
-        super().__init__(pe_ports(spec, signed(8), signed(8)), spec=spec)
+        lanes = data.ArrayLayout(signed(8), spec.lanes)
+        super().__init__(pe_ports(spec, lanes, lanes), spec=spec)
 
     def elaborate(self, platform):
         m = Module()

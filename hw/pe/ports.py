@@ -1,19 +1,18 @@
 """What every PE has around its arithmetic: its ports, and the register through which its result leaves."""
 
 from amaranth import Module, Signal
-from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hw.pe.spec import PeSpec
 from hw.pe.timing import CONTROL
 
 
-def pe_ports(spec: PeSpec, activation, operand) -> dict:
-    """The signature of a PE whose lanes take an `activation` and an `operand` (shapes) each."""
+def pe_ports(spec: PeSpec, activations, operand) -> dict:
+    """The signature of a PE that takes `activations` from its row and an `operand` from its column (shapes)."""
     scale = {"scale_bit": In(1)} if spec.timing.scale_bits else {}
     return {
-        "activations": In(data.ArrayLayout(activation, spec.lanes)),
-        "operand": In(data.ArrayLayout(operand, spec.lanes)),
+        "activations": In(activations),
+        "operand": In(operand),
         "control": In(CONTROL),
         **scale,
         "drain_in": In(spec.sum_bits),

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from einloom.formats import Format
+from einloom.manifest import LookupLayout
 from hw.part import Part
 from hw.pe.timing import Timing
 
@@ -17,6 +19,7 @@ class PeSpec(Protocol):
     value_bits, exponent_bits, exponent_bias : of a sum, as in einloom.manifest.SumLayout.
     sum_bits : value and exponent together.
     timing : when the PE wants its control signals.
+    lookup : the look-up tables of PEs that have some.
     """
 
     @property
@@ -35,5 +38,16 @@ class PeSpec(Protocol):
     def sum_bits(self) -> int: ...
     @property
     def timing(self) -> Timing: ...
+    @property
+    def lookup(self) -> LookupLayout | None: ...
+    def shifts(self, format: Format) -> tuple[int, ...]:
+        """`control.bsig` in each of the cycles that a step of `format` takes."""
+
     def part(self) -> Part:
         """The PE itself."""
+
+    def column(self, formats: tuple[Format, ...]) -> Part:
+        """What makes operands of a column's codes; `hw/array/column.py` says which ports it may have."""
+
+    def row(self) -> Part | None:
+        """What a row makes of its `activations` once for all its PEs, `shared`; None if they take them as they are."""

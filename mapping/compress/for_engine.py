@@ -26,15 +26,15 @@ def quantize_for_engine(engine: GemmEngineConfig, weights: Mapping[str, Float32]
 
 def _quantize(engine: GemmEngineConfig, matrix: Float32) -> QuantizedTensor:
     format = engine.weight_formats[0]
-    if engine.kind == "int_mac":
-        return quantize_per_channel(matrix, format)
-    return quantize(matrix, format, engine.group, scale_search=True)
+    if engine.scale_group is None:
+        return quantize_per_channel(matrix, format, scale_search=len(format.planes) > 0)
+    return quantize(matrix, format, engine.scale_group, scale_search=True)
 
 
 def _check_size(engine: GemmEngineConfig, outputs: int, inputs: int) -> None:
     if inputs > engine.max_inputs:
         raise InputError(f"its {inputs} inputs are more than engine.max_inputs, {engine.max_inputs}")
-    if engine.kind == "int_mac" and inputs % engine.lanes:
+    if engine.scale_group is None and inputs % engine.lanes:
         raise InputError(f"its {inputs} inputs are not a multiple of engine.lanes, {engine.lanes}")
     tiles = -(-outputs // engine.columns)
     if tiles > engine.max_tiles:

@@ -13,9 +13,17 @@ from mapping.compress.nearest import Float32, levels
 
 FULL_RANGE = np.ones(1, np.float32)
 SEARCHED_RANGES = np.linspace(0.6, 1.1, 26, dtype=np.float32)
+# With two to four values most weights are far from the largest: the best step for normally distributed ones maps their
+# largest weight to several times the largest value.
+WIDE_RANGES = np.linspace(0.1, 1.1, 51, dtype=np.float32)
 # Below the smallest step that matters, and far from float32's subnormal numbers: with a row whose largest weight is
 # near 1, 8-bit scales reach no further than 2 ** -20.
 SMALLEST_STEP = np.float32(2.0**-40)
+
+
+def searched_ranges(format: Format) -> Float32:
+    """What the scale search maps the largest weight to, relative to the largest value."""
+    return SEARCHED_RANGES if format.bsig else WIDE_RANGES
 
 
 def search_groups(weights: Float32, format: Format, *, scale_search: bool) -> tuple[Float32, npt.NDArray[np.uint8]]:
@@ -29,7 +37,7 @@ def search_groups(weights: Float32, format: Format, *, scale_search: bool) -> tu
     best_step = np.zeros_like(largest)
     selectors = np.zeros(largest.shape, np.uint8)
     for selector, choice in enumerate(levels(format)):
-        for share in SEARCHED_RANGES if scale_search else FULL_RANGE:
+        for share in searched_ranges(format) if scale_search else FULL_RANGE:
             step = np.maximum(largest * share / choice.largest, SMALLEST_STEP)
             difference = choice.round(weights / step[..., None])
             difference *= step[..., None]

@@ -1,5 +1,6 @@
 """Rounding to the nearest value of a number format, by one table look-up per weight."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,8 @@ def levels(format: Format) -> tuple[Levels, ...]:
     """What the weights of a group can be: one choice per special value, a single one for formats without."""
     if format.is_integer:
         return (_integers(format),)
+    if format.special_code is None:
+        return (_of_values({value: code for code, value in enumerate(format.table)}),)
     return tuple(_with_special(format, special) for special in format.specials)
 
 
@@ -67,6 +70,11 @@ def _with_special(format: Format, special: int) -> Levels:
     """The base values and one special value, ties to the lower value."""
     assert format.special_code is not None
     code_of = {special: format.special_code} | {v: c for c, v in enumerate(format.table) if c != format.special_code}
+    return _of_values(code_of)
+
+
+def _of_values(code_of: Mapping[int, int]) -> Levels:
+    """Values with these codes, ties to the lower value."""
     ordered = sorted(code_of)
     # Twice the midpoint of neighbours is their sum, an integer; a position up to and including it is the lower one's.
     first, last = 2 * ordered[0], 2 * ordered[-1]

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from einloom.formats import Format
+from einloom.trits import from_bytes, to_bytes
 from mapping.compress.row_blocks import row_blocks
 
 UInt8 = npt.NDArray[np.uint8]
@@ -11,6 +13,16 @@ UInt8 = npt.NDArray[np.uint8]
 def packed_length(count: int, bits: int) -> int:
     """Bytes that `count` numbers of `bits` bits take."""
     return -(-count * bits // 8)
+
+
+def pack_codes(codes: UInt8, format: Format) -> UInt8:
+    """Pack each row of `codes` [N, K]: ternary ones five to a byte, others bit by bit."""
+    return to_bytes(codes) if format.in_trits else pack(codes, format.bits)
+
+
+def unpack_codes(packed: UInt8, format: Format, count: int) -> UInt8:
+    """The first `count` codes [N, count] of each packed row; ValueError when anything else is there."""
+    return from_bytes(packed, count) if format.in_trits else unpack(packed, format.bits, count)
 
 
 def pack(values: UInt8, bits: int) -> UInt8:

@@ -29,7 +29,8 @@ def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool
     weights : float32 [N outputs, K inputs].
     format : format of the codes.
     group : consecutive inputs that share a scale and, in BitMoD formats, a special value.
-    scale_search : try 26 steps per group, from 0.6 to 1.1 times the usual one, and keep the best.
+    scale_search : try many steps per group, from 0.6 to 1.1 times the usual one, and keep the best; from 0.1 on for
+        the formats of two to four bits that are made for table look-up.
 
     Raises InputError when weights are NaN or infinite, or when the group doesn't divide their inputs.
     """
@@ -39,12 +40,12 @@ def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool
 
 
 def quantize_per_channel(weights: Float32, format: Format, *, scale_search: bool = False) -> QuantizedTensor:
-    """Quantise `weights` [N, K] to an integer format with one scale per output channel and no group scales.
+    """Quantise `weights` [N, K] with one scale per output channel and no group scales.
 
     Raises InputError when weights are NaN or infinite, or when the format needs groups for its special values.
     """
     _check(weights)
-    if not format.is_integer:
+    if format.special_code is not None:
         raise InputError(f"{format.name} chooses a special value per group: quantise it in groups")
     return _by_blocks(weights, format, weights.shape[1], lambda rows: _ungrouped(rows, format, scale_search))
 

@@ -2,7 +2,7 @@
 
 Tensor `x` of shape [N, K], with G = K / group, becomes
 
-* `x.codes`: uint8 [N, bytes], the codes of a row packed least significant bit first;
+* `x.codes`: uint8 [N, bytes], the codes of a row packed least significant bit first, ternary ones five to a byte;
 * `x.scales`: uint8 [N, G];
 * `x.selectors`: uint8 [N, bytes], packed likewise, 2 bits each, only for formats with special values;
 * `x.channel_scale`: float32 [N],
@@ -24,7 +24,7 @@ from einloom.errors import InputError
 from einloom.files import write_file
 from einloom.formats import FORMATS, SELECTOR_BITS, Format, format_named
 from einloom.quantized import QuantizedTensor
-from mapping.compress.packing import pack, packed_length, unpack
+from mapping.compress.packing import pack, pack_codes, packed_length, unpack, unpack_codes
 from mapping.importer.model_weights import ModelWeights
 from mapping.importer.safetensors_file import SafetensorsFile, open_safetensors
 from mapping.importer.safetensors_header import DTYPE_BYTES, TensorEntry, header_bytes
@@ -116,7 +116,7 @@ def _describe(tensors: Mapping[str, QuantizedTensor]) -> _Metadata:
 def _parts(name: str, tensor: QuantizedTensor) -> dict[str, Part]:
     """What is stored of a tensor, by the names in the file."""
     parts: dict[str, Part] = {
-        f"{name}.codes": pack(tensor.codes, tensor.format.bits),
+        f"{name}.codes": pack_codes(tensor.codes, tensor.format),
         f"{name}.scales": tensor.scales,
         f"{name}.channel_scale": tensor.channel_scale.astype("<f4"),
     }
@@ -130,7 +130,7 @@ def _part_shapes(claim: _Description) -> dict[str, tuple[str, tuple[int, ...]]]:
     (outputs, inputs), format = claim.shape, FORMATS[claim.format]
     groups = inputs // claim.group
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
-        "codes": ("U8", (outputs, packed_length(inputs, format.bits))),
+        "codes": ("U8", (outputs, format.stream_bits(inputs) // 8)),
         "scales": ("U8", (outputs, groups)),
         "channel_scale": ("F32", (outputs,)),
     }
@@ -164,7 +164,7 @@ def _read_tensor(file: SafetensorsFile, name: str, claim: _Description) -> Quant
     groups = inputs // group
     selectors = np.zeros((outputs, groups), np.uint8)
     try:
-        codes = unpack(_matrix(file, f"{name}.codes"), format.bits, inputs)
+        codes = unpack_codes(_matrix(file, f"{name}.codes"), format, inputs)
         if format.specials:
             selectors = unpack(_matrix(file, f"{name}.selectors"), SELECTOR_BITS, groups)
     except ValueError as error:

@@ -27,7 +27,7 @@ def random_tensor(
     return QuantizedTensor(
         format=format,
         group=group,
-        codes=rng.integers(0, 1 << format.bits, (outputs, inputs), np.uint8),
+        codes=rng.integers(0, len(format.table), (outputs, inputs), np.uint8),
         scales=rng.integers(0, 256, groups, np.uint8) if has_scales else np.ones(groups, np.uint8),
         selectors=rng.integers(0, selectors, groups, np.uint8),
         channel_scale=np.ones(outputs, np.float32),

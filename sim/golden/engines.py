@@ -7,6 +7,7 @@ from einloom.manifest import GemmManifest
 from einloom.quantized import QuantizedTensor
 from sim.golden.bitmod import fp16_gemm
 from sim.golden.gemm import integer_gemm
+from sim.golden.lut import rounded_gemm
 
 Integers = npt.NDArray[np.int64]
 
@@ -17,5 +18,9 @@ def golden_sums(
     """(value, exponent) of `tensor` [N, K] times `activations` [T, K], int64 [T, N] each; exponents are 0 for int8."""
     if manifest.activations == "fp16":
         return fp16_gemm(activations.astype(np.float16, copy=False), tensor, manifest.weights.lanes)
-    value = integer_gemm(activations.astype(np.int8, copy=False), tensor)
+    lookup, codes = manifest.weights.lookup, activations.astype(np.int8, copy=False)
+    if lookup is not None and lookup.entries == "int8":
+        value = rounded_gemm(codes, tensor, lookup.tables)
+    else:
+        value = integer_gemm(codes, tensor)
     return value, np.zeros_like(value)

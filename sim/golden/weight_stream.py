@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.formats import FORMATS, SPECIAL_COUNT, Format, Term
+from einloom.lookup import original_codes
 from einloom.manifest import GemmManifest
+from einloom.trits import CODES
 
 Integers = npt.NDArray[np.int64]
 
@@ -28,8 +30,10 @@ def read_weights(
         raw = np.unpackbits(stream, bitorder="little")[: tiles * blocks * block_bits]
         words = raw.reshape(tiles, blocks, block_bits)
         packed = words[..., layout.metadata.bits :].reshape(tiles, blocks, steps, step.bits)
-        codes = _numbers(packed[..., : columns * lanes * step.code_bits], step.code_bits)
-        codes = codes.reshape(tiles, blocks, steps, columns, lanes).transpose(0, 3, 1, 2, 4)
+        codes = _codes(packed, base, columns * lanes).reshape(tiles, blocks, steps, columns, lanes)
+        if layout.lookup and layout.lookup.remapped and not base.in_trits:
+            codes = original_codes(codes.astype(np.uint8), base, layout.lookup.tables).astype(np.int64)
+        codes = codes.transpose(0, 3, 1, 2, 4)
         codes = codes.reshape(tiles, columns, blocks, layout.block)
         scales, chosen = _metadata(words[..., : layout.metadata.bits], gemm, columns)
         values = _values(base, codes, chosen, _special_values(base, specials))
@@ -49,6 +53,13 @@ def _metadata(words: npt.NDArray[np.uint8], gemm: GemmManifest, columns: int) ->
         return scales, np.zeros(shape, np.int64)
     rest = words[..., columns * layout.scale_bits :][..., : columns * layout.selector_bits]
     return scales, _numbers(rest, layout.selector_bits).swapaxes(1, 2)
+
+
+def _codes(raw: npt.NDArray[np.uint8], format: Format, count: int) -> Integers:
+    """The first `count` numbers of words of bits, [..., count]."""
+    if format.in_trits:
+        return CODES[_numbers(raw, 8)].reshape(*raw.shape[:-1], -1)[..., :count].astype(np.int64)
+    return _numbers(raw[..., : count * format.bits], format.bits)
 
 
 def _numbers(raw: npt.NDArray[np.uint8], width: int) -> Integers:

@@ -1,0 +1,20 @@
+"""From a config to an array that multiplies by table look-up."""
+
+from einloom.config import Config, LutConfig
+from hw.pe.lut import LutSpec
+from hw.pe.spec import PeSpec
+
+
+def pe_spec(config: Config) -> PeSpec:
+    """The look-up PE of `config`."""
+    engine = config.engine
+    assert isinstance(engine, LutConfig)
+    return LutSpec(
+        lanes=engine.lanes,
+        table_inputs=engine.table_inputs,
+        table=engine.table,
+        entries=engine.entries,
+        formats=engine.weight_formats,
+        group=engine.scale_group,
+        max_inputs=engine.max_inputs,
+    )

@@ -1,0 +1,117 @@
+"""The top of a column of look-up PEs: codes into the signs and indices of one plane after the other."""
+
+from amaranth import Array, Cat, Const, Module, Signal
+from amaranth.lib.wiring import In, Out
+
+from einloom.formats import Format
+from einloom.lookup import left_of
+from hw.array.column import SCALE_PORTS, add_group_scale, code_ports, codes_port
+from hw.part import Part
+
+
+class PlaneColumn(Part):
+    """Holds a step's codes and sends one plane of digits a cycle, and the group scale bit by bit.
+
+    What einloom/lookup.py calls the remap happens here unless the weights come remapped; ternary codes never do.
+    Latency: codes to operand 1 cycle after the step was loaded, and as many more as `delays` says for each bit.
+
+    Parameters
+    ----------
+    formats : the weight formats.
+    sizes : lanes of each table.
+    remapped : the operand is indices and signs, not digits.
+    offline : codes other than ternary ones come remapped.
+    delays : of each bit of the operand.
+    has_scale : there are group scales.
+
+    Members
+    -------
+    codes_<format>, load, format, term, and with scales those of SCALE_PORTS : as of BitmodColumn
+    operand : Out, a bit per lane, lane 0 lowest; above them, if a format has a zero point, whether this is the plane in
+        which it is to be added
+    """
+
+    def __init__(
+        self,
+        formats: tuple[Format, ...],
+        sizes: tuple[int, ...],
+        remapped: bool,
+        offline: bool,
+        delays: tuple[int, ...],
+        has_scale: bool,
+    ):
+        self.formats = formats
+        self.sizes = sizes
+        self.remapped = remapped
+        self.offline = offline
+        self.delays = delays
+        self.has_scale = has_scale
+        self.lanes = sum(sizes)
+        super().__init__(
+            {
+                **code_ports(formats, self.lanes),
+                **(SCALE_PORTS if has_scale else {}),
+                "format": In(range(max(len(formats), 2))),
+                "term": In(range(max(*(len(f.planes) for f in formats), 2))),
+                "operand": Out(len(delays)),
+            },
+            formats=formats,
+            sizes=sizes,
+            remapped=remapped,
+            offline=offline,
+            delays=delays,
+            has_scale=has_scale,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        if self.has_scale:
+            add_group_scale(m, self)
+        widest = max(f.bits for f in self.formats)
+        codes = [Signal(widest, name=f"code_{lane}", reset_less=True) for lane in range(self.lanes)]
+        bits = Signal(len(self.delays))
+        with m.Switch(self.format):
+            for index, format in enumerate(self.formats):
+                with m.Case(index):
+                    taken = getattr(self, codes_port(format))
+                    with m.If(self.load):
+                        m.d.sync += [code.eq(taken[lane]) for lane, code in enumerate(codes)]
+                    m.d.comb += bits.eq(Cat(self._plane(format, codes), self._adds_offset(format)))
+        for n, delay in enumerate(self.delays):
+            value = bits[n]
+            for stage in range(1 + delay):
+                register = Signal(name=f"bit_{n}_{stage}", reset_less=True)
+                m.d.sync += register.eq(value)
+                value = register
+            m.d.comb += self.operand[n].eq(value)
+        return m
+
+    def _plane(self, format: Format, codes):
+        """The operand's bits of the plane `term`."""
+        comes_remapped = self.offline and not format.in_trits
+        planes = range(len(format.planes))
+        if comes_remapped:
+            return Cat(Array(code[p] for p in planes)[self.term] for code in codes)
+        # A word for each plane, with a bit for each code: is the digit +1?
+        words = [
+            Const(sum((digits >> p & 1) << code for code, digits in enumerate(format.digits)), 1 << format.bits)
+            for p in planes
+        ]
+        digits = [Array(w.bit_select(code[: format.bits], 1) for w in words)[self.term] for code in codes]
+        return Cat(self._remap(digits)) if self.remapped else Cat(digits)
+
+    def _remap(self, digits):
+        operand, signs, start = [], [], 0
+        for n, size in enumerate(self.sizes):
+            *others, last = digits[start : start + size]
+            signs.append(~last)
+            operand += [other ^ signs[n] for other in others]
+            operand.append(signs[n] ^ signs[left_of(n)] if n else signs[n])
+            start += size
+        return operand
+
+    def _adds_offset(self, format: Format):
+        """1 in the plane of shift 0 of a format with a zero point."""
+        if len(self.delays) == self.lanes:
+            return Const(0, 0)
+        return (self.term == format.planes.index(0)) if format.zero else Const(0, 1)

@@ -1,0 +1,161 @@
+"""What a row makes of its activations for PEs that multiply by table look-up."""
+
+from amaranth import Array, Module, Mux, Signal, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from hw.arith.named import named
+from hw.arith.trees import add_tree
+from hw.arith.widths import signed_bits
+from hw.part import Part
+
+ACTIVATION_BITS = 8
+LIMIT = 1 << (ACTIVATION_BITS - 1)  # |int8|
+ENTRY_BITS = 8  # of rounded entries
+ENTRY_LIMIT = (1 << (ENTRY_BITS - 1)) - 1  # of their magnitude
+
+
+def entry_count(size: int, halved: bool) -> int:
+    """Of a table of `size` lanes."""
+    return 1 << (size - 1 if halved else size)
+
+
+def exact_bits(size: int, halved: bool) -> int:
+    """Of an exact entry: from -LIMIT * size to just below LIMIT * size, if the last lane's sign is always plus."""
+    return signed_bits(size * LIMIT - 1 if halved else size * LIMIT)
+
+
+def largest_exponent(size: int) -> int:
+    """Most by which entries of a table of `size` lanes are shifted to fit into ENTRY_BITS."""
+    return max(0, (size * LIMIT).bit_length() - (ENTRY_BITS - 1))
+
+
+def tables_layout(sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool) -> data.StructLayout:
+    """`shared` of TableGenerator.
+
+    All exact entries of a table are odd, or all are even: their lowest bit is kept once, as `parity`.
+    """
+    fields: dict[str, object] = {}
+    for n, size in enumerate(sizes):
+        bits, parity = (ENTRY_BITS, 0) if rounded else (exact_bits(size, halved) - 1, 1)
+        entries = data.ArrayLayout(signed(bits), entry_count(size, halved))
+        fields[f"table_{n}"] = data.StructLayout({"parity": parity, "entries": entries})
+    fields["exponent"] = range(largest_exponent(max(sizes)) + 1) if rounded else 0
+    fields["offset"] = signed(signed_bits(sum(sizes) * LIMIT)) if zero else 0
+    return data.StructLayout(fields)
+
+
+class TableGenerator(Part):
+    """The look-up tables of a step: for each table the sums of its activations with all signs.
+
+        entry[i] = a[last] + sum over the table's other lanes k of (bit k of i ? a[k] : -a[k])       halved
+        entry[i] = sum over the table's lanes k of (bit k of i ? a[k] : -a[k])                       not halved
+
+    Rounded entries are entry / 2^e, rounded to nearest even and saturated to -127 .. 127, with the same e for all
+    tables of the step: the smallest with sum |a| < 2^(7 + e) for each table. No multipliers: 2^K - 2 adders for a table
+    of K lanes that is halved, shared by all columns. Source: LUT Tensor Core (ISCA 2025), section III; there the scale
+    of a rounded table is a float.
+
+    Throughput: tables every cycle. Latency: 1 cycle, 2 with rounded entries; `exponent` and `offset` `delay` more.
+
+    Parameters
+    ----------
+    sizes : lanes of each table.
+    halved, rounded : see above.
+    zero : make `offset`, minus the sum of all activations.
+    delay : cycles between the use of the tables and that of `exponent` and `offset`.
+
+    Members
+    -------
+    activations : In, an int8 per lane, lane 0 lowest
+    shared : Out(tables_layout)
+    """
+
+    def __init__(self, sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool, delay: int):
+        self.sizes = sizes
+        self.halved = halved
+        self.rounded = rounded
+        self.zero = zero
+        self.delay = delay
+        super().__init__(
+            {
+                "activations": In(sum(sizes) * ACTIVATION_BITS),
+                "shared": Out(tables_layout(sizes, halved, rounded, zero)),
+            },
+            sizes=sizes,
+            halved=halved,
+            rounded=rounded,
+            zero=zero,
+            delay=delay,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = [self.activations.word_select(n, ACTIVATION_BITS).as_signed() for n in range(sum(self.sizes))]
+        tables, start = [], 0
+        for n, size in enumerate(self.sizes):
+            tables.append(self._sums(m, n, lanes[start : start + size]))
+            start += size
+        if self.rounded:
+            self._round(m, tables, lanes)
+        else:
+            for n, entries in enumerate(tables):
+                table = self.shared[f"table_{n}"]
+                stored = Signal(table.shape(), name=f"stored_{n}", reset_less=True)
+                m.d.sync += stored.parity.eq(entries[0][0])
+                m.d.sync += [stored.entries[i].eq(entry >> 1) for i, entry in enumerate(entries)]
+                m.d.comb += table.eq(stored)
+        if self.zero:
+            self._delayed(m, "offset", -add_tree(lanes), self.shared.offset)
+        return m
+
+    def _sums(self, m, n, lanes):
+        """All entries of table `n`; each level of the loop adds a lane to sums whose last lane has a plus."""
+        sums = [lanes[0]]
+        for level, lane in enumerate(lanes[1:], start=1):
+            others = [-s for s in reversed(sums)] + sums  # of the lanes before, by their digits
+            sums = []
+            for i, other in enumerate(others):
+                total = Signal(signed(exact_bits(level + 1, halved=True)), name=f"sum_{n}_{level}_{i}")
+                m.d.comb += total.eq(lane + other)
+                sums.append(total)
+        return sums if self.halved else [-s for s in reversed(sums)] + sums
+
+    def _round(self, m, tables, lanes):
+        """Exact entries and their bound first, rounded ones a cycle later."""
+        bound = Signal(signed_bits(max(self.sizes) * LIMIT), reset_less=True)  # has the highest bit of the largest one
+        exponent = Signal(self.shared.exponent.shape())
+        magnitudes, start, bounds = [Mux(a < 0, -a, a).as_unsigned() for a in lanes], 0, 0
+        for size in self.sizes:
+            bounds |= add_tree(magnitudes[start : start + size])
+            start += size
+        m.d.sync += bound.eq(bounds)
+        last = len(exponent) and (1 << len(exponent)) - 1
+        for e in range(last + 1):
+            with m.If((bound >> (ENTRY_BITS - 1 + e) == 0) & ((bound >> (ENTRY_BITS - 2 + e) != 0) if e else 1)):
+                m.d.comb += exponent.eq(e)
+        for n, entries in enumerate(tables):
+            table = self.shared[f"table_{n}"]
+            for i, entry in enumerate(entries):
+                exact = Signal(entry.shape(), name=f"exact_{n}_{i}", reset_less=True)
+                rounded = Signal(signed(ENTRY_BITS), name=f"rounded_{n}_{i}", reset_less=True)
+                m.d.sync += [exact.eq(entry), rounded.eq(self._rounded(m, f"{n}_{i}", exact, exponent))]
+                m.d.comb += table.entries[i].eq(rounded)
+        self._delayed(m, "exponent", exponent, self.shared.exponent)
+
+    def _rounded(self, m, name, exact, exponent):
+        """`exact` / 2^`exponent`, rounded and saturated."""
+        choices = [exact]
+        for e in range(1, 1 << len(exponent)):
+            kept, half, sticky = exact >> e, exact[e - 1], exact[: e - 1].any()
+            choices.append(kept + (half & (sticky | kept[0])))
+        value = named(m, f"quotient_{name}", Array(choices)[exponent])
+        return Mux(value > ENTRY_LIMIT, ENTRY_LIMIT, Mux(value < -ENTRY_LIMIT, -ENTRY_LIMIT, value))
+
+    def _delayed(self, m, name, value, port):
+        """`port` is `value`, registered with the tables and `delay` cycles more."""
+        for stage in range(1 + self.delay):
+            register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=True)
+            m.d.sync += register.eq(value)
+            value = register
+        m.d.comb += port.eq(value)

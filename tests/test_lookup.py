@@ -1,0 +1,164 @@
+"""Look-up tables: the remap, ternary bytes, what rounding costs, and faults that the bench finds."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from amaranth import Const
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hw.pe.lut
+from einloom.errors import CheckFailed
+from einloom.formats import PLANE_FORMATS
+from einloom.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
+from einloom.trits import CODES, from_bytes, to_bytes
+from generators.registry import generate
+from hw.pe.lut import LutSpec
+from hw.pe.table_generator import TableGenerator
+from mapping.pack import pack_weights
+from sim.bench.cases import random_activations, random_tensor
+from sim.golden.gemm import integer_gemm
+from sim.golden.lut import exponents, rounded_gemm, rounding_bound
+from sim.golden.weight_stream import read_weights
+from sim.simulate import simulate
+from tests.strategies import make_config
+
+EVERY_FORMAT = pytest.mark.parametrize("format", PLANE_FORMATS.values(), ids=PLANE_FORMATS)
+SIZES = st.builds(table_sizes, st.sampled_from([1, 2, 4, 8, 16, 32, 64]), st.integers(1, 6))
+
+
+@EVERY_FORMAT
+def test_a_value_is_half_of_its_zero_and_its_digits(format):
+    codes = np.arange(len(format.table), dtype=np.uint8)
+    signs = 2 * digits_of(codes, format).astype(int) - 1
+    assert (2 * format.decode(codes) == format.zero + signs @ (1 << np.array(format.planes))).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 64])
+@pytest.mark.parametrize("inputs", range(1, 7))
+def test_as_few_tables_as_possible_share_the_lanes_evenly(lanes, inputs):
+    sizes = table_sizes(lanes, inputs)
+    assert sum(sizes) == lanes
+    assert len(sizes) == -(-lanes // inputs)
+    assert max(sizes) <= inputs
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(sizes=SIZES, seed=st.integers(0, 1 << 30))
+def test_remapped_weights_give_the_same_sums_from_half_tables(sizes, seed):
+    """The remap's definition evaluated: entries with a plus in the last lane, signs relative to the left neighbour."""
+    rng = np.random.default_rng(seed)
+    digits, a = rng.integers(0, 2, sum(sizes), np.uint8), rng.integers(-128, 128, sum(sizes))
+    values, signs = [], []
+    for n, (lanes, part) in enumerate(
+        zip(np.split(a, np.cumsum(sizes)[:-1]), np.split(remap(digits, sizes), np.cumsum(sizes)[:-1]), strict=True)
+    ):
+        values.append(lanes[-1] + (lanes[:-1] * (2 * part[:-1].astype(int) - 1)).sum())
+        signs.append(part[-1] ^ (signs[n & n - 1] if n else 0))
+    total = sum(-v if s else v for v, s in zip(values, signs, strict=True))
+    assert total == (a * (2 * digits.astype(int) - 1)).sum()
+    assert (restore(remap(digits, sizes), sizes) == digits).all()
+
+
+@EVERY_FORMAT
+def test_remapped_codes_come_back(format):
+    if format.in_trits:
+        pytest.skip("ternary codes are never stored remapped")
+    codes = np.random.default_rng(1).integers(0, len(format.table), (3, 5, 16), np.uint8)
+    for inputs in range(1, 7):
+        sizes = table_sizes(16, inputs)
+        assert (original_codes(remapped_codes(codes, format, sizes), format, sizes) == codes).all()
+
+
+def test_five_trits_are_a_byte():
+    codes = np.random.default_rng(2).integers(0, 3, (4, 7, 13), np.uint8)
+    packed = to_bytes(codes)
+    assert packed.shape == (4, 7, 3)
+    assert packed.max() < 243
+    assert (from_bytes(packed, 13) == codes).all()
+    assert len(np.unique(CODES[:243], axis=0)) == 243
+    with pytest.raises(ValueError, match="must be at most 242"):
+        from_bytes(np.array([243], np.uint8), 5)
+    with pytest.raises(ValueError, match="after the last one must be 0"):
+        from_bytes(np.array([81], np.uint8), 4)
+
+
+@EVERY_FORMAT
+@pytest.mark.parametrize("group", [64, "channel"])
+def test_the_stream_holds_the_weights(format, group):
+    engine = {"kind": "lut", "rows": 1, "columns": 6, "lanes": 8, "table_inputs": 3, "formats": [format.name]}
+    gemm = generate(make_config(engine | {"group": group}, channels=2, beat_bits=32)).manifest.gemm
+    tensor = random_tensor(np.random.default_rng(3), gemm, format, 10, 128)
+    blocks = 128 // gemm.weights.block
+    found = read_weights(pack_weights(tensor, gemm.weights), gemm, 0, blocks, 2, 0)
+    assert (found[:10] == tensor.values() * np.repeat(tensor.scales.astype(int), tensor.group, axis=1)).all()
+
+
+GEMM = generate(make_config({"kind": "lut", "rows": 1, "columns": 1, "lanes": 8, "group": 64})).manifest.gemm
+
+
+def rounding_case(format, seed, inputs=4):
+    rng = np.random.default_rng(seed)
+    return random_activations(rng, GEMM, 4, 128), random_tensor(rng, GEMM, format, 3, 128), table_sizes(8, inputs)
+
+
+UNSHIFTED = [f for f in PLANE_FORMATS.values() if not f.zero]
+
+
+@given(format=st.sampled_from(UNSHIFTED), seed=st.integers(0, 1 << 30), inputs=st.integers(1, 6))
+def test_rounded_sums_stay_within_the_stated_bound(format, seed, inputs):
+    activations, tensor, sizes = rounding_case(format, seed, inputs)
+    scaled = tensor.values() * np.repeat(tensor.scales.astype(np.float64), tensor.group, axis=1)
+    error = np.abs(rounded_gemm(activations, tensor, sizes) - activations.astype(np.float64) @ scaled.T)
+    assert (error <= rounding_bound(activations, tensor, sizes)).all()
+
+
+@pytest.mark.parametrize("format", UNSHIFTED, ids=lambda f: f.name)
+def test_small_activations_are_not_rounded(format):
+    activations, tensor, sizes = rounding_case(format, 5)
+    small = activations // 8
+    assert (exponents(small.astype(np.int64), sizes) == 0).all()
+    assert (rounded_gemm(small, tensor, sizes) == integer_gemm(small, tensor)).all()
+
+
+def test_the_exponent_is_the_smallest_that_fits_every_table():
+    steps = np.array([[127, 0, 0, 0, 1, 1, 0, 0], [127, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, -128, -128, -128, -128]])
+    assert exponents(steps.reshape(1, -1), (4, 4)).tolist() == [[0, 1, 3]]
+
+
+def test_rounded_entries_cost_little_of_a_real_looking_layer():
+    rng = np.random.default_rng(6)
+    activations = np.clip(np.rint(rng.normal(0, 40, (16, 1024))), -127, 127).astype(np.int8)
+    tensor = random_tensor(rng, GEMM, PLANE_FORMATS["bipolar2"], 32, 1024)
+    exact = integer_gemm(activations, tensor)
+    error = rounded_gemm(activations, tensor, (4, 4)) - exact
+    assert np.sqrt(np.mean(error.astype(float) ** 2) / np.mean(exact.astype(float) ** 2)) < 2.0**-6
+
+
+def ignored_sign(patch: pytest.MonkeyPatch) -> None:
+    combined = hw.pe.lut._combined
+    patch.setattr(hw.pe.lut, "_combined", lambda m, name, left, right, _: combined(m, name, left, right, Const(0, 1)))
+
+
+def exchanged_planes(patch: pytest.MonkeyPatch) -> None:
+    shifts = LutSpec.shifts
+    patch.setattr(LutSpec, "shifts", lambda self, format: shifts(self, format)[::-1])
+
+
+def exchanged_entries(patch: pytest.MonkeyPatch) -> None:
+    sums = TableGenerator._sums
+
+    def exchanged(self, m, n, lanes):
+        first, second, *others = sums(self, m, n, lanes)
+        return [second, first, *others]
+
+    patch.setattr(TableGenerator, "_sums", exchanged)
+
+
+@pytest.mark.parametrize("plant", [ignored_sign, exchanged_planes, exchanged_entries])
+def test_the_bench_finds_planted_faults(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch) -> None:
+    plant(monkeypatch)
+    engine = {"kind": "lut", "rows": 1, "columns": 1, "lanes": 8, "formats": ["bipolar2"], "group": "channel"}
+    with pytest.raises(CheckFailed, match="RTL is not golden at token 0"):
+        simulate(generate(make_config(engine, beat_bits=32)), cases=4)
