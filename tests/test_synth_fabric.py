@@ -34,7 +34,7 @@ PARTS = {
     "weights": StreamFifo(257, 512),
     "bursts": StreamFifo(9, 16),
     "activations": BankedBuffer(2, 1024, 16, 8, 4),
-    "vectors": VectorMemory(8192, 2),
+    "vectors": VectorMemory(8192, 2, parity=False),
 }
 
 
