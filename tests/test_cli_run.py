@@ -224,5 +224,5 @@ def test_configs_are_found_by_name_and_by_path(config: Path) -> None:
 )
 def test_unknown_configs(name: str, near: str) -> None:
     rule = re.escape(f"{name}: neither a config file nor a shipped config{near}")
-    with pytest.raises(InputError, match=rf"^{rule}.*; shipped: .*default, .*int-mac-16x16$"):
+    with pytest.raises(InputError, match=rf"^{rule}.*; shipped: .*default, .*int-mac-16x16"):
         find_config(name)
