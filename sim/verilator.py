@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cocotb_tools.config
 
+from einloom.cache import cache_root
 from einloom.errors import ToolError
 
 MINIMUM = (5, 36)  # what cocotb 2.1 asks for
@@ -36,18 +37,6 @@ MAKE_VARIABLES = {
 }
 BUILT = "built"  # the last file of a build: the digest of its executable
 RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
-
-
-def cache_root() -> Path:
-    """Where builds are kept: EINLOOM_CACHE, else the user's cache folder."""
-    named = os.environ.get("EINLOOM_CACHE")
-    if named:
-        return Path(named).absolute()
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError as error:
-        raise ToolError(f"no folder for builds: {error}: set EINLOOM_CACHE to one") from error
-    return Path(base).absolute() / "einloom"
 
 
 class Toolchain:
