@@ -5,11 +5,7 @@ of their activations for all digits; since T[-d] = -T[d], half of the entries ar
 last lane. The remap (LUT Tensor Core, ISCA 2025, equation 6) is done on the weights, once and offline:
 
 * a table's index is the digits of its other lanes relative to the last lane's: product of the two;
-* its sign is the last lane's digit;
-* the tables' values are added pairwise, and what is stored of table j > 0 is its sign relative to that of table
-  j & (j - 1), which stands on the left of the addition where j stands on the right. So every adder adds or subtracts
-  its right side, and the sign of table 0 is that of the whole sum. (This goes beyond the paper, where each table's
-  value is negated before it is added.)
+* its sign is the last lane's digit.
 
 Bits are 1 for +1 in digits and in indices; signs are 1 for minus.
 """
@@ -28,40 +24,22 @@ def table_sizes(lanes: int, inputs: int) -> tuple[int, ...]:
     return tuple(lanes * (n + 1) // count - lanes * n // count for n in range(count))
 
 
-def left_of(table: int) -> int:
-    """The first table of the sum that `table` > 0 is added to."""
-    return table & (table - 1)
-
-
-def level_of(table: int) -> int:
-    """In which level of pairwise additions, from 1 on, `table` > 0 is the first one on the right."""
-    return (table & -table).bit_length()
-
-
 def remap(digits: UInt8, sizes: tuple[int, ...]) -> UInt8:
     """Digits [..., lanes] of a step in one plane as indices and signs [..., lanes], the sign in each last lane."""
-    parts, signs = [], []
+    parts = []
     for part in np.split(digits, np.cumsum(sizes)[:-1], axis=-1):
-        signs.append(1 - part[..., -1])
-        parts.append(part[..., :-1] ^ signs[-1][..., None])
-    return np.concatenate(
-        [
-            np.concatenate([index, (sign ^ (signs[left_of(n)] if n else 0))[..., None]], axis=-1)
-            for n, (index, sign) in enumerate(zip(parts, signs, strict=True))
-        ],
-        axis=-1,
-        dtype=np.uint8,
-    )
+        sign = 1 - part[..., -1:]
+        parts += [part[..., :-1] ^ sign, sign]
+    return np.concatenate(parts, axis=-1, dtype=np.uint8)
 
 
 def restore(remapped: UInt8, sizes: tuple[int, ...]) -> UInt8:
     """The digits that `remap` made `remapped` of."""
-    parts: list[UInt8] = []
-    signs: list[UInt8] = []
-    for n, part in enumerate(np.split(remapped, np.cumsum(sizes)[:-1], axis=-1)):
-        signs.append(part[..., -1] ^ (signs[left_of(n)] if n else np.uint8(0)))
-        parts.append(np.concatenate([part[..., :-1] ^ signs[-1][..., None], 1 - signs[-1][..., None]], axis=-1))
-    return np.concatenate(parts, axis=-1)
+    parts = []
+    for part in np.split(remapped, np.cumsum(sizes)[:-1], axis=-1):
+        sign = part[..., -1:]
+        parts += [part[..., :-1] ^ sign, 1 - sign]
+    return np.concatenate(parts, axis=-1, dtype=np.uint8)
 
 
 def digits_of(codes: UInt8, format: Format) -> UInt8:

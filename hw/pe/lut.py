@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 
 from einloom.formats import SCALE_BITS, Format
-from einloom.lookup import level_of, table_sizes
+from einloom.lookup import table_sizes
 from einloom.manifest import LookupLayout
 from hw.arith.named import named
 from hw.arith.widths import signed_bits
@@ -15,6 +15,7 @@ from hw.pe.plane_column import PlaneColumn
 from hw.pe.ports import add_drain, pe_ports
 from hw.pe.table_generator import (
     ACTIVATION_BITS,
+    ENTRY_LIMIT,
     LIMIT,
     TableGenerator,
     largest_exponent,
@@ -22,10 +23,14 @@ from hw.pe.table_generator import (
 )
 from hw.pe.timing import Timing
 
+ADDED_AT_ONCE = 4
+"""Tables whose values are added in one cycle. A LUT of six inputs adds a bit of a sum to the half of a table that a bit
+of the index chooses, so that four tables are four or five LUTs in a row."""
 
-def stage_of(level: int) -> int:
-    """The pipeline stage of a level of additions: look-ups and the first level share one, then two levels each."""
-    return level // 2
+
+def stage_of(table: int) -> int:
+    """The pipeline stage in which a table's value is added."""
+    return table // ADDED_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,7 @@ class LutSpec:
     @property
     def dot_stages(self) -> int:
         """Cycles from the tables to the sum of their values."""
-        return stage_of(max((level_of(n) for n in range(1, len(self.sizes))), default=0)) + 1
-
-    @property
-    def has_last_stage(self) -> bool:
-        """One more, for the zero point or the exponent."""
-        return self.zero or self.rounded
+        return stage_of(len(self.sizes) - 1) + 1
 
     @property
     def row_cycles(self) -> int:
@@ -98,7 +98,7 @@ class LutSpec:
 
     @property
     def timing(self) -> Timing:
-        accumulate = 1 + self.row_cycles + self.dot_stages + self.has_last_stage
+        accumulate = 1 + self.row_cycles + self.dot_stages + self.rounded
         scale_bits = 0 if self.group is None else SCALE_BITS
         return Timing(accumulate=accumulate, capture=accumulate + 1, align=0, scale_bits=scale_bits)
 
@@ -110,19 +110,13 @@ class LutSpec:
 
     @property
     def operand_delays(self) -> tuple[int, ...]:
-        """Of each bit of the operand behind the column's own register; a sign is wanted when its value is added."""
-        delays: list[int] = []
-        for n, size in enumerate(self.sizes):
-            delays += [0] * (size - 1)
-            delays.append(0 if not self.halved else stage_of(level_of(n)) if n else self.sign_stage)
+        """Of each bit of the operand (PlaneColumn.operand) behind the column's own register."""
+        delays = [stage_of(n) for n, size in enumerate(self.sizes) for _ in range(size)]
         if self.zero:
+            delays.append(0)
+        elif self.halved:
             delays.append(self.dot_stages)
         return tuple(self.row_cycles + delay for delay in delays)
-
-    @property
-    def sign_stage(self) -> int:
-        """In which the sign of the whole sum is applied: with the zero point, else when it is accumulated."""
-        return self.dot_stages + (self.has_last_stage and not self.zero)
 
     @property
     def operand_bits(self) -> int:
@@ -161,12 +155,21 @@ class LutSpec:
         return LutPE(self)
 
     def column(self, formats: tuple[Format, ...]) -> PlaneColumn:
-        return PlaneColumn(
-            formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, self.group is not None
-        )
+        has_scale = self.group is not None
+        return PlaneColumn(formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, has_scale)
 
     def row(self) -> TableGenerator:
-        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, self.dot_stages)
+        stages = tuple(stage_of(n) for n in range(len(self.sizes)))
+        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, (*stages, self.dot_stages))
+
+    def partial_bits(self, table: int) -> int:
+        """Of the sum of the values of tables 0 to `table`, less one where table 0 is negated without a zero point."""
+        if self.rounded:
+            return signed_bits((ENTRY_LIMIT + 1) * (table + 1) - 1)
+        limit = LIMIT * sum(self.sizes[: table + 1])
+        if self.zero:
+            return signed_bits(limit + LIMIT * self.lanes)
+        return signed_bits(limit - self.halved)
 
 
 class LutPE(Part):
@@ -176,14 +179,17 @@ class LutPE(Part):
         sum   = sum over steps and planes of (dot + offset in the plane of the zero point) * 2^shift
                 = sum over the weights k of activation[k] * value[k], and * scale, with group scales
 
+    The tables' values are added one after the other, so that every adder has a sum on its left, and on its right what
+    the LUT of the adder itself chooses from a table, and negates. Negation is complement and carry: that of table 0,
+    which has no adder, is carried into the accumulator, below a shifted sum whose new low bits are ones.
+
     Throughput: `lanes` weights every `planes` cycles. Latency: `Timing`. With exact entries everything is exact.
-    Source: LUT Tensor Core (ISCA 2025), sections III-A to III-C; signs relative to the left neighbour are ours
-    (einloom/lookup.py).
+    Source: LUT Tensor Core (ISCA 2025), sections III-A to III-C; the adders are ours.
 
     Members
     -------
     activations : In, the row's tables (TableGenerator.shared)
-    operand : In, a bit per lane (PlaneColumn.operand), each in the cycle of its pipeline stage
+    operand : In, PlaneColumn.operand, each bit in the cycle of its pipeline stage
     control : In(CONTROL)
     scale_bit : In(1), with group scales
     drain_in, drain_out : the result register's shift chain
@@ -197,67 +203,94 @@ class LutPE(Part):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        # Of every table, the position of its last lane: its sign's.
-        self._lasts = [sum(spec.sizes[: n + 1]) - 1 for n in range(len(spec.sizes))]
-        dot = self._add(m, [named(m, f"value_{n}", self._look_up(n)) for n in range(len(spec.sizes))])
-        minus = self.operand[self._lasts[0]] if spec.halved else None
-        if spec.zero:
-            offset = Mux(self.operand[spec.lanes], self.activations.offset, 0)
-            dot, minus = _registered(m, "with_zero", _combined(m, "shifted_dot", offset, dot, minus)), None
-        elif spec.rounded:
-            dot = _registered(m, "scaled", dot << self.activations.exponent)
+        dot = self._add(m)
+        # Of table 0's value, if it has been complemented and not yet negated.
+        minus = self.operand[spec.lanes] if spec.halved and not spec.zero else Const(0, 1)
+        if spec.rounded:
+            dot = _registered(m, "scaled", self._scaled(dot, minus))
+            minus = _registered(m, "scaled_minus", minus)
         group_sum = self._accumulate(m, dot, minus)
         whole = group_sum[spec.fraction :].as_signed()
         add_drain(m, self, whole if spec.group is None else add_dequantiser(m, self, whole))
         return m
 
-    def _look_up(self, n):
-        """The value of table `n`, without its sign if tables are halved."""
-        table, last = self.activations[f"table_{n}"], self._lasts[n]
-        first = last + 1 - self.spec.sizes[n]
-        index = self.operand[first : last if self.spec.halved else last + 1]
+    def _look_up(self, n, first):
+        """The value of table `n`, whose first bit in the operand is `first`, without its sign if tables are halved."""
+        table, size = self.activations[f"table_{n}"], self.spec.sizes[n]
         entries = [table.entries[i] for i in range(table.entries.shape().length)]
-        entry = Array(entries)[index] if len(entries) > 1 else entries[0]
+        entry = multiplex(entries, self.operand[first : first + size - self.spec.halved])
         return Cat(table.parity, entry).as_signed() if not self.spec.rounded else entry
 
-    def _add(self, m, values):
-        """The pairwise sum of the tables' values, relative to the sign of table 0, registered after each stage."""
-        tables, level = list(range(len(values))), 0
-        while len(values) > 1:
-            level += 1
-            sums = []
-            for left, right, n in zip(values[::2], values[1::2], tables[1::2], strict=False):
-                minus = self.operand[self._lasts[n]] if self.spec.halved else None
-                sums.append(_combined(m, f"sum_{level}_{n}", left, right, minus))
-            values, tables = sums + values[2 * len(sums) :], tables[::2]
-            if stage_of(level + 1) != stage_of(level) and len(values) > 1:
-                values = [_registered(m, f"level_{level}_{n}", v) for n, v in enumerate(values)]
-        return _registered(m, "dot", values[0])
+    def _add(self, m):
+        """The sum of the tables' values, registered after each stage."""
+        spec = self.spec
+        total = Mux(self.operand[spec.lanes], self.activations.offset, 0) if spec.zero else None
+        first = 0
+        for n, size in enumerate(spec.sizes):
+            value = named(m, f"value_{n}", self._look_up(n, first))
+            minus = self.operand[first + size - 1] if spec.halved else None
+            if total is not None:
+                value = _combined(total, value, minus)
+            elif minus is not None:
+                value = (value ^ minus.replicate(len(value))).as_signed()
+            total = Signal(signed(spec.partial_bits(n)), name=f"partial_{n}")
+            m.d.comb += total.eq(value)
+            if n + 1 == len(spec.sizes) or stage_of(n + 1) != stage_of(n):
+                total = _registered(m, f"stage_{stage_of(n)}", total)
+            first += size
+        return total
+
+    def _scaled(self, dot, minus):
+        """`dot` * 2^exponent, with `minus` moved in from the right."""
+        most = largest_exponent(max(self.spec.sizes))
+        if most == 0:
+            return dot
+        return (_moved(dot, minus, most) << self.activations.exponent)[most : len(dot) + 2 * most].as_signed()
 
     def _accumulate(self, m, dot, minus):
-        """The register that adds up dot * 2^bsig, or its negative."""
+        """The register that adds up dot * 2^bsig."""
         spec, control = self.spec, self.control
         shifts = sorted({shift for f in spec.formats for shift in spec.shifts(f)})
         moved = Signal(signed(len(dot) + shifts[-1]))
         with m.Switch(control.bsig):
             for shift in shifts[:-1]:
                 with m.Case(shift):
-                    m.d.comb += moved.eq(dot << shift)
+                    m.d.comb += moved.eq(_moved(dot, minus, shift))
             with m.Default():
-                m.d.comb += moved.eq(dot << shifts[-1])
+                m.d.comb += moved.eq(_moved(dot, minus, shifts[-1]))
         total = Signal(signed(spec.group_bits), reset_less=True)
+        before = Mux(control.first, 0, total).as_signed()
         with m.If(control.accumulate):
-            m.d.sync += total.eq(_combined(m, "next_total", Mux(control.first, 0, total), moved, minus))
+            m.d.sync += total.eq(_with_carry(moved, before, minus))
         return total
 
 
-def _combined(m, name, left, right, minus):
-    """left + right, or left - right where `minus`: one adder, whose carry comes from a bit below the lowest."""
+def multiplex(choices, index):
+    """choices[index], of a power of two of them, as a tree of two-way multiplexers."""
+    for bit in index:
+        choices = [Mux(bit, high, low) for low, high in zip(choices[::2], choices[1::2], strict=True)]
+    return choices[0]
+
+
+def _combined(left, right, minus):
+    """left + right, or left - right where `minus`."""
     if minus is None:
-        value = left + right
-    else:
-        value = (Cat(Const(1, 1), left).as_signed() + Cat(minus, Mux(minus, ~right, right)).as_signed())[1:].as_signed()
-    return named(m, name, value)
+        return left + right
+    return _with_carry(left, (right ^ minus.replicate(len(right))).as_signed(), minus)
+
+
+def _with_carry(left, right, carry):
+    """left + right + carry in one adder, whose carry comes from a bit below the lowest.
+
+    Written as the difference of `left` and the complement of `right`, because from that synthesis knows to give the
+    carry chain `left`, which is a register or a sum, and the rest of each LUT to the logic before `right`.
+    """
+    return (Cat(Const(0, 1), left).as_signed() - Cat(~carry, ~right).as_signed())[1:].as_signed()
+
+
+def _moved(value, low, shift):
+    """`value` * 2^`shift`, with the bit `low` in the new places."""
+    return Cat(*([low] * shift), value).as_signed()
 
 
 def _registered(m, name, value):

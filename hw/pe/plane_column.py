@@ -4,7 +4,6 @@ from amaranth import Array, Cat, Const, Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.formats import Format
-from einloom.lookup import left_of
 from hw.array.column import SCALE_PORTS, add_group_scale, code_ports, codes_port
 from hw.part import Part
 
@@ -28,7 +27,7 @@ class PlaneColumn(Part):
     -------
     codes_<format>, load, format, term, and with scales those of SCALE_PORTS : as of BitmodColumn
     operand : Out, a bit per lane, lane 0 lowest; above them, if a format has a zero point, whether this is the plane in
-        which it is to be added
+        which it is to be added; else, if signs are among them, that of table 0 again
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class PlaneColumn(Part):
                     taken = getattr(self, codes_port(format))
                     with m.If(self.load):
                         m.d.sync += [code.eq(taken[lane]) for lane, code in enumerate(codes)]
-                    m.d.comb += bits.eq(Cat(self._plane(format, codes), self._adds_offset(format)))
+                    m.d.comb += bits.eq(self._with_last(format, self._plane(format, codes)))
         for n, delay in enumerate(self.delays):
             value = bits[n]
             for stage in range(1 + delay):
@@ -98,20 +97,18 @@ class PlaneColumn(Part):
             for p in planes
         ]
         digits = [Array(w.bit_select(code[: format.bits], 1) for w in words)[self.term] for code in codes]
-        return Cat(self._remap(digits)) if self.remapped else Cat(digits)
+        return Cat(self._remap(digits) if self.remapped else digits)
 
     def _remap(self, digits):
-        operand, signs, start = [], [], 0
-        for n, size in enumerate(self.sizes):
+        operand, start = [], 0
+        for size in self.sizes:
             *others, last = digits[start : start + size]
-            signs.append(~last)
-            operand += [other ^ signs[n] for other in others]
-            operand.append(signs[n] ^ signs[left_of(n)] if n else signs[n])
+            operand += [*(other ^ ~last for other in others), ~last]
             start += size
         return operand
 
-    def _adds_offset(self, format: Format):
-        """1 in the plane of shift 0 of a format with a zero point."""
-        if len(self.delays) == self.lanes:
-            return Const(0, 0)
-        return (self.term == format.planes.index(0)) if format.zero else Const(0, 1)
+    def _with_last(self, format: Format, plane):
+        """`plane`, and the bit of the operand above it, if there is one."""
+        if any(f.zero for f in self.formats):
+            return Cat(plane, (self.term == format.planes.index(0)) if format.zero else 0)
+        return Cat(plane, plane[self.sizes[0] - 1]) if self.remapped else plane

@@ -56,14 +56,14 @@ class TableGenerator(Part):
     of K lanes that is halved, shared by all columns. Source: LUT Tensor Core (ISCA 2025), section III; there the scale
     of a rounded table is a float.
 
-    Throughput: tables every cycle. Latency: 1 cycle, 2 with rounded entries; `exponent` and `offset` `delay` more.
+    Throughput: tables every cycle. Latency: 1 cycle, 2 with rounded entries, and what `delays` says.
 
     Parameters
     ----------
     sizes : lanes of each table.
     halved, rounded : see above.
     zero : make `offset`, minus the sum of all activations.
-    delay : cycles between the use of the tables and that of `exponent` and `offset`.
+    delays : cycles more for each table, and, last, for the exponent.
 
     Members
     -------
@@ -71,12 +71,12 @@ class TableGenerator(Part):
     shared : Out(tables_layout)
     """
 
-    def __init__(self, sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool, delay: int):
+    def __init__(self, sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool, delays: tuple[int, ...]):
         self.sizes = sizes
         self.halved = halved
         self.rounded = rounded
         self.zero = zero
-        self.delay = delay
+        self.delays = delays
         super().__init__(
             {
                 "activations": In(sum(sizes) * ACTIVATION_BITS),
@@ -86,7 +86,7 @@ class TableGenerator(Part):
             halved=halved,
             rounded=rounded,
             zero=zero,
-            delay=delay,
+            delays=delays,
         )
 
     def elaborate(self, platform):
@@ -94,7 +94,10 @@ class TableGenerator(Part):
         lanes = [self.activations.word_select(n, ACTIVATION_BITS).as_signed() for n in range(sum(self.sizes))]
         tables, start = [], 0
         for n, size in enumerate(self.sizes):
-            tables.append(self._sums(m, n, lanes[start : start + size]))
+            own = lanes[start : start + size]
+            if not self.rounded:  # activations are narrower than their tables, so they wait, not the tables
+                own = [delayed(m, f"lane_{start + k}", a, self.delays[n]) for k, a in enumerate(own)]
+            tables.append(self._sums(m, n, own))
             start += size
         if self.rounded:
             self._round(m, tables, lanes)
@@ -106,7 +109,7 @@ class TableGenerator(Part):
                 m.d.sync += [stored.entries[i].eq(entry >> 1) for i, entry in enumerate(entries)]
                 m.d.comb += table.eq(stored)
         if self.zero:
-            self._delayed(m, "offset", -add_tree(lanes), self.shared.offset)
+            m.d.comb += self.shared.offset.eq(delayed(m, "offset", -add_tree(lanes), 1))
         return m
 
     def _sums(self, m, n, lanes):
@@ -138,10 +141,10 @@ class TableGenerator(Part):
             table = self.shared[f"table_{n}"]
             for i, entry in enumerate(entries):
                 exact = Signal(entry.shape(), name=f"exact_{n}_{i}", reset_less=True)
-                rounded = Signal(signed(ENTRY_BITS), name=f"rounded_{n}_{i}", reset_less=True)
-                m.d.sync += [exact.eq(entry), rounded.eq(self._rounded(m, f"{n}_{i}", exact, exponent))]
-                m.d.comb += table.entries[i].eq(rounded)
-        self._delayed(m, "exponent", exponent, self.shared.exponent)
+                m.d.sync += exact.eq(entry)
+                rounded = named(m, f"entry_{n}_{i}", self._rounded(m, f"{n}_{i}", exact, exponent))
+                m.d.comb += table.entries[i].eq(delayed(m, f"rounded_{n}_{i}", rounded, 1 + self.delays[n]))
+        m.d.comb += self.shared.exponent.eq(delayed(m, "late_exponent", exponent, 1 + self.delays[-1]))
 
     def _rounded(self, m, name, exact, exponent):
         """`exact` / 2^`exponent`, rounded and saturated."""
@@ -152,10 +155,11 @@ class TableGenerator(Part):
         value = named(m, f"quotient_{name}", Array(choices)[exponent])
         return Mux(value > ENTRY_LIMIT, ENTRY_LIMIT, Mux(value < -ENTRY_LIMIT, -ENTRY_LIMIT, value))
 
-    def _delayed(self, m, name, value, port):
-        """`port` is `value`, registered with the tables and `delay` cycles more."""
-        for stage in range(1 + self.delay):
-            register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=True)
-            m.d.sync += register.eq(value)
-            value = register
-        m.d.comb += port.eq(value)
+
+def delayed(m: Module, name: str, value, cycles: int):
+    """`value` so many cycles ago."""
+    for stage in range(cycles):
+        register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
