@@ -232,7 +232,7 @@ class LutPE(Part):
             if total is not None:
                 value = _combined(total, value, minus)
             elif minus is not None:
-                value = (value ^ minus.replicate(len(value))).as_signed()
+                value = _complemented(value, minus)
             total = Signal(signed(spec.partial_bits(n)), name=f"partial_{n}")
             m.d.comb += total.eq(value)
             if n + 1 == len(spec.sizes) or stage_of(n + 1) != stage_of(n):
@@ -276,7 +276,12 @@ def _combined(left, right, minus):
     """left + right, or left - right where `minus`."""
     if minus is None:
         return left + right
-    return _with_carry(left, (right ^ minus.replicate(len(right))).as_signed(), minus)
+    return _with_carry(left, _complemented(right, minus), minus)
+
+
+def _complemented(value, minus):
+    """`value`, or -1 - value where `minus`."""
+    return (value.as_unsigned() ^ minus.replicate(len(value))).as_signed()
 
 
 def _with_carry(left, right, carry):
