@@ -8,17 +8,16 @@ Beside the PEs stand a plain int8 and a plain fp16 multiply-accumulate, synthesi
 import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.fp16_mac import Fp16Mac
+from benchmarks.synth_parts import add_library_option, make_config, read_libraries
 from einloom.attention import AttentionFormat
-from einloom.config import Config
 from einloom.formats import FORMATS
-from fpga.recipes import Recipe, cell_library, ultrascale
+from fpga.recipes import Recipe, ultrascale
 from fpga.synthesise import Synthesis, synthesise
 from generators.emit import SharedModules
 from generators.registry import pe_spec
@@ -82,10 +81,6 @@ def units() -> Iterator[Unit]:
     yield emitted("fusemax, int8 keys", FuseMaxPE(AttentionFormat(8, 128, 65536)), 1)
 
 
-def make_config(engine: dict[str, object]) -> Config:
-    return Config.model_validate({"name": "pe", "engine": engine, "memory": {}})
-
-
 def measure(unit: Unit, recipe: Recipe) -> Synthesis:
     return synthesise(unit.verilog, unit.top, recipe)
 
@@ -125,9 +120,9 @@ def cell_table(libraries: Mapping[str, Recipe]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", nargs="+", action="append", default=[], metavar=("NAME", "FILE"))
+    add_library_option(parser)
     args = parser.parse_args()
-    libraries = {name: cell_library({f: Path(f).read_text() for f in files}) for name, *files in args.library}
+    libraries = read_libraries(args.library)
     console = Console(width=130)
     console.print(fpga_table())
     if libraries:

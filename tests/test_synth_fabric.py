@@ -1,17 +1,14 @@
 """Multipliers, accumulators and memories become what they were written for."""
 
 import pytest
-from amaranth import Cat, Module, Value
-from amaranth.lib.wiring import Out
 
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
 
-from benchmarks.synth_pes import make_config
+from benchmarks.synth_parts import make_config, synthesise_parts
 from einloom.attention import AttentionFormat
 from fpga.recipes import ultrascale
-from fpga.synthesise import LEVELS, Synthesis, synthesise
+from fpga.synthesise import LEVELS
 from fpga.synthesise import Part as Made
-from generators.emit import SharedModules
 from generators.registry import pe_spec
 from hw.core.vector_memory import VectorMemory
 from hw.memory.banked_buffer import BankedBuffer
@@ -38,32 +35,10 @@ PARTS = {
 }
 
 
-def outputs(part: Part) -> Value:
-    members = part.signature.flatten(part)
-    return Cat(Value.cast(value) for _, member, value in members if member.flow is Out)
-
-
-class OneOfEach(Part):
-    """Places all of them, so that one run of Yosys sees to it; nothing is left away, for all outputs are its own."""
-
-    def __init__(self) -> None:
-        super().__init__({name: Out(len(outputs(part))) for name, part in PARTS.items()})
-
-    def elaborate(self, platform):
-        m = Module()
-        for name, part in PARTS.items():
-            part.place(m, f"{name}_part", platform)
-            m.d.comb += getattr(self, name).eq(outputs(part))
-        return m
-
-
 @pytest.fixture(scope="module")
 def made() -> dict[str, Made]:
     """What became of each part, by its name in PARTS."""
-    shared = SharedModules()
-    result: Synthesis = synthesise(shared.emit(OneOfEach(), "one_of_each"), "one_of_each", ultrascale(), jobs=1)
-    by_name = {part.name: part for part in result.parts}
-    return {name: by_name[shared._module_of(part)] for name, part in PARTS.items()}
+    return dict(zip(PARTS, synthesise_parts(list(PARTS.values()), ultrascale(), jobs=1), strict=True))
 
 
 def test_an_int8_multiply_accumulate_is_one_dsp_with_its_accumulator(made: dict[str, Made]) -> None:
