@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data
 
 from einloom.formats import SCALE_BITS, Format
 from einloom.lookup import table_sizes
@@ -17,6 +18,7 @@ from hw.pe.table_generator import (
     ACTIVATION_BITS,
     ENTRY_LIMIT,
     LIMIT,
+    TableDelay,
     TableGenerator,
     largest_exponent,
     tables_layout,
@@ -46,6 +48,7 @@ class LutSpec:
     formats : weight formats, which have planes.
     group : inputs that share a scale; None when only output channels have one, which is left to the caller.
     max_inputs : longest dot product.
+    prepared : the tables are made before activations are stored, not in the rows.
     """
 
     lanes: int
@@ -55,6 +58,7 @@ class LutSpec:
     formats: tuple[Format, ...]
     group: int | None
     max_inputs: int
+    prepared: bool = False
 
     activation_bits = ACTIVATION_BITS
     exponent_bits = 0
@@ -93,7 +97,9 @@ class LutSpec:
 
     @property
     def row_cycles(self) -> int:
-        """Of the table generator."""
+        """From a row's register to the tables."""
+        if self.prepared:
+            return 0
         return 2 if self.rounded else 1
 
     @property
@@ -105,7 +111,10 @@ class LutSpec:
     @property
     def lookup(self) -> LookupLayout:
         return LookupLayout(
-            tables=self.sizes, remapped=self.table == "remap", entries="int8" if self.rounded else "exact"
+            tables=self.sizes,
+            remapped=self.table == "remap",
+            entries="int8" if self.rounded else "exact",
+            precompute="fused" if self.prepared else "row",
         )
 
     @property
@@ -158,9 +167,21 @@ class LutSpec:
         has_scale = self.group is not None
         return PlaneColumn(formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, has_scale)
 
-    def row(self) -> TableGenerator:
-        stages = tuple(stage_of(n) for n in range(len(self.sizes)))
-        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, (*stages, self.dot_stages))
+    def row(self) -> TableGenerator | TableDelay:
+        delays = (*(stage_of(n) for n in range(len(self.sizes))), self.dot_stages)
+        if self.prepared:
+            return TableDelay(self.tables, delays)
+        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, delays)
+
+    def prepare(self) -> TableGenerator | None:
+        if not self.prepared:
+            return None
+        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, (0,) * (len(self.sizes) + 1))
+
+    @property
+    def tables(self) -> data.StructLayout:
+        """A step's tables, and what belongs to them."""
+        return tables_layout(self.sizes, self.halved, self.rounded, self.zero)
 
     def partial_bits(self, table: int) -> int:
         """Of the sum of the values of tables 0 to `table`, less one where table 0 is negated without a zero point."""
@@ -197,8 +218,7 @@ class LutPE(Part):
 
     def __init__(self, spec: LutSpec):
         self.spec = spec
-        layout = tables_layout(spec.sizes, spec.halved, spec.rounded, spec.zero)
-        super().__init__(pe_ports(spec, layout, spec.operand_bits), spec=spec)
+        super().__init__(pe_ports(spec, spec.tables, spec.operand_bits), spec=spec)
 
     def elaborate(self, platform):
         m = Module()
