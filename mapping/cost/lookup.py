@@ -82,7 +82,7 @@ def lookup_lines(program: Program, gemm: GemmManifest) -> list[str]:
         "",
         f"Look-up tables of {max(layout.tables)} inputs, {len(layout.tables)} for a step of {sum(layout.tables)}",
         f"  precompute  {where}",
-        f"              by itself it would read {found.words:,} words of a token, {found.share:.1%} of all vector words",
+        f"              apart it would read {found.words:,} words of a token, {found.share:.1%} of all vector words",
         f"  tile        {own.rows} x {own.columns}, {own.bits:,} bits of tables and digits for a step of a plane",
         f"              fewest with as many PEs: {best.rows} x {best.columns}, {best.bits:,} bits",
     ]
