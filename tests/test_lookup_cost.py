@@ -33,6 +33,7 @@ def test_precompute_is_fused_with_what_writes_activations(tmp_path: Path) -> Non
     assert found.instructions >= 4 * layers + 1  # queries to values, output, gate and up, down; and the head
     assert 0 < found.share < 1
     assert f"fused with the {found.instructions:,} vector instructions" in mapping_report(program, fused)
+    assert "gemm        lmma.m2n16k8.int8.bipolar2.int24.float32" in mapping_report(program, fused)
     assert "in each row of the array" in mapping_report(program, row)
 
 

@@ -71,6 +71,8 @@ def lookup_lines(program: Program, gemm: GemmManifest) -> list[str]:
     if layout is None:
         return []
     found = precompute_of(program)
+    shape = f"lmma.m{gemm.rows}n{gemm.columns}k{gemm.weights.lanes}.{gemm.activations}"
+    mnemonics = (f"{shape}.{step.format}.int{gemm.sums.value_bits}.float32" for step in gemm.weights.steps)
     own = tile(gemm.rows, gemm.columns, layout.tables)
     best = best_tile(gemm.rows * gemm.columns, layout.tables)
     where = (
@@ -81,6 +83,7 @@ def lookup_lines(program: Program, gemm: GemmManifest) -> list[str]:
     return [
         "",
         f"Look-up tables of {max(layout.tables)} inputs, {len(layout.tables)} for a step of {sum(layout.tables)}",
+        *(f"  gemm        {mnemonic}" for mnemonic in mnemonics),
         f"  precompute  {where}",
         f"              apart it would read {found.words:,} words of a token, {found.share:.1%} of all vector words",
         f"  tile        {own.rows} x {own.columns}, {own.bits:,} bits of tables and digits for a step of a plane",
