@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from einloom.config import Config
+from einloom.config import Config, LutConfig
 from einloom.errors import InputError
 from einloom.manifest import Manifest
 from generators import bitmod, fusemax, int_mac, lut
@@ -46,4 +46,11 @@ def generate(config: Config) -> Design:
     """The design of `config`'s engine alone."""
     if config.engine.kind in ATTENTION_ENGINES:
         return ATTENTION_ENGINES[config.engine.kind](config)
-    return gemm_design(config, pe_spec(config))
+    return gemm_design(config, pe_spec(_alone(config)))
+
+
+def _alone(config: Config) -> Config:
+    """`config` without what only a core can do for its engine: to make look-up tables before it."""
+    if not isinstance(config.engine, LutConfig):
+        return config
+    return config.model_copy(update={"engine": config.engine.model_copy(update={"precompute": "row"})})

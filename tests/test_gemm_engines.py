@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from einloom.config import Config
 from generators.registry import generate
 from sim.simulate import simulate
+from tests.core_bed import BITMOD, core_config
 from tests.strategies import bitmod_configs, int_mac_configs, lut_configs, make_config
 
 EVERY_FORMAT = ["bitmod-fp4", "bitmod-fp3", "int8", "int6", "int5", "int4", "int2"]
@@ -47,6 +48,13 @@ def test_int_mac_is_golden() -> None:
 def test_lut_is_golden(engine: dict[str, object]) -> None:
     config = make_config({"kind": "lut", "rows": 2, "columns": 4, **engine}, channels=2, beat_bits=32)
     assert simulate(generate(config), cases=30).cases >= 30 + 8 * len(config.gemm.formats)
+
+
+def test_the_engine_of_a_core_that_makes_its_tables_is_golden_alone() -> None:
+    config = core_config(
+        base=BITMOD | {"engine": {"kind": "lut", "rows": 1, "columns": 8, "lanes": 8, "precompute": "fused"}}
+    )
+    assert simulate(generate(config), cases=4).cases >= 4
 
 
 def check(config: Config, seed: int, cases: int) -> None:

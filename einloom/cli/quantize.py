@@ -16,6 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from einloom.cli.locate import find_model
 from einloom.errors import InputError
 from einloom.formats import FORMATS, Format, format_named
 from einloom.quantized import QuantizedTensor
@@ -32,7 +33,10 @@ BAR_AFTER = 2.0  # seconds of work without a progress bar
 
 def quantize(
     model: Annotated[
-        Path, typer.Argument(help="A .safetensors file, or a folder with model.safetensors or the index of its shards.")
+        Path,
+        typer.Argument(
+            help="A .safetensors file, a folder with model.safetensors or its shards' index, or a shipped model's name."
+        ),
     ],
     weights: Annotated[
         list[str] | None,
@@ -54,7 +58,7 @@ def quantize(
     """Quantise the linear layers of a model; report bits per weight and normalised squared error, best first."""
     start = monotonic()
     formats = _formats(weights or [DEFAULT_FORMAT])
-    opened = open_model(model)
+    opened = open_model(find_model(model))
     if KEY in opened.metadata:
         raise InputError(f"{model}: is quantised already; start from the original model")
     _check_output(output, opened, formats)
