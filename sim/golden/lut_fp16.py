@@ -54,7 +54,8 @@ def alignment_bound(
     scales = weights.scales.astype(np.float64)
     magnitudes = np.abs(weights.values()) * np.repeat(scales, weights.group, axis=1)
     units = magnitudes.sum(axis=1) / 2 + 2 * scales.sum(axis=1) + 2
-    return units * 2.0 ** (exponents[:, -1:] - EXPONENT_BIAS)
+    bound: npt.NDArray[np.float64] = units * 2.0 ** (exponents[:, -1:] - EXPONENT_BIAS)
+    return bound
 
 
 def align(activations: npt.NDArray[np.float16], lanes: int) -> tuple[Integers, Integers]:
