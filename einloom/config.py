@@ -117,9 +117,10 @@ class LutConfig(GemmConfig):
 
     Each row makes tables of up to `table_inputs` of its activations, which all columns share. `table` is what is kept
     of one: "full", all sums; "half", those with a plus in the last lane; "remap", half, with weights that were remapped
-    offline. "int8" `entries` are rounded to eight bits with a dynamic power of two for each row's step. `precompute`
-    says where tables are made: in each "row" of the array, again for every tile of outputs, or "fused" with the
-    operator that writes activations, once, in front of the buffer that then holds tables.
+    offline. "int8" `entries` are rounded to eight bits with a dynamic power of two for each row's step. "fp16"
+    `activations` are aligned in the row to the largest exponent so far, so that tables are integers there too.
+    `precompute` says where tables are made: in each "row" of the array, again for every tile of outputs, or "fused"
+    with the operator that writes activations, once, in front of the buffer that then holds tables.
     """
 
     kind: Literal["lut"]
@@ -130,6 +131,7 @@ class LutConfig(GemmConfig):
     precompute: Literal["row", "fused"] = "row"
     formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("bipolar4",)
     group: Literal[32, 64, 128, "channel"] = 128
+    activations: Literal["int8", "fp16"] = "int8"
 
     @field_validator("formats")
     @classmethod
@@ -146,10 +148,12 @@ class LutConfig(GemmConfig):
         return self
 
     @model_validator(mode="after")
-    def _rounded_sums_have_no_zero_point(self) -> "LutConfig":
+    def _rounded_sums_are_plain(self) -> "LutConfig":
         whole = [name for name in self.formats if FORMATS[name].zero]
         if self.entries == "int8" and whole:
             raise _problem(f"{whole[0]} has a zero point, which int8 entries don't go with: use bipolar formats")
+        if self.entries == "int8" and self.activations == "fp16":
+            raise _problem("int8 entries are of int8 activations only: set entries to exact, or activations to int8")
         return self
 
     @property
@@ -272,7 +276,7 @@ class Config(Section):
             return self
         if isinstance(self.engine, FuseMaxConfig) or self.attention is None:
             raise _problem("a core needs a GEMM engine as its engine, and the section attention")
-        if isinstance(self.engine, BitmodConfig) and self.engine.activations != "int8":
+        if isinstance(self.engine, BitmodConfig | LutConfig) and self.engine.activations != "int8":
             raise _problem("a core quantises activations to int8: set engine.activations to int8")
         if isinstance(self.engine, LutConfig) and self.engine.entries != "exact":
             raise _problem("a core's sums are exact: set engine.entries to exact")

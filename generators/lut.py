@@ -2,6 +2,7 @@
 
 from einloom.config import Config, LutConfig
 from hw.pe.lut import LutSpec
+from hw.pe.lut_fp16 import LutFp16Spec
 from hw.pe.spec import PeSpec
 
 
@@ -9,7 +10,8 @@ def pe_spec(config: Config) -> PeSpec:
     """The look-up PE of `config`."""
     engine = config.engine
     assert isinstance(engine, LutConfig)
-    return LutSpec(
+    spec = LutFp16Spec if engine.activations == "fp16" else LutSpec
+    return spec(
         lanes=engine.lanes,
         table_inputs=engine.table_inputs,
         table=engine.table,

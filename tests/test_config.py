@@ -44,6 +44,7 @@ LUT: dict[str, Any] = {
         "entries": "exact",
         "formats": ["bipolar4"],
         "group": 128,
+        "activations": "int8",
         "max_inputs": 1024,
         "max_tiles": 64,
     },
@@ -56,6 +57,7 @@ LUT_KNOBS: dict[str, list[Any]] = {
     "engine.entries": ["int8"],
     "engine.formats": [["bipolar1"], ["ternary"], ["int4"], ["bipolar4", "int2"]],
     "engine.group": [32, 64, "channel"],
+    "engine.activations": ["fp16"],
     "engine.max_inputs": [2048],
 }
 FUSEMAX: dict[str, Any] = {
@@ -204,6 +206,7 @@ memory: {chanels: 2}
         ("name: a\nengine: {kind: int_mac, lanes: 16, max_inputs: 100}", "a multiple of the lanes, 16, not 100"),
         ("name: a\nengine: {kind: lut, formats: [int8]}", "unknown format 'int8'"),
         ("name: a\nengine: {kind: lut, formats: [int4], entries: int8}", "int4 has a zero point, which int8 entries"),
+        ("name: a\nengine: {kind: lut, activations: fp16, entries: int8}", "int8 entries are of int8 activations only"),
         ("name: a\nengine: {kind: lut, formats: [bipolar1], lanes: 32}", "lasts 4 cycles with 32 lanes, but its bit-"),
         ("name: a\nengine: {kind: bitmod, formats: [ternary]}", "unknown format 'ternary'"),
         ("name: a\nengine: {kind: bitmod, formats: []}", "should have at least 1 item"),

@@ -13,6 +13,9 @@ REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
     "memory ports of 256 or 512 bits": {"memory": {"beat_bits": 128}},
     "must be whole beats of 512 bits": {"memory": {"beat_bits": 512}},
     "quantises activations to int8": {"engine": {"activations": "fp16"}},
+    "set engine.activations to int8": {
+        "engine": {"kind": "lut", "lanes": 8, "formats": ["bipolar4"], "activations": "fp16"}
+    },
     "set attention.input_bits to 8": {"attention": {"input_bits": 16}},
     "set attention.spans to 1": {"attention": {"spans": 2}},
     "must fit into a tile of 4 keys": {"engine": {"rows": 5}},

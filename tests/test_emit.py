@@ -29,6 +29,7 @@ EXTRA = {
         "formats": ["bitmod-fp4", "bitmod-fp3", "int8", "int5"],
     },
     "fp16": {"kind": "bitmod", "rows": 2, "columns": 2, "activations": "fp16", "formats": ["bitmod-fp4", "int6"]},
+    "lut-fp16": {"kind": "lut", "rows": 2, "columns": 2, "activations": "fp16", "formats": ["ternary", "int2"]},
     "one-pe": {"kind": "bitmod", "rows": 1, "columns": 1, "lanes": 1},
     "one-mac": {"kind": "int_mac", "rows": 1, "columns": 1, "lanes": 1},
     "spans": {"kind": "fusemax", "rows": 2, "columns": 8, "spans": 4, "max_head": 32, "max_keys": 8},

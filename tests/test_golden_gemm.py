@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from einloom.config import parse_config
-from einloom.formats import FORMATS, TERM_FORMATS
+from einloom.formats import FORMATS, PLANE_FORMATS, TERM_FORMATS
 from einloom.quantized import QuantizedTensor
 from generators.registry import generate
 from mapping.compress.quantize import quantize
 from sim.bench.cases import random_activations, random_tensor
 from sim.golden.bitmod import EXPONENT_BIAS, fp16_error_bound, fp16_gemm
 from sim.golden.gemm import integer_gemm
+from sim.golden.lut_fp16 import EXPONENT_BIAS as ALIGNED_BIAS
+from sim.golden.lut_fp16 import aligned_gemm, alignment_bound
 
 TEXT = "name: g\nengine: {{kind: bitmod, rows: 4, columns: 4, group: 32, activations: {}}}"
 GEMM = {kind: generate(parse_config(TEXT.format(kind), "g.yaml")).manifest.gemm for kind in ("int8", "fp16")}
@@ -76,6 +78,56 @@ def test_subnormal_and_largest_fp16_numbers_are_exact_alone() -> None:
         activations[0, 7] = number
         value, exponent = fp16_gemm(activations, tensor, 4)
         assert float(value[0, 0]) * 2.0 ** float(exponent[0, 0] - EXPONENT_BIAS) == 15 * number
+
+
+@given(name=st.sampled_from(sorted(PLANE_FORMATS)), seed=st.integers(0, 1 << 30), lanes=st.sampled_from([1, 4, 8, 32]))
+def test_aligned_sums_stay_within_the_stated_bound(name: str, seed: int, lanes: int) -> None:
+    rng = np.random.default_rng(seed)
+    tensor = random_tensor(rng, GEMM["fp16"], FORMATS[name], 2, 64)
+    activations = random_activations(rng, GEMM["fp16"], 4, 64)
+    activations[1] = any_finite(rng, 64)
+    activations[2] = np.where(rng.random(64) < 0.1, any_finite(rng, 64), 0)
+    activations[3] = rng.choice(
+        np.array([0, 2.0**-24, -(2.0**-14), 2.0**-14 - 2.0**-24, 65504, -65504], np.float16), 64
+    )
+    value, exponent = aligned_gemm(activations, tensor, lanes)
+    bound = alignment_bound(activations, tensor, lanes)
+    for (t, n), expected in np.ndenumerate(exact(activations, tensor)):
+        found = Fraction(int(value[t, n])) * Fraction(2) ** (int(exponent[t, n]) - ALIGNED_BIAS)
+        assert abs(found - expected) <= Fraction(float(bound[t, n]))
+
+
+def any_finite(rng: np.random.Generator, count: int) -> np.ndarray:
+    """fp16 of uniformly random bits, subnormals among them, but no infinities and no NaNs."""
+    return (rng.integers(0, 31 << 10, count, np.uint16) | rng.integers(0, 2, count, np.uint16) << 15).view(np.float16)
+
+
+@pytest.mark.parametrize(("outlier", "gain"), [(1, 64), (64, 4)])
+def test_aligned_error_of_a_real_looking_layer_is_below_that_of_an_fp16_sum(outlier: float, gain: float) -> None:
+    rng = np.random.default_rng(1)
+    activations = rng.normal(size=(8, 1024)).astype(np.float16)
+    activations[:, ::128] *= outlier
+    tensor = random_tensor(rng, GEMM["fp16"], FORMATS["bipolar1"], 64, 1024)
+    tensor = replace(tensor, scales=np.ones_like(tensor.scales))
+    value, exponent = aligned_gemm(activations, tensor, 16)
+    expected = activations.astype(np.float64) @ tensor.values().T
+    in_fp16 = np.zeros(expected.shape, np.float16)
+    for a, w in zip(activations.T, tensor.values().T, strict=True):
+        in_fp16 += a[:, None] * w.astype(np.float16)
+    aligned, summed = (
+        np.sqrt(np.mean((found - expected) ** 2)) for found in (np.ldexp(1.0 * value, exponent - ALIGNED_BIAS), in_fp16)
+    )
+    assert gain * aligned < summed
+
+
+def test_aligned_sums_of_one_exponent_are_exact() -> None:
+    rng = np.random.default_rng(2)
+    tensor = random_tensor(rng, GEMM["fp16"], FORMATS["int4"], 3, 128)
+    for scale in (2.0**-24, 1.0, 2.0**5):
+        activations = (rng.integers(1024, 2048, (2, 128)) * scale).astype(np.float16)
+        value, exponent = aligned_gemm(activations, tensor, 16)
+        scaled = tensor.values() * np.repeat(tensor.scales.astype(np.int64), tensor.group, axis=1)
+        assert (np.ldexp(value * 1.0, exponent - ALIGNED_BIAS) == activations.astype(np.float64) @ scaled.T).all()
 
 
 def test_activations_of_the_wrong_type_are_refused() -> None:

@@ -8,6 +8,7 @@ from amaranth import Const
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hw.pe.aligned_tables
 import hw.pe.lut
 from einloom.errors import CheckFailed
 from einloom.formats import PLANE_FORMATS
@@ -15,6 +16,7 @@ from einloom.lookup import digits_of, original_codes, remap, remapped_codes, res
 from einloom.trits import CODES, from_bytes, to_bytes
 from generators.registry import generate
 from hw.pe.lut import LutSpec
+from hw.pe.lut_fp16 import LutFp16PE
 from hw.pe.table_generator import TableGenerator
 from mapping.pack import pack_weights
 from sim.bench.cases import random_activations, random_tensor
@@ -155,9 +157,30 @@ def exchanged_entries(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TableGenerator, "_sums", exchanged)
 
 
-@pytest.mark.parametrize("plant", [ignored_sign, exchanged_planes, exchanged_entries])
-def test_the_bench_finds_planted_faults(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch) -> None:
+def ignored_rounding(patch: pytest.MonkeyPatch) -> None:
+    split_shift = hw.pe.aligned_tables.split_shift
+    patch.setattr(hw.pe.aligned_tables, "split_shift", lambda *shift: (split_shift(*shift)[0], Const(0, 1)))
+
+
+def unmoved_sum(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LutFp16PE, "_moved_down", lambda _, group_sum: group_sum)
+
+
+@pytest.mark.parametrize(
+    ("plant", "activations"),
+    [
+        (ignored_sign, "int8"),
+        (exchanged_planes, "int8"),
+        (exchanged_entries, "int8"),
+        (ignored_rounding, "fp16"),
+        (unmoved_sum, "fp16"),
+    ],
+)
+def test_the_bench_finds_planted_faults(
+    plant: Callable[[pytest.MonkeyPatch], None], activations: str, monkeypatch
+) -> None:
     plant(monkeypatch)
     engine = {"kind": "lut", "rows": 1, "columns": 1, "lanes": 8, "formats": ["bipolar2"], "group": "channel"}
+    engine["activations"] = activations
     with pytest.raises(CheckFailed, match="RTL is not golden at token 0"):
         simulate(generate(make_config(engine, beat_bits=32)), cases=4)

@@ -53,6 +53,11 @@ class ControlPipeline(Part):
             control.load.eq(delayed("load", issue.valid & issue.tile_last, timing.load)),
             control.shift.eq(self.shift),
         ]
+        if timing.enter is not None:
+            m.d.comb += [
+                control.enter.eq(delayed("enter", issue.valid, timing.enter)),
+                control.renew.eq(delayed("renew", issue.first & issue.tile_first, timing.enter)),
+            ]
         if timing.scale_bits:
             restart = delayed("restart", issue.block_last & issue.tile_first, timing.capture + 1)
             captured = delayed("captured", control.capture, 1)

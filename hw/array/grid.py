@@ -52,6 +52,8 @@ class PeRow(Part):
             row.place(m, "row", platform)
             m.d.comb += row.activations.eq(activations)
             shared = row.shared
+            if "control" in row.signature.members:
+                m.d.comb += row.control.eq(self.control)
         m.d.comb += [
             pes.activations.eq(shared),
             pes.operand.eq(self.operand),

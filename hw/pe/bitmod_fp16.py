@@ -2,10 +2,19 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 
 from einloom.formats import SCALE_BITS, Format, Term
+from hw.arith.fp16 import (
+    ALIGN_BITS,
+    ALIGNED_LIMIT,
+    FP16,
+    SIGNIFICAND_BITS,
+    UNIT_EXPONENT,
+    exponent_and_significand,
+    round_shift,
+)
 from hw.arith.terms import TERM
 from hw.arith.trees import add_tree, max_tree
 from hw.arith.widths import signed_bits
@@ -14,13 +23,9 @@ from hw.part import Part
 from hw.pe.ports import add_drain, pe_ports
 from hw.pe.timing import Timing
 
-FP16 = data.StructLayout({"fraction": 10, "exponent": 5, "sign": 1})
-SIGNIFICAND_BITS = 11  # with the hidden bit
-ALIGN_BITS = 3  # extra bits below a significand that is shifted to its step's exponent, rounded to nearest even
 GUARD_BITS = 6  # extra bits below a dot product that is shifted to the group's or the sum's exponent, rounded down
 EXPONENT_SUM_BITS = 6  # of an activation's exponent (at most 31) plus a term's (at most 3)
-# An fp16 number is significand * 2^(exponent - 25); a sum counts in units ALIGN_BITS + GUARD_BITS finer.
-EXPONENT_BIAS = 25 + ALIGN_BITS + GUARD_BITS
+EXPONENT_BIAS = UNIT_EXPONENT + ALIGN_BITS + GUARD_BITS
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,16 @@ class BitmodFp16Spec:
         return self.lanes * Term.BITS
 
     @property
-    def product_limit(self) -> int:
-        """Largest aligned significand; aligned to the largest of a step, none gets larger."""
-        return ((1 << SIGNIFICAND_BITS) - 1) << ALIGN_BITS
-
-    @property
     def dot_bits(self) -> int:
-        return signed_bits(self.lanes * self.product_limit)
+        """Aligned to the largest exponent of a step, no product gets larger than a significand can be."""
+        return signed_bits(self.lanes * ALIGNED_LIMIT)
 
     @property
     def group_limit(self) -> int:
         """Of a group's sum in its own exponent. Rounding down adds at most one to the magnitude, twice per term."""
         weights = max(sum(1 << s for s in shifts) for shifts in self.bsig)
         roundings = 2 * max(len(shifts) for shifts in self.bsig) * (self.group // self.lanes)
-        return (self.group * self.product_limit * weights << GUARD_BITS) + roundings
+        return (self.group * ALIGNED_LIMIT * weights << GUARD_BITS) + roundings
 
     @property
     def group_bits(self) -> int:
@@ -136,16 +137,16 @@ class BitmodFp16PE(Part):
         dot = Signal(signed(self.spec.dot_bits), reset_less=True)
         exponents, products = [], []
         for n, (activation, term) in enumerate(zip(self.activations, self.operand, strict=True)):
-            normal = activation.exponent.any()
+            exponent_field, digits = exponent_and_significand(activation)
             own = Signal(EXPONENT_SUM_BITS, name=f"exponent_{n}", reset_less=True)
-            exponents.append(Mux(term.man, (activation.exponent | ~normal) + term.exp, 0))
+            exponents.append(Mux(term.man, exponent_field + term.exp, 0))
             m.d.sync += own.eq(exponents[-1])
             significand = Signal(SIGNIFICAND_BITS, name=f"significand_{n}", reset_less=True)
-            m.d.sync += significand.eq(Mux(term.man, Cat(activation.fraction, normal), 0))
+            m.d.sync += significand.eq(Mux(term.man, digits, 0))
             negative = Signal(name=f"negative_{n}", reset_less=True)
             m.d.sync += negative.eq(activation.sign ^ term.sign)
 
-            rounded = _round_shift(significand << ALIGN_BITS, highest - own)
+            rounded = round_shift(significand << ALIGN_BITS, highest - own)
             product = Signal(signed(SIGNIFICAND_BITS + ALIGN_BITS + 1), name=f"product_{n}", reset_less=True)
             m.d.sync += product.eq(Mux(negative, -rounded, rounded))
             products.append(product)
@@ -211,15 +212,3 @@ class BitmodFp16PE(Part):
             m.d.sync += [scaled.eq(group_sum), scaled_exponent.eq(group_exponent)]
 
         add_drain(m, self, Cat(total, total_exponent))
-
-
-def _round_shift(value, amount):
-    """`value` / 2^`amount` for a non-negative amount, rounded to nearest, ties to even."""
-    kept_bits = len(value)
-    # From kept_bits + 1 on the quotient is below one half, so larger amounts need no shifter of their own.
-    limit = (1 << kept_bits.bit_length()) - 1
-    amount = amount.as_unsigned()
-    capped = Mux(amount > limit, limit, amount)[: kept_bits.bit_length()]
-    shifted = Cat(Const(0, limit), value) >> capped
-    kept, half, sticky = shifted[limit:], shifted[limit - 1], shifted[: limit - 1].any()
-    return (kept + (half & (sticky | kept[0])))[:kept_bits]  # only an exact shift by 0 uses all bits: no carry out

@@ -5,8 +5,10 @@ from amaranth import Module, Mux, Signal, signed
 from einloom.formats import SCALE_BITS
 
 
-def add_dequantiser(m: Module, pe, group_sum):
+def add_dequantiser(m: Module, pe, group_sum, shift=0):
     """total = sum over groups of scale * `group_sum`, which is complete when `pe.control.capture` is given.
+
+    In the cycle after that the total so far is divided by 2^`shift`, rounded down; in others `shift` must be 0.
 
     Shift-and-add, one scale bit a cycle, straight into the total: SCALE_BITS cycles, behind the next group. Source:
     BitMoD (HPCA 2025), section IV-B. Returns the total, of `pe.spec.value_bits`.
@@ -16,7 +18,7 @@ def add_dequantiser(m: Module, pe, group_sum):
     total = Signal(signed(pe.spec.value_bits), reset_less=True)
     with m.If(control.dequantise):
         m.d.sync += scaled.eq(scaled << 1)
-        m.d.sync += total.eq(Mux(control.restart, 0, total) + Mux(pe.scale_bit, scaled, 0))
+        m.d.sync += total.eq(Mux(control.restart, 0, total >> shift) + Mux(pe.scale_bit, scaled, 0))
     with m.If(control.capture):
         m.d.sync += scaled.eq(group_sum)
     return total

@@ -15,7 +15,6 @@ from hw.pe.dequantiser import add_dequantiser
 from hw.pe.plane_column import PlaneColumn
 from hw.pe.ports import add_drain, pe_ports
 from hw.pe.table_generator import (
-    ACTIVATION_BITS,
     ENTRY_LIMIT,
     LIMIT,
     TableDelay,
@@ -60,7 +59,8 @@ class LutSpec:
     max_inputs: int
     prepared: bool = False
 
-    activation_bits = ACTIVATION_BITS
+    activation_bits = 8
+    limit = LIMIT  # of what tables are made of: -limit .. limit - 1
     exponent_bits = 0
     exponent_bias = 0
 
@@ -140,7 +140,7 @@ class LutSpec:
         """
         inputs = self.max_inputs if self.group is None else self.group
         weight = max(f.max_magnitude for f in self.formats)
-        limit = inputs * LIMIT * weight
+        limit = inputs * self.limit * weight
         if self.rounded:
             half_unit = (1 << largest_exponent(max(self.sizes))) // 2
             tables = inputs // self.lanes * len(self.sizes)
@@ -158,7 +158,12 @@ class LutSpec:
 
     @property
     def sum_bits(self) -> int:
-        return self.value_bits
+        return self.value_bits + self.exponent_bits
+
+    @property
+    def shared(self) -> data.StructLayout:
+        """What a row hands to its PEs."""
+        return tables_layout(self.sizes, self.halved, self.rounded, self.zero, self.limit)
 
     def part(self) -> "LutPE":
         return LutPE(self)
@@ -167,29 +172,27 @@ class LutSpec:
         has_scale = self.group is not None
         return PlaneColumn(formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, has_scale)
 
-    def row(self) -> TableGenerator | TableDelay:
-        delays = (*(stage_of(n) for n in range(len(self.sizes))), self.dot_stages)
-        if self.prepared:
-            return TableDelay(self.tables, delays)
-        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, delays)
-
-    def prepare(self) -> TableGenerator | None:
-        if not self.prepared:
-            return None
-        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, (0,) * (len(self.sizes) + 1))
-
     @property
-    def tables(self) -> data.StructLayout:
-        """A step's tables, and what belongs to them."""
-        return tables_layout(self.sizes, self.halved, self.rounded, self.zero)
+    def table_delays(self) -> tuple[int, ...]:
+        """Of each table, and of what goes with the sum of their values, behind the first table."""
+        return (*(stage_of(n) for n in range(len(self.sizes))), self.dot_stages)
+
+    def row(self) -> Part:
+        return TableDelay(self.shared, self.table_delays) if self.prepared else self._generator(self.table_delays)
+
+    def prepare(self) -> Part | None:
+        return self._generator((0,) * len(self.table_delays)) if self.prepared else None
+
+    def _generator(self, delays: tuple[int, ...]) -> TableGenerator:
+        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, self.limit, delays)
 
     def partial_bits(self, table: int) -> int:
         """Of the sum of the values of tables 0 to `table`, less one where table 0 is negated without a zero point."""
         if self.rounded:
             return signed_bits((ENTRY_LIMIT + 1) * (table + 1) - 1)
-        limit = LIMIT * sum(self.sizes[: table + 1])
+        limit = self.limit * sum(self.sizes[: table + 1])
         if self.zero:
-            return signed_bits(limit + LIMIT * self.lanes)
+            return signed_bits(limit + self.limit * self.lanes)
         return signed_bits(limit - self.halved)
 
 
@@ -209,7 +212,7 @@ class LutPE(Part):
 
     Members
     -------
-    activations : In, the row's tables (TableGenerator.shared)
+    activations : In, the row's tables (LutSpec.shared)
     operand : In, PlaneColumn.operand, each bit in the cycle of its pipeline stage
     control : In(CONTROL)
     scale_bit : In(1), with group scales
@@ -218,7 +221,12 @@ class LutPE(Part):
 
     def __init__(self, spec: LutSpec):
         self.spec = spec
-        super().__init__(pe_ports(spec, spec.tables, spec.operand_bits), spec=spec)
+        super().__init__(pe_ports(spec, spec.shared, spec.operand_bits), spec=spec)
+
+    @property
+    def tables(self):
+        """The step's, among what the row shares."""
+        return self.activations
 
     def elaborate(self, platform):
         m = Module()
@@ -231,12 +239,20 @@ class LutPE(Part):
             minus = _registered(m, "scaled_minus", minus)
         group_sum = self._accumulate(m, dot, minus)
         whole = group_sum[spec.fraction :].as_signed()
-        add_drain(m, self, whole if spec.group is None else add_dequantiser(m, self, whole))
+        self._finish(m, whole)
         return m
+
+    def _finish(self, m, group_sum):
+        """The group scale, if there is one, and the way out."""
+        add_drain(m, self, group_sum if self.spec.group is None else add_dequantiser(m, self, group_sum))
+
+    def _moved_down(self, group_sum):
+        """The group's sum before this plane, in the unit of this plane."""
+        return group_sum
 
     def _look_up(self, n, first):
         """The value of table `n`, whose first bit in the operand is `first`, without its sign if tables are halved."""
-        table, size = self.activations[f"table_{n}"], self.spec.sizes[n]
+        table, size = self.tables[f"table_{n}"], self.spec.sizes[n]
         entries = [table.entries[i] for i in range(table.entries.shape().length)]
         entry = multiplex(entries, self.operand[first : first + size - self.spec.halved])
         return Cat(table.parity, entry).as_signed() if not self.spec.rounded else entry
@@ -244,7 +260,7 @@ class LutPE(Part):
     def _add(self, m):
         """The sum of the tables' values, registered after each stage."""
         spec = self.spec
-        total = Mux(self.operand[spec.lanes], self.activations.offset, 0) if spec.zero else None
+        total = Mux(self.operand[spec.lanes], self.tables.offset, 0) if spec.zero else None
         first = 0
         for n, size in enumerate(spec.sizes):
             value = named(m, f"value_{n}", self._look_up(n, first))
@@ -265,7 +281,7 @@ class LutPE(Part):
         most = largest_exponent(max(self.spec.sizes))
         if most == 0:
             return dot
-        return (_moved(dot, minus, most) << self.activations.exponent)[most : len(dot) + 2 * most].as_signed()
+        return (_moved(dot, minus, most) << self.tables.exponent)[most : len(dot) + 2 * most].as_signed()
 
     def _accumulate(self, m, dot, minus):
         """The register that adds up dot * 2^bsig."""
@@ -279,7 +295,7 @@ class LutPE(Part):
             with m.Default():
                 m.d.comb += moved.eq(_moved(dot, minus, shifts[-1]))
         total = Signal(signed(spec.group_bits), reset_less=True)
-        before = Mux(control.first, 0, total).as_signed()
+        before = Mux(control.first, 0, self._moved_down(total)).as_signed()
         with m.If(control.accumulate):
             m.d.sync += total.eq(_with_carry(moved, before, minus))
         return total

@@ -52,7 +52,10 @@ class PeSpec(Protocol):
         """What makes operands of a column's codes; `hw/array/column.py` says which ports it may have."""
 
     def row(self) -> Part | None:
-        """What a row makes of its `activations` once for all its PEs, `shared`; None if they take them as they are."""
+        """What a row makes of its `activations` once for all its PEs, `shared`; None if they take them as they are.
+
+        It may have a port `control`.
+        """
 
     def prepare(self) -> Part | None:
         """What becomes of a step's `activations` before they are stored for the rows, `shared`, a cycle later; None if

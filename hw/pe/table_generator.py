@@ -9,8 +9,7 @@ from hw.arith.trees import add_tree
 from hw.arith.widths import signed_bits
 from hw.part import Part
 
-ACTIVATION_BITS = 8
-LIMIT = 1 << (ACTIVATION_BITS - 1)  # |int8|
+LIMIT = 1 << 7  # of int8: -LIMIT .. LIMIT - 1
 ENTRY_BITS = 8  # of rounded entries
 ENTRY_LIMIT = (1 << (ENTRY_BITS - 1)) - 1  # of their magnitude
 
@@ -20,9 +19,9 @@ def entry_count(size: int, halved: bool) -> int:
     return 1 << (size - 1 if halved else size)
 
 
-def exact_bits(size: int, halved: bool) -> int:
-    """Of an exact entry: from -LIMIT * size to just below LIMIT * size, if the last lane's sign is always plus."""
-    return signed_bits(size * LIMIT - 1 if halved else size * LIMIT)
+def exact_bits(size: int, halved: bool, limit: int) -> int:
+    """Of an exact entry: from -limit * size to just below limit * size, if the last lane's sign is always plus."""
+    return signed_bits(size * limit - 1 if halved else size * limit)
 
 
 def largest_exponent(size: int) -> int:
@@ -30,18 +29,18 @@ def largest_exponent(size: int) -> int:
     return max(0, (size * LIMIT).bit_length() - (ENTRY_BITS - 1))
 
 
-def tables_layout(sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool) -> data.StructLayout:
-    """`shared` of TableGenerator.
+def tables_layout(sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool, limit: int) -> data.StructLayout:
+    """`shared` of TableGenerator, for activations of -limit .. limit - 1.
 
     All exact entries of a table are odd, or all are even: their lowest bit is kept once, as `parity`.
     """
     fields: dict[str, object] = {}
     for n, size in enumerate(sizes):
-        bits, parity = (ENTRY_BITS, 0) if rounded else (exact_bits(size, halved) - 1, 1)
+        bits, parity = (ENTRY_BITS, 0) if rounded else (exact_bits(size, halved, limit) - 1, 1)
         entries = data.ArrayLayout(signed(bits), entry_count(size, halved))
         fields[f"table_{n}"] = data.StructLayout({"parity": parity, "entries": entries})
     fields["exponent"] = range(largest_exponent(max(sizes)) + 1) if rounded else 0
-    fields["offset"] = signed(signed_bits(sum(sizes) * LIMIT)) if zero else 0
+    fields["offset"] = signed(signed_bits(sum(sizes) * limit)) if zero else 0
     return data.StructLayout(fields)
 
 
@@ -61,37 +60,43 @@ class TableGenerator(Part):
     Parameters
     ----------
     sizes : lanes of each table.
-    halved, rounded : see above.
+    halved, rounded : see above; only int8 activations have rounded entries.
+    limit : activations are -limit .. limit - 1.
     zero : make `offset`, minus the sum of all activations.
     delays : cycles more for each table, and, last, for the exponent.
 
     Members
     -------
-    activations : In, an int8 per lane, lane 0 lowest
+    activations : In, a signed integer per lane, lane 0 lowest
     shared : Out(tables_layout)
     """
 
-    def __init__(self, sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool, delays: tuple[int, ...]):
+    def __init__(
+        self, sizes: tuple[int, ...], halved: bool, rounded: bool, zero: bool, limit: int, delays: tuple[int, ...]
+    ):
         self.sizes = sizes
         self.halved = halved
         self.rounded = rounded
         self.zero = zero
+        self.limit = limit
+        self.activation_bits = signed_bits(limit - 1)
         self.delays = delays
         super().__init__(
             {
-                "activations": In(sum(sizes) * ACTIVATION_BITS),
-                "shared": Out(tables_layout(sizes, halved, rounded, zero)),
+                "activations": In(sum(sizes) * self.activation_bits),
+                "shared": Out(tables_layout(sizes, halved, rounded, zero, limit)),
             },
             sizes=sizes,
             halved=halved,
             rounded=rounded,
             zero=zero,
+            limit=limit,
             delays=delays,
         )
 
     def elaborate(self, platform):
         m = Module()
-        lanes = [self.activations.word_select(n, ACTIVATION_BITS).as_signed() for n in range(sum(self.sizes))]
+        lanes = [self.activations.word_select(n, self.activation_bits).as_signed() for n in range(sum(self.sizes))]
         tables, start = [], 0
         for n, size in enumerate(self.sizes):
             own = lanes[start : start + size]
@@ -119,7 +124,7 @@ class TableGenerator(Part):
             others = [-s for s in reversed(sums)] + sums  # of the lanes before, by their digits
             sums = []
             for i, other in enumerate(others):
-                total = Signal(signed(exact_bits(level + 1, halved=True)), name=f"sum_{n}_{level}_{i}")
+                total = Signal(signed(exact_bits(level + 1, True, self.limit)), name=f"sum_{n}_{level}_{i}")
                 m.d.comb += total.eq(lane + other)
                 sums.append(total)
         return sums if self.halved else [-s for s in reversed(sums)] + sums

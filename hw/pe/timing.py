@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from amaranth.lib import data
 
-# Control of all PEs of an array, each field in the cycle that the PE's `Timing` names.
+# Control of all PEs and rows of an array, each field in the cycle that the PE's `Timing` names.
 CONTROL = data.StructLayout({
+    "enter": 1,  # a term is issued of the step whose activations are in the row
+    "renew": 1,  # ... and it is the first of a tile
     "bsig": 3,  # shared shift of the term whose dot product is being accumulated
     "accumulate": 1,  # a dot product is there
     "first": 1,  # ... and it starts a block
@@ -27,12 +29,14 @@ class Timing:
     capture : from the last term of a block to `capture`.
     align : cycles between the capture and the first scale bit.
     scale_bits : cycles of the bit-serial dequantiser; 0 for PEs without one, which load at the capture.
+    enter : to the cycle in which the row wants to know of the term, if it does.
     """
 
     accumulate: int
     capture: int
     align: int
     scale_bits: int
+    enter: int | None = None
 
     @property
     def load(self) -> int:

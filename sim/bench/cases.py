@@ -37,11 +37,14 @@ def random_tensor(
 def random_activations(
     rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int
 ) -> npt.NDArray[np.generic]:
-    """int8 over the whole range, or finite fp16 of one of several spreads of exponents."""
+    """int8 over the whole range, or finite fp16 of one of several spreads of exponents, half of them rising."""
     if gemm.activations == "int8":
         return rng.integers(-128, 128, (tokens, inputs), np.int8)
     spread = rng.choice([0, 3, 12, 30])
     exponent = rng.integers(max(0, 15 - spread), min(30, 15 + spread) + 1, (tokens, inputs), np.uint16)
+    if rng.random() < 0.5:
+        exponent = np.minimum(exponent, rng.integers(1, 31, (tokens, 1)) * np.arange(1, inputs + 1) // inputs)
+        exponent = exponent.astype(np.uint16)
     sign, fraction = (
         rng.integers(0, 2, (2, tokens, inputs), np.uint16),
         rng.integers(0, 1024, (tokens, inputs), np.uint16),
@@ -98,11 +101,19 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
         yield f"{format.name}: one output, one token, one non-zero input", [Job("one", one, single)], Stalls()
         quiet = replace(one, scales=np.zeros_like(one.scales) if gemm.weights.scale_bits else one.scales)
         yield f"{format.name}: zero scales", [Job("quiet", quiet, random_activations(rng, gemm, 1, block))], Stalls()
+        if gemm.activations == "fp16":
+            yield f"{format.name}: activations that double", [Job("doubling", one, _doubling(block))], Stalls()
         yield (
             f"{format.name}: two jobs back to back under back-pressure on every stream",
             [Job("first", one, single), Job("second", one, random_activations(rng, gemm, 1, block))],
             Stalls(weights=200, sums=250, jobs=200, seed=7),
         )
+
+
+def _doubling(inputs: int) -> npt.NDArray[np.generic]:
+    """fp16 from the smallest number to the largest power of two, by as many steps as there are inputs."""
+    exponents = np.linspace(-24, 15, inputs).round()
+    return (2.0 ** exponents[None]).astype(np.float16)
 
 
 def _constant(gemm: GemmManifest, tokens: int, inputs: int, value: int) -> npt.NDArray[np.generic]:

@@ -8,6 +8,7 @@ from einloom.quantized import QuantizedTensor
 from sim.golden.bitmod import fp16_gemm
 from sim.golden.gemm import integer_gemm
 from sim.golden.lut import rounded_gemm
+from sim.golden.lut_fp16 import aligned_gemm
 
 Integers = npt.NDArray[np.int64]
 
@@ -16,9 +17,11 @@ def golden_sums(
     manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
 ) -> tuple[Integers, Integers]:
     """(value, exponent) of `tensor` [N, K] times `activations` [T, K], int64 [T, N] each; exponents are 0 for int8."""
+    lookup, lanes = manifest.weights.lookup, manifest.weights.lanes
     if manifest.activations == "fp16":
-        return fp16_gemm(activations.astype(np.float16, copy=False), tensor, manifest.weights.lanes)
-    lookup, codes = manifest.weights.lookup, activations.astype(np.int8, copy=False)
+        gemm = fp16_gemm if lookup is None else aligned_gemm
+        return gemm(activations.astype(np.float16, copy=False), tensor, lanes)
+    codes = activations.astype(np.int8, copy=False)
     if lookup is not None and lookup.entries == "int8":
         value = rounded_gemm(codes, tensor, lookup.tables)
     else:

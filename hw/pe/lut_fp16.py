@@ -1,0 +1,86 @@
+"""The processing element that multiplies fp16 activations by table look-up."""
+
+from dataclasses import dataclass, replace
+
+from amaranth import Cat
+from amaranth.lib import data
+
+from hw.arith.fp16 import ALIGN_BITS, FP16, UNIT_EXPONENT
+from hw.part import Part
+from hw.pe.aligned_tables import (
+    EXPONENT_BITS,
+    LIMIT,
+    AlignedTables,
+    aligned_layout,
+    match_cycles,
+    table_cycles,
+)
+from hw.pe.dequantiser import add_dequantiser
+from hw.pe.lut import LutPE, LutSpec
+from hw.pe.ports import add_drain
+from hw.pe.timing import Timing
+
+
+@dataclass(frozen=True)
+class LutFp16Spec(LutSpec):
+    """Size of a look-up PE for fp16 activations; `entries` are exact.
+
+    Dividing a sum and rounding it down makes its magnitude no larger than the bound it had, so the widths follow from
+    the largest aligned activation as those of LutSpec do from int8.
+    """
+
+    activation_bits = FP16.size
+    limit = LIMIT
+    exponent_bits = EXPONENT_BITS
+    exponent_bias = UNIT_EXPONENT + ALIGN_BITS
+
+    @property
+    def row_cycles(self) -> int:
+        return table_cycles(self.lanes)
+
+    @property
+    def timing(self) -> Timing:
+        return replace(super().timing, enter=1 + match_cycles(self.lanes))
+
+    @property
+    def shared(self) -> data.StructLayout:
+        return aligned_layout(self.sizes, self.halved, self.zero, self.group is not None)
+
+    def part(self) -> "LutFp16PE":
+        return LutFp16PE(self)
+
+    def row(self) -> Part:
+        return AlignedTables(self.sizes, self.halved, self.zero, self.table_delays, self.group is not None)
+
+
+class LutFp16PE(LutPE):
+    """LutPE for fp16 activations, which its row has aligned (AlignedTables): integers, and how far to shift sums.
+
+    Definition, for one output (sim/golden/lut_fp16.py computes it), with E(s) and the integers of AlignedTables:
+
+    1. A group's sum starts as 0. With step s of a dot product a sum g becomes
+       floor(g / 2^(E(s) - E(s - 1))) + the exact sum over the step's lanes of integer * weight.
+    2. The output starts as 0. With a group of scale q that ends with step s, and one before that ended with step r, an
+       output v becomes floor(v / 2^(E(s) - E(r))) + q * g. It means v * 2^(E(last step) - 28).
+
+    Without group scales the output is the sum of a single group. A zero E stands before the first step. A step raises
+    the exponent in its first plane; before that a sum is whole, so the half units of LutSpec.fraction are not shifted.
+
+    Throughput and latency as LutPE, whose tables come `LutSpec.row_cycles` after the activations. Source: LUT Tensor
+    Core (ISCA 2025), section III, takes fp16 activations; aligning them, so that tables are integers, is ours.
+    """
+
+    @property
+    def tables(self):
+        return self.activations.tables
+
+    def _moved_down(self, group_sum):
+        fraction = self.spec.fraction
+        whole = group_sum[fraction:].as_signed() >> self.activations.sum_shift
+        return Cat(group_sum[:fraction], whole).as_signed()
+
+    def _finish(self, m, group_sum):
+        value = group_sum
+        if self.spec.group is not None:
+            value = add_dequantiser(m, self, group_sum, self.activations.total_shift)
+        add_drain(m, self, Cat(value, self.activations.exponent))
