@@ -42,6 +42,7 @@ LUT: dict[str, Any] = {
         "table_inputs": 4,
         "table": "remap",
         "entries": "exact",
+        "precompute": "row",
         "formats": ["bipolar4"],
         "group": 128,
         "activations": "int8",
@@ -141,9 +142,15 @@ def test_the_knobs_above_are_all_there_are() -> None:
     known = {"name", *(f"{s}.{key}" for s in ("engine", "memory") for key in schema[s])}
     assert known == set(KNOBS)
     lookup = parse_config(yaml.safe_dump(LUT), "base.yaml").model_dump()["engine"]
-    assert {f"engine.{key}" for key in lookup} <= set(LUT_KNOBS) | set(KNOBS)
+    of_a_core = {"engine.precompute"}  # tests/test_core_config.py
+    assert {f"engine.{key}" for key in lookup} <= set(LUT_KNOBS) | set(KNOBS) | of_a_core
     attention = parse_config(yaml.safe_dump(FUSEMAX), "base.yaml").model_dump()["engine"]
     assert {f"engine.{key}" for key in attention} == set(FUSEMAX_KNOBS) - {"name"} | {"engine.kind"}
+
+
+def test_an_engine_alone_has_nothing_to_fuse_table_precompute_with() -> None:
+    with pytest.raises(ConfigError, match="set engine.precompute to row"):
+        turned(LUT, "engine.precompute", "fused")
 
 
 def test_an_attention_engine_has_no_linear_layers() -> None:

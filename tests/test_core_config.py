@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from einloom.errors import ConfigError
+from generators.registry import describe
 from tests.core_bed import core_config
 
 REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
@@ -33,6 +34,16 @@ REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
 def test_a_core_that_cannot_be_is_refused(message: str, changes: dict[str, Mapping[str, object]]) -> None:
     with pytest.raises(ConfigError, match=message):
         core_config(**changes)
+
+
+def test_tables_that_come_ready_made_are_there_a_cycle_earlier() -> None:
+    def cycles(precompute: str) -> int:
+        engine = {"kind": "lut", "lanes": 8, "formats": ["bipolar4"], "precompute": precompute}
+        gemm = describe(core_config(engine=engine)).gemm
+        assert gemm is not None
+        return gemm.pipeline_cycles
+
+    assert cycles("fused") == cycles("row") - 1
 
 
 def test_the_smallest_core_of_these_is_taken() -> None:
