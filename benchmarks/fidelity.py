@@ -1,4 +1,4 @@
-"""What the core's numbers cost: the golden executor against the float32 decoder of the default model.
+"""What the core's numbers cost: the golden executor against the float32 decoder of the shipped models.
 
     python -m benchmarks.fidelity
 
@@ -6,7 +6,8 @@ The float model writes two texts of 256 tokens, its whole context, sampled at te
 their seeds are others than that of the text from which the scales of keys and values are found. Both models then read
 them: after each of the 512 tokens, do they find the same one most probable, and how far is one distribution from the
 other? The executor computes what the core computes, to the bit. The exit code is 1 if int8 weights with an int8 cache
-agree on fewer than 95 %.
+agree on fewer than 95 %. The models that were trained with few-bit weights are compared with themselves: their weights
+are exact in their formats, and what differs are activations, keys and values.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einloom.cli.locate import default_model, find_config
+from einloom.cli.locate import DEFAULT_MODEL, find_config, shipped_models
 from einloom.cli.run import compile_model
 from einloom.config import BitmodConfig, Config, IntMacConfig
 from einloom.driver import CoreDecoder
@@ -33,16 +34,31 @@ Floats = npt.NDArray[np.float32]
 PROMPTS = ("ROMEO:", "Once more unto the breach")
 BAR = 0.95
 CACHES = (8, 4)
+LOOK_UP = (
+    (DEFAULT_MODEL, "lut-w4"),
+    (DEFAULT_MODEL, "lut-w2"),
+    (DEFAULT_MODEL, "lut-ternary"),
+    ("shakespeare-1m-w2", "lut-w2"),
+    ("shakespeare-1m-ternary", "lut-ternary"),
+)
 
 
-def configs() -> Iterator[tuple[str, Config]]:
-    """The default config with every weight format of its engine, and with the int8 array."""
+def subjects() -> Iterator[tuple[str, str, Config]]:
+    """What a row is called, a shipped model, and a config that runs it.
+
+    The default config with every weight format of its engine, and with the int8 array; and the look-up engine.
+    """
     default = find_config("default")
     for name in sorted(TERM_FORMATS, key=lambda name: (-FORMATS[name].bits, name)):
         engine = BitmodConfig(kind="bitmod", formats=(name,))
-        yield f"bitmod, {name}", default.model_copy(update={"engine": engine})
+        yield f"bitmod, {name}", DEFAULT_MODEL, default.model_copy(update={"engine": engine})
         if name == "int8":
-            yield "int_mac, int8", default.model_copy(update={"engine": IntMacConfig(kind="int_mac")})
+            plain = default.model_copy(update={"engine": IntMacConfig(kind="int_mac")})
+            yield "int_mac, int8", DEFAULT_MODEL, plain
+    for model, config in LOOK_UP:
+        found = find_config(config)
+        weights = f"lut, {found.gemm.weight_formats[0].name}"
+        yield weights if model == DEFAULT_MODEL else f"{weights}, trained with it", model, found
 
 
 def texts(model: LlamaModel) -> list[list[int]]:
@@ -68,19 +84,22 @@ def read(model: LlamaModel, config: Config, tokens: list[int]) -> tuple[Floats, 
 
 def main() -> int:
     """Print the table; 1 if the bar is missed."""
-    model = load_llama(default_model())
-    written = texts(model)
-    exact = np.concatenate([Decoder(model, FloatLinears(model.linears)).step(tokens) for tokens in written])
+    models = {name: load_llama(folder) for name, folder in shipped_models().items()}
+    written = {name: texts(model) for name, model in models.items()}
+    exact = {
+        name: np.concatenate([Decoder(model, FloatLinears(model.linears)).step(tokens) for tokens in written[name]])
+        for name, model in models.items()
+    }
     headings = (f"{what}, cache int{cache}" for cache in CACHES for what in ("top-1", "KL"))
-    table = Table("engine, weights", "bits/weight", *headings, title=f"{len(exact)} tokens; KL in nats")
+    table = Table("engine, weights", "bits/weight", *headings, title=f"{len(exact[DEFAULT_MODEL])} tokens; KL in nats")
     missed = False
-    for name, config in configs():
+    for name, model, config in subjects():
         found: list[Agreement] = []
         for cache in CACHES:
             assert config.core is not None
             narrow = config.model_copy(update={"core": config.core.model_copy(update={"cache_bits": cache})})
-            logits, bits = zip(*(read(model, narrow, tokens) for tokens in written), strict=True)
-            found.append(agreement(exact, np.concatenate(logits)))
+            logits, bits = zip(*(read(models[model], narrow, tokens) for tokens in written[model]), strict=True)
+            found.append(agreement(exact[model], np.concatenate(logits)))
         missed |= name.endswith("int8") and found[0].top1 < BAR
         table.add_row(name, f"{bits[0]:.2f}", *(text for a in found for text in (f"{a.top1:.1%}", f"{a.kl:.4f}")))
     Console(width=120).print(table)

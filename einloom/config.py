@@ -119,6 +119,8 @@ class LutConfig(GemmConfig):
     of one: "full", all sums; "half", those with a plus in the last lane; "remap", half, with weights that were remapped
     offline. "int8" `entries` are rounded to eight bits with a dynamic power of two for each row's step. "fp16"
     `activations` are aligned in the row to the largest exponent so far, so that tables are integers there too.
+    `precompute` says where tables are made: in each "row" of the array, again for every tile of outputs, or "fused"
+    with the operator that writes activations, once, in front of the buffer that then holds tables.
     """
 
     kind: Literal["lut"]
@@ -126,6 +128,7 @@ class LutConfig(GemmConfig):
     table_inputs: Annotated[int, Field(strict=True, ge=1, le=6)] = 4
     table: Literal["full", "half", "remap"] = "remap"
     entries: Literal["exact", "int8"] = "exact"
+    precompute: Literal["row", "fused"] = "row"
     formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("bipolar4",)
     group: Literal[32, 64, 128, "channel"] = 128
     activations: Literal["int8", "fp16"] = "int8"
@@ -266,6 +269,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _core_fits(self) -> "Config":
         if self.core is None:
+            if isinstance(self.engine, LutConfig) and self.engine.precompute != "row":
+                raise _problem(
+                    "only a core has an operator to fuse table precompute with: set engine.precompute to row"
+                )
             return self
         if isinstance(self.engine, FuseMaxConfig) or self.attention is None:
             raise _problem("a core needs a GEMM engine as its engine, and the section attention")

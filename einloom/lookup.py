@@ -24,6 +24,12 @@ def table_sizes(lanes: int, inputs: int) -> tuple[int, ...]:
     return tuple(lanes * (n + 1) // count - lanes * n // count for n in range(count))
 
 
+def table_bits(size: int, activation_bits: int = 8) -> int:
+    """Of a halved table of `size` lanes with exact entries: sums of `size` activations, of one parity."""
+    entry = (size << activation_bits - 1) - 1  # the largest
+    return (entry.bit_length() << size - 1) + 1
+
+
 def remap(digits: UInt8, sizes: tuple[int, ...]) -> UInt8:
     """Digits [..., lanes] of a step in one plane as indices and signs [..., lanes], the sign in each last lane."""
     parts = []

@@ -9,7 +9,7 @@ from einloom.manifest import GemmManifest, JobLayout, StepWord, SumLayout, Weigh
 from generators.design import Design, make_design
 from hw.array.engine import EngineSpec, GemmEngine
 from hw.array.sequencer import job_layout
-from hw.pe.spec import PeSpec
+from hw.pe.spec import PeSpec, stored_bits
 
 NETLIST_BITS = 1 << 16  # of one cell or of all inputs of a module, in Amaranth 0.5
 MARGIN = 512  # control signals beside the wide ports
@@ -51,7 +51,7 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
     word = max(spec.metadata_bits, *(spec.step_bits(f) for f in spec.formats))
     widths = {
         "a row of PEs": spec.columns * (pe.operand_bits + 1 + pe.sum_bits),
-        "the activations": spec.rows * pe.lanes * pe.activation_bits + spec.channels * spec.beat_bits,
+        "the activations": spec.rows * stored_bits(pe) + spec.channels * spec.beat_bits,
         # A beat shifted to the end of the buffer and beyond, as far as the shift amount can count.
         "the gearbox": 2 * (word + 2 * spec.beat_bits) + spec.beat_bits,
     }

@@ -19,4 +19,5 @@ def pe_spec(config: Config) -> PeSpec:
         formats=engine.weight_formats,
         group=engine.scale_group,
         max_inputs=engine.max_inputs,
+        prepared=engine.precompute == "fused",
     )

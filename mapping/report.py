@@ -8,6 +8,7 @@ from itertools import groupby
 from einloom.isa import INSTRUCTION_BYTES, UNITS, Instruction, Unit
 from einloom.manifest import Manifest
 from einloom.program import Program
+from mapping.cost.lookup import lookup_lines
 
 
 @dataclass
@@ -81,6 +82,7 @@ def mapping_report(program: Program, manifest: Manifest) -> str:
             ("first beat", "bytes", "piece"),
             [(f"{p.offset:,}", f"{p.size:,}", p.name) for p in program.pieces],
         ),
+        *lookup_lines(program, manifest.gemm),
         "",
         "The program; weight beats are those of each channel, vector words those of one token",
         *_table(

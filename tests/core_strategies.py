@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from einloom.config import Config, parse_config
 from einloom.errors import InputError
-from einloom.formats import SCALE_BITS, TERM_FORMATS
+from einloom.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 from einloom.program import Program
 from generators.registry import describe
 from mapping.codegen.heads import padded_size
@@ -34,7 +34,7 @@ def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
     engine = {
         "rows": draw(st.integers(1, min(8, tile_rows, max(1, MOST_PES // columns)))),
         "columns": columns,
-        **draw(st.one_of(_bitmod(lanes), _int_mac(lanes))),
+        **draw(st.one_of(_bitmod(lanes), _int_mac(lanes), _lut(lanes))),
     }
     attention = {
         "kind": "fusemax",
@@ -66,9 +66,25 @@ def _int_mac(draw: st.DrawFn, lanes: int) -> dict[str, object]:
 
 
 @st.composite
+def _lut(draw: st.DrawFn, lanes: int) -> dict[str, object]:
+    step = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16, 32) if n <= lanes]))
+    return {
+        "kind": "lut",
+        "lanes": step,
+        "table_inputs": draw(st.integers(1, 4)),
+        "table": draw(st.sampled_from(["full", "half", "remap"])),
+        "precompute": draw(st.sampled_from(["row", "fused"])),
+        "formats": draw(st.lists(st.sampled_from(list(PLANE_FORMATS)), min_size=1, max_size=3, unique=True)),
+        "group": "channel",
+    }
+
+
+@st.composite
 def shapes(draw: st.DrawFn, core: Mapping[str, Mapping[str, object]]) -> Shape:
     """A model that a core can run, once its memories are large enough."""
-    lanes, block = (int(str(core[section].get(key, 1))) for section, key in (("core", "lanes"), ("engine", "group")))
+    lanes = int(str(core["core"]["lanes"]))
+    group = core["engine"].get("group", "channel")
+    block = 1 if group == "channel" else int(str(group))
     step = math.lcm(lanes, block)
     sharing = draw(st.integers(1, int(str(core["attention"]["columns"]))))
     head = draw(st.sampled_from([16, 24, 32, 48, 64]))

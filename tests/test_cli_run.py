@@ -9,16 +9,18 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from einloom.cli.locate import default_model, find_config, shipped_configs
+from einloom.cli.locate import default_model, find_config, find_model, shipped_configs, shipped_models
 from einloom.cli.run import compile_model, run
 from einloom.cli.run_report import JobTotals, report_of
 from einloom.config import Config
 from einloom.core_registers import counter_names
 from einloom.driver import JobResult
 from einloom.errors import CheckFailed, EinloomError, InputError
+from einloom.formats import FORMATS
 from einloom.isa import CoreError
 from generators.registry import describe
 from mapping.compress.for_engine import quantize_for_engine
+from mapping.compress.quantize import quantize_per_channel
 from mapping.importer.huggingface import load_llama
 from sim.golden.agreement import Agreement
 from sim.golden.driver import GoldenDriver
@@ -216,6 +218,22 @@ def test_configs_are_found_by_name_and_by_path(config: Path) -> None:
     assert all(find_config(name).name == name for name in shipped_configs())
     assert find_config(str(config)).name == "tiny"
     assert default_model().parts[-3:] == ("examples", "models", "shakespeare-1m")
+
+
+def test_models_are_found_by_name_and_by_path(tmp_path: Path) -> None:
+    assert {"shakespeare-1m", "shakespeare-1m-w2", "shakespeare-1m-ternary"} == shipped_models().keys()
+    assert all(find_model(Path(name)) == folder for name, folder in shipped_models().items())
+    assert find_model(None) == default_model()
+    assert find_model(tmp_path) == tmp_path
+    assert find_model(Path("nowhere")) == Path("nowhere")
+
+
+@pytest.mark.parametrize(("name", "format"), [("shakespeare-1m-w2", "bipolar2"), ("shakespeare-1m-ternary", "ternary")])
+def test_weights_trained_in_a_format_are_exact_in_it(name: str, format: str) -> None:
+    for matrix in load_llama(shipped_models()[name]).linears.values():
+        tensor = quantize_per_channel(matrix, FORMATS[format])
+        exact = tensor.values() * tensor.channel_scale[:, None].astype(np.float64) * FORMATS[format].unit
+        assert np.abs(exact - matrix).max() <= 1e-6 * np.abs(matrix).max()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,13 @@ INT_MAC: Tree = {
     },
 }
 """Everything that a config can change, changed: the engine, wide beats and words, a cache of 4 bits, odd rows."""
+LUT: dict[str, object] = {
+    "kind": "lut",
+    "lanes": 8,
+    "table_inputs": 3,
+    "formats": ["bipolar2", "ternary", "int4"],
+    "group": "channel",
+}
 TIMINGS = {
     "at once": MemoryTiming(latency=1),
     "far away": MemoryTiming(latency=500),
@@ -56,6 +63,19 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 def test_a_prompt_of_ragged_chunks_and_decoding_are_golden(bed: Bed, timing: MemoryTiming) -> None:
     rng = np.random.default_rng(timing.latency)
     bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), timing)
+
+
+@pytest.mark.parametrize("precompute", ["fused", pytest.param("row", marks=pytest.mark.slow)])
+def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None:
+    design = core_design(
+        core_config(base=BITMOD | {"engine": {"rows": 3, "columns": 16, "precompute": precompute, **LUT}})
+    )
+    bed = Bed(design, random_program(design.manifest, SHAPE))
+    try:
+        rng = np.random.default_rng(5)
+        bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), TIMINGS["stalls and any order"])
+    finally:
+        bed.close()
 
 
 @pytest.mark.parametrize("length", [1, 7, 64])

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from einloom.cli.figures import print_figures
-from einloom.cli.locate import default_model, find_config
+from einloom.cli.locate import find_config, find_model
 from einloom.cli.run import compile_model
 from einloom.files import write_folder
 from einloom.manifest import Manifest
@@ -24,7 +24,10 @@ REPORT = "report.txt"
 def compile(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the program and its images.")],
     model: Annotated[
-        Path | None, typer.Argument(help="Folder of a Hugging Face Llama; einloom's own small one if left out.")
+        Path | None,
+        typer.Argument(
+            help="Folder of a Hugging Face Llama, or the name of a shipped model; shakespeare-1m if left out."
+        ),
     ] = None,
     config: Annotated[
         str, typer.Option("-c", "--config", help="A YAML file, or the name of a shipped config.")
@@ -34,7 +37,7 @@ def compile(
     """Compile a model for a design: program, listing, memory images, and a report of the mapping."""
     started = time.perf_counter()
     manifest = describe(find_config(config))
-    loaded = load_llama(model or default_model())
+    loaded = load_llama(find_model(model))
     with Console(stderr=True).status("compiling the model"):
         program, bits = compile_model(loaded, manifest)
     write_folder(output, program.files() | {REPORT: mapping_report(program, manifest).encode()})

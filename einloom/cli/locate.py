@@ -32,6 +32,20 @@ def find_config(name_or_path: str) -> Config:
     raise InputError(f"{name_or_path}: neither a config file nor a shipped config{near}; shipped: {', '.join(shipped)}")
 
 
+def shipped_models() -> dict[str, Path]:
+    """The folders of the shipped models by name."""
+    return {path.parent.name: path.parent for path in sorted((examples_folder() / "models").glob("*/config.json"))}
+
+
+def find_model(name_or_path: Path | None) -> Path:
+    """The folder of the model `name_or_path`, or of the shipped one of that name, or of the default one."""
+    if name_or_path is None:
+        return default_model()
+    if name_or_path.exists():
+        return name_or_path
+    return shipped_models().get(str(name_or_path), name_or_path)
+
+
 def default_model() -> Path:
     """The folder of the model that comes with einloom."""
     return examples_folder() / "models" / DEFAULT_MODEL

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from einloom.cli.locate import default_model, find_config
+from einloom.cli.locate import find_config, find_model
 from einloom.cli.progress import TokenProgress
 from einloom.cli.run_report import JobTotals, RunReport, report_of
 from einloom.config import Config
@@ -89,7 +89,10 @@ class Request:
 
 def run(
     model: Annotated[
-        Path | None, typer.Argument(help="Folder of a Hugging Face Llama; einloom's own small one if left out.")
+        Path | None,
+        typer.Argument(
+            help="Folder of a Hugging Face Llama, or the name of a shipped model; shakespeare-1m if left out."
+        ),
     ] = None,
     config: Annotated[
         str, typer.Option("-c", "--config", help="A YAML file, or the name of a shipped config.")
@@ -115,7 +118,7 @@ def run(
 ) -> None:
     """Generate text with a design, check it bit for bit, and say what it costs."""
     request = Request(
-        model or default_model(),
+        find_model(model),
         find_config(config),
         prompt,
         tokens,

@@ -15,7 +15,7 @@ from hw.array.replicated import Replicated
 from hw.array.sequencer import Sequencer
 from hw.memory.gearbox import Gearbox
 from hw.part import Part
-from hw.pe.spec import PeSpec
+from hw.pe.spec import PeSpec, stored_bits
 
 
 def padded(bits: int) -> int:
@@ -88,7 +88,8 @@ class GemmEngine(Part):
     job : In, stream, one matrix product
     weights : In, a stream of beats per memory channel
     activation_address, activation_read : Out, a step number; its activations are wanted in the next cycle
-    activations : In, `rows` x `lanes` activations, row 0 and lane 0 lowest; held until the next read
+    activations : In, `rows` x `lanes` activations, or what the PE's spec prepares of them, row 0 and lane 0 lowest;
+        held until the next read
     sums : Out, stream, for each tile and each token of the job: the sums of all columns, column 0 lowest
     idle : Out(1), nothing is at work and no result waits
     """
@@ -110,7 +111,7 @@ class GemmEngine(Part):
                 "weights": In(stream.Signature(spec.beat_bits)).array(spec.channels),
                 "activation_address": Out(self.sequencer.signature.members["address"].shape),
                 "activation_read": Out(1),
-                "activations": In(spec.rows * pe.lanes * pe.activation_bits),
+                "activations": In(spec.rows * stored_bits(pe)),
                 "sums": Out(stream.Signature(data.ArrayLayout(pe.sum_bits, spec.columns))),
                 "idle": Out(1),
             },

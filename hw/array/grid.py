@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.array.replicated import Replicated
 from hw.part import Part
-from hw.pe.spec import PeSpec
+from hw.pe.spec import PeSpec, stored_bits
 from hw.pe.timing import CONTROL
 
 CHAIN = ("drain_in", "drain_out")
@@ -17,7 +17,7 @@ class PeRow(Part):
 
     Members
     -------
-    activations : In, `lanes` activations of the row's token
+    activations : In, a step of the row's token: `lanes` activations, or what the spec prepares of them
     operand, scale_bit : In, one per column, column 0 lowest
     control : In(CONTROL)
     drain_in, drain_out : the results of the row below, and of this row
@@ -28,7 +28,7 @@ class PeRow(Part):
         self.columns = columns
         super().__init__(
             {
-                "activations": In(spec.lanes * spec.activation_bits),
+                "activations": In(stored_bits(spec)),
                 "operand": In(columns * spec.operand_bits),
                 "scale_bit": In(columns),
                 "control": In(CONTROL),

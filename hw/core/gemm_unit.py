@@ -5,6 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from hw.array.engine import EngineSpec, GemmEngine
+from hw.array.replicated import Replicated
 from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
 from hw.core.sum_words import SumWords
 from hw.isa_layout import instruction_layout
@@ -12,6 +13,7 @@ from hw.memory.banked_buffer import BankedBuffer
 from hw.memory.beat_queue import BeatQueue
 from hw.memory.parity import connect_parity, parity_ports
 from hw.part import Part
+from hw.pe.spec import stored_bits
 
 
 class GemmUnit(Part):
@@ -70,9 +72,10 @@ class GemmUnit(Part):
         m = Module()
         spec, lanes = self.spec, self.lanes
         engine = GemmEngine(spec).place(m, "engine", platform)
-        bits = spec.pe.activation_bits
-        buffer = BankedBuffer(spec.rows, self.words, lanes, bits, spec.pe.lanes, parity=self.parity)
+        steps, bits = lanes // spec.pe.lanes, stored_bits(spec.pe)
+        buffer = BankedBuffer(spec.rows, self.words, steps, bits, parity=self.parity)
         buffer = buffer.place(m, "activations", platform)
+        self._write(m, buffer, steps, platform)
         sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
 
         layout = instruction_layout("gemm")
@@ -91,10 +94,6 @@ class GemmUnit(Part):
             job.tokens.eq(self.chunk.tokens),
             job.specials.eq(i.specials),
             self.instruction.ready.eq(Mux(nothing, self.instruction.valid, sums.done)),
-            buffer.write.eq(self.write),
-            buffer.bank.eq(self.write_token),
-            buffer.address.eq(self.write_address),
-            buffer.data.eq(self.write_data),
             buffer.read.eq(engine.activation_read),
             buffer.read_address.eq(engine.activation_address + (i.activations << self._step_shift)),
             engine.activations.eq(buffer.elements),
@@ -128,6 +127,24 @@ class GemmUnit(Part):
         if self.parity:
             connect_parity(m, self, buffer, tuple(queues))
         return m
+
+    def _write(self, m, buffer, steps, platform):
+        """Words into the buffer, or what the engine's PEs want prepared of each step, a cycle later."""
+        written = (buffer.write, buffer.bank, buffer.address)
+        taken = (self.write, self.write_token, self.write_address)
+        part = self.spec.pe.prepare()
+        if part is None:
+            m.d.comb += [
+                *(to.eq(port) for to, port in zip(written, taken, strict=True)),
+                buffer.data.eq(self.write_data),
+            ]
+            return
+        prepared = Replicated(part, steps, sliced=("activations", "shared")).place(m, "prepared", platform)
+        m.d.comb += [prepared.activations.eq(self.write_data), buffer.data.eq(prepared.shared)]
+        for to, port in zip(written, taken, strict=True):
+            late = Signal.like(port, name=f"late_{port.name}")
+            m.d.sync += late.eq(port)
+            m.d.comb += to.eq(late)
 
     @property
     def _step_shift(self) -> int:

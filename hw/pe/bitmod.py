@@ -77,6 +77,9 @@ class BitmodSpec:
     def row(self) -> None:
         return None
 
+    def prepare(self) -> None:
+        return None
+
 
 class BitmodPE(Part):
     """Output-stationary bit-serial multiply-accumulate with a bit-serial dequantiser.

@@ -92,6 +92,9 @@ class BitmodFp16Spec:
     def row(self) -> None:
         return None
 
+    def prepare(self) -> None:
+        return None
+
 
 class BitmodFp16PE(Part):
     """Bit-serial multiply-accumulate with aligned fp16 activations, and a bit-serial dequantiser.

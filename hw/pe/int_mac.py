@@ -59,6 +59,9 @@ class IntMacSpec:
     def row(self) -> None:
         return None
 
+    def prepare(self) -> None:
+        return None
+
 
 class IntMacPE(Part):
     """sum = sum over k of activation[k] * weight[k], `lanes` a cycle, exactly.

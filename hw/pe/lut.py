@@ -17,6 +17,7 @@ from hw.pe.ports import add_drain, pe_ports
 from hw.pe.table_generator import (
     ENTRY_LIMIT,
     LIMIT,
+    TableDelay,
     TableGenerator,
     largest_exponent,
     tables_layout,
@@ -46,6 +47,7 @@ class LutSpec:
     formats : weight formats, which have planes.
     group : inputs that share a scale; None when only output channels have one, which is left to the caller.
     max_inputs : longest dot product.
+    prepared : the tables are made before activations are stored, not in the rows.
     """
 
     lanes: int
@@ -55,6 +57,7 @@ class LutSpec:
     formats: tuple[Format, ...]
     group: int | None
     max_inputs: int
+    prepared: bool = False
 
     activation_bits = 8
     limit = LIMIT  # of what tables are made of: -limit .. limit - 1
@@ -94,7 +97,9 @@ class LutSpec:
 
     @property
     def row_cycles(self) -> int:
-        """Of the table generator."""
+        """From a row's register to the tables."""
+        if self.prepared:
+            return 0
         return 2 if self.rounded else 1
 
     @property
@@ -106,7 +111,10 @@ class LutSpec:
     @property
     def lookup(self) -> LookupLayout:
         return LookupLayout(
-            tables=self.sizes, remapped=self.table == "remap", entries="int8" if self.rounded else "exact"
+            tables=self.sizes,
+            remapped=self.table == "remap",
+            entries="int8" if self.rounded else "exact",
+            precompute="fused" if self.prepared else "row",
         )
 
     @property
@@ -155,7 +163,7 @@ class LutSpec:
     @property
     def shared(self) -> data.StructLayout:
         """What a row hands to its PEs."""
-        return tables_layout(self.sizes, self.halved, self.rounded, self.zero, self.limit)
+        return self.tables
 
     def part(self) -> "LutPE":
         return LutPE(self)
@@ -171,7 +179,18 @@ class LutSpec:
         return (*(stage_of(n) for n in range(len(self.sizes))), self.dot_stages)
 
     def row(self) -> Part:
-        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, self.limit, self.table_delays)
+        return TableDelay(self.tables, self.table_delays) if self.prepared else self._generator(self.table_delays)
+
+    def prepare(self) -> TableGenerator | None:
+        return self._generator((0,) * len(self.table_delays)) if self.prepared else None
+
+    def _generator(self, delays: tuple[int, ...]) -> TableGenerator:
+        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, self.limit, delays)
+
+    @property
+    def tables(self) -> data.StructLayout:
+        """A step's tables, and what belongs to them."""
+        return tables_layout(self.sizes, self.halved, self.rounded, self.zero, self.limit)
 
     def partial_bits(self, table: int) -> int:
         """Of the sum of the values of tables 0 to `table`, less one where table 0 is negated without a zero point."""

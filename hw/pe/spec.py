@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from amaranth import Shape
+
 from einloom.formats import Format
 from einloom.manifest import LookupLayout
 from hw.part import Part
@@ -54,3 +56,16 @@ class PeSpec(Protocol):
 
         It may have a port `control`.
         """
+
+    def prepare(self) -> Part | None:
+        """What becomes of a step's `activations` before they are stored for the rows, `shared`, a cycle later; None if
+        they are stored as they are."""
+
+
+def stored_bits(spec: PeSpec) -> int:
+    """Of a token's step as it is stored for the array."""
+    part = spec.prepare()
+    if part is None:
+        return spec.lanes * spec.activation_bits
+    part._MustUse__used = True  # only asked for its width
+    return Shape.cast(part.signature.members["shared"].shape).width

@@ -1,4 +1,4 @@
-"""What a row makes of its activations for PEs that multiply by table look-up."""
+"""The tables that PEs look values up in."""
 
 from amaranth import Array, Module, Mux, Signal, signed
 from amaranth.lib import data
@@ -160,3 +160,35 @@ class TableGenerator(Part):
             choices.append(kept + (half & (sticky | kept[0])))
         value = named(m, f"quotient_{name}", Array(choices)[exponent])
         return Mux(value > ENTRY_LIMIT, ENTRY_LIMIT, Mux(value < -ENTRY_LIMIT, -ENTRY_LIMIT, value))
+
+
+class TableDelay(Part):
+    """A row's part where its tables come ready-made: each waits for the cycle in which its value is added.
+
+    Parameters
+    ----------
+    layout : of the tables.
+    delays : as of TableGenerator, in cycles.
+
+    Members
+    -------
+    activations : In(layout), as a plain value
+    shared : Out(layout)
+    """
+
+    def __init__(self, layout: data.StructLayout, delays: tuple[int, ...]):
+        self.layout = layout
+        self.delays = delays
+        super().__init__({"activations": In(layout.size), "shared": Out(layout)}, layout=layout, delays=delays)
+
+    def elaborate(self, platform):
+        m = Module()
+        tables = data.View(self.layout, self.activations)
+        for n, cycles in enumerate(self.delays[:-1]):
+            name = f"table_{n}"
+            m.d.comb += self.shared[name].as_value().eq(delayed(m, name, tables[name].as_value(), cycles))
+        m.d.comb += [
+            self.shared.exponent.eq(delayed(m, "exponent", tables.exponent, self.delays[-1])),
+            self.shared.offset.eq(tables.offset),
+        ]
+        return m
