@@ -5,6 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from einloom.formats import SCALE_BITS, SELECTOR_BITS, Format
+from hw.arith.delay import delayed
 from hw.arith.terms import SPECIALS, TERM, TermDecoder
 from hw.part import Part
 
@@ -31,8 +32,12 @@ SCALE_PORTS = {
 """Of column tops with group scales; BitmodColumn says what they mean."""
 
 
-def add_group_scale(m: Module, column) -> None:
-    """The group scale's way through a column top with SCALE_PORTS: waiting, at work, ended, and bit by bit."""
+def add_group_scale(m: Module, column, delay: int = 0) -> None:
+    """The group scale's way through a column top with SCALE_PORTS: waiting, at work, ended, and bit by bit.
+
+    An ended group's scale is kept until the next group ends, both `delay` cycles late: for PEs whose capture comes
+    later than that.
+    """
     next_scale, scale, ended_scale, scale_shift = (
         Signal(SCALE_BITS, name=n, reset_less=True) for n in ("next_scale", "scale", "ended_scale", "scale_shift")
     )
@@ -40,8 +45,9 @@ def add_group_scale(m: Module, column) -> None:
         m.d.sync += next_scale.eq(column.scale)
     with m.If(column.load & column.first):
         m.d.sync += scale.eq(next_scale)
-    with m.If(column.last):
-        m.d.sync += ended_scale.eq(scale)
+    late_last, late_scale = delayed(m, "last", column.last, delay), delayed(m, "scale", scale, delay)
+    with m.If(late_last):
+        m.d.sync += ended_scale.eq(late_scale)
     with m.If(column.capture):
         m.d.sync += scale_shift.eq(ended_scale)
     with m.Elif(column.dequantise):

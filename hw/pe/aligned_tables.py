@@ -4,6 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from hw.arith.delay import delayed
 from hw.arith.fp16 import (
     ALIGN_BITS,
     ALIGNED_LIMIT,
@@ -14,7 +15,7 @@ from hw.arith.fp16 import (
 )
 from hw.arith.trees import max_tree
 from hw.part import Part
-from hw.pe.table_generator import TableGenerator, delayed, tables_layout
+from hw.pe.table_generator import TableGenerator, tables_layout
 from hw.pe.timing import CONTROL
 
 EXPONENT_BITS = 5

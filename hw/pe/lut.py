@@ -169,8 +169,9 @@ class LutSpec:
         return LutPE(self)
 
     def column(self, formats: tuple[Format, ...]) -> PlaneColumn:
-        has_scale = self.group is not None
-        return PlaneColumn(formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, has_scale)
+        # A group lasts at least as many cycles as its scale has bits, and for as long its column keeps that.
+        delay = None if self.group is None else max(0, self.timing.capture - SCALE_BITS)
+        return PlaneColumn(formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, delay)
 
     @property
     def table_delays(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from amaranth import Array, Cat, Const, Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.formats import Format
+from hw.arith.delay import delayed
 from hw.array.column import SCALE_PORTS, add_group_scale, code_ports, codes_port
 from hw.part import Part
 
@@ -21,7 +22,7 @@ class PlaneColumn(Part):
     remapped : the operand is indices and signs, not digits.
     offline : codes other than ternary ones come remapped.
     delays : of each bit of the operand.
-    has_scale : there are group scales.
+    scale_delay : of group scales, as in add_group_scale; None when there are none.
 
     Members
     -------
@@ -37,19 +38,19 @@ class PlaneColumn(Part):
         remapped: bool,
         offline: bool,
         delays: tuple[int, ...],
-        has_scale: bool,
+        scale_delay: int | None,
     ):
         self.formats = formats
         self.sizes = sizes
         self.remapped = remapped
         self.offline = offline
         self.delays = delays
-        self.has_scale = has_scale
+        self.scale_delay = scale_delay
         self.lanes = sum(sizes)
         super().__init__(
             {
                 **code_ports(formats, self.lanes),
-                **(SCALE_PORTS if has_scale else {}),
+                **({} if scale_delay is None else SCALE_PORTS),
                 "format": In(range(max(len(formats), 2))),
                 "term": In(range(max(*(len(f.planes) for f in formats), 2))),
                 "operand": Out(len(delays)),
@@ -59,13 +60,13 @@ class PlaneColumn(Part):
             remapped=remapped,
             offline=offline,
             delays=delays,
-            has_scale=has_scale,
+            scale_delay=scale_delay,
         )
 
     def elaborate(self, platform):
         m = Module()
-        if self.has_scale:
-            add_group_scale(m, self)
+        if self.scale_delay is not None:
+            add_group_scale(m, self, self.scale_delay)
         widest = max(f.bits for f in self.formats)
         codes = [Signal(widest, name=f"code_{lane}", reset_less=True) for lane in range(self.lanes)]
         bits = Signal(len(self.delays))
@@ -77,12 +78,7 @@ class PlaneColumn(Part):
                         m.d.sync += [code.eq(taken[lane]) for lane, code in enumerate(codes)]
                     m.d.comb += bits.eq(self._with_last(format, self._plane(format, codes)))
         for n, delay in enumerate(self.delays):
-            value = bits[n]
-            for stage in range(1 + delay):
-                register = Signal(name=f"bit_{n}_{stage}", reset_less=True)
-                m.d.sync += register.eq(value)
-                value = register
-            m.d.comb += self.operand[n].eq(value)
+            m.d.comb += self.operand[n].eq(delayed(m, f"bit_{n}", bits[n], 1 + delay))
         return m
 
     def _plane(self, format: Format, codes):

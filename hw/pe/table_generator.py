@@ -4,6 +4,7 @@ from amaranth import Array, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from hw.arith.delay import delayed
 from hw.arith.named import named
 from hw.arith.trees import add_tree
 from hw.arith.widths import signed_bits
@@ -191,12 +192,3 @@ class TableDelay(Part):
             self.shared.offset.eq(tables.offset),
         ]
         return m
-
-
-def delayed(m: Module, name: str, value, cycles: int):
-    """`value` so many cycles ago."""
-    for stage in range(cycles):
-        register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=True)
-        m.d.sync += register.eq(value)
-        value = register
-    return value
