@@ -10,6 +10,7 @@ from einloom.cli.main import make_app
 from einloom.errors import CheckFailed, InputError
 from einloom.manifest import load_manifest
 from generators.design import Design
+from hw.pe.timing import CONTROL
 
 TINY = "name: tiny\nengine: {kind: bitmod, rows: 2, columns: 2, lanes: 4, group: 32}\nmemory: {beat_bits: 64}\n"
 
@@ -76,10 +77,15 @@ def test_simulate_refuses_senseless_counts(config: str) -> None:
         call("simulate", config, "--cases", "0")
 
 
+def without(signal: str) -> tuple[str, str]:
+    """The choice that a control signal makes in the PE's Verilog, and one that is never made."""
+    return f"= control[{CONTROL[signal].offset}] ? ", "= 1'b0 ? "
+
+
 FAULTS = {
     "a term's sign is ignored": ("- $signed(", "$signed("),
-    "the group sum is never cleared": ("= control[4] ? ", "= 1'b0 ? "),
-    "the total is never cleared": ("= control[6] ? ", "= 1'b0 ? "),
+    "the group sum is never cleared": without("first"),
+    "the total is never cleared": without("restart"),
 }
 
 
