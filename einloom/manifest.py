@@ -57,7 +57,7 @@ class LookupLayout(Data):
     entries: Literal["exact", "int8"]
     """What becomes of a table's sums (sim/golden/lut.py)."""
     precompute: Literal["row", "fused"]
-    """Where tables are made (einloom/config.py)."""
+    """Where tables are made (einloom/config_engines.py)."""
 
 
 class WeightLayout(Data):

@@ -1,6 +1,7 @@
 """From a config to an array that multiplies by table look-up."""
 
-from einloom.config import Config, LutConfig
+from einloom.config import Config
+from einloom.config_engines import LutConfig
 from hw.pe.lut import LutSpec
 from hw.pe.lut_fp16 import LutFp16Spec
 from hw.pe.spec import PeSpec

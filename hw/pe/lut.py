@@ -42,7 +42,7 @@ class LutSpec:
     ----------
     lanes : activations multiplied at once.
     table_inputs : most lanes of a table.
-    table : "full", "half" or "remap"; einloom/config.py says what that means.
+    table : "full", "half" or "remap"; einloom/config_engines.py says what that means.
     entries : "exact" or "int8".
     formats : weight formats, which have planes.
     group : inputs that share a scale; None when only output channels have one, which is left to the caller.
