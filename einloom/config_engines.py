@@ -100,10 +100,11 @@ class LutConfig(GemmConfig):
 
     Each row makes tables of up to `table_inputs` of its activations, which all columns share. `table` is what is kept
     of one: "full", all sums; "half", those with a plus in the last lane; "remap", half, with weights that were remapped
-    offline. "int8" `entries` are rounded to eight bits with a dynamic power of two for each row's step. "fp16"
-    `activations` are aligned in the row to the largest exponent so far, so that tables are integers there too.
-    `precompute` says where tables are made: in each "row" of the array, again for every tile of outputs, or "fused"
-    with the operator that writes activations, once, in front of the buffer that then holds tables.
+    offline. "int8" `entries` are rounded to eight bits with a dynamic power of two, which all tables of a row's "step"
+    share, or of which each "table" has its own: `entry_scale`. "fp16" `activations` are aligned in the row to the
+    largest exponent so far, so that tables are integers there too. `precompute` says where tables are made: in each
+    "row" of the array, again for every tile of outputs, or "fused" with the operator that writes activations, once, in
+    front of the buffer that then holds tables.
     """
 
     kind: Literal["lut"]
@@ -111,6 +112,7 @@ class LutConfig(GemmConfig):
     table_inputs: Annotated[int, Field(strict=True, ge=1, le=6)] = 4
     table: Literal["full", "half", "remap"] = "remap"
     entries: Literal["exact", "int8"] = "exact"
+    entry_scale: Literal["step", "table"] = "step"
     precompute: Literal["row", "fused"] = "row"
     formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("bipolar4",)
     group: Literal[32, 64, 128, "channel"] = 128
@@ -135,8 +137,8 @@ class LutConfig(GemmConfig):
         whole = [name for name in self.formats if FORMATS[name].zero]
         if self.entries == "int8" and whole:
             raise problem(f"{whole[0]} has a zero point, which int8 entries don't go with: use bipolar formats")
-        if self.entries == "int8" and self.activations == "fp16":
-            raise problem("int8 entries are of int8 activations only: set entries to exact, or activations to int8")
+        if self.entries == "exact" and self.entry_scale == "table":
+            raise problem("exact entries have no scale: set entries to int8, or leave entry_scale out")
         return self
 
     @property

@@ -17,6 +17,7 @@ def pe_spec(config: Config) -> PeSpec:
         table_inputs=engine.table_inputs,
         table=engine.table,
         entries=engine.entries,
+        entry_scale=engine.entry_scale,
         formats=engine.weight_formats,
         group=engine.scale_group,
         max_inputs=engine.max_inputs,

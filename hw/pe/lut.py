@@ -14,24 +14,15 @@ from hw.part import Part
 from hw.pe.dequantiser import add_dequantiser
 from hw.pe.plane_column import PlaneColumn
 from hw.pe.ports import add_drain, pe_ports
-from hw.pe.table_generator import (
-    ENTRY_LIMIT,
-    LIMIT,
-    TableDelay,
-    TableGenerator,
-    largest_exponent,
-    tables_layout,
-)
+from hw.pe.rounded_tables import ENTRY_LIMIT, ROUND_CYCLES, RoundedTables, largest_exponent, rounded_layout
+from hw.pe.table_generator import LIMIT, TableDelay, TableGenerator, tables_layout
 from hw.pe.timing import Timing
 
 ADDED_AT_ONCE = 4
 """Tables whose values are added in one cycle. A LUT of six inputs adds a bit of a sum to the half of a table that a bit
 of the index chooses, so that four tables are four or five LUTs in a row."""
-
-
-def stage_of(table: int) -> int:
-    """The pipeline stage in which a table's value is added."""
-    return table // ADDED_AT_ONCE
+SHIFTED_AT_ONCE = 2
+"""Of tables with an exponent each: choosing and shifting an entry takes LUTs of its own in front of the adder."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +35,7 @@ class LutSpec:
     table_inputs : most lanes of a table.
     table : "full", "half" or "remap"; einloom/config_engines.py says what that means.
     entries : "exact" or "int8".
+    entry_scale : "step" or "table", what shares an exponent of int8 entries.
     formats : weight formats, which have planes.
     group : inputs that share a scale; None when only output channels have one, which is left to the caller.
     max_inputs : longest dot product.
@@ -54,6 +46,7 @@ class LutSpec:
     table_inputs: int
     table: str
     entries: str
+    entry_scale: str
     formats: tuple[Format, ...]
     group: int | None
     max_inputs: int
@@ -78,6 +71,16 @@ class LutSpec:
         return self.entries == "int8"
 
     @property
+    def per_table(self) -> bool:
+        """Each table's values have a unit of their own."""
+        return self.rounded and self.entry_scale == "table"
+
+    @property
+    def scales_sums(self) -> bool:
+        """The sum of a step's values is brought into the unit of activations, in a stage of its own."""
+        return self.rounded and not self.per_table
+
+    @property
     def zero(self) -> bool:
         """A format has a zero point."""
         return any(f.zero for f in self.formats)
@@ -90,21 +93,30 @@ class LutSpec:
     def shifts(self, format: Format) -> tuple[int, ...]:
         return tuple(shift - 1 + self.fraction for shift in format.planes)
 
+    def stage_of(self, table: int) -> int:
+        """The pipeline stage in which a table's value is added."""
+        return table // (SHIFTED_AT_ONCE if self.per_table else ADDED_AT_ONCE)
+
     @property
     def dot_stages(self) -> int:
         """Cycles from the tables to the sum of their values."""
-        return stage_of(len(self.sizes) - 1) + 1
+        return self.stage_of(len(self.sizes) - 1) + 1
 
     @property
     def row_cycles(self) -> int:
         """From a row's register to the tables."""
         if self.prepared:
             return 0
-        return 2 if self.rounded else 1
+        return self.table_cycles
+
+    @property
+    def table_cycles(self) -> int:
+        """From activations of some bits to their tables."""
+        return 1 + (ROUND_CYCLES if self.rounded else 0)
 
     @property
     def timing(self) -> Timing:
-        accumulate = 1 + self.row_cycles + self.dot_stages + self.rounded
+        accumulate = 1 + self.row_cycles + self.dot_stages + self.scales_sums
         scale_bits = 0 if self.group is None else SCALE_BITS
         return Timing(accumulate=accumulate, capture=accumulate + 1, align=0, scale_bits=scale_bits)
 
@@ -114,13 +126,14 @@ class LutSpec:
             tables=self.sizes,
             remapped=self.table == "remap",
             entries="int8" if self.rounded else "exact",
+            entry_scale="table" if self.per_table else "step",
             precompute="fused" if self.prepared else "row",
         )
 
     @property
     def operand_delays(self) -> tuple[int, ...]:
         """Of each bit of the operand (PlaneColumn.operand) behind the column's own register."""
-        delays = [stage_of(n) for n, size in enumerate(self.sizes) for _ in range(size)]
+        delays = [self.stage_of(n) for n, size in enumerate(self.sizes) for _ in range(size)]
         if self.zero:
             delays.append(0)
         elif self.halved:
@@ -142,10 +155,15 @@ class LutSpec:
         weight = max(f.max_magnitude for f in self.formats)
         limit = inputs * self.limit * weight
         if self.rounded:
-            half_unit = (1 << largest_exponent(max(self.sizes))) // 2
-            tables = inputs // self.lanes * len(self.sizes)
-            limit += tables * half_unit * max(sum(1 << s for s in f.planes) for f in self.formats) // 2
+            half_units = sum(self._half_unit(size) for size in self.sizes)
+            doubled_planes = max(sum(1 << s for s in f.planes) for f in self.formats)
+            limit += inputs // self.lanes * half_units * doubled_planes // 2
         return signed_bits(limit) + self.fraction
+
+    def _half_unit(self, size: int) -> int:
+        """Most by which rounding makes a value of a table of `size` lanes larger."""
+        shared_by = size if self.per_table else max(self.sizes)
+        return (1 << largest_exponent(shared_by, self.limit)) // 2
 
     @property
     def value_bits(self) -> int:
@@ -163,7 +181,14 @@ class LutSpec:
     @property
     def shared(self) -> data.StructLayout:
         """What a row hands to its PEs."""
-        return tables_layout(self.sizes, self.halved, self.rounded, self.zero, self.limit)
+        return self.tables
+
+    @property
+    def tables(self) -> data.StructLayout:
+        """A step's tables."""
+        if self.rounded:
+            return rounded_layout(self.sizes, self.halved, self.limit, self.per_table)
+        return tables_layout(self.sizes, self.halved, self.zero, self.limit)
 
     def part(self) -> "LutPE":
         return LutPE(self)
@@ -175,22 +200,28 @@ class LutSpec:
 
     @property
     def table_delays(self) -> tuple[int, ...]:
-        """Of each table, and of what goes with the sum of their values, behind the first table."""
-        return (*(stage_of(n) for n in range(len(self.sizes))), self.dot_stages)
+        """Of each table behind the first one."""
+        return tuple(self.stage_of(n) for n in range(len(self.sizes)))
 
     def row(self) -> Part:
-        return TableDelay(self.shared, self.table_delays) if self.prepared else self._generator(self.table_delays)
+        return TableDelay(self.shared, self.table_delays) if self.prepared else self.generator(self.table_delays)
 
     def prepare(self) -> Part | None:
-        return self._generator((0,) * len(self.table_delays)) if self.prepared else None
+        return self.generator((0,) * len(self.sizes)) if self.prepared else None
 
-    def _generator(self, delays: tuple[int, ...]) -> TableGenerator:
-        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, self.limit, delays)
+    def generator(self, delays: tuple[int, ...]) -> Part:
+        """What makes `tables`, each table some cycles later."""
+        if self.rounded:
+            return RoundedTables(self.sizes, self.halved, self.limit, self.per_table, (*delays, self.dot_stages))
+        return TableGenerator(self.sizes, self.halved, self.zero, self.limit, delays)
 
     def partial_bits(self, table: int) -> int:
         """Of the sum of the values of tables 0 to `table`, less one where table 0 is negated without a zero point."""
-        if self.rounded:
+        if self.scales_sums:
             return signed_bits((ENTRY_LIMIT + 1) * (table + 1) - 1)
+        if self.per_table:
+            sizes = self.sizes[: table + 1]
+            return signed_bits(sum(self.limit * size + self._half_unit(size) for size in sizes))
         limit = self.limit * sum(self.sizes[: table + 1])
         if self.zero:
             return signed_bits(limit + self.limit * self.lanes)
@@ -200,7 +231,7 @@ class LutSpec:
 class LutPE(Part):
     """Output-stationary multiply-accumulate by table look-up, one plane of weights a cycle; no multipliers.
 
-        dot   = sum over the step's tables j of sign[j] * table_j[index[j]] * 2^exponent
+        dot   = sum over the step's tables j of sign[j] * table_j[index[j]] * 2^exponent[j]
         sum   = sum over steps and planes of (dot + offset in the plane of the zero point) * 2^shift
                 = sum over the weights k of activation[k] * value[k], and * scale, with group scales
 
@@ -235,7 +266,7 @@ class LutPE(Part):
         dot = self._add(m)
         # Of table 0's value, if it has been complemented and not yet negated.
         minus = self.operand[spec.lanes] if spec.halved and not spec.zero else Const(0, 1)
-        if spec.rounded:
+        if spec.scales_sums:
             dot = _registered(m, "scaled", self._scaled(dot, minus))
             minus = _registered(m, "scaled_minus", minus)
         group_sum = self._accumulate(m, dot, minus)
@@ -251,12 +282,14 @@ class LutPE(Part):
         """The group's sum before this plane, in the unit of this plane."""
         return group_sum
 
-    def _look_up(self, n, first):
+    def _look_up(self, m, n, first):
         """The value of table `n`, whose first bit in the operand is `first`, without its sign if tables are halved."""
         table, size = self.tables[f"table_{n}"], self.spec.sizes[n]
         entries = [table.entries[i] for i in range(table.entries.shape().length)]
         entry = multiplex(entries, self.operand[first : first + size - self.spec.halved])
-        return Cat(table.parity, entry).as_signed() if not self.spec.rounded else entry
+        if self.spec.per_table:
+            return named(m, f"shifted_{n}", entry << table.exponent)
+        return entry if self.spec.rounded else Cat(table.parity, entry).as_signed()
 
     def _add(self, m):
         """The sum of the tables' values, registered after each stage."""
@@ -264,7 +297,7 @@ class LutPE(Part):
         total = Mux(self.operand[spec.lanes], self.tables.offset, 0) if spec.zero else None
         first = 0
         for n, size in enumerate(spec.sizes):
-            value = named(m, f"value_{n}", self._look_up(n, first))
+            value = named(m, f"value_{n}", self._look_up(m, n, first))
             minus = self.operand[first + size - 1] if spec.halved else None
             if total is not None:
                 value = _combined(total, value, minus)
@@ -272,14 +305,14 @@ class LutPE(Part):
                 value = _complemented(value, minus)
             total = Signal(signed(spec.partial_bits(n)), name=f"partial_{n}")
             m.d.comb += total.eq(value)
-            if n + 1 == len(spec.sizes) or stage_of(n + 1) != stage_of(n):
-                total = _registered(m, f"stage_{stage_of(n)}", total)
+            if n + 1 == len(spec.sizes) or spec.stage_of(n + 1) != spec.stage_of(n):
+                total = _registered(m, f"stage_{spec.stage_of(n)}", total)
             first += size
         return total
 
     def _scaled(self, dot, minus):
         """`dot` * 2^exponent, with `minus` moved in from the right."""
-        most = largest_exponent(max(self.spec.sizes))
+        most = largest_exponent(max(self.spec.sizes), self.spec.limit)
         if most == 0:
             return dot
         return (_moved(dot, minus, most) << self.tables.exponent)[most : len(dot) + 2 * most].as_signed()
