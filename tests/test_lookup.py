@@ -1,10 +1,12 @@
 """Look-up tables: the remap, ternary bytes, what rounding costs, and faults that the bench finds."""
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
 from amaranth import Const
+from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from einloom.formats import PLANE_FORMATS
 from einloom.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
 from einloom.trits import CODES, from_bytes, to_bytes
 from generators.registry import generate
+from hw.arith.trits import TritDecoder
 from hw.pe.lut import LutSpec
 from hw.pe.lut_fp16 import LutFp16PE
 from hw.pe.rounded_tables import RoundedTables
@@ -74,16 +77,35 @@ def test_remapped_codes_come_back(format):
 
 
 def test_five_trits_are_a_byte():
+    every = np.array(list(product(range(3), repeat=5)), np.uint8)
+    packed = to_bytes(every)
+    assert packed.shape == (243, 1)
+    assert len(np.unique(packed)) == 243
+    assert (CODES[packed[:, 0]] == every).all()
+    assert CODES.max() == 2
     codes = np.random.default_rng(2).integers(0, 3, (4, 7, 13), np.uint8)
-    packed = to_bytes(codes)
-    assert packed.shape == (4, 7, 3)
-    assert packed.max() < 243
-    assert (from_bytes(packed, 13) == codes).all()
-    assert len(np.unique(CODES[:243], axis=0)) == 243
-    with pytest.raises(ValueError, match="must be at most 242"):
-        from_bytes(np.array([243], np.uint8), 5)
-    with pytest.raises(ValueError, match="after the last one must be 0"):
-        from_bytes(np.array([81], np.uint8), 4)
+    assert (from_bytes(to_bytes(codes), 13) == codes).all()
+    unused = np.setdiff1d(np.arange(256, dtype=np.uint8), packed)
+    for byte in unused:
+        with pytest.raises(ValueError, match=r"^a byte stands for no five ternary codes$"):
+            from_bytes(np.array([byte]), 5)
+    with pytest.raises(ValueError, match=r"^codes after the last one must be 0$"):
+        from_bytes(to_bytes(np.array([0, 0, 0, 0, 1], np.uint8)), 4)
+
+
+def test_the_decoder_of_trits_agrees_on_every_byte():
+    decoder = TritDecoder()
+    found = []
+
+    async def bench(ctx):
+        for byte in range(1 << 8):
+            ctx.set(decoder.trits, byte)
+            found.append([ctx.get(decoder.codes) >> 2 * n & 3 for n in range(5)])
+
+    simulator = Simulator(decoder)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert found == CODES.tolist()
 
 
 @EVERY_FORMAT

@@ -84,7 +84,7 @@ class AlignedTables(Part):
 
     def elaborate(self, platform):
         m = Module()
-        generator = self.spec.generator(self.spec.table_delays)
+        generator = self.spec.generator()
         generator.place(m, "generator", platform)
         exponent = self._raise_exponent(m)
         waited = [delayed(m, f"lane_{n}", a, match_cycles(self.lanes) + 1) for n, a in enumerate(self.activations)]

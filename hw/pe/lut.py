@@ -1,6 +1,7 @@
 """The processing element that multiplies by table look-up."""
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
@@ -8,7 +9,9 @@ from amaranth.lib import data
 from einloom.formats import SCALE_BITS, Format
 from einloom.lookup import table_sizes
 from einloom.manifest import LookupLayout
+from hw.arith.delay import delayed
 from hw.arith.named import named
+from hw.arith.trees import tree
 from hw.arith.widths import signed_bits
 from hw.part import Part
 from hw.pe.dequantiser import add_dequantiser
@@ -23,6 +26,9 @@ ADDED_AT_ONCE = 4
 of the index chooses, so that four tables are four or five LUTs in a row."""
 SHIFTED_AT_ONCE = 2
 """Of tables with an exponent each: choosing and shifting an entry takes LUTs of its own in front of the adder."""
+CHAIN_STAGES = 2
+"""Cycles of a chain of adders. Every adder of a chain chooses from a table, so a long chain needs few others; but its
+sums grow, and what comes late waits in registers: several chains, whose sums a tree adds, take least."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +99,34 @@ class LutSpec:
     def shifts(self, format: Format) -> tuple[int, ...]:
         return tuple(shift - 1 + self.fraction for shift in format.planes)
 
-    def stage_of(self, table: int) -> int:
-        """The pipeline stage in which a table's value is added."""
-        return table // (SHIFTED_AT_ONCE if self.per_table else ADDED_AT_ONCE)
+    @property
+    def added_at_once(self) -> int:
+        """Tables of a chain whose values are added in one cycle."""
+        return SHIFTED_AT_ONCE if self.per_table else ADDED_AT_ONCE
+
+    @property
+    def chains(self) -> tuple[range, ...]:
+        """The tables whose values one chain adds, for each chain."""
+        ends = accumulate(table_sizes(len(self.sizes), CHAIN_STAGES * self.added_at_once))
+        return tuple(range(start, end) for start, end in pairwise((0, *ends)))
+
+    @property
+    def chain_stages(self) -> int:
+        """Cycles from the tables to the sums of all chains."""
+        return -(-max(len(chain) for chain in self.chains) // self.added_at_once)
 
     @property
     def dot_stages(self) -> int:
         """Cycles from the tables to the sum of their values."""
-        return self.stage_of(len(self.sizes) - 1) + 1
+        return self.chain_stages + (len(self.chains) > 1 or self.zero)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Bits of a plane that are needed again: signs of values that are complemented where there is no adder to
+        negate them, those of each chain's first table."""
+        if not self.halved:
+            return ()
+        return tuple(sum(self.sizes[: chain.start + 1]) - 1 for chain in self.chains)
 
     @property
     def row_cycles(self) -> int:
@@ -133,11 +159,11 @@ class LutSpec:
     @property
     def operand_delays(self) -> tuple[int, ...]:
         """Of each bit of the operand (PlaneColumn.operand) behind the column's own register."""
-        delays = [self.stage_of(n) for n, size in enumerate(self.sizes) for _ in range(size)]
-        if self.zero:
-            delays.append(0)
-        elif self.halved:
-            delays.append(self.dot_stages)
+        delays = [delay for delay, size in zip(self.table_delays, self.sizes, strict=True) for _ in range(size)]
+        in_tree = [self.chain_stages] * (self.zero + len(self.signs))
+        if self.signs and not self.zero:
+            in_tree[0] = self.dot_stages  # the tree has an adder less than there are chains; the accumulator has one
+        delays += in_tree
         return tuple(self.row_cycles + delay for delay in delays)
 
     @property
@@ -196,34 +222,42 @@ class LutSpec:
     def column(self, formats: tuple[Format, ...]) -> PlaneColumn:
         # A group lasts at least as many cycles as its scale has bits, and for as long its column keeps that.
         delay = None if self.group is None else max(0, self.timing.capture - SCALE_BITS)
-        return PlaneColumn(formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, delay)
+        return PlaneColumn(
+            formats, self.sizes, self.halved, self.table == "remap", self.signs, self.operand_delays, delay
+        )
 
     @property
     def table_delays(self) -> tuple[int, ...]:
-        """Of each table behind the first one."""
-        return tuple(self.stage_of(n) for n in range(len(self.sizes)))
+        """Of each table behind the first one of its chain."""
+        return tuple(n // self.added_at_once for chain in self.chains for n in range(len(chain)))
 
     def row(self) -> Part:
-        return TableDelay(self.shared, self.table_delays) if self.prepared else self.generator(self.table_delays)
+        if self.prepared:
+            return TableDelay(self.shared, (*self.table_delays, self.chain_stages))
+        return self.generator()
 
     def prepare(self) -> Part | None:
-        return self.generator((0,) * len(self.sizes)) if self.prepared else None
+        if not self.prepared:
+            return None
+        return TableGenerator(self.sizes, self.halved, self.zero, self.limit, (0,) * (len(self.sizes) + 1))
 
-    def generator(self, delays: tuple[int, ...]) -> Part:
-        """What makes `tables`, each table some cycles later."""
+    def generator(self) -> Part:
+        """What makes `tables` in a row."""
         if self.rounded:
-            return RoundedTables(self.sizes, self.halved, self.limit, self.per_table, (*delays, self.dot_stages))
-        return TableGenerator(self.sizes, self.halved, self.zero, self.limit, delays)
+            delays = (*self.table_delays, self.dot_stages)
+            return RoundedTables(self.sizes, self.halved, self.limit, self.per_table, delays)
+        return TableGenerator(self.sizes, self.halved, self.zero, self.limit, (*self.table_delays, self.chain_stages))
 
-    def partial_bits(self, table: int) -> int:
-        """Of the sum of the values of tables 0 to `table`, less one where table 0 is negated without a zero point."""
+    def partial_bits(self, tables: range) -> int:
+        """Of the sum of the values of `tables`, less one where the first is complemented and not negated; of all of
+        them with the zero point's."""
+        sizes = self.sizes[tables.start : tables.stop]
         if self.scales_sums:
-            return signed_bits((ENTRY_LIMIT + 1) * (table + 1) - 1)
+            return signed_bits((ENTRY_LIMIT + 1) * len(sizes) - 1)
         if self.per_table:
-            sizes = self.sizes[: table + 1]
             return signed_bits(sum(self.limit * size + self._half_unit(size) for size in sizes))
-        limit = self.limit * sum(self.sizes[: table + 1])
-        if self.zero:
+        limit = self.limit * sum(sizes)
+        if self.zero and len(tables) == len(self.sizes):
             return signed_bits(limit + self.limit * self.lanes)
         return signed_bits(limit - self.halved)
 
@@ -235,9 +269,10 @@ class LutPE(Part):
         sum   = sum over steps and planes of (dot + offset in the plane of the zero point) * 2^shift
                 = sum over the weights k of activation[k] * value[k], and * scale, with group scales
 
-    The tables' values are added one after the other, so that every adder has a sum on its left, and on its right what
-    the LUT of the adder itself chooses from a table, and negates. Negation is complement and carry: that of table 0,
-    which has no adder, is carried into the accumulator, below a shifted sum whose new low bits are ones.
+    In a chain the tables' values are added one after the other, so that every adder has a sum on its left, and on its
+    right what the LUT of the adder itself chooses from a table, and negates. Negation is complement and carry: for a
+    chain's first table, which has no adder, an adder of the tree carries it in, and for the first chain's, unless a
+    zero point makes the tree larger, the accumulator, below a shifted sum whose new low bits are ones.
 
     Throughput: `lanes` weights every `planes` cycles. Latency: `Timing`. With exact entries everything is exact.
     Source: LUT Tensor Core (ISCA 2025), sections III-A to III-C; the adders are ours.
@@ -265,10 +300,10 @@ class LutPE(Part):
         spec = self.spec
         dot = self._add(m)
         # Of table 0's value, if it has been complemented and not yet negated.
-        minus = self.operand[spec.lanes] if spec.halved and not spec.zero else Const(0, 1)
+        minus = self.operand[spec.lanes] if spec.signs and not spec.zero else Const(0, 1)
         if spec.scales_sums:
-            dot = _registered(m, "scaled", self._scaled(dot, minus))
-            minus = _registered(m, "scaled_minus", minus)
+            dot = delayed(m, "scaled", self._scaled(dot, minus), 1)
+            minus = delayed(m, "scaled_minus", minus, 1)
         group_sum = self._accumulate(m, dot, minus)
         whole = group_sum[spec.fraction :].as_signed()
         self._finish(m, whole)
@@ -292,23 +327,36 @@ class LutPE(Part):
         return entry if self.spec.rounded else Cat(table.parity, entry).as_signed()
 
     def _add(self, m):
-        """The sum of the tables' values, registered after each stage."""
+        """The sum of the tables' values."""
         spec = self.spec
-        total = Mux(self.operand[spec.lanes], self.tables.offset, 0) if spec.zero else None
-        first = 0
-        for n, size in enumerate(spec.sizes):
+        sums = [self._add_chain(m, chain) for chain in spec.chains]
+        signs = list(self.operand[spec.lanes + spec.zero :])
+        if spec.zero:
+            sums.append(Mux(self.operand[spec.lanes], self.tables.offset, 0).as_signed())
+        if len(sums) == 1:
+            return sums[0]
+        carries = signs[len(signs) - len(sums) + 1 :] if spec.halved else [Const(0, 1)] * (len(sums) - 1)
+        total = Signal(signed(spec.partial_bits(range(len(spec.sizes)))), name="dot", reset_less=True)
+        m.d.sync += total.eq(tree(lambda left, right: _with_carry(left, right, carries.pop()), sums))
+        return total
+
+    def _add_chain(self, m, chain):
+        """The sum of the values of the tables of a chain, registered after each stage, in `chain_stages`."""
+        spec, total = self.spec, None
+        for n in chain:
+            size, first = spec.sizes[n], sum(spec.sizes[:n])
             value = named(m, f"value_{n}", self._look_up(m, n, first))
             minus = self.operand[first + size - 1] if spec.halved else None
             if total is not None:
                 value = _combined(total, value, minus)
             elif minus is not None:
                 value = _complemented(value, minus)
-            total = Signal(signed(spec.partial_bits(n)), name=f"partial_{n}")
+            total = Signal(signed(spec.partial_bits(range(chain.start, n + 1))), name=f"partial_{n}")
             m.d.comb += total.eq(value)
-            if n + 1 == len(spec.sizes) or spec.stage_of(n + 1) != spec.stage_of(n):
-                total = _registered(m, f"stage_{spec.stage_of(n)}", total)
-            first += size
-        return total
+            if n + 1 == chain.stop or spec.table_delays[n + 1] != spec.table_delays[n]:
+                total = delayed(m, f"sum_{n}", total, 1)
+        stages = spec.table_delays[chain.stop - 1] + 1
+        return delayed(m, f"early_{chain.start}", total, spec.chain_stages - stages)
 
     def _scaled(self, dot, minus):
         """`dot` * 2^exponent, with `minus` moved in from the right."""
@@ -366,9 +414,3 @@ def _with_carry(left, right, carry):
 def _moved(value, low, shift):
     """`value` * 2^`shift`, with the bit `low` in the new places."""
     return Cat(*([low] * shift), value).as_signed()
-
-
-def _registered(m, name, value):
-    register = Signal(value.shape(), name=name, reset_less=True)
-    m.d.sync += register.eq(value)
-    return register

@@ -76,7 +76,7 @@ class RoundedTables(Part):
 
     def elaborate(self, platform):
         m = Module()
-        exact = TableGenerator(self.sizes, self.halved, False, self.limit, (0,) * len(self.sizes))
+        exact = TableGenerator(self.sizes, self.halved, False, self.limit, (0,) * (len(self.sizes) + 1))
         exact.place(m, "exact", platform)
         m.d.comb += exact.activations.eq(self.activations)
         exponents = self._exponents(m)

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.delay import delayed
-from hw.arith.trees import add_tree
+from hw.arith.trees import pipelined_add_tree
 from hw.arith.widths import signed_bits
 from hw.part import Part
 
@@ -52,7 +52,7 @@ class TableGenerator(Part):
     halved : see above.
     zero : make `offset`, minus the sum of all activations.
     limit : activations are -limit .. limit - 1.
-    delays : cycles more for each table.
+    delays : cycles more for each table, and, last, for `offset`.
 
     Members
     -------
@@ -96,7 +96,8 @@ class TableGenerator(Part):
             m.d.comb += table.eq(stored)
             start += size
         if self.zero:
-            m.d.comb += self.shared.offset.eq(delayed(m, "offset", -add_tree(lanes), 1))
+            total = pipelined_add_tree(m, "total", lanes, 1 + self.delays[-1])
+            m.d.comb += self.shared.offset.eq(-total)
         return m
 
     def _sums(self, m, n, lanes):
@@ -134,8 +135,8 @@ class TableDelay(Part):
     def elaborate(self, platform):
         m = Module()
         tables = data.View(self.layout, self.activations)
-        for n, cycles in enumerate(self.delays):
+        for n, cycles in enumerate(self.delays[:-1]):
             name = f"table_{n}"
             m.d.comb += self.shared[name].as_value().eq(delayed(m, name, tables[name].as_value(), cycles))
-        m.d.comb += self.shared.offset.eq(tables.offset)
+        m.d.comb += self.shared.offset.eq(delayed(m, "offset", tables.offset, self.delays[-1]))
         return m
