@@ -9,6 +9,7 @@ from amaranth.lib import data
 from einloom.formats import SCALE_BITS, Format
 from einloom.lookup import table_sizes
 from einloom.manifest import LookupLayout
+from hw.arith.adders import add_or_subtract, add_with_carry, complemented, moved_up, multiplex
 from hw.arith.delay import delayed
 from hw.arith.named import named
 from hw.arith.trees import tree
@@ -337,7 +338,7 @@ class LutPE(Part):
             return sums[0]
         carries = signs[len(signs) - len(sums) + 1 :] if spec.halved else [Const(0, 1)] * (len(sums) - 1)
         total = Signal(signed(spec.partial_bits(range(len(spec.sizes)))), name="dot", reset_less=True)
-        m.d.sync += total.eq(tree(lambda left, right: _with_carry(left, right, carries.pop()), sums))
+        m.d.sync += total.eq(tree(lambda left, right: add_with_carry(left, right, carries.pop()), sums))
         return total
 
     def _add_chain(self, m, chain):
@@ -348,9 +349,9 @@ class LutPE(Part):
             value = named(m, f"value_{n}", self._look_up(m, n, first))
             minus = self.operand[first + size - 1] if spec.halved else None
             if total is not None:
-                value = _combined(total, value, minus)
+                value = add_or_subtract(total, value, minus)
             elif minus is not None:
-                value = _complemented(value, minus)
+                value = complemented(value, minus)
             total = Signal(signed(spec.partial_bits(range(chain.start, n + 1))), name=f"partial_{n}")
             m.d.comb += total.eq(value)
             if n + 1 == chain.stop or spec.table_delays[n + 1] != spec.table_delays[n]:
@@ -363,7 +364,7 @@ class LutPE(Part):
         most = largest_exponent(max(self.spec.sizes), self.spec.limit)
         if most == 0:
             return dot
-        return (_moved(dot, minus, most) << self.tables.exponent)[most : len(dot) + 2 * most].as_signed()
+        return (moved_up(dot, minus, most) << self.tables.exponent)[most : len(dot) + 2 * most].as_signed()
 
     def _accumulate(self, m, dot, minus):
         """The register that adds up dot * 2^bsig."""
@@ -373,44 +374,11 @@ class LutPE(Part):
         with m.Switch(control.bsig):
             for shift in shifts[:-1]:
                 with m.Case(shift):
-                    m.d.comb += moved.eq(_moved(dot, minus, shift))
+                    m.d.comb += moved.eq(moved_up(dot, minus, shift))
             with m.Default():
-                m.d.comb += moved.eq(_moved(dot, minus, shifts[-1]))
+                m.d.comb += moved.eq(moved_up(dot, minus, shifts[-1]))
         total = Signal(signed(spec.group_bits), reset_less=True)
         before = Mux(control.first, 0, self._moved_down(total)).as_signed()
         with m.If(control.accumulate):
-            m.d.sync += total.eq(_with_carry(moved, before, minus))
+            m.d.sync += total.eq(add_with_carry(moved, before, minus))
         return total
-
-
-def multiplex(choices, index):
-    """choices[index], of a power of two of them, as a tree of two-way multiplexers."""
-    for bit in index:
-        choices = [Mux(bit, high, low) for low, high in zip(choices[::2], choices[1::2], strict=True)]
-    return choices[0]
-
-
-def _combined(left, right, minus):
-    """left + right, or left - right where `minus`."""
-    if minus is None:
-        return left + right
-    return _with_carry(left, _complemented(right, minus), minus)
-
-
-def _complemented(value, minus):
-    """`value`, or -1 - value where `minus`."""
-    return (value.as_unsigned() ^ minus.replicate(len(value))).as_signed()
-
-
-def _with_carry(left, right, carry):
-    """left + right + carry in one adder, whose carry comes from a bit below the lowest.
-
-    Written as the difference of `left` and the complement of `right`, because from that synthesis knows to give the
-    carry chain `left`, which is a register or a sum, and the rest of each LUT to the logic before `right`.
-    """
-    return (Cat(Const(0, 1), left).as_signed() - Cat(~carry, ~right).as_signed())[1:].as_signed()
-
-
-def _moved(value, low, shift):
-    """`value` * 2^`shift`, with the bit `low` in the new places."""
-    return Cat(*([low] * shift), value).as_signed()
