@@ -1,5 +1,8 @@
 """Look-up tables whose entries are rounded to eight bits."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
@@ -13,6 +16,7 @@ from hw.pe.table_generator import TableGenerator, entry_count
 
 ENTRY_BITS = 8
 ENTRY_LIMIT = (1 << (ENTRY_BITS - 1)) - 1  # of an entry's magnitude
+MERGED_AT_ONCE = 4  # bounds of tables, in the cycle of their sums
 ROUND_CYCLES = 2  # from exact tables to rounded ones: their exponents are found, entries rounded
 
 
@@ -103,28 +107,31 @@ class RoundedTables(Part):
             lanes = [self.activations.word_select(start + k, self.activation_bits).as_signed() for k in range(size)]
             bounds.append(named(m, f"bound_{n}", add_tree([Mux(a < 0, -a, a).as_unsigned() for a in lanes])))
             start += size
-        if not self.per_table:
-            shared = 0
-            for bound in bounds:
-                shared |= bound  # which has the highest bit of the largest one
-            bounds = [shared]
-        sizes = self.sizes if self.per_table else (max(self.sizes),)
-        found = []
-        for n, (bound, size) in enumerate(zip(bounds, sizes, strict=True)):
-            most = largest_exponent(size, self.limit)
-            held = Signal((size * self.limit).bit_length(), name=f"held_{n}", reset_less=True)
-            exponent = Signal(range(most + 1), name=f"exponent_{n}", reset_less=True)
-            m.d.sync += [held.eq(bound), exponent.eq(0)]
-            for e in range(1, most + 1):  # the last one holds
-                with m.If(held[ENTRY_BITS - 2 + e]):
-                    m.d.sync += exponent.eq(e)
-            found.append(exponent)
-        return found
+        if self.per_table:
+            return [
+                self._exponent(m, n, [bound], size)
+                for n, (bound, size) in enumerate(zip(bounds, self.sizes, strict=True))
+            ]
+        return [self._exponent(m, 0, bounds, max(self.sizes))]
+
+    def _exponent(self, m, n, bounds, size):
+        """The smallest that all `bounds` allow, two cycles later; together they have the highest bit of the largest."""
+        parts = [bounds[k : k + MERGED_AT_ONCE] for k in range(0, len(bounds), MERGED_AT_ONCE)]
+        merged = [delayed(m, f"bits_{n}_{k}", reduce(or_, part), 1) for k, part in enumerate(parts)]
+        bits = named(m, f"bits_{n}", reduce(or_, merged))
+        most = largest_exponent(size, self.limit)
+        exponent = Signal(range(most + 1), name=f"exponent_{n}", reset_less=True)
+        m.d.sync += exponent.eq(0)
+        for e in range(1, most + 1):  # the last one holds
+            with m.If(bits[ENTRY_BITS - 2 + e]):
+                m.d.sync += exponent.eq(e)
+        return exponent
 
     def _rounded(self, m, name, exact, exponent):
         """`exact` / 2^`exponent`, rounded and saturated."""
         most = (1 << len(exponent)) - 1
         shifted = named(m, f"shifted_{name}", Cat(Const(0, most), exact).as_signed() >> exponent)
-        kept, half, sticky = shifted[most:].as_signed(), shifted[most - 1], shifted[: most - 1].any()
-        value = named(m, f"quotient_{name}", (kept + (half & (sticky | kept[0])))[: ENTRY_BITS + 1].as_signed())
-        return Mux(value > ENTRY_LIMIT, ENTRY_LIMIT, Mux(value < -ENTRY_LIMIT, -ENTRY_LIMIT, value))
+        # |exact| < 2^(7 + e), so what is kept fits, and only the two ends of its range can leave that of entries.
+        kept, half, sticky = shifted[most:][:ENTRY_BITS].as_signed(), shifted[most - 1], shifted[: most - 1].any()
+        lowest, highest = kept == -ENTRY_LIMIT - 1, kept == ENTRY_LIMIT
+        return kept + (lowest | half & (sticky | kept[0]) & ~highest)
