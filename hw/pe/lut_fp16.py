@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from amaranth import Cat, Mux
+from amaranth import Cat
 from amaranth.lib import data
 
 from hw.arith.fp16 import ALIGN_BITS, FP16, UNIT_EXPONENT
@@ -80,7 +80,7 @@ class LutFp16PE(LutPE):
         fraction, shift = self.spec.fraction, self.activations.sum_shift
         half = group_sum[:fraction]
         if self.spec.rounded:
-            half = Mux(shift.any(), 0, half)
+            half &= (~shift.any()).replicate(fraction)
         return Cat(half, group_sum[fraction:].as_signed() >> shift).as_signed()
 
     def _finish(self, m, group_sum):
