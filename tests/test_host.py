@@ -1,4 +1,4 @@
-"""The card's host program, on the simulated core: jobs equal to golden's, reports, and what it refuses."""
+"""The card's host program, on the simulated kernel: jobs equal to golden's, reports, and what it refuses."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -13,9 +13,11 @@ from einloom.isa import CoreError
 from einloom.program import Program
 from fpga.boards import BOARDS
 from fpga.host.card import CardDriver, check_banks
-from fpga.kernel.interface import kernel_interface
+from fpga.kernel.folder import kernel_folder
+from fpga.kernel.interface import kernel_interface, kernel_name
 from generators.design import Design
-from sim.core import MemoryTiming, SimulatedCore
+from generators.registry import describe
+from sim.core import MemoryTiming
 from sim.golden.driver import GoldenDriver
 from sim.xrt import SimulatedXrt
 from tests.core_bed import BITMOD, Shape, core_config, core_design, random_program, random_tokens
@@ -36,9 +38,17 @@ def program(design: Design) -> Program:
 
 
 @pytest.fixture(scope="module")
-def xrt(design: Design, program: Program) -> Iterator[SimulatedXrt]:
-    with SimulatedCore(design, program, prepared=False, timing=MemoryTiming(stall=40, seed=3)) as core:
-        yield SimulatedXrt(core, kernel_interface(design.manifest, BOARD))
+def files(design: Design) -> dict[str, str]:
+    """What `einloom fpga` writes."""
+    return {path: raw.decode() for path, raw in kernel_folder(design, BOARD, clock_mhz=300, slr=None).items()}
+
+
+@pytest.fixture(scope="module")
+def xrt(design: Design, program: Program, files: dict[str, str]) -> Iterator[SimulatedXrt]:
+    top = files[f"rtl/{kernel_name(design.manifest.digest)}.v"]
+    timing = MemoryTiming(stall=40, seed=3)
+    with SimulatedXrt(design, top, files["kernel.xml"], program, timing=timing) as simulated:
+        yield simulated
 
 
 def test_jobs_through_registers_and_buffers_are_golden(xrt: SimulatedXrt, design: Design, program: Program) -> None:
@@ -74,7 +84,7 @@ def test_a_job_that_goes_wrong_is_reported_and_the_next_one_is_not(
 
 
 def test_an_xclbin_of_another_config_is_refused(xrt: SimulatedXrt, program: Program) -> None:
-    other = core_design(core_config(base=BITMOD, name="another")).manifest
+    other = describe(core_config(base=BITMOD, name="another"))
     mine = dataclasses.replace(program, digest=other.digest)
     with pytest.raises(InputError, match=rf"{XCLBIN}: it holds the kernel of config \w+, and the design is of config"):
         CardDriver(xrt, XCLBIN, other, mine, BOARD)
