@@ -1,35 +1,45 @@
 """The card's host program, on the simulated kernel: jobs equal to golden's, reports, and what it refuses."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
 
+from einloom.cli.run import run
 from einloom.driver import SYSTEM
-from einloom.errors import InputError
+from einloom.errors import CheckFailed, InputError
 from einloom.isa import CoreError
 from einloom.program import Program
 from fpga.boards import BOARDS
 from fpga.host.card import CardDriver, check_banks
 from fpga.kernel.folder import kernel_folder
 from fpga.kernel.interface import kernel_interface, kernel_name
+from fpga.kernel.kernel_xml import kernel_xml
+from fpga.kernel.wrapper import wrapper
 from generators.design import Design
 from generators.registry import describe
 from sim.core import MemoryTiming
 from sim.golden.driver import GoldenDriver
-from sim.xrt import SimulatedXrt
-from tests.core_bed import BITMOD, Shape, core_config, core_design, random_program, random_tokens
+from sim.xrt import Kernel, SimulatedXrt
+from tests.core_bed import BITMOD, SMALLEST, Shape, core_config, core_design, random_program, random_tokens
+from tests.tiny_llama import write_tiny_llama
 
 BOARD = BOARDS["u280"]
 XCLBIN = Path("kernel.xclbin")
 SHAPE = Shape()
+HANGS = 50_000
+"""Cycles, of a job of some thousands."""
 
 
 @pytest.fixture(scope="module")
 def design() -> Design:
-    return core_design(core_config(base=BITMOD))
+    return core_design(core_config(base=BITMOD, core={"query_words": 64, "activation_words": 32}))
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +117,89 @@ def test_more_channels_than_banks_are_refused(design: Design) -> None:
     few = dataclasses.replace(BOARD, hbm_banks=2)
     with pytest.raises(InputError, match="weight channels and the system's memory need"):
         kernel_interface(design.manifest, few)
+
+
+def test_the_command_runs_a_model_through_the_kernel(xrt: SimulatedXrt, design: Design, tmp_path: Path) -> None:
+    assert xrt.core.memory_sizes  # the simulator is built, and the command finds it
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(design.manifest.config.model_dump(mode="json")))
+    app = typer.Typer()
+    app.command()(run)
+    arguments = [write_tiny_llama(tmp_path / "model"), "-c", config, "-p", "To be", "-n", 2, "--backend"]
+    results = [CliRunner().invoke(app, [*map(str, arguments), backend, "--json"]) for backend in ("kernel", "golden")]
+    assert [result.exit_code for result in results] == [0, 0], [result.exception for result in results]
+    told, golden = (json.loads(result.stdout) for result in results)
+    assert told["bit_exact"] is True
+    assert told["text"] == golden["text"]
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+def check_a_job(xrt: SimulatedXrt, design: Design, program: Program) -> None:
+    """CheckFailed when a job that the host starts is not golden's."""
+    card = CardDriver(xrt, XCLBIN, design.manifest, program, BOARD)
+    golden = GoldenDriver(design.manifest, program)
+    errors = [driver.run(0, 3).error for driver in (card, golden)]
+    found, expected = (driver.dump(SYSTEM, 0, program.system.size) for driver in (card, golden))
+    if errors != [CoreError.NONE] * 2 or not np.array_equal(found, expected):
+        raise CheckFailed(f"the job is not golden's: {errors[0].name}")
+
+
+XML_FAULTS = {
+    "offsets exchanged": (
+        ('offset="0x024"', 'offset="0x000"'),
+        ('offset="0x02c"', 'offset="0x024"'),
+        ('offset="0x000"', 'offset="0x02c"'),
+    ),
+    "pointers of each other's ports": (
+        ('id="9" port="m_axi_weights0"', 'id="9" port="m_axi"'),
+        ('id="11" port="m_axi_weights1"', 'id="11" port="m_axi_weights0"'),
+        ('port="m_axi"', 'port="m_axi_weights1"'),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", XML_FAULTS)
+def test_a_wrong_kernel_xml_fails(
+    xrt: SimulatedXrt,
+    design: Design,
+    program: Program,
+    files: dict[str, str],
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_a_job(xrt, design, program)
+    xml = files["kernel.xml"]
+    for old, new in XML_FAULTS[fault]:
+        xml = changed(xml, old, new)
+    monkeypatch.setattr(xrt, "described", Kernel.parse(xml))
+    with pytest.raises(CheckFailed):
+        check_a_job(xrt, design, program)
+
+
+TOP_FAULTS = {
+    "reset not inverted": (("~ap_rst_n", "ap_rst_n"),),
+    "ports exchanged": (
+        (".m_axi_weights0_araddr(m_axi_weights0_araddr)", ".m_axi_weights0_araddr(m_axi_weights1_araddr)"),
+        (".m_axi_weights1_araddr(m_axi_weights1_araddr)", ".m_axi_weights1_araddr(m_axi_weights0_araddr)"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def smallest() -> Design:
+    return core_design(core_config(base=BITMOD, **SMALLEST))
+
+
+@pytest.mark.parametrize("fault", TOP_FAULTS)
+def test_a_wrong_top_module_fails(smallest: Design, fault: str) -> None:
+    program = random_program(smallest.manifest, Shape(inner=32, heads=1))
+    kernel = kernel_interface(smallest.manifest, BOARD)
+    top = wrapper(smallest.manifest, kernel)
+    for old, new in TOP_FAULTS[fault]:
+        top = changed(top, old, new)
+    with SimulatedXrt(smallest, top, kernel_xml(kernel), program, limit=HANGS) as xrt, pytest.raises(CheckFailed):
+        check_a_job(xrt, smallest, program)

@@ -224,9 +224,9 @@ def _open(
         with build:
             simulation = opened.enter_context(SimulatedCore(design, program))
         return simulation, simulation
-    kernel = kernel_interface(manifest, board)
+    kernel = kernel_interface(design.manifest, board)
     with build:
-        xrt = opened.enter_context(SimulatedXrt(design, wrapper(manifest, kernel), kernel_xml(kernel), program))
+        xrt = opened.enter_context(SimulatedXrt(design, wrapper(design.manifest, kernel), kernel_xml(kernel), program))
     return CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, board), xrt.core
 
 
