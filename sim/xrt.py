@@ -41,6 +41,7 @@ class Direction(Enum):
 
 class State(Enum):
     ERT_CMD_STATE_COMPLETED = 4
+    ERT_CMD_STATE_TIMEOUT = 8
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,11 @@ def test_more_channels_than_banks_are_refused(design: Design) -> None:
         kernel_interface(design.manifest, few)
 
 
-def test_the_command_runs_a_model_through_the_kernel(xrt: SimulatedXrt, design: Design, tmp_path: Path) -> None:
-    assert xrt.core.memory_sizes  # the simulator is built, and the command finds it
+@pytest.mark.usefixtures("xrt")  # whose simulator the command finds built
+def test_the_command_runs_a_model_through_the_kernel(
+    design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("einloom.cli.run.generate_all", lambda _: [design])  # once is enough
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(design.manifest.config.model_dump(mode="json")))
     app = typer.Typer()

@@ -85,6 +85,8 @@ class Request:
             raise InputError(f"--board must be one of {', '.join(BOARDS)}, not {self.board!r}")
         if (self.backend == Backend.card) != (self.xclbin is not None):
             raise InputError("--backend card needs --xclbin FILE, and no other backend takes one")
+        if self.xclbin is not None and not self.xclbin.is_file():
+            raise InputError(f"{self.xclbin}: no such file")
         if self.timeline is not None and self.backend in (Backend.golden, Backend.card):
             raise InputError(f"--timeline needs a simulation, which --backend {self.backend} has not")
 

@@ -5,9 +5,18 @@ from collections.abc import Iterator
 
 from einloom.core_registers import window_names
 from einloom.manifest import Manifest
+from fpga.kernel.interface import kernel_name
 
 CONTROL = "s_axi_control"
 DATA_PORTS = {"slave": "wdata", "master": "rdata"}
+FIXED = {
+    ".": {"versionMajor": "1", "versionMinor": "6"},
+    "kernel": {"language": "ip_c", "attributes": "", "preferredWorkGroupSizeMultiple": "0", "workGroupSize": "1"},
+    "kernel/ports/port": {"portType": "addressable", "base": "0x0"},
+    "kernel/args/arg": {"hostOffset": "0x0"},
+}
+"""Attributes that are the same in every RTL kernel."""
+TYPE_BYTES = {"uint": 4, "ulong": 8, "void*": 8}
 
 
 def kernel_xml_problems(text: str, manifest: Manifest) -> list[str]:
@@ -19,13 +28,23 @@ def kernel_xml_problems(text: str, manifest: Manifest) -> list[str]:
     kernel = root.find("kernel")
     if kernel is None:
         return ["there is no element kernel"]
-    return [*_kernel(kernel, manifest), *_ports(kernel, manifest), *_arguments(kernel, manifest)]
+    return [*_fixed(root), *_kernel(kernel, manifest), *_ports(kernel, manifest), *_arguments(kernel, manifest)]
+
+
+def _fixed(root: ET.Element) -> Iterator[str]:
+    for path, attributes in FIXED.items():
+        for element in root.iterfind(path):
+            name = element.get("name", "")
+            for attribute, value in attributes.items():
+                if element.get(attribute) != value:
+                    found = element.get(attribute)
+                    yield f"{element.tag} {name}".rstrip() + f": {attribute} is {found!r}, and {value!r} in RTL kernels"
 
 
 def _kernel(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
     name = kernel.get("name", "")
-    if manifest.digest[:12] not in name:
-        yield f"the kernel is called {name!r}, which is not that of config {manifest.digest[:12]}"
+    if name != kernel_name(manifest.digest):
+        yield f"the kernel is called {name!r}; that of this config is {kernel_name(manifest.digest)}"
     if kernel.get("vlnv", "").split(":")[2:3] != [name]:
         yield f"vlnv {kernel.get('vlnv')!r} does not name the kernel {name!r}"
     if kernel.get("hwControlProtocol") != "ap_ctrl_hs":
@@ -76,6 +95,10 @@ def _arguments(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
             yield f"argument {name}: offset is {element.get('offset')!r}; the register is at {register.offset:#x}"
         if _number(element.get("size")) != 4 * register.words:
             yield f"argument {name}: size is {element.get('size')!r}; the register has {4 * register.words} bytes"
+        if _number(element.get("hostSize")) != 4 * register.words:
+            yield f"argument {name}: hostSize is {element.get('hostSize')!r}, not its size"
+        if TYPE_BYTES.get(element.get("type", "")) != 4 * register.words:
+            yield f"argument {name}: type {element.get('type')!r} has not the register's {4 * register.words} bytes"
         port = pointers.get(name, CONTROL)
         if element.get("port") != port:
             yield f"argument {name}: port is {element.get('port')!r}, not {port!r}"
