@@ -188,6 +188,22 @@ def test_another_mistake_is_found(
     assert failed(findings(tmp_path, replaced(files, path, old, new))) == [check]
 
 
+def test_what_is_built_runs_on_a_machine_without_vitis(design: Design, files: dict[str, bytes], tmp_path: Path) -> None:
+    write_kernel_folder(tmp_path, files)
+    name = kernel_name(design.manifest.digest)
+    (tmp_path / "build/hw").mkdir(parents=True)
+    for built in (f"{name}.xo", f"hw/{name}.xclbin"):
+        (tmp_path / "build" / built).touch()
+
+    def commands(target: str) -> str:
+        command = ["make", "--dry-run", f"TARGET={target}", "run"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "einloom run" in commands("hw")
+    assert "v++" not in commands("hw")
+    assert "v++" in commands("hw_emu")
+
+
 CORE_FAULTS = {
     "missing file": ("rtl/einloom_tiny.v", "rtl/einloom_tiny.sv"),
     "file of another type": ("file_type: xdc", "file_type: tclSource"),

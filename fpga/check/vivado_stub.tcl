@@ -168,7 +168,9 @@ namespace eval vivado {
     if {![info exists properties($kind)]} {error "set_property: [list $object] is no object"}
     if {$name ni $properties($kind)} {error "set_property: a $kind has no property $name"}
     if {$kind eq "fileset" && $name eq "top"} {set top $value}
-    if {$object eq "parameter ASSOCIATED_BUSIF" && ![is_bus $value]} {error "set_property: no bus interface $value"}
+    if {$object eq "parameter ASSOCIATED_BUSIF" && ![is_bus $value]} {
+      error "set_property: no bus interface $value"
+    }
     if {$kind eq "core" && $name in {name version}} {
       variable identity
       set identity($name) $value
@@ -276,12 +278,16 @@ namespace eval vivado {
     if {![file isfile [dict get $given -kernel_xml]]} {error "package_xo: no file [dict get $given -kernel_xml]"}
     variable identity
     set name $identity(name)
-    if {[dict get $given -kernel_name] ne $name} {error "package_xo: the IP is called $name, not [dict get $given -kernel_name]"}
+    if {[dict get $given -kernel_name] ne $name} {
+      error "package_xo: the IP is called $name, not [dict get $given -kernel_name]"
+    }
     set vlnv $identity(vendor):$identity(library):$name:$identity(version)
     set file [open [dict get $given -kernel_xml]]
     set text [read $file]
     close $file
-    if {![regexp {vlnv="([^"]*)"} $text - found] || $found ne $vlnv} {error "package_xo: the IP is $vlnv, and kernel_xml names another"}
+    if {![regexp {vlnv="([^"]*)"} $text - found] || $found ne $vlnv} {
+      error "package_xo: the IP is $vlnv, and kernel_xml names another"
+    }
     if {[dict get $given -ctrl_protocol] ni {ap_ctrl_hs ap_ctrl_chain ap_ctrl_none user_managed}} {
       error "package_xo: unknown protocol [dict get $given -ctrl_protocol]"
     }
