@@ -32,6 +32,8 @@ WORD_BYTES = 4
 ADDRESS_BYTES = 8
 SCALAR_BYTES = 4
 """Of the integers that pyxrt passes on."""
+STALE = 0xA5
+"""A byte that nobody wrote."""
 
 
 class Direction(Enum):
@@ -227,11 +229,12 @@ class _Buffer:
 
 
 class _Run:
-    """The kernel's registers from the first argument to the last, as the host has set them; the rest is 0."""
+    """The kernel's registers from the first argument to the last, as the host has set them; the rest is what XRT's
+    command buffer held before."""
 
     def __init__(self, xrt: SimulatedXrt) -> None:
         self._core, self._arguments = xrt.core, xrt.described.arguments
-        self._registers = bytearray(max(a.offset + a.size for a in self._arguments))
+        self._registers = bytearray([STALE]) * max(a.offset + a.size for a in self._arguments)
 
     def set_arg(self, index: int, value: Any) -> None:
         argument = self._arguments[index]

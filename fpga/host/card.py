@@ -16,7 +16,7 @@ from einloom.manifest import Manifest
 from einloom.program import Program
 from fpga.boards import Board
 from fpga.host.xrt import Buffer, Run, Xrt
-from fpga.kernel.interface import WRAPPER_PREFIX, KernelInterface, kernel_interface
+from fpga.kernel.interface import HIGH, WRAPPER_PREFIX, KernelInterface, kernel_interface
 
 Bytes = npt.NDArray[np.uint8]
 PAGE = 4096
@@ -71,6 +71,7 @@ class CardDriver:
                 self._run.set_arg(base, buffer)
             self._buffers.append(buffer)
             self._set(**{f"{window}_size": size})
+        self._set(**{a.name: 0 for a in self._kernel.arguments if a.name.endswith(HIGH)})
         for number, image in enumerate(images):
             self.load(number, 0, image)
         self._set(
