@@ -20,7 +20,7 @@ namespace eval vivado {
     xilinx.com:signal:clock_rtl:1.0 xilinx.com:signal:reset_rtl:1.0 xilinx.com:signal:interrupt_rtl:1.0
   }
   variable bus_parameters {
-    SUPPORTS_NARROW_BURST HAS_BURST MAX_BURST_LENGTH NUM_READ_OUTSTANDING NUM_WRITE_OUTSTANDING
+    SUPPORTS_NARROW_BURST HAS_BURST MAX_BURST_LENGTH NUM_READ_OUTSTANDING NUM_WRITE_OUTSTANDING READ_WRITE_MODE
   }
   variable properties
   array set properties {
@@ -171,6 +171,12 @@ namespace eval vivado {
     if {$object eq "parameter ASSOCIATED_BUSIF" && ![is_bus $value]} {
       error "set_property: no bus interface $value"
     }
+    if {$object eq "parameter READ_WRITE_MODE"} {
+      variable buses
+      variable ports
+      set wanted [expr {"$buses(READ_WRITE_MODE)_awaddr" in $ports ? "READ_WRITE" : "READ_ONLY"}]
+      if {$name eq "value" && $value ne $wanted} {error "set_property: $buses(READ_WRITE_MODE) is $wanted, not $value"}
+    }
     if {$kind eq "core" && $name in {name version}} {
       variable identity
       set identity($name) $value
@@ -224,6 +230,8 @@ namespace eval vivado {
     variable bus_parameters
     if {[lindex $bus 0] ne "bus"} {error "ipx::add_bus_parameter: [list $bus] is no bus interface"}
     if {$name ni $bus_parameters} {error "ipx::add_bus_parameter: unknown parameter $name"}
+    variable buses
+    set buses($name) [lindex $bus 1]
     return [list parameter $name]
   }
   proc do_ipx_get_memory_maps {given name} {

@@ -28,6 +28,7 @@ def design_tcl(kernel: KernelInterface, sources: list[str]) -> str:
     """What scripts/package_kernel.tcl reads."""
     registers = [(name, offset, 32, "") for name, offset in AP_CTRL]
     registers += [(a.name, a.offset, 8 * a.size, a.port if a.is_pointer else "") for a in kernel.arguments]
+    memories = "\n".join(f"  {m.name} {'READ_WRITE' if m.writes else 'READ_ONLY'}" for m in kernel.memories)
     rows = "\n".join(f"  {{{name} {offset:#05x} {bits} {{{port}}}}}" for name, offset, bits, port in registers)
     return f"""\
 # What the kernel is; read by package_kernel.tcl.
@@ -39,7 +40,10 @@ set vendor {VENDOR}
 set library {LIBRARY}
 set sources {{{" ".join(sources)}}}
 set control {CONTROL}
-set memories {{{" ".join(m.name for m in kernel.memories)}}}
+# The memory ports, and whether they have write channels.
+set memories {{
+{memories}
+}}
 # What each of those does: whole beats in bursts of rising addresses.
 set bursts {{
   SUPPORTS_NARROW_BURST 0

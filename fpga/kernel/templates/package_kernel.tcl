@@ -45,11 +45,11 @@ ipx::infer_bus_interface ap_clk xilinx.com:signal:clock_rtl:1.0 $core
 ipx::infer_bus_interface ap_rst_n xilinx.com:signal:reset_rtl:1.0 $core
 ipx::infer_bus_interface interrupt xilinx.com:signal:interrupt_rtl:1.0 $core
 ipx::associate_bus_interfaces -busif $control -clock ap_clk $core
-foreach port $memories {
+foreach {port mode} $memories {
   ipx::associate_bus_interfaces -busif $port -clock ap_clk $core
   # Without these the interconnect prepares for every kind of burst, and for two of them on their way.
   set interface [ipx::get_bus_interfaces $port -of_objects $core]
-  foreach {name value} $bursts {
+  foreach {name value} [concat $bursts READ_WRITE_MODE $mode] {
     set parameter [ipx::add_bus_parameter -quiet $name $interface]
     set_property value $value $parameter
     set_property value_source constant $parameter
