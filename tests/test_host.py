@@ -151,6 +151,12 @@ def check_a_job(xrt: SimulatedXrt, design: Design, program: Program) -> None:
         raise CheckFailed(f"the job is not golden's: {errors[0].name}")
 
 
+def test_a_kernel_that_is_reset_in_a_job_does_the_next_one(xrt: SimulatedXrt, design: Design, program: Program) -> None:
+    check_a_job(xrt, design, program)
+    assert xrt.core.reset_during(0, 3, cycle=500)
+    check_a_job(xrt, design, program)
+
+
 XML_FAULTS = {
     "offsets exchanged": (
         ('offset="0x024"', 'offset="0x000"'),
