@@ -1,5 +1,6 @@
 """What the card's host program says when XRT, the card or the kernel does not do what it should: a sentence each."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -161,6 +162,14 @@ def test_the_command_ends_with_a_sentence(
     error = refusal(tmp_path, xclbin=True)
     assert error.exit_code == exit_code
     assert re.search(sentence, str(error))
+
+
+def test_an_image_larger_than_its_bank_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BOARDS, "u280", dataclasses.replace(BOARD, hbm_bank_bytes=8192))
+    monkeypatch.setattr("einloom.cli.run.pyxrt", lambda: FakeXrt([]))
+    error = refusal(tmp_path, xclbin=True)
+    assert error.exit_code == 2
+    assert re.search(r"^m_axi_system needs [\d,]+ bytes and its bank HBM\[2\] of the u280 has 8,192", str(error))
 
 
 def test_a_missing_xclbin_and_a_missing_xrt_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,8 +77,8 @@ class KernelInterface:
         return f"{self.name}_1"
 
     def argument(self, name: str) -> Argument:
-        """The argument of this name; StopIteration when there is none."""
-        return next(a for a in self.arguments if a.name == name)
+        """The argument of this name; KeyError when there is none."""
+        return {a.name: a for a in self.arguments}[name]
 
 
 def kernel_name(digest: str) -> str:
