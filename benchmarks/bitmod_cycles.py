@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from einloom.config import BitmodConfig, Config, MemoryConfig
+from einloom.config import Config, MemoryConfig
+from einloom.config_engines import BitmodConfig
 from einloom.formats import FORMATS
 from mapping.cost.gemm import gemm_cycles, peak_macs_per_cycle
 from sim.bench.cases import random_tensor

@@ -19,7 +19,8 @@ from rich.table import Table
 
 from einloom.cli.locate import DEFAULT_MODEL, find_config, shipped_models
 from einloom.cli.run import compile_model
-from einloom.config import BitmodConfig, Config, IntMacConfig
+from einloom.config import Config
+from einloom.config_engines import BitmodConfig, IntMacConfig
 from einloom.driver import CoreDecoder
 from einloom.formats import FORMATS, TERM_FORMATS
 from generators.registry import describe

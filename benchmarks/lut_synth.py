@@ -20,7 +20,7 @@ from benchmarks.fp16_mac import Fp16Mac
 from benchmarks.lut_tiles import PLANES, Sweep, best_table, draw, shape_table
 from benchmarks.synth_parts import add_library_option, read_libraries
 from benchmarks.synth_tiles import Measured, Tile, tile_if_any
-from einloom.config import LutConfig
+from einloom.config_engines import LutConfig
 from fpga.recipes import Recipe, ultrascale
 from fpga.resources import Resources
 

@@ -56,8 +56,10 @@ class LookupLayout(Data):
     """Codes are stored remapped for them (einloom/lookup.py), all but ternary ones."""
     entries: Literal["exact", "int8"]
     """What becomes of a table's sums (sim/golden/lut.py)."""
+    entry_scale: Literal["step", "table"]
+    """What shares an exponent of rounded entries."""
     precompute: Literal["row", "fused"]
-    """Where tables are made (einloom/config.py)."""
+    """Where tables are made (einloom/config_engines.py)."""
 
 
 class WeightLayout(Data):

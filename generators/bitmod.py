@@ -1,6 +1,7 @@
 """From a config to a BitMoD design."""
 
-from einloom.config import BitmodConfig, Config
+from einloom.config import Config
+from einloom.config_engines import BitmodConfig
 from hw.pe.bitmod import BitmodSpec
 from hw.pe.bitmod_fp16 import BitmodFp16Spec
 from hw.pe.spec import PeSpec

@@ -3,7 +3,8 @@
 from amaranth import Shape
 
 from einloom.attention import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
-from einloom.config import Config, FuseMaxConfig
+from einloom.config import Config
+from einloom.config_engines import FuseMaxConfig
 from einloom.errors import InputError
 from einloom.manifest import AttentionJobLayout, AttentionManifest
 from generators.design import Design, make_design

@@ -1,6 +1,7 @@
 """From a config to an array that multiplies by table look-up."""
 
-from einloom.config import Config, LutConfig
+from einloom.config import Config
+from einloom.config_engines import LutConfig
 from hw.pe.lut import LutSpec
 from hw.pe.lut_fp16 import LutFp16Spec
 from hw.pe.spec import PeSpec
@@ -16,6 +17,7 @@ def pe_spec(config: Config) -> PeSpec:
         table_inputs=engine.table_inputs,
         table=engine.table,
         entries=engine.entries,
+        entry_scale=engine.entry_scale,
         formats=engine.weight_formats,
         group=engine.scale_group,
         max_inputs=engine.max_inputs,

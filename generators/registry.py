@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from einloom.config import Config, LutConfig
+from einloom.config import Config
+from einloom.config_engines import LutConfig
 from einloom.errors import InputError
 from einloom.manifest import Manifest
 from generators import bitmod, fusemax, int_mac, lut

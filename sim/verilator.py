@@ -36,7 +36,8 @@ MAKE_VARIABLES = {
     "OPT_GLOBAL": "-O1",
 }
 BUILT = "built"  # the last file of a build: the digest of its executable
-RUNTIME_OBJECTS = ("verilated.o", "verilated_vpi.o", "verilated_threads.o")
+MAIN = "verilator"
+"""cocotb's main program, which knows a design only by the ports of its top module."""
 
 
 class Toolchain:
@@ -141,9 +142,9 @@ class Toolchain:
         main = _for_make(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
         link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
         self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
-        runtime = self._runtime(folder, waves=waves)
-        for built in runtime.iterdir():
-            shutil.copy(built, folder)  # newer than what it depends on, so make leaves it alone
+        runtime = re.findall(r"^  (verilated\w*) ", (folder / "Vtop_classes.mk").read_text(), re.MULTILINE)
+        self._add_objects(folder, runtime, [], waves=waves)
+        self._add_objects(folder, [MAIN], [str(main), (folder / "Vtop.h").read_text()], waves=waves)
         self.make(folder, top, waves=waves)
 
     def make(self, folder: Path, *targets: str, waves: bool) -> None:
@@ -151,20 +152,26 @@ class Toolchain:
         jobs = str(min(os.cpu_count() or 1, 8))
         self.run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *variables, *targets], folder)
 
-    def _runtime(self, folder: Path, *, waves: bool) -> Path:
-        """Verilator's own objects, which no design changes: compiled once per toolchain and kind of build."""
-        kind = _digest([self.version, str(waves), *map(str, MAKE_VARIABLES.items())])
-        runtime = cache_root() / "verilator" / f"runtime-{kind}"
-        with _locked(runtime.with_suffix(".lock")):
-            if not runtime.exists():
-                self.make(folder, *RUNTIME_OBJECTS, waves=waves)
-                staged = runtime.with_suffix(".new")
+    def _add_objects(self, folder: Path, names: Sequence[str], parts: Sequence[str], *, waves: bool) -> None:
+        """Compiled `names` in `folder`, where make finds them: compiled once per toolchain, kind of build, and `parts`.
+
+        These are what no design changes, and most of the work of building a small one.
+        """
+        key = _digest([self.version, str(waves), *map(str, MAKE_VARIABLES.items()), *names, *parts])
+        kept = cache_root() / "verilator" / f"objects-{key}"
+        objects = [f"{name}.o" for name in names]
+        with _locked(kept.with_suffix(".lock")):
+            if not kept.exists():
+                self.make(folder, *objects, waves=waves)
+                staged = kept.with_suffix(".new")
                 shutil.rmtree(staged, ignore_errors=True)
                 staged.mkdir(parents=True)
-                for name in RUNTIME_OBJECTS:
+                for name in objects:
                     shutil.copy(folder / name, staged)
-                staged.rename(runtime)
-        return runtime
+                staged.rename(kept)
+                return
+        for name in objects:
+            shutil.copy(kept / name, folder)  # newer than what it depends on, so make leaves it alone
 
 
 def _output(command: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
 def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Config:
     """Any look-up design of up to max_size x max_size PEs, with tables of up to five lanes."""
     activations = draw(st.sampled_from(["int8", "int8", "fp16"]))
-    entries = "exact" if activations == "fp16" else draw(st.sampled_from(["exact", "exact", "int8"]))
+    entries = draw(st.sampled_from(["exact", "exact", "int8"]))
     group = draw(st.sampled_from([32, 64, 128, "channel"]))
     lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16, 32, 64) if n <= max_lanes]))
     possible = [
@@ -69,6 +69,7 @@ def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Conf
         "table_inputs": draw(st.integers(1, 5)),
         "table": draw(st.sampled_from(["full", "half", "remap", "remap"])),
         "entries": entries,
+        "entry_scale": draw(st.sampled_from(["step", "table"])) if entries == "int8" else "step",
         "activations": activations,
         "formats": draw(st.lists(st.sampled_from(possible), min_size=1, max_size=3, unique=True)),
         "group": group,

@@ -42,6 +42,7 @@ LUT: dict[str, Any] = {
         "table_inputs": 4,
         "table": "remap",
         "entries": "exact",
+        "entry_scale": "step",
         "precompute": "row",
         "formats": ["bipolar4"],
         "group": 128,
@@ -61,6 +62,8 @@ LUT_KNOBS: dict[str, list[Any]] = {
     "engine.activations": ["fp16"],
     "engine.max_inputs": [2048],
 }
+ROUNDED = {**LUT, "engine": {**LUT["engine"], "entries": "int8"}}
+ROUNDED_KNOBS: dict[str, list[Any]] = {"engine.entry_scale": ["table"]}
 FUSEMAX: dict[str, Any] = {
     "name": "base",
     "engine": {
@@ -130,6 +133,7 @@ def artefacts(config: Config) -> tuple[str, str]:
         if knob.split(".")[-1] in INT_MAC["engine"] | INT_MAC["memory"] and value != "int_mac"
     ]
     + [(LUT, knob, value) for knob, values in LUT_KNOBS.items() for value in values]
+    + [(ROUNDED, knob, value) for knob, values in ROUNDED_KNOBS.items() for value in values]
     + [(FUSEMAX, knob, value) for knob, values in FUSEMAX_KNOBS.items() for value in values],
     ids=lambda value: value["engine"]["kind"] if isinstance(value, dict) else str(value),
 )
@@ -143,7 +147,7 @@ def test_the_knobs_above_are_all_there_are() -> None:
     assert known == set(KNOBS)
     lookup = parse_config(yaml.safe_dump(LUT), "base.yaml").model_dump()["engine"]
     of_a_core = {"engine.precompute"}  # tests/test_core_config.py
-    assert {f"engine.{key}" for key in lookup} <= set(LUT_KNOBS) | set(KNOBS) | of_a_core
+    assert {f"engine.{key}" for key in lookup} <= set(LUT_KNOBS) | set(ROUNDED_KNOBS) | set(KNOBS) | of_a_core
     attention = parse_config(yaml.safe_dump(FUSEMAX), "base.yaml").model_dump()["engine"]
     assert {f"engine.{key}" for key in attention} == set(FUSEMAX_KNOBS) - {"name"} | {"engine.kind"}
 
@@ -213,7 +217,7 @@ memory: {chanels: 2}
         ("name: a\nengine: {kind: int_mac, lanes: 16, max_inputs: 100}", "a multiple of the lanes, 16, not 100"),
         ("name: a\nengine: {kind: lut, formats: [int8]}", "unknown format 'int8'"),
         ("name: a\nengine: {kind: lut, formats: [int4], entries: int8}", "int4 has a zero point, which int8 entries"),
-        ("name: a\nengine: {kind: lut, activations: fp16, entries: int8}", "int8 entries are of int8 activations only"),
+        ("name: a\nengine: {kind: lut, entry_scale: table}", "exact entries have no scale: set entries to int8"),
         ("name: a\nengine: {kind: lut, formats: [bipolar1], lanes: 32}", "lasts 4 cycles with 32 lanes, but its bit-"),
         ("name: a\nengine: {kind: bitmod, formats: [ternary]}", "unknown format 'ternary'"),
         ("name: a\nengine: {kind: bitmod, formats: []}", "should have at least 1 item"),

@@ -177,7 +177,10 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
     assert result.stdout.strip() == expected
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+LARGEST = pytest.param("u280", marks=pytest.mark.slow)  # half a minute, for the modules of u280-slr in other sizes
+
+
+@pytest.mark.parametrize("name", [LARGEST if name == "u280" else name for name in CONFIGS])
 def test_verilator_lint_and_slang_report_nothing(name: str, tmp_path: Path) -> None:
     design = generate(CONFIGS[name])
     design.write(tmp_path)

@@ -42,11 +42,23 @@ def test_int_mac_is_golden() -> None:
         {"formats": ["bipolar4", "bipolar1"], "lanes": 8, "table": "half", "group": "channel"},
         {"formats": ["bipolar2", "int3"], "lanes": 4, "table": "full", "group": 32},
         {"formats": ["ternary", "bipolar2"], "lanes": 4, "entries": "int8", "group": 32},
+        {"formats": ["bipolar3"], "lanes": 8, "entries": "int8", "entry_scale": "table", "group": "channel"},
+        {"formats": ["ternary"], "lanes": 8, "entries": "int8", "activations": "fp16", "group": 64},
         {"formats": ["bipolar1", "ternary"], "lanes": 16, "activations": "fp16", "group": "channel"},
         {"formats": ["bipolar1", "int2"], "lanes": 16, "table_inputs": 3, "activations": "fp16", "group": 128},
         {"formats": ["bipolar2"], "columns": 2, "lanes": 32, "table_inputs": 1, "group": 128},
     ],
-    ids=["remap", "half", "full", "int8-entries", "fp16", "fp16-groups", "capture-behind-next-group"],
+    ids=[
+        "remap",
+        "half",
+        "full",
+        "int8-entries",
+        "int8-tables",
+        "fp16-int8-entries",
+        "fp16",
+        "fp16-groups",
+        "capture-behind-next-group",
+    ],
 )
 def test_lut_is_golden(engine: dict[str, object]) -> None:
     config = make_config({"kind": "lut", "rows": 2, "columns": 4, **engine}, channels=2, beat_bits=32)

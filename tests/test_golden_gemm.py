@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from einloom.config import parse_config
 from einloom.formats import FORMATS, PLANE_FORMATS, TERM_FORMATS
+from einloom.lookup import table_sizes
 from einloom.quantized import QuantizedTensor
 from generators.registry import generate
 from mapping.compress.quantize import quantize
 from sim.bench.cases import random_activations, random_tensor
 from sim.golden.bitmod import EXPONENT_BIAS, fp16_error_bound, fp16_gemm
 from sim.golden.gemm import integer_gemm
+from sim.golden.lut import Rounding
 from sim.golden.lut_fp16 import EXPONENT_BIAS as ALIGNED_BIAS
-from sim.golden.lut_fp16 import aligned_gemm, alignment_bound
+from sim.golden.lut_fp16 import aligned_gemm, alignment_bound, rounded_aligned_gemm, rounded_alignment_bound
 
 TEXT = "name: g\nengine: {{kind: bitmod, rows: 4, columns: 4, group: 32, activations: {}}}"
 GEMM = {kind: generate(parse_config(TEXT.format(kind), "g.yaml")).manifest.gemm for kind in ("int8", "fp16")}
@@ -84,17 +86,47 @@ def test_subnormal_and_largest_fp16_numbers_are_exact_alone() -> None:
 def test_aligned_sums_stay_within_the_stated_bound(name: str, seed: int, lanes: int) -> None:
     rng = np.random.default_rng(seed)
     tensor = random_tensor(rng, GEMM["fp16"], FORMATS[name], 2, 64)
+    activations = awkward_activations(rng)
+    found = aligned_gemm(activations, tensor, lanes)
+    assert_within(alignment_bound(activations, tensor, lanes), found, activations, tensor)
+
+
+@given(
+    name=st.sampled_from(sorted(name for name, f in PLANE_FORMATS.items() if not f.zero)),
+    seed=st.integers(0, 1 << 30),
+    lanes=st.sampled_from([1, 4, 8, 32]),
+    inputs=st.integers(1, 6),
+    per_table=st.booleans(),
+)
+def test_aligned_sums_of_rounded_entries_stay_within_the_stated_bound(
+    name: str, seed: int, lanes: int, inputs: int, per_table: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    tensor = random_tensor(rng, GEMM["fp16"], FORMATS[name], 2, 64)
+    activations, rounding = awkward_activations(rng), Rounding(table_sizes(lanes, inputs), per_table)
+    found = rounded_aligned_gemm(activations, tensor, rounding)
+    assert_within(rounded_alignment_bound(activations, tensor, rounding), found, activations, tensor)
+
+
+def awkward_activations(rng: np.random.Generator) -> np.ndarray:
+    """fp16 [4, 64]: random ones, any bits, hardly any but zeros, and extremes."""
     activations = random_activations(rng, GEMM["fp16"], 4, 64)
     activations[1] = any_finite(rng, 64)
     activations[2] = np.where(rng.random(64) < 0.1, any_finite(rng, 64), 0)
     activations[3] = rng.choice(
         np.array([0, 2.0**-24, -(2.0**-14), 2.0**-14 - 2.0**-24, 65504, -65504], np.float16), 64
     )
-    value, exponent = aligned_gemm(activations, tensor, lanes)
-    bound = alignment_bound(activations, tensor, lanes)
+    return activations
+
+
+def assert_within(
+    bound: np.ndarray, found: tuple[np.ndarray, np.ndarray], activations: np.ndarray, tensor: QuantizedTensor
+) -> None:
+    """`found`, values and exponents, is within `bound` of the exact sums."""
+    value, exponent = found
     for (t, n), expected in np.ndenumerate(exact(activations, tensor)):
-        found = Fraction(int(value[t, n])) * Fraction(2) ** (int(exponent[t, n]) - ALIGNED_BIAS)
-        assert abs(found - expected) <= Fraction(float(bound[t, n]))
+        number = Fraction(int(value[t, n])) * Fraction(2) ** (int(exponent[t, n]) - ALIGNED_BIAS)
+        assert abs(number - expected) <= Fraction(float(bound[t, n]))
 
 
 def any_finite(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -118,6 +150,18 @@ def test_aligned_error_of_a_real_looking_layer_is_below_that_of_an_fp16_sum(outl
         np.sqrt(np.mean((found - expected) ** 2)) for found in (np.ldexp(1.0 * value, exponent - ALIGNED_BIAS), in_fp16)
     )
     assert gain * aligned < summed
+
+
+@pytest.mark.parametrize("per_table", [False, True], ids=["step", "table"])
+def test_rounded_entries_of_fp16_activations_cost_little_of_a_real_looking_layer(per_table: bool) -> None:
+    rng = np.random.default_rng(4)
+    activations = rng.normal(size=(8, 1024)).astype(np.float16)
+    tensor = random_tensor(rng, GEMM["fp16"], FORMATS["bipolar2"], 64, 1024)
+    value, exponent = rounded_aligned_gemm(activations, tensor, Rounding((4, 4, 4, 4), per_table))
+    scaled = tensor.values() * np.repeat(tensor.scales.astype(np.float64), tensor.group, axis=1)
+    expected = activations.astype(np.float64) @ scaled.T
+    error = np.ldexp(1.0 * value, exponent - ALIGNED_BIAS) - expected
+    assert np.sqrt(np.mean(error**2) / np.mean(expected**2)) < 2.0**-6
 
 
 def test_aligned_sums_of_one_exponent_are_exact() -> None:

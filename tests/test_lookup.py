@@ -1,10 +1,12 @@
 """Look-up tables: the remap, ternary bytes, what rounding costs, and faults that the bench finds."""
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
 from amaranth import Const
+from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,13 +17,15 @@ from einloom.formats import PLANE_FORMATS
 from einloom.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
 from einloom.trits import CODES, from_bytes, to_bytes
 from generators.registry import generate
+from hw.arith.trits import TritDecoder
 from hw.pe.lut import LutSpec
 from hw.pe.lut_fp16 import LutFp16PE
+from hw.pe.rounded_tables import RoundedTables
 from hw.pe.table_generator import TableGenerator
 from mapping.pack import pack_weights
 from sim.bench.cases import random_activations, random_tensor
 from sim.golden.gemm import integer_gemm
-from sim.golden.lut import exponents, rounded_gemm, rounding_bound
+from sim.golden.lut import Rounding, rounded_gemm, rounding_bound
 from sim.golden.weight_stream import read_weights
 from sim.simulate import simulate
 from tests.strategies import make_config
@@ -73,16 +77,35 @@ def test_remapped_codes_come_back(format):
 
 
 def test_five_trits_are_a_byte():
+    every = np.array(list(product(range(3), repeat=5)), np.uint8)
+    packed = to_bytes(every)
+    assert packed.shape == (243, 1)
+    assert len(np.unique(packed)) == 243
+    assert (CODES[packed[:, 0]] == every).all()
+    assert CODES.max() == 2
     codes = np.random.default_rng(2).integers(0, 3, (4, 7, 13), np.uint8)
-    packed = to_bytes(codes)
-    assert packed.shape == (4, 7, 3)
-    assert packed.max() < 243
-    assert (from_bytes(packed, 13) == codes).all()
-    assert len(np.unique(CODES[:243], axis=0)) == 243
-    with pytest.raises(ValueError, match="must be at most 242"):
-        from_bytes(np.array([243], np.uint8), 5)
-    with pytest.raises(ValueError, match="after the last one must be 0"):
-        from_bytes(np.array([81], np.uint8), 4)
+    assert (from_bytes(to_bytes(codes), 13) == codes).all()
+    unused = np.setdiff1d(np.arange(256, dtype=np.uint8), packed)
+    for byte in unused:
+        with pytest.raises(ValueError, match=r"^a byte stands for no five ternary codes$"):
+            from_bytes(np.array([byte]), 5)
+    with pytest.raises(ValueError, match=r"^codes after the last one must be 0$"):
+        from_bytes(to_bytes(np.array([0, 0, 0, 0, 1], np.uint8)), 4)
+
+
+def test_the_decoder_of_trits_agrees_on_every_byte():
+    decoder = TritDecoder()
+    found = []
+
+    async def bench(ctx):
+        for byte in range(1 << 8):
+            ctx.set(decoder.trits, byte)
+            found.append([ctx.get(decoder.codes) >> 2 * n & 3 for n in range(5)])
+
+    simulator = Simulator(decoder)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert found == CODES.tolist()
 
 
 @EVERY_FORMAT
@@ -105,41 +128,51 @@ def rounding_case(format, seed, inputs=4):
 
 
 UNSHIFTED = [f for f in PLANE_FORMATS.values() if not f.zero]
+SCALES = pytest.mark.parametrize("per_table", [False, True], ids=["step", "table"])
 
 
-@given(format=st.sampled_from(UNSHIFTED), seed=st.integers(0, 1 << 30), inputs=st.integers(1, 6))
-def test_rounded_sums_stay_within_the_stated_bound(format, seed, inputs):
+@given(
+    format=st.sampled_from(UNSHIFTED),
+    seed=st.integers(0, 1 << 30),
+    inputs=st.integers(1, 6),
+    per_table=st.booleans(),
+)
+def test_rounded_sums_stay_within_the_stated_bound(format, seed, inputs, per_table):
     activations, tensor, sizes = rounding_case(format, seed, inputs)
+    rounding = Rounding(sizes, per_table)
     scaled = tensor.values() * np.repeat(tensor.scales.astype(np.float64), tensor.group, axis=1)
-    error = np.abs(rounded_gemm(activations, tensor, sizes) - activations.astype(np.float64) @ scaled.T)
-    assert (error <= rounding_bound(activations, tensor, sizes)).all()
+    error = np.abs(rounded_gemm(activations, tensor, rounding) - activations.astype(np.float64) @ scaled.T)
+    assert (error <= rounding_bound(activations, tensor, rounding)).all()
 
 
+@SCALES
 @pytest.mark.parametrize("format", UNSHIFTED, ids=lambda f: f.name)
-def test_small_activations_are_not_rounded(format):
+def test_small_activations_are_not_rounded(format, per_table):
     activations, tensor, sizes = rounding_case(format, 5)
-    small = activations // 8
-    assert (exponents(small.astype(np.int64), sizes) == 0).all()
-    assert (rounded_gemm(small, tensor, sizes) == integer_gemm(small, tensor)).all()
+    small, rounding = activations // 8, Rounding(sizes, per_table)
+    assert (rounding.exponents(small.astype(np.int64)) == 0).all()
+    assert (rounded_gemm(small, tensor, rounding) == integer_gemm(small, tensor)).all()
 
 
-def test_the_exponent_is_the_smallest_that_fits_every_table():
+def test_the_exponent_is_the_smallest_that_fits_its_table_or_all_of_a_step():
     steps = np.array([[127, 0, 0, 0, 1, 1, 0, 0], [127, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, -128, -128, -128, -128]])
-    assert exponents(steps.reshape(1, -1), (4, 4)).tolist() == [[0, 1, 3]]
+    own = [[0, 0], [1, 0], [0, 3]]
+    assert Rounding((4, 4), per_table=True).exponents(steps.reshape(1, -1)).tolist() == [own]
+    assert Rounding((4, 4)).exponents(steps.reshape(1, -1)).tolist() == [[[max(e)] * 2 for e in own]]
 
 
-def test_rounded_entries_cost_little_of_a_real_looking_layer():
+@SCALES
+def test_rounded_entries_cost_little_of_a_real_looking_layer(per_table):
     rng = np.random.default_rng(6)
     activations = np.clip(np.rint(rng.normal(0, 40, (16, 1024))), -127, 127).astype(np.int8)
     tensor = random_tensor(rng, GEMM, PLANE_FORMATS["bipolar2"], 32, 1024)
     exact = integer_gemm(activations, tensor)
-    error = rounded_gemm(activations, tensor, (4, 4)) - exact
+    error = rounded_gemm(activations, tensor, Rounding((4, 4), per_table)) - exact
     assert np.sqrt(np.mean(error.astype(float) ** 2) / np.mean(exact.astype(float) ** 2)) < 2.0**-6
 
 
 def ignored_sign(patch: pytest.MonkeyPatch) -> None:
-    combined = hw.pe.lut._combined
-    patch.setattr(hw.pe.lut, "_combined", lambda left, right, _: combined(left, right, Const(0, 1)))
+    patch.setattr(hw.pe.lut, "add_or_subtract", lambda left, right, _: left + right)
 
 
 def exchanged_planes(patch: pytest.MonkeyPatch) -> None:
@@ -162,25 +195,36 @@ def ignored_rounding(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(hw.pe.aligned_tables, "split_shift", lambda *shift: (split_shift(*shift)[0], Const(0, 1)))
 
 
+def rounded_down(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RoundedTables, "_rounded", lambda _self, _m, _name, exact, exponent: exact >> exponent)
+
+
+def shared_exponent(patch: pytest.MonkeyPatch) -> None:
+    exponents = RoundedTables._exponents
+    patch.setattr(RoundedTables, "_exponents", lambda self, m: exponents(self, m)[:1] * len(self.sizes))
+
+
 def unmoved_sum(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LutFp16PE, "_moved_down", lambda _, group_sum: group_sum)
 
 
 @pytest.mark.parametrize(
-    ("plant", "activations"),
+    ("plant", "keys"),
     [
-        (ignored_sign, "int8"),
-        (exchanged_planes, "int8"),
-        (exchanged_entries, "int8"),
-        (ignored_rounding, "fp16"),
-        (unmoved_sum, "fp16"),
+        (ignored_sign, {}),
+        (exchanged_planes, {}),
+        (exchanged_entries, {}),
+        (rounded_down, {"entries": "int8"}),
+        (shared_exponent, {"entries": "int8", "entry_scale": "table"}),
+        (ignored_rounding, {"activations": "fp16"}),
+        (unmoved_sum, {"activations": "fp16"}),
     ],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_the_bench_finds_planted_faults(
-    plant: Callable[[pytest.MonkeyPatch], None], activations: str, monkeypatch
+    plant: Callable[[pytest.MonkeyPatch], None], keys: dict[str, str], monkeypatch
 ) -> None:
     plant(monkeypatch)
     engine = {"kind": "lut", "rows": 1, "columns": 1, "lanes": 8, "formats": ["bipolar2"], "group": "channel"}
-    engine["activations"] = activations
     with pytest.raises(CheckFailed, match="RTL is not golden at token 0"):
-        simulate(generate(make_config(engine, beat_bits=32)), cases=4)
+        simulate(generate(make_config(engine | keys, beat_bits=32)), cases=4)

@@ -1,16 +1,21 @@
 """Ternary codes from bytes of five."""
 
-from amaranth import Array, Cat, Const, Module
+from amaranth import Array, Cat, Const, Module, Mux
 from amaranth.lib.wiring import In, Out
 
-from einloom.trits import CODES, TRITS_PER_BYTE
+from einloom.trits import LAST_PAIR, TRIT_VALUES, TRITS_PER_BYTE
+from hw.arith.named import named
 from hw.part import Part
 
 CODE_BITS = 2
+PAIR = Array(
+    Cat(Const(pair % TRIT_VALUES, CODE_BITS), Const(pair // TRIT_VALUES, CODE_BITS)) for pair in range(LAST_PAIR)
+)
+"""The codes of a pair but for the last one."""
 
 
 class TritDecoder(Part):
-    """codes[i] = trits // 3^i % 3, combinationally: a table of 256 words.
+    """The codes of a byte, combinationally, as einloom/trits.py defines them: two LUTs in a row.
 
     Members
     -------
@@ -23,6 +28,17 @@ class TritDecoder(Part):
 
     def elaborate(self, platform):
         m = Module()
-        words = Array(Cat(Const(int(code), CODE_BITS) for code in codes) for codes in CODES)
-        m.d.comb += self.codes.eq(words[self.trits])
+        a, b, c = self.trits[:3], self.trits[3:6], self.trits[6:]
+        last = Const(2 | 2 << CODE_BITS, 2 * CODE_BITS)
+        escaped = c == 3
+        first = PAIR[Mux(escaped, Cat(a[:2], b[2]), a)]
+        second_is_last = named(m, "second_is_last", escaped & (a[2] | (a[:2] == 3)))
+        code = Mux(second_is_last, Cat(b[0] & ~b[1], b[1]), Mux(escaped, a[:2], c))
+        m.d.comb += self.codes.eq(
+            Cat(
+                Mux(escaped & ~a[2], last, first),
+                Mux(second_is_last, last, PAIR[b]),
+                code,
+            )
+        )
         return m

@@ -15,7 +15,6 @@ from hw.arith.fp16 import (
 )
 from hw.arith.trees import max_tree
 from hw.part import Part
-from hw.pe.table_generator import TableGenerator, tables_layout
 from hw.pe.timing import CONTROL
 
 EXPONENT_BITS = 5
@@ -29,15 +28,15 @@ def match_cycles(lanes: int) -> int:
     return 0 if lanes <= 2 else 1 + match_cycles(-(-lanes // MATCHED_AT_ONCE))
 
 
-def table_cycles(lanes: int) -> int:
-    """From activations to the first tables: exponents are matched and the largest so far is found, lanes aligned."""
-    return match_cycles(lanes) + 1 + ALIGN_CYCLES + 1
+def aligned_cycles(lanes: int) -> int:
+    """From activations to aligned ones: exponents are matched and the largest so far is found, lanes aligned."""
+    return match_cycles(lanes) + 1 + ALIGN_CYCLES
 
 
-def aligned_layout(sizes: tuple[int, ...], halved: bool, zero: bool, has_scale: bool) -> data.StructLayout:
+def aligned_layout(tables: data.StructLayout, has_scale: bool) -> data.StructLayout:
     """`shared` of AlignedTables."""
     return data.StructLayout({
-        "tables": tables_layout(sizes, halved, False, zero, LIMIT),
+        "tables": tables,
         "sum_shift": EXPONENT_BITS,  # by how much this term raises the exponent
         "total_shift": EXPONENT_BITS if has_scale else 0,  # and the group that was captured a cycle ago; 0 in others
         "exponent": EXPONENT_BITS,  # of the sum that is loaded
@@ -55,13 +54,13 @@ class AlignedTables(Part):
     rounded to nearest, ties to even: a signed integer of 15 bits, in units of 2^(E(s) - 25 - ALIGN_BITS). Weights have
     no part in it, for digits are never 0: what depends on exponents is done here, once for all columns.
 
-    Throughput: a step every cycle. Latency: `table_cycles` to the tables; the shifts and the exponent come as late as
-    the PE needs them. The exponent field 31 is taken as a number, so callers must not send infinities or NaNs.
+    Throughput: a step every cycle. Latency: `aligned_cycles` and that of the generator to the tables; the shifts and
+    the exponent come as late as the PE needs them. The exponent field 31 is taken as a number, so callers must not send
+    infinities or NaNs.
 
     Parameters
     ----------
-    sizes, halved, zero, delays : as of TableGenerator.
-    has_scale : there are group scales.
+    spec : of the PEs (LutFp16Spec): its tables, what makes them, and when its PEs add up and scale.
 
     Members
     -------
@@ -70,29 +69,22 @@ class AlignedTables(Part):
     shared : Out(aligned_layout)
     """
 
-    def __init__(self, sizes: tuple[int, ...], halved: bool, zero: bool, delays: tuple[int, ...], has_scale: bool):
-        self.sizes = sizes
-        self.halved = halved
-        self.zero = zero
-        self.delays = delays
-        self.has_scale = has_scale
-        self.lanes = sum(sizes)
+    def __init__(self, spec):
+        self.spec = spec
+        self.lanes = spec.lanes
+        self.has_scale = spec.group is not None
         super().__init__(
             {
                 "activations": In(data.ArrayLayout(FP16, self.lanes)),
                 "control": In(CONTROL),
-                "shared": Out(aligned_layout(sizes, halved, zero, has_scale)),
+                "shared": Out(spec.shared),
             },
-            sizes=sizes,
-            halved=halved,
-            zero=zero,
-            delays=delays,
-            has_scale=has_scale,
+            spec=spec,
         )
 
     def elaborate(self, platform):
         m = Module()
-        generator = TableGenerator(self.sizes, self.halved, False, self.zero, LIMIT, self.delays)
+        generator = self.spec.generator()
         generator.place(m, "generator", platform)
         exponent = self._raise_exponent(m)
         waited = [delayed(m, f"lane_{n}", a, match_cycles(self.lanes) + 1) for n, a in enumerate(self.activations)]
@@ -115,7 +107,8 @@ class AlignedTables(Part):
         with m.If(control.enter):
             m.d.sync += exponent.eq(after)
 
-        until_added = ALIGN_CYCLES + 1 + self.delays[-1]  # the tables, and the PE's stages
+        spec = self.spec
+        until_added = ALIGN_CYCLES + spec.table_cycles + spec.dot_stages + spec.scales_sums
         m.d.comb += self.shared.sum_shift.eq(delayed(m, "raised", raised, until_added))
         of_sum = delayed(m, "of_sum", exponent, until_added + 1)
         if self.has_scale:

@@ -1,6 +1,7 @@
 """The processing element that multiplies by table look-up."""
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
@@ -8,30 +9,27 @@ from amaranth.lib import data
 from einloom.formats import SCALE_BITS, Format
 from einloom.lookup import table_sizes
 from einloom.manifest import LookupLayout
+from hw.arith.adders import add_or_subtract, add_with_carry, complemented, moved_up, multiplex
+from hw.arith.delay import delayed
 from hw.arith.named import named
+from hw.arith.trees import tree
 from hw.arith.widths import signed_bits
 from hw.part import Part
 from hw.pe.dequantiser import add_dequantiser
 from hw.pe.plane_column import PlaneColumn
 from hw.pe.ports import add_drain, pe_ports
-from hw.pe.table_generator import (
-    ENTRY_LIMIT,
-    LIMIT,
-    TableDelay,
-    TableGenerator,
-    largest_exponent,
-    tables_layout,
-)
+from hw.pe.rounded_tables import ENTRY_LIMIT, ROUND_CYCLES, RoundedTables, largest_exponent, rounded_layout
+from hw.pe.table_generator import LIMIT, TableDelay, TableGenerator, tables_layout
 from hw.pe.timing import Timing
 
 ADDED_AT_ONCE = 4
 """Tables whose values are added in one cycle. A LUT of six inputs adds a bit of a sum to the half of a table that a bit
 of the index chooses, so that four tables are four or five LUTs in a row."""
-
-
-def stage_of(table: int) -> int:
-    """The pipeline stage in which a table's value is added."""
-    return table // ADDED_AT_ONCE
+SHIFTED_AT_ONCE = 2
+"""Of tables with an exponent each: choosing and shifting an entry takes LUTs of its own in front of the adder."""
+CHAIN_STAGES = 2
+"""Cycles of a chain of adders. Every adder of a chain chooses from a table, so a long chain needs few others; but its
+sums grow, and what comes late waits in registers: several chains, whose sums a tree adds, take least."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,9 @@ class LutSpec:
     ----------
     lanes : activations multiplied at once.
     table_inputs : most lanes of a table.
-    table : "full", "half" or "remap"; einloom/config.py says what that means.
+    table : "full", "half" or "remap"; einloom/config_engines.py says what that means.
     entries : "exact" or "int8".
+    entry_scale : "step" or "table", what shares an exponent of int8 entries.
     formats : weight formats, which have planes.
     group : inputs that share a scale; None when only output channels have one, which is left to the caller.
     max_inputs : longest dot product.
@@ -54,6 +53,7 @@ class LutSpec:
     table_inputs: int
     table: str
     entries: str
+    entry_scale: str
     formats: tuple[Format, ...]
     group: int | None
     max_inputs: int
@@ -78,6 +78,16 @@ class LutSpec:
         return self.entries == "int8"
 
     @property
+    def per_table(self) -> bool:
+        """Each table's values have a unit of their own."""
+        return self.rounded and self.entry_scale == "table"
+
+    @property
+    def scales_sums(self) -> bool:
+        """The sum of a step's values is brought into the unit of activations, in a stage of its own."""
+        return self.rounded and not self.per_table
+
+    @property
     def zero(self) -> bool:
         """A format has a zero point."""
         return any(f.zero for f in self.formats)
@@ -91,20 +101,49 @@ class LutSpec:
         return tuple(shift - 1 + self.fraction for shift in format.planes)
 
     @property
+    def added_at_once(self) -> int:
+        """Tables of a chain whose values are added in one cycle."""
+        return SHIFTED_AT_ONCE if self.per_table else ADDED_AT_ONCE
+
+    @property
+    def chains(self) -> tuple[range, ...]:
+        """The tables whose values one chain adds, for each chain."""
+        ends = accumulate(table_sizes(len(self.sizes), CHAIN_STAGES * self.added_at_once))
+        return tuple(range(start, end) for start, end in pairwise((0, *ends)))
+
+    @property
+    def chain_stages(self) -> int:
+        """Cycles from the tables to the sums of all chains."""
+        return -(-max(len(chain) for chain in self.chains) // self.added_at_once)
+
+    @property
     def dot_stages(self) -> int:
         """Cycles from the tables to the sum of their values."""
-        return stage_of(len(self.sizes) - 1) + 1
+        return self.chain_stages + (len(self.chains) > 1 or self.zero)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Bits of a plane that are needed again: signs of values that are complemented where there is no adder to
+        negate them, those of each chain's first table."""
+        if not self.halved:
+            return ()
+        return tuple(sum(self.sizes[: chain.start + 1]) - 1 for chain in self.chains)
 
     @property
     def row_cycles(self) -> int:
         """From a row's register to the tables."""
         if self.prepared:
             return 0
-        return 2 if self.rounded else 1
+        return self.table_cycles
+
+    @property
+    def table_cycles(self) -> int:
+        """From activations of some bits to their tables."""
+        return 1 + (ROUND_CYCLES if self.rounded else 0)
 
     @property
     def timing(self) -> Timing:
-        accumulate = 1 + self.row_cycles + self.dot_stages + self.rounded
+        accumulate = 1 + self.row_cycles + self.dot_stages + self.scales_sums
         scale_bits = 0 if self.group is None else SCALE_BITS
         return Timing(accumulate=accumulate, capture=accumulate + 1, align=0, scale_bits=scale_bits)
 
@@ -114,17 +153,18 @@ class LutSpec:
             tables=self.sizes,
             remapped=self.table == "remap",
             entries="int8" if self.rounded else "exact",
+            entry_scale="table" if self.per_table else "step",
             precompute="fused" if self.prepared else "row",
         )
 
     @property
     def operand_delays(self) -> tuple[int, ...]:
         """Of each bit of the operand (PlaneColumn.operand) behind the column's own register."""
-        delays = [stage_of(n) for n, size in enumerate(self.sizes) for _ in range(size)]
-        if self.zero:
-            delays.append(0)
-        elif self.halved:
-            delays.append(self.dot_stages)
+        delays = [delay for delay, size in zip(self.table_delays, self.sizes, strict=True) for _ in range(size)]
+        in_tree = [self.chain_stages] * (self.zero + len(self.signs))
+        if self.signs and not self.zero:
+            in_tree[0] = self.dot_stages  # the tree has an adder less than there are chains; the accumulator has one
+        delays += in_tree
         return tuple(self.row_cycles + delay for delay in delays)
 
     @property
@@ -142,10 +182,15 @@ class LutSpec:
         weight = max(f.max_magnitude for f in self.formats)
         limit = inputs * self.limit * weight
         if self.rounded:
-            half_unit = (1 << largest_exponent(max(self.sizes))) // 2
-            tables = inputs // self.lanes * len(self.sizes)
-            limit += tables * half_unit * max(sum(1 << s for s in f.planes) for f in self.formats) // 2
+            half_units = sum(self._half_unit(size) for size in self.sizes)
+            doubled_planes = max(sum(1 << s for s in f.planes) for f in self.formats)
+            limit += inputs // self.lanes * half_units * doubled_planes // 2
         return signed_bits(limit) + self.fraction
+
+    def _half_unit(self, size: int) -> int:
+        """Most by which rounding makes a value of a table of `size` lanes larger."""
+        shared_by = size if self.per_table else max(self.sizes)
+        return (1 << largest_exponent(shared_by, self.limit)) // 2
 
     @property
     def value_bits(self) -> int:
@@ -163,7 +208,14 @@ class LutSpec:
     @property
     def shared(self) -> data.StructLayout:
         """What a row hands to its PEs."""
-        return tables_layout(self.sizes, self.halved, self.rounded, self.zero, self.limit)
+        return self.tables
+
+    @property
+    def tables(self) -> data.StructLayout:
+        """A step's tables."""
+        if self.rounded:
+            return rounded_layout(self.sizes, self.halved, self.limit, self.per_table)
+        return tables_layout(self.sizes, self.halved, self.zero, self.limit)
 
     def part(self) -> "LutPE":
         return LutPE(self)
@@ -171,28 +223,42 @@ class LutSpec:
     def column(self, formats: tuple[Format, ...]) -> PlaneColumn:
         # A group lasts at least as many cycles as its scale has bits, and for as long its column keeps that.
         delay = None if self.group is None else max(0, self.timing.capture - SCALE_BITS)
-        return PlaneColumn(formats, self.sizes, self.halved, self.table == "remap", self.operand_delays, delay)
+        return PlaneColumn(
+            formats, self.sizes, self.halved, self.table == "remap", self.signs, self.operand_delays, delay
+        )
 
     @property
     def table_delays(self) -> tuple[int, ...]:
-        """Of each table, and of what goes with the sum of their values, behind the first table."""
-        return (*(stage_of(n) for n in range(len(self.sizes))), self.dot_stages)
+        """Of each table behind the first one of its chain."""
+        return tuple(n // self.added_at_once for chain in self.chains for n in range(len(chain)))
 
     def row(self) -> Part:
-        return TableDelay(self.shared, self.table_delays) if self.prepared else self._generator(self.table_delays)
+        if self.prepared:
+            return TableDelay(self.shared, (*self.table_delays, self.chain_stages))
+        return self.generator()
 
     def prepare(self) -> Part | None:
-        return self._generator((0,) * len(self.table_delays)) if self.prepared else None
+        if not self.prepared:
+            return None
+        return TableGenerator(self.sizes, self.halved, self.zero, self.limit, (0,) * (len(self.sizes) + 1))
 
-    def _generator(self, delays: tuple[int, ...]) -> TableGenerator:
-        return TableGenerator(self.sizes, self.halved, self.rounded, self.zero, self.limit, delays)
-
-    def partial_bits(self, table: int) -> int:
-        """Of the sum of the values of tables 0 to `table`, less one where table 0 is negated without a zero point."""
+    def generator(self) -> Part:
+        """What makes `tables` in a row."""
         if self.rounded:
-            return signed_bits((ENTRY_LIMIT + 1) * (table + 1) - 1)
-        limit = self.limit * sum(self.sizes[: table + 1])
-        if self.zero:
+            delays = (*self.table_delays, self.dot_stages)
+            return RoundedTables(self.sizes, self.halved, self.limit, self.per_table, delays)
+        return TableGenerator(self.sizes, self.halved, self.zero, self.limit, (*self.table_delays, self.chain_stages))
+
+    def partial_bits(self, tables: range) -> int:
+        """Of the sum of the values of `tables`, less one where the first is complemented and not negated; of all of
+        them with the zero point's."""
+        sizes = self.sizes[tables.start : tables.stop]
+        if self.scales_sums:
+            return signed_bits((ENTRY_LIMIT + 1) * len(sizes) - 1)
+        if self.per_table:
+            return signed_bits(sum(self.limit * size + self._half_unit(size) for size in sizes))
+        limit = self.limit * sum(sizes)
+        if self.zero and len(tables) == len(self.sizes):
             return signed_bits(limit + self.limit * self.lanes)
         return signed_bits(limit - self.halved)
 
@@ -200,13 +266,14 @@ class LutSpec:
 class LutPE(Part):
     """Output-stationary multiply-accumulate by table look-up, one plane of weights a cycle; no multipliers.
 
-        dot   = sum over the step's tables j of sign[j] * table_j[index[j]] * 2^exponent
+        dot   = sum over the step's tables j of sign[j] * table_j[index[j]] * 2^exponent[j]
         sum   = sum over steps and planes of (dot + offset in the plane of the zero point) * 2^shift
                 = sum over the weights k of activation[k] * value[k], and * scale, with group scales
 
-    The tables' values are added one after the other, so that every adder has a sum on its left, and on its right what
-    the LUT of the adder itself chooses from a table, and negates. Negation is complement and carry: that of table 0,
-    which has no adder, is carried into the accumulator, below a shifted sum whose new low bits are ones.
+    In a chain the tables' values are added one after the other, so that every adder has a sum on its left, and on its
+    right what the LUT of the adder itself chooses from a table, and negates. Negation is complement and carry: for a
+    chain's first table, which has no adder, an adder of the tree carries it in, and for the first chain's, unless a
+    zero point makes the tree larger, the accumulator, below a shifted sum whose new low bits are ones.
 
     Throughput: `lanes` weights every `planes` cycles. Latency: `Timing`. With exact entries everything is exact.
     Source: LUT Tensor Core (ISCA 2025), sections III-A to III-C; the adders are ours.
@@ -234,10 +301,10 @@ class LutPE(Part):
         spec = self.spec
         dot = self._add(m)
         # Of table 0's value, if it has been complemented and not yet negated.
-        minus = self.operand[spec.lanes] if spec.halved and not spec.zero else Const(0, 1)
-        if spec.rounded:
-            dot = _registered(m, "scaled", self._scaled(dot, minus))
-            minus = _registered(m, "scaled_minus", minus)
+        minus = self.operand[spec.lanes] if spec.signs and not spec.zero else Const(0, 1)
+        if spec.scales_sums:
+            dot = delayed(m, "scaled", self._scaled(dot, minus), 1)
+            minus = delayed(m, "scaled_minus", minus, 1)
         group_sum = self._accumulate(m, dot, minus)
         whole = group_sum[spec.fraction :].as_signed()
         self._finish(m, whole)
@@ -251,38 +318,53 @@ class LutPE(Part):
         """The group's sum before this plane, in the unit of this plane."""
         return group_sum
 
-    def _look_up(self, n, first):
+    def _look_up(self, m, n, first):
         """The value of table `n`, whose first bit in the operand is `first`, without its sign if tables are halved."""
         table, size = self.tables[f"table_{n}"], self.spec.sizes[n]
         entries = [table.entries[i] for i in range(table.entries.shape().length)]
         entry = multiplex(entries, self.operand[first : first + size - self.spec.halved])
-        return Cat(table.parity, entry).as_signed() if not self.spec.rounded else entry
+        if self.spec.per_table:
+            return named(m, f"shifted_{n}", entry << table.exponent)
+        return entry if self.spec.rounded else Cat(table.parity, entry).as_signed()
 
     def _add(self, m):
-        """The sum of the tables' values, registered after each stage."""
+        """The sum of the tables' values."""
         spec = self.spec
-        total = Mux(self.operand[spec.lanes], self.tables.offset, 0) if spec.zero else None
-        first = 0
-        for n, size in enumerate(spec.sizes):
-            value = named(m, f"value_{n}", self._look_up(n, first))
+        sums = [self._add_chain(m, chain) for chain in spec.chains]
+        signs = list(self.operand[spec.lanes + spec.zero :])
+        if spec.zero:
+            sums.append(Mux(self.operand[spec.lanes], self.tables.offset, 0).as_signed())
+        if len(sums) == 1:
+            return sums[0]
+        carries = signs[len(signs) - len(sums) + 1 :] if spec.halved else [Const(0, 1)] * (len(sums) - 1)
+        total = Signal(signed(spec.partial_bits(range(len(spec.sizes)))), name="dot", reset_less=True)
+        m.d.sync += total.eq(tree(lambda left, right: add_with_carry(left, right, carries.pop()), sums))
+        return total
+
+    def _add_chain(self, m, chain):
+        """The sum of the values of the tables of a chain, registered after each stage, in `chain_stages`."""
+        spec, total = self.spec, None
+        for n in chain:
+            size, first = spec.sizes[n], sum(spec.sizes[:n])
+            value = named(m, f"value_{n}", self._look_up(m, n, first))
             minus = self.operand[first + size - 1] if spec.halved else None
             if total is not None:
-                value = _combined(total, value, minus)
+                value = add_or_subtract(total, value, minus)
             elif minus is not None:
-                value = _complemented(value, minus)
-            total = Signal(signed(spec.partial_bits(n)), name=f"partial_{n}")
+                value = complemented(value, minus)
+            total = Signal(signed(spec.partial_bits(range(chain.start, n + 1))), name=f"partial_{n}")
             m.d.comb += total.eq(value)
-            if n + 1 == len(spec.sizes) or stage_of(n + 1) != stage_of(n):
-                total = _registered(m, f"stage_{stage_of(n)}", total)
-            first += size
-        return total
+            if n + 1 == chain.stop or spec.table_delays[n + 1] != spec.table_delays[n]:
+                total = delayed(m, f"sum_{n}", total, 1)
+        stages = spec.table_delays[chain.stop - 1] + 1
+        return delayed(m, f"early_{chain.start}", total, spec.chain_stages - stages)
 
     def _scaled(self, dot, minus):
         """`dot` * 2^exponent, with `minus` moved in from the right."""
-        most = largest_exponent(max(self.spec.sizes))
+        most = largest_exponent(max(self.spec.sizes), self.spec.limit)
         if most == 0:
             return dot
-        return (_moved(dot, minus, most) << self.tables.exponent)[most : len(dot) + 2 * most].as_signed()
+        return (moved_up(dot, minus, most) << self.tables.exponent)[most : len(dot) + 2 * most].as_signed()
 
     def _accumulate(self, m, dot, minus):
         """The register that adds up dot * 2^bsig."""
@@ -292,50 +374,11 @@ class LutPE(Part):
         with m.Switch(control.bsig):
             for shift in shifts[:-1]:
                 with m.Case(shift):
-                    m.d.comb += moved.eq(_moved(dot, minus, shift))
+                    m.d.comb += moved.eq(moved_up(dot, minus, shift))
             with m.Default():
-                m.d.comb += moved.eq(_moved(dot, minus, shifts[-1]))
+                m.d.comb += moved.eq(moved_up(dot, minus, shifts[-1]))
         total = Signal(signed(spec.group_bits), reset_less=True)
         before = Mux(control.first, 0, self._moved_down(total)).as_signed()
         with m.If(control.accumulate):
-            m.d.sync += total.eq(_with_carry(moved, before, minus))
+            m.d.sync += total.eq(add_with_carry(moved, before, minus))
         return total
-
-
-def multiplex(choices, index):
-    """choices[index], of a power of two of them, as a tree of two-way multiplexers."""
-    for bit in index:
-        choices = [Mux(bit, high, low) for low, high in zip(choices[::2], choices[1::2], strict=True)]
-    return choices[0]
-
-
-def _combined(left, right, minus):
-    """left + right, or left - right where `minus`."""
-    if minus is None:
-        return left + right
-    return _with_carry(left, _complemented(right, minus), minus)
-
-
-def _complemented(value, minus):
-    """`value`, or -1 - value where `minus`."""
-    return (value.as_unsigned() ^ minus.replicate(len(value))).as_signed()
-
-
-def _with_carry(left, right, carry):
-    """left + right + carry in one adder, whose carry comes from a bit below the lowest.
-
-    Written as the difference of `left` and the complement of `right`, because from that synthesis knows to give the
-    carry chain `left`, which is a register or a sum, and the rest of each LUT to the logic before `right`.
-    """
-    return (Cat(Const(0, 1), left).as_signed() - Cat(~carry, ~right).as_signed())[1:].as_signed()
-
-
-def _moved(value, low, shift):
-    """`value` * 2^`shift`, with the bit `low` in the new places."""
-    return Cat(*([low] * shift), value).as_signed()
-
-
-def _registered(m, name, value):
-    register = Signal(value.shape(), name=name, reset_less=True)
-    m.d.sync += register.eq(value)
-    return register

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from amaranth import Cat
+from amaranth import Cat, Mux
 from amaranth.lib import data
 
 from hw.arith.fp16 import ALIGN_BITS, FP16, UNIT_EXPONENT
@@ -11,9 +11,9 @@ from hw.pe.aligned_tables import (
     EXPONENT_BITS,
     LIMIT,
     AlignedTables,
+    aligned_cycles,
     aligned_layout,
     match_cycles,
-    table_cycles,
 )
 from hw.pe.dequantiser import add_dequantiser
 from hw.pe.lut import LutPE, LutSpec
@@ -23,7 +23,7 @@ from hw.pe.timing import Timing
 
 @dataclass(frozen=True)
 class LutFp16Spec(LutSpec):
-    """Size of a look-up PE for fp16 activations; `entries` are exact.
+    """Size of a look-up PE for fp16 activations.
 
     Dividing a sum and rounding it down makes its magnitude no larger than the bound it had, so the widths follow from
     the largest aligned activation as those of LutSpec do from int8.
@@ -36,7 +36,7 @@ class LutFp16Spec(LutSpec):
 
     @property
     def row_cycles(self) -> int:
-        return table_cycles(self.lanes)
+        return aligned_cycles(self.lanes) + self.table_cycles
 
     @property
     def timing(self) -> Timing:
@@ -44,13 +44,13 @@ class LutFp16Spec(LutSpec):
 
     @property
     def shared(self) -> data.StructLayout:
-        return aligned_layout(self.sizes, self.halved, self.zero, self.group is not None)
+        return aligned_layout(self.tables, self.group is not None)
 
     def part(self) -> "LutFp16PE":
         return LutFp16PE(self)
 
     def row(self) -> Part:
-        return AlignedTables(self.sizes, self.halved, self.zero, self.table_delays, self.group is not None)
+        return AlignedTables(self)
 
 
 class LutFp16PE(LutPE):
@@ -60,11 +60,13 @@ class LutFp16PE(LutPE):
 
     1. A group's sum starts as 0. With step s of a dot product a sum g becomes
        floor(g / 2^(E(s) - E(s - 1))) + the exact sum over the step's lanes of integer * weight.
+       With rounded entries the latter is the sum of the tables' values, and where E(s) = E(s - 1) a half in g stays.
     2. The output starts as 0. With a group of scale q that ends with step s, and one before that ended with step r, an
        output v becomes floor(v / 2^(E(s) - E(r))) + q * g. It means v * 2^(E(last step) - 28).
 
     Without group scales the output is the sum of a single group. A zero E stands before the first step. A step raises
-    the exponent in its first plane; before that a sum is whole, so the half units of LutSpec.fraction are not shifted.
+    the exponent in its first plane; before that a sum of exact entries is whole, so that its half units
+    (LutSpec.fraction) need no shift.
 
     Throughput and latency as LutPE, whose tables come `LutSpec.row_cycles` after the activations. Source: LUT Tensor
     Core (ISCA 2025), section III, takes fp16 activations; aligning them, so that tables are integers, is ours.
@@ -75,9 +77,11 @@ class LutFp16PE(LutPE):
         return self.activations.tables
 
     def _moved_down(self, group_sum):
-        fraction = self.spec.fraction
-        whole = group_sum[fraction:].as_signed() >> self.activations.sum_shift
-        return Cat(group_sum[:fraction], whole).as_signed()
+        fraction, shift = self.spec.fraction, self.activations.sum_shift
+        half = group_sum[:fraction]
+        if self.spec.rounded:
+            half = Mux(shift.any(), 0, half)
+        return Cat(half, group_sum[fraction:].as_signed() >> shift).as_signed()
 
     def _finish(self, m, group_sum):
         value = group_sum

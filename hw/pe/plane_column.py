@@ -21,6 +21,7 @@ class PlaneColumn(Part):
     sizes : lanes of each table.
     remapped : the operand is indices and signs, not digits.
     offline : codes other than ternary ones come remapped.
+    signs : bits of a plane that come a second time.
     delays : of each bit of the operand.
     scale_delay : of group scales, as in add_group_scale; None when there are none.
 
@@ -28,7 +29,7 @@ class PlaneColumn(Part):
     -------
     codes_<format>, load, format, term, and with scales those of SCALE_PORTS : as of BitmodColumn
     operand : Out, a bit per lane, lane 0 lowest; above them, if a format has a zero point, whether this is the plane in
-        which it is to be added; else, if signs are among them, that of table 0 again
+        which it is to be added; then `signs`
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class PlaneColumn(Part):
         sizes: tuple[int, ...],
         remapped: bool,
         offline: bool,
+        signs: tuple[int, ...],
         delays: tuple[int, ...],
         scale_delay: int | None,
     ):
@@ -44,6 +46,7 @@ class PlaneColumn(Part):
         self.sizes = sizes
         self.remapped = remapped
         self.offline = offline
+        self.signs = signs
         self.delays = delays
         self.scale_delay = scale_delay
         self.lanes = sum(sizes)
@@ -59,6 +62,7 @@ class PlaneColumn(Part):
             sizes=sizes,
             remapped=remapped,
             offline=offline,
+            signs=signs,
             delays=delays,
             scale_delay=scale_delay,
         )
@@ -76,7 +80,7 @@ class PlaneColumn(Part):
                     taken = getattr(self, codes_port(format))
                     with m.If(self.load):
                         m.d.sync += [code.eq(taken[lane]) for lane, code in enumerate(codes)]
-                    m.d.comb += bits.eq(self._with_last(format, self._plane(format, codes)))
+                    m.d.comb += bits.eq(self._with_others(format, self._plane(format, codes)))
         for n, delay in enumerate(self.delays):
             m.d.comb += self.operand[n].eq(delayed(m, f"bit_{n}", bits[n], 1 + delay))
         return m
@@ -103,8 +107,9 @@ class PlaneColumn(Part):
             start += size
         return operand
 
-    def _with_last(self, format: Format, plane):
-        """`plane`, and the bit of the operand above it, if there is one."""
+    def _with_others(self, format: Format, plane):
+        """`plane`, and the bits of the operand above it."""
+        signs = [plane[n] for n in self.signs]
         if any(f.zero for f in self.formats):
-            return Cat(plane, (self.term == format.planes.index(0)) if format.zero else 0)
-        return Cat(plane, plane[self.sizes[0] - 1]) if self.remapped else plane
+            signs.insert(0, (self.term == format.planes.index(0)) if format.zero else Const(0, 1))
+        return Cat(plane, *signs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from einloom.config import GemmEngineConfig
+from einloom.config_engines import GemmEngineConfig
 from einloom.errors import InputError
 from einloom.quantized import QuantizedTensor
 from mapping.compress.nearest import Float32

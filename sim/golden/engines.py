@@ -7,8 +7,8 @@ from einloom.manifest import GemmManifest
 from einloom.quantized import QuantizedTensor
 from sim.golden.bitmod import fp16_gemm
 from sim.golden.gemm import integer_gemm
-from sim.golden.lut import rounded_gemm
-from sim.golden.lut_fp16 import aligned_gemm
+from sim.golden.lut import Rounding, rounded_gemm
+from sim.golden.lut_fp16 import aligned_gemm, rounded_aligned_gemm
 
 Integers = npt.NDArray[np.int64]
 
@@ -18,12 +18,14 @@ def golden_sums(
 ) -> tuple[Integers, Integers]:
     """(value, exponent) of `tensor` [N, K] times `activations` [T, K], int64 [T, N] each; exponents are 0 for int8."""
     lookup, lanes = manifest.weights.lookup, manifest.weights.lanes
-    if manifest.activations == "fp16":
-        gemm = fp16_gemm if lookup is None else aligned_gemm
-        return gemm(activations.astype(np.float16, copy=False), tensor, lanes)
-    codes = activations.astype(np.int8, copy=False)
+    rounding = None
     if lookup is not None and lookup.entries == "int8":
-        value = rounded_gemm(codes, tensor, lookup.tables)
-    else:
-        value = integer_gemm(codes, tensor)
+        rounding = Rounding(lookup.tables, lookup.entry_scale == "table")
+    if manifest.activations == "fp16":
+        numbers = activations.astype(np.float16, copy=False)
+        if rounding is not None:
+            return rounded_aligned_gemm(numbers, tensor, rounding)
+        return (fp16_gemm if lookup is None else aligned_gemm)(numbers, tensor, lanes)
+    codes = activations.astype(np.int8, copy=False)
+    value = integer_gemm(codes, tensor) if rounding is None else rounded_gemm(codes, tensor, rounding)
     return value, np.zeros_like(value)

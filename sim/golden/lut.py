@@ -1,7 +1,8 @@
 """Table look-up with rounded entries: the exact definition of its rounding.
 
-With exact entries the sums are those of sim/golden/gemm.py. With int8 entries a step of the row's activations has an
-exponent e, the smallest with sum |a| < 2^(7 + e) over the lanes of each of its tables, and a table adds to a sum
+With exact entries the sums are those of sim/golden/gemm.py. With int8 entries a table has an exponent e for each step
+of the row's activations a, integers: the smallest with sum |a| < 2^(7 + e) over its own lanes, or, where all tables of
+a step share it, over the lanes of each of them. It adds to a sum
 
     2^e * saturate(round(sum over its lanes k of digit[k] * a[k] / 2^e)),
 
@@ -9,6 +10,8 @@ rounded to the nearest integer, ties to even, saturated to -127 .. 127. A group'
 tables and planes, times 2^(shift - 1) of the plane, rounded down if it is not an integer (two digits of a ternary
 weight may round differently). Nothing here knows halves of tables or remapped weights.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +23,70 @@ Integers = npt.NDArray[np.int64]
 LARGEST_ENTRY = 127
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """How entries are rounded.
+
+    Attributes
+    ----------
+    tables : lanes of each table of a step.
+    per_table : each table has an exponent of its own.
+    """
+
+    tables: tuple[int, ...]
+    per_table: bool = False
+
+    @property
+    def lanes(self) -> int:
+        """Of a step."""
+        return sum(self.tables)
+
+    def exponents(self, activations: Integers) -> Integers:
+        """e of each table [T, steps, tables] of the activations [T, K]."""
+        magnitudes = np.abs(self._steps(activations))
+        sums = np.stack([magnitudes[..., lanes].sum(axis=-1) for lanes in self._table_lanes], axis=-1)
+        if not self.per_table:
+            sums = np.broadcast_to(sums.max(axis=-1, keepdims=True), sums.shape)
+        bits = np.frexp(sums)[1].astype(np.int64)  # the fewest with sum < 2^bits
+        exponent: Integers = np.maximum(bits - 7, 0)
+        return exponent
+
+    def doubled_sums(self, activations: Integers, digits: Integers, planes: tuple[int, ...]) -> Integers:
+        """Twice what each step adds to the sums: int64 [T, N, steps] of activations [T, K] and digits [plane, N, K]."""
+        exponents = self.exponents(activations)
+        doubled = np.zeros((len(activations), digits.shape[1], exponents.shape[1]), np.int64)
+        a, d = self._steps(activations), self._steps(digits)
+        for n, lanes in enumerate(self._table_lanes):
+            unit = 2.0 ** exponents[:, None, :, n]
+            for shift, plane in zip(planes, d, strict=True):
+                exact = np.einsum("tsk,nsk->tns", a[..., lanes], plane[..., lanes])
+                rounded = np.clip(np.rint(exact / unit), -LARGEST_ENTRY, LARGEST_ENTRY) * unit
+                doubled += rounded.astype(np.int64) << shift
+        return doubled
+
+    def step_bounds(self, activations: Integers, planes: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """Bounds [T, steps] on the error of what a step adds.
+
+        A table is off by at most half a unit 2^e from rounding, by one where it saturates (127.5 and more), and by
+        nothing with e = 0, as int8 holds what is below 2^7.
+        """
+        exponents = self.exponents(activations)
+        units: npt.NDArray[np.float64] = np.where(exponents > 0, 2.0**exponents, 0).sum(axis=-1)
+        return units * sum(2.0 ** (shift - 1) for shift in planes)
+
+    def _steps(self, values: Integers) -> Integers:
+        """[..., K] as [..., steps, lanes]."""
+        return values.reshape(*values.shape[:-1], -1, self.lanes)
+
+    @property
+    def _table_lanes(self) -> list[slice]:
+        """The lanes of each table."""
+        ends = np.cumsum(self.tables)
+        return [slice(int(end) - size, int(end)) for end, size in zip(ends, self.tables, strict=True)]
+
+
 def rounded_gemm(
-    activations: npt.NDArray[np.int8], weights: QuantizedTensor, tables: tuple[int, ...]
+    activations: npt.NDArray[np.int8], weights: QuantizedTensor, rounding: Rounding
 ) -> npt.NDArray[np.int64]:
     """sums[t, n] = sum over groups of scales[n, group] * (the group's sum), int64 [T, N].
 
@@ -29,62 +94,30 @@ def rounded_gemm(
     ----------
     activations : int8 [T, K].
     weights : [N, K], of a format without a zero point.
-    tables : lanes of each table of a step.
+    rounding : of entries.
     """
     sums = np.zeros((len(activations), weights.shape[0]), np.int64)
-    for group, (a, digits) in enumerate(_groups(activations, weights)):
-        units = 2.0 ** exponents(a, tables)
-        doubled = np.zeros_like(sums)
-        for lanes in _lanes(tables):
-            for shift, plane in zip(weights.format.planes, digits, strict=True):
-                exact = np.einsum("tsk,nsk->tns", _steps(a, tables)[..., lanes], _steps(plane, tables)[..., lanes])
-                rounded = np.clip(np.rint(exact / units[:, None]), -LARGEST_ENTRY, LARGEST_ENTRY) * units[:, None]
-                doubled += rounded.sum(axis=-1).astype(np.int64) << shift
-        sums += weights.scales[:, group].astype(np.int64) * (doubled >> 1)
+    for group, (k, digits) in enumerate(groups_of(weights)):
+        doubled = rounding.doubled_sums(activations[:, k].astype(np.int64), digits, weights.format.planes)
+        sums += weights.scales[:, group].astype(np.int64) * (doubled.sum(axis=-1) >> 1)
     return sums
 
 
 def rounding_bound(
-    activations: npt.NDArray[np.int8], weights: QuantizedTensor, tables: tuple[int, ...]
+    activations: npt.NDArray[np.int8], weights: QuantizedTensor, rounding: Rounding
 ) -> npt.NDArray[np.float64]:
-    """A bound [T, N] on |rounded_gemm - exact sum|.
-
-    A table is off by at most half a unit 2^e from rounding, by one where it saturates (127.5 and more), and by nothing
-    with e = 0, as int8 holds what is below 2^7; a group by half for its own rounding.
-    """
+    """A bound [T, N] on |rounded_gemm - exact sum|: that of each step, and half for each group's own rounding."""
     bound = np.zeros((len(activations), weights.shape[0]))
-    per_table = sum(2.0 ** (shift - 1) for shift in weights.format.planes)
-    for group, (a, _) in enumerate(_groups(activations, weights)):
-        exponent = exponents(a, tables)
-        units = np.where(exponent > 0, 2.0**exponent, 0).sum(axis=-1) * len(tables) * per_table
-        bound += (units[:, None] + 0.5) * weights.scales[:, group]
+    for group, (k, _) in enumerate(groups_of(weights)):
+        steps = rounding.step_bounds(activations[:, k].astype(np.int64), weights.format.planes)
+        bound += (steps.sum(axis=-1)[:, None] + 0.5) * weights.scales[:, group]
     return bound
 
 
-def exponents(activations: Integers, tables: tuple[int, ...]) -> Integers:
-    """e of each step [T, steps] of the activations [T, K]."""
-    magnitudes = np.abs(_steps(activations, tables))
-    largest = np.max([magnitudes[..., lanes].sum(axis=-1) for lanes in _lanes(tables)], axis=0)
-    bits = np.frexp(largest)[1].astype(np.int64)  # the fewest with largest < 2^bits
-    exponent: Integers = np.maximum(bits - 7, 0)
-    return exponent
-
-
-def _groups(activations: npt.NDArray[np.int8], weights: QuantizedTensor) -> list[tuple[Integers, Integers]]:
-    """Activations [T, group] and digits -1 and +1 [plane, N, group] of each group."""
+def groups_of(weights: QuantizedTensor) -> list[tuple[slice, Integers]]:
+    """The inputs of each group, and its digits -1 and +1 [plane, N, group]."""
     if weights.format.zero:
         raise ValueError(f"{weights.format.name} has a zero point, which rounded entries don't go with")
     digits = 2 * np.moveaxis(digits_of(weights.codes, weights.format), -1, 0).astype(np.int64) - 1
     parts = (slice(start, start + weights.group) for start in range(0, weights.shape[1], weights.group))
-    return [(activations[:, k].astype(np.int64), digits[..., k]) for k in parts]
-
-
-def _steps(values: Integers, tables: tuple[int, ...]) -> Integers:
-    """[..., K] as [..., steps, lanes]."""
-    return values.reshape(*values.shape[:-1], -1, sum(tables))
-
-
-def _lanes(tables: tuple[int, ...]) -> list[slice]:
-    """The lanes of each table."""
-    ends = np.cumsum(tables)
-    return [slice(int(end) - size, int(end)) for end, size in zip(ends, tables, strict=True)]
+    return [(k, digits[..., k]) for k in parts]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.quantized import QuantizedTensor
+from sim.golden.lut import Rounding, groups_of
 
 Integers = npt.NDArray[np.int64]
 
@@ -39,6 +40,46 @@ def aligned_gemm(
         raised = before[:, (group + 1) * steps] - before[:, group * steps]
         total = (total >> raised[:, None]) + weights.scales[:, group].astype(np.int64) * group_sum
     return total, np.broadcast_to(exponents[:, -1:], total.shape)
+
+
+def rounded_aligned_gemm(
+    activations: npt.NDArray[np.float16], weights: QuantizedTensor, rounding: Rounding
+) -> tuple[Integers, Integers]:
+    """aligned_gemm with tables whose entries are rounded, as sim/golden/lut.py says, in the unit of their step.
+
+    A group's sum may have a half within it: two digits of a ternary weight may round differently. It stays until the
+    exponent is raised or the group ends, which round the sum down.
+    """
+    integers, exponents = align(activations, rounding.lanes)
+    raised = np.diff(exponents, prepend=0)
+    steps = weights.group // rounding.lanes
+    total = np.zeros((len(activations), weights.shape[0]), np.int64)
+    for group, (k, digits) in enumerate(groups_of(weights)):
+        doubled = np.zeros_like(total)
+        added = rounding.doubled_sums(integers[:, k], digits, weights.format.planes)
+        of_group = raised[:, group * steps : (group + 1) * steps]
+        for step in range(steps):
+            by = of_group[:, step, None]
+            doubled = np.where(by > 0, doubled >> by + 1 << 1, doubled) + added[..., step]
+        total = (total >> of_group.sum(axis=-1)[:, None]) + weights.scales[:, group].astype(np.int64) * (doubled >> 1)
+    return total, np.broadcast_to(exponents[:, -1:], total.shape)
+
+
+def rounded_alignment_bound(
+    activations: npt.NDArray[np.float16], weights: QuantizedTensor, rounding: Rounding
+) -> npt.NDArray[np.float64]:
+    """A bound [T, N] on |value * 2 ** (exponent - bias) - exact sum| of rounded_aligned_gemm.
+
+    To that of exact entries come what rounding them costs each step, in its unit, and at most a unit of a group's for
+    halves: those that are dropped where the exponent is raised, which later raises halve again, and one at its end.
+    """
+    integers, exponents = align(activations, rounding.lanes)
+    unit = 2.0 ** (exponents - EXPONENT_BIAS)
+    of_steps = rounding.step_bounds(integers, weights.format.planes) * unit
+    of_groups = of_steps.reshape(len(integers), -1, weights.group // rounding.lanes).sum(axis=-1)
+    scales = weights.scales.astype(np.float64)
+    rounded: npt.NDArray[np.float64] = of_groups @ scales.T + unit[:, -1:] * scales.sum(axis=1)
+    return alignment_bound(activations, weights, rounding.lanes) + rounded
 
 
 def alignment_bound(
