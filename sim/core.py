@@ -15,7 +15,7 @@ from einloom.isa import CoreError
 from einloom.program import Program
 from einloom.registers import WORD_BITS, WORD_BYTES
 from generators.design import Design
-from sim.bench.core import UPSETS, build_core, memory_beats
+from sim.bench.core import UPSETS, Top, build_core, memory_beats
 from sim.server import BenchServer
 
 CORE_MODULE = "sim.bench.cocotb_core"
@@ -95,6 +95,7 @@ class SimulatedCore:
         design: Design,
         program: Program,
         *,
+        top: Top | None = None,
         timing: MemoryTiming | None = None,
         base: int = 0,
         watchdog: int = WATCHDOG,
@@ -103,8 +104,9 @@ class SimulatedCore:
         upsets: bool = False,
         prepared: bool = True,
     ) -> None:
-        """`base` is the byte of each memory at which its window begins; a job of more cycles than `limit` hangs; with
-        `upsets`, memories on the chip can lose bits; without `prepared`, memories are empty and registers 0."""
+        """`top` is the module around the core, if any; `base` is the byte of each memory at which its window begins; a
+        job of more cycles than `limit` hangs; with `upsets`, memories on the chip can lose bits; without `prepared`,
+        memories are empty and registers 0."""
         manifest = design.manifest
         if manifest.core is None or manifest.gemm is None:
             raise InputError(f"{manifest.name} has no core")
@@ -122,7 +124,8 @@ class SimulatedCore:
         self.sizes = [image.size for image in images]
         beats = [memory_beats((base + size) // beat + SPARE_BEATS) for size in self.sizes]
         self.memory_sizes = [n * beat for n in beats]
-        self._server = BenchServer(build_core(design, beats, waves=waves, upsets=upsets), CORE_MODULE, waves=waves)
+        executable = build_core(design, beats, top=top, waves=waves, upsets=upsets)
+        self._server = BenchServer(executable, CORE_MODULE, waves=waves)
         self._limit = limit
         if prepared:
             self.prepare()
@@ -196,6 +199,11 @@ class SimulatedCore:
         error, index, *counters = (self._value(words, first, name) for name in names)
         return JobResult(CoreError(error), index, dict(zip(names[2:], counters, strict=True)))
 
+    def launch(self, words: Mapping[int, int]) -> None:
+        """Write these words of 32 bits at their addresses on the control port, start the core, and wait for ap_done."""
+        self._written.clear()
+        self._start(self._hand_over(words))
+
     def reset_during(self, position: int, length: int, cycle: int) -> bool:
         """Run a job, and in a cycle of it reset the core and what is on its way in the memories; whether the job had
         not come to its end then."""
@@ -225,18 +233,23 @@ class SimulatedCore:
 
     def _prepare_writes(self, values: Mapping[str, int]) -> int:
         """Hand the words of registers that change to the bench; returns their number."""
-        lines = []
+        changed = {}
         for name, value in values.items():
             register = self._registers[name]
             for word in range(register.words):
                 offset = register.offset + word * WORD_BYTES
                 part = value >> word * WORD_BITS & (1 << WORD_BITS) - 1
                 if self._written.get(offset) != part:
-                    self._written[offset] = part
-                    lines.append(f"{offset << WORD_BITS | part:x}\n")
-        if lines:
+                    changed[offset] = part
+        self._written |= changed
+        return self._hand_over(changed)
+
+    def _hand_over(self, words: Mapping[int, int]) -> int:
+        """Hand words by their addresses to the bench, which is to write them; returns their number."""
+        if words:
+            lines = [f"{offset << WORD_BITS | word:x}\n" for offset, word in words.items()]
             (self._server.folder / "writes.hex").write_text("".join(lines))
-        return len(lines)
+        return len(words)
 
     def _words_from(self, first: int) -> int:
         """From the word at `first` to the end of the table."""

@@ -1,20 +1,39 @@
-"""A simulated core behind the calls of XRT's Python module: the same host runs on it as on a card.
+"""A simulated kernel behind the calls of XRT's Python module: the same host runs on it as on a card.
 
-The host reaches the core through AXI4-Lite writes of its arguments, ap_start and ap_done, and through its buffers, and
-through nothing else.
+What is simulated is the kernel's own top module, and all that is known of its ports and arguments is its kernel.xml, as
+Vitis and XRT know no more. The host reaches it through AXI4-Lite writes of its arguments, ap_start and ap_done, and
+through its buffers, and through nothing else.
 """
 
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sim.core import SimulatedCore
+from einloom.program import Program
+from generators.design import Design
+from sim.bench.core import Top
+from sim.core import LIMIT, MemoryTiming, SimulatedCore
 
 Bytes = npt.NDArray[np.uint8]
+CLOCK, RESET = "ap_clk", "ap_rst_n"
+"""The names by which Vitis knows a kernel's clock and reset; 0 resets."""
+CORE = "kernel.core"
+"""The core in the bench, for what the bench watches inside: the kernel's instance, and the core's in it."""
+PAGE = 4096
+FIRST_ARGUMENT = 0x10
+"""Behind the registers of ap_ctrl_hs. XRT writes all words from here to the last argument at each start."""
+WORD_BYTES = 4
+ADDRESS_BYTES = 8
+SCALAR_BYTES = 4
+"""Of the integers that pyxrt passes on."""
+STALE = 0xA5
+"""A byte that nobody wrote."""
 
 
 class Direction(Enum):
@@ -27,46 +46,106 @@ class State(Enum):
     ERT_CMD_STATE_TIMEOUT = 8
 
 
-class Argument(Protocol):
-    """What XRT knows of an argument: the register's name, and the memory port of a pointer."""
+@dataclass(frozen=True)
+class Argument:
+    """What XRT knows of an argument; `port` is that of a pointer's memory."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def port(self) -> str: ...
-
-
-class MemoryPort(Protocol):
-    """What it knows of a memory port."""
-
-    @property
-    def name(self) -> str: ...
+    offset: int
+    size: int
+    port: str
+    is_pointer: bool
 
 
-class Interface(Protocol):
-    """What it knows of a kernel."""
+@dataclass(frozen=True)
+class Kernel:
+    """What kernel.xml says of a kernel.
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def arguments(self) -> Sequence[Argument]: ...
-    @property
-    def memories(self) -> Sequence[MemoryPort]: ...
+    Attributes
+    ----------
+    arguments : by their ids.
+    """
+
+    name: str
+    control: str
+    memories: tuple[str, ...]
+    arguments: tuple[Argument, ...]
+
+    @classmethod
+    def parse(cls, xml: str) -> "Kernel":
+        """The kernel that the file describes."""
+        (element,) = ET.fromstring(xml).iterfind("kernel")
+        ports = {mode: [p.attrib["name"] for p in element.iterfind(f"ports/port[@mode='{mode}']")]
+                 for mode in ("slave", "master")}  # fmt: skip
+        (control,) = ports["slave"]
+        arguments = {
+            int(a.attrib["id"]): Argument(
+                int(a.attrib["offset"], 0),
+                int(a.attrib["size"], 0),
+                a.attrib["port"],
+                a.attrib["addressQualifier"] == "1",
+            )
+            for a in element.iterfind("args/arg")
+        }
+        ordered = tuple(arguments[n] for n in range(len(arguments)))
+        return cls(element.attrib["name"], control, tuple(ports["master"]), ordered)
+
+    def top(self, verilog: str) -> Top:
+        """Its top module, whose text is `verilog`."""
+        return Top(
+            self.name,
+            self.memories,
+            verilog=verilog,
+            clock=CLOCK,
+            reset=RESET,
+            reset_low=True,
+            control=self.control,
+            core=CORE,
+        )
 
 
 class SimulatedXrt:
-    """Stands in for the module pyxrt; the one device has `core`, and an xclbin is what the core was built from.
+    """Stands in for the module pyxrt, with one device; its xclbin is what `design` and its kernel were built to. A
+    context manager.
 
-    `group_id` gives the number of a pointer's memory, which is a memory of its own with its addresses from 0.
+    `group_id` gives the number of a pointer's memory, which is a memory of its own.
+
+    Parameters
+    ----------
+    verilog, xml : the kernel's top module and its kernel.xml.
+    program : what is going to run; it says how large memories are.
+    limit : cycles after which a job is given up.
     """
 
     xclBOSyncDirection = Direction
     ert_cmd_state = State
 
-    def __init__(self, core: SimulatedCore, interface: Interface) -> None:
-        self.core = core
-        self.interface = interface
+    def __init__(
+        self,
+        design: Design,
+        verilog: str,
+        xml: str,
+        program: Program,
+        *,
+        timing: MemoryTiming | None = None,
+        limit: int = LIMIT,
+    ) -> None:
+        self.described = Kernel.parse(xml)
+        self.core = SimulatedCore(
+            design,
+            program,
+            top=self.described.top(verilog),
+            timing=timing,
+            base=_address(len(self.described.memories)),
+            limit=limit,
+            prepared=False,
+        )
         self.bo = _BufferClass(self)
+
+    def __enter__(self) -> "SimulatedXrt":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.core.close()
 
     def device(self, index: int) -> "_Device":
         if index:
@@ -74,15 +153,20 @@ class SimulatedXrt:
         return _Device()
 
     def xclbin(self, path: str) -> "_Binary":  # noqa: ARG002
-        return _Binary([self.interface.name])
+        return _Binary([self.described.name])
 
     def kernel(self, device: "_Device", uuid: Any, name: str) -> "_Kernel":  # noqa: ARG002
-        if name != self.interface.name:
+        if name != self.described.name:
             raise RuntimeError(f"No such kernel '{name}'")
-        return _Kernel(self.interface)
+        return _Kernel(self.described)
 
     def run(self, kernel: "_Kernel") -> "_Run":  # noqa: ARG002
         return _Run(self)
+
+
+def _address(memory: int) -> int:
+    """Where the buffer of memory number `memory` is: never at 0, and nowhere twice, as on a card."""
+    return PAGE * (memory + 1)
 
 
 class _Device:
@@ -99,12 +183,11 @@ class _Binary:
 
 
 class _Kernel:
-    def __init__(self, interface: Interface) -> None:
-        self._memories = {m.name: n for n, m in enumerate(interface.memories)}
-        self._interface = interface
+    def __init__(self, described: Kernel) -> None:
+        self._described = described
 
     def group_id(self, index: int) -> int:
-        return self._memories[self._interface.arguments[index].port]
+        return self._described.memories.index(self._described.arguments[index].port)
 
 
 class _BufferClass:
@@ -120,15 +203,15 @@ class _BufferClass:
 
 
 class _Buffer:
-    """Memory number `memory` from its start, and the host's copy, which `sync` moves there and back."""
+    """A part of memory number `memory`, and the host's copy, which `sync` moves there and back."""
 
     def __init__(self, core: SimulatedCore, size: int, memory: int) -> None:
-        if size > core.memory_sizes[memory]:
+        self.address = _address(memory)
+        if self.address + size > core.memory_sizes[memory]:
             raise RuntimeError("failed to allocate buffer object: Cannot allocate memory")
         self._core = core
         self._memory = memory
         self._copy: Bytes = np.zeros(size, np.uint8)
-        self.address = 0
 
     def write(self, data: Any, seek: int) -> None:
         raw = np.frombuffer(data, np.uint8)
@@ -140,22 +223,31 @@ class _Buffer:
     def sync(self, direction: Direction, size: int, offset: int) -> None:
         part = slice(offset, offset + size)
         if direction is Direction.XCL_BO_SYNC_BO_TO_DEVICE:
-            self._core.load_memory(self._memory, offset, self._copy[part])
+            self._core.load_memory(self._memory, self.address + offset, self._copy[part])
         else:
-            self._copy[part] = self._core.dump_memory(self._memory, offset, size)
+            self._copy[part] = self._core.dump_memory(self._memory, self.address + offset, size)
 
 
 class _Run:
+    """The kernel's registers from the first argument to the last, as the host has set them; the rest is what XRT's
+    command buffer held before."""
+
     def __init__(self, xrt: SimulatedXrt) -> None:
-        self._core, self._interface = xrt.core, xrt.interface
-        self._values: dict[str, int] = {}
+        self._core, self._arguments = xrt.core, xrt.described.arguments
+        self._registers = bytearray([STALE]) * max(a.offset + a.size for a in self._arguments)
 
     def set_arg(self, index: int, value: Any) -> None:
-        self._values[self._interface.arguments[index].name] = value.address if isinstance(value, _Buffer) else value
+        argument = self._arguments[index]
+        if isinstance(value, _Buffer) is not argument.is_pointer:
+            raise RuntimeError(f"argument {index} is {'a' if argument.is_pointer else 'no'} buffer")
+        number, size = (value.address, ADDRESS_BYTES) if argument.is_pointer else (value, SCALAR_BYTES)
+        raw = number.to_bytes(size, "little")[: argument.size]
+        self._registers[argument.offset : argument.offset + len(raw)] = raw
 
     def start(self) -> None:
-        self._core.write(**self._values)
+        words = np.frombuffer(self._registers, "<u4")
+        first = FIRST_ARGUMENT // WORD_BYTES
+        self._core.launch({n * WORD_BYTES: int(words[n]) for n in range(first, len(words))})
 
     def wait(self, timeout_ms: int) -> State:  # noqa: ARG002
-        self._core.complete()
         return State.ERT_CMD_STATE_COMPLETED

@@ -41,6 +41,8 @@ BITMOD: Tree = {
     },
 }
 """A core of 64 PEs that takes four tokens at once."""
+SMALLEST: Tree = {"engine": {"rows": 2, "columns": 8}, "attention": {"columns": 1}}
+"""Changes that make it one of 16 PEs."""
 SPREAD = 0.2
 """Of random weights."""
 LARGEST_CACHED = 3.0

@@ -17,9 +17,8 @@ from sim.bench.core import SEPARATE
 from sim.golden.driver import GoldenDriver
 from sim.verilator import Toolchain
 from tests.bus.build import run_tests
-from tests.core_bed import BITMOD, Shape, core_config, core_design, random_program
+from tests.core_bed import BITMOD, SMALLEST, Shape, core_config, core_design, random_program
 
-SMALLEST = {"engine": {"rows": 2, "columns": 8}, "attention": {"columns": 1}}
 SHAPE = Shape(inner=32, heads=1)
 LENGTH = 3  # tokens: a whole chunk and a part of one
 LINES = """

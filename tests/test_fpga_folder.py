@@ -1,6 +1,9 @@
 """Kernel folders: complete, deterministic, and every mistake planted in one is found by the check that is for it."""
 
 import dataclasses
+import inspect
+import subprocess
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -13,9 +16,13 @@ from fpga.boards import BOARDS
 from fpga.check.folder import check_folder
 from fpga.check.report import Finding
 from fpga.check.tcl import interpreter
+from fpga.kernel import vendor_files
 from fpga.kernel.folder import kernel_folder, write_kernel_folder
 from fpga.kernel.interface import kernel_name
 from generators.design import Design
+from hw.bus.read_master import ReadMaster
+from hw.bus.write_master import WriteMaster
+from hw.core import core
 from sim.verilator import Toolchain
 from tests.core_bed import BITMOD, Shape, core_config, core_design, random_program
 
@@ -72,8 +79,17 @@ def test_every_memory_port_has_a_bank_of_its_own_and_the_clock_and_die_are_as_as
     banks = [line.partition(":")[2] for line in text.splitlines() if line.startswith("sp=")]
     memories = {p.name.rsplit("_", 1)[0] for p in design.manifest.ports if p.name.startswith("m_axi_")}
     assert len(banks) == len(set(banks)) == len(memories)
-    assert "freqHz=250000000:" in text
+    assert text.index("kernel_frequency=0:250\n") < text.index("[connectivity]")
     assert ":SLR1" in text
+
+
+def test_the_interconnect_is_told_of_all_bursts_that_the_masters_have_on_their_way() -> None:
+    reads, writes = (
+        inspect.signature(master).parameters["max_outstanding"].default for master in (ReadMaster, WriteMaster)
+    )
+    assert vendor_files.MAX_BURST == core.MAX_BURST
+    assert vendor_files.READS_OUTSTANDING >= reads
+    assert vendor_files.WRITES_OUTSTANDING >= writes
 
 
 XML_FAULTS = {
@@ -82,14 +98,20 @@ XML_FAULTS = {
                         'name="m_axi_system" mode="master" range="0xFFFFFFFFFFFFFFFF" dataWidth="128"'),
     "pointer that is a scalar": ('name="system_base" addressQualifier="1"', 'name="system_base" addressQualifier="0"'),
     "pointer of another port": ('port="m_axi_weights0"', 'port="m_axi_system"'),
-    "size": ('name="system_size" addressQualifier="0" id="8" port="s_axi_control" size="0x8"',
-             'name="system_size" addressQualifier="0" id="8" port="s_axi_control" size="0x4"'),
+    "size": ('port="m_axi_system" size="0x8"', 'port="m_axi_system" size="0x4"'),
+    "scalar wider than the host can set": ('size="0x4" offset="0x010"', 'size="0x8" offset="0x010"'),
+    "upper half that is missing": ('name="program_high"', 'name="program_top"'),
     "unknown register": ('name="watchdog"', 'name="watch_dog"'),
     "ids out of order": ('id="2"', 'id="3"'),
     "another protocol": ('hwControlProtocol="ap_ctrl_hs"', 'hwControlProtocol="ap_ctrl_none"'),
     "another config": ('kernel name="einloom_', 'kernel name="einloom_0'),
     "missing port": ('name="m_axi_weights0" mode', 'name="m_axi_weights9" mode'),
     "not XML": ("</kernel>", "</kernal>"),
+    "another language": ('language="ip_c"', 'language="c"'),
+    "another version of the format": ('versionMinor="6"', 'versionMinor="0"'),
+    "type of another size": ('size="0x4" offset="0x024" type="uint"', 'size="0x4" offset="0x024" type="void*"'),
+    "size for the host": ('hostSize="0x4"', 'hostSize="0x8"'),
+    "stream port": ('portType="addressable"', 'portType="stream"'),
 }  # fmt: skip
 
 
@@ -106,8 +128,13 @@ TCL_FAULTS = {
     "unknown property": ("sdx_kernel_type", "sdx_kernal_type"),
     "clock that is no port": ("-clock ap_clk $core", "-clock ap_clock $core"),
     "missing file": ("join $root kernel.xml", "join $root kernal.xml"),
-    "undefined variable": ("foreach port $memories", "foreach port $memorys"),
-    "bus without a clock": ("foreach port $memories", "foreach port {}"),
+    "undefined variable": ("{port mode} $memories", "{port mode} $memorys"),
+    "bus without a clock": ("{port mode} $memories", "{port mode} {}"),
+    "port that writes and one that does not": ("READ_WRITE_MODE $mode", "READ_WRITE_MODE READ_ONLY"),
+    "another vendor": ("-vendor $vendor", "-vendor xilinx.com"),
+    "port without an interface": ("ipx::infer_bus_interface ap_rst_n xilinx.com:signal:reset_rtl:1.0 $core", ""),
+    "unknown kind of interface": ("signal:clock_rtl:1.0", "signal:clk_rtl:1.0"),
+    "unknown bus parameter": ("$name $interface", "NARROW $interface"),
     "too few arguments": ("set_property name $kernel $core", "set_property name $kernel"),
 }
 
@@ -125,7 +152,11 @@ LINK_FAULTS = {
     "two ports on one bank": ("HBM[1]", "HBM[0]"),
     "unknown port": ("m_axi_weights0", "m_axi_weight0"),
     "misspelt option": ("nk=", "nx="),
-    "clock without an instance": (".ap_clk", ".clk"),
+    "clock for platforms with fixed clocks": ("kernel_frequency=0:300", "[clock]\nfreqHz=300000000:einloom_1.ap_clk"),
+    "another of the platform's clocks": ("kernel_frequency=0:300", "kernel_frequency=1:300"),
+    "another clock than in synthesis": ("kernel_frequency=0:300", "kernel_frequency=0:250"),
+    "clock in a section": ("kernel_frequency=0:300\n\n[connectivity]", "[connectivity]\nkernel_frequency=0:300"),
+    "a die that the board has not": ("[connectivity]", "[connectivity]\nslr=einloom_1:SLR3"),
 }
 
 
@@ -140,6 +171,16 @@ def test_a_wrong_link_configuration_is_found(files: dict[str, bytes], fault: str
     [
         ("constraints/floorplan.tcl", "core/machine/gemm_unit", "core/machine/gem_unit", "floorplan"),
         ("Makefile", "link.cfg constraints/floorplan.tcl", "link.cfg constraints/plan.tcl", "makefile"),
+        ("Makefile", "xilinx_u280_gen3x16_xdma_1_202211_1", "xilinx_u280_xdma_201920_3", "makefile"),
+        ("Makefile", "EMCONFIG_PATH=$(CURDIR)/$(BUILD)", "", "makefile"),
+        ("Makefile", "XCL_EMULATION_MODE=hw_emu", "XCL_EMULATION_MODE=sw_emu", "makefile"),
+        ("Makefile", "PLACE_DESIGN.TCL.PRE", "PLACE_DESIGN.TCL.POST", "makefile"),
+        ("Makefile", "IMPLEMENT := $(if $(filter hw,", "IMPLEMENT := $(if $(filter hw hw_emu,", "makefile"),
+        ("Makefile", "$(MAKE) -C vivado synth", "$(MAKE) -C vivado", "makefile"),
+        ("Makefile", "\nXO :=", "\n XO =:", "makefile"),
+        ("xrt.ini", "runtime_log", "runtime_lag", "xrt-ini"),
+        ("xrt.ini", "[Emulation]", "[Emulate]", "xrt-ini"),
+        ("xrt.ini", "batch", "bach", "xrt-ini"),
         ("config.yaml", "name: ", "name: not-", "config"),
     ],
 )
@@ -149,6 +190,66 @@ def test_another_mistake_is_found(
     assert failed(findings(tmp_path, replaced(files, path, old, new))) == [check]
 
 
+def test_what_is_built_runs_on_a_machine_without_vitis(design: Design, files: dict[str, bytes], tmp_path: Path) -> None:
+    write_kernel_folder(tmp_path, files)
+    name = kernel_name(design.manifest.digest)
+    (tmp_path / "build/hw").mkdir(parents=True)
+    for built in (f"{name}.xo", f"hw/{name}.xclbin"):
+        (tmp_path / "build" / built).touch()
+
+    def commands(target: str) -> str:
+        command = ["make", "--dry-run", f"TARGET={target}", "run"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "einloom run" in commands("hw")
+    assert "v++" not in commands("hw")
+    assert "v++" in commands("hw_emu")
+
+
+CORE_FAULTS = {
+    "missing file": ("rtl/einloom_tiny.v", "rtl/einloom_tiny.sv"),
+    "file of another type": ("file_type: xdc", "file_type: tclSource"),
+    "another top": ("toplevel: einloom_", "toplevel: einloom"),
+    "another part": ("xcu280", "xcu55c"),
+    "no file set": ("    - rtl\n    - constraints", "    - constraints"),
+    "not YAML": ("targets:", "targets: {"),
+    "no CAPI": ("CAPI=2:", "CAPI=1:"),
+}
+
+
+@pytest.mark.parametrize("fault", CORE_FAULTS)
+def test_a_wrong_core_file_is_found(design: Design, files: dict[str, bytes], fault: str, tmp_path: Path) -> None:
+    path = f"{kernel_name(design.manifest.digest)}.core"
+    assert failed(findings(tmp_path, replaced(files, path, *CORE_FAULTS[fault]))) == ["fusesoc"]
+
+
+def test_fusesoc_takes_the_core_file(design: Design, files: dict[str, bytes], tmp_path: Path) -> None:
+    pytest.importorskip("fusesoc")
+    name = kernel_name(design.manifest.digest)
+    write_kernel_folder(tmp_path / "folder", files)
+    command = [sys.executable, "-m", "fusesoc.main", "--cores-root", "folder", "run", "--target", "synth", "--setup"]
+    done = subprocess.run([*command, name], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (project,) = (tmp_path / "build").rglob(f"*{name}_1.0.tcl")
+    assert BOARD.part in project.read_text()
+
+
+TOP_FAULTS = {
+    "another port": (".m_axi_weights0_araddr(m_axi_weights0_araddr)",
+                     ".m_axi_weights0_araddr(m_axi_weights1_araddr)"),
+    "reset not inverted": ("~ap_rst_n", "ap_rst_n"),
+    "no clock": (".clk(ap_clk)", ".clk(1'b0)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", TOP_FAULTS)
+def test_a_wrong_connection_of_the_top_module_is_found(
+    design: Design, files: dict[str, bytes], fault: str, tmp_path: Path
+) -> None:
+    path = f"rtl/{kernel_name(design.manifest.digest)}.v"
+    assert failed(findings(tmp_path, replaced(files, path, *TOP_FAULTS[fault]))) == ["rtl-ports"]
+
+
 def test_a_wrong_top_module_is_found_by_ports_and_tools(
     design: Design, files: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -156,7 +257,7 @@ def test_a_wrong_top_module_is_found_by_ports_and_tools(
     found = failed(
         findings(tmp_path, replaced(files, top, ".interrupt(interrupt)", ".interupt(interrupt)"), without=())
     )
-    assert set(TOOLS) >= set(found) >= {"rtl-verilator", "rtl-slang"}
+    assert {"rtl-ports", *TOOLS} >= set(found) >= {"rtl-ports", "rtl-verilator", "rtl-slang"}
     assert failed(findings(tmp_path, replaced(files, top, "output wire interrupt", "output wire irq"))) == [
         "rtl-ports",
         "package-tcl",

@@ -23,6 +23,8 @@ from fpga.boards import BOARDS
 from fpga.host.card import CardDriver
 from fpga.host.xrt import pyxrt
 from fpga.kernel.interface import kernel_interface
+from fpga.kernel.kernel_xml import kernel_xml
+from fpga.kernel.wrapper import wrapper
 from generators.registry import describe, generate_all
 from mapping.codegen.heads import pad_heads
 from mapping.codegen.llama import compile_llama
@@ -47,7 +49,7 @@ class Backend(StrEnum):
     """The simulated core."""
     golden = "golden"
     kernel = "kernel"
-    """The simulated core, by the host program that runs on a card."""
+    """The simulated kernel, as Vitis gets it, by the host program that runs on a card."""
     card = "card"
 
 
@@ -83,6 +85,8 @@ class Request:
             raise InputError(f"--board must be one of {', '.join(BOARDS)}, not {self.board!r}")
         if (self.backend == Backend.card) != (self.xclbin is not None):
             raise InputError("--backend card needs --xclbin FILE, and no other backend takes one")
+        if self.xclbin is not None and not self.xclbin.is_file():
+            raise InputError(f"{self.xclbin}: no such file")
         if self.timeline is not None and self.backend in (Backend.golden, Backend.card):
             raise InputError(f"--timeline needs a simulation, which --backend {self.backend} has not")
 
@@ -102,8 +106,8 @@ def run(
     backend: Annotated[
         Backend,
         typer.Option(
-            help="rtl: simulate the design's Verilog; golden: its golden model alone; kernel: a card's host program on "
-            "that simulation; card: the card."
+            help="rtl: simulate the design's Verilog; golden: its golden model alone; kernel: simulate the "
+            "kernel that Vitis gets, under a card's host program; card: the card."
         ),
     ] = Backend.rtl,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, above 0 samples.")] = 0.0,
@@ -217,13 +221,15 @@ def _open(
 
     with console.status("generating the design"):
         (design,) = generate_all(request.config)
-    hosted = request.backend == Backend.kernel
-    with console.status("building the simulator (first time only)"):
-        simulation = opened.enter_context(SimulatedCore(design, program, prepared=not hosted))
-    if not hosted:
+    build = console.status("building the simulator (first time only)")
+    if request.backend == Backend.rtl:
+        with build:
+            simulation = opened.enter_context(SimulatedCore(design, program))
         return simulation, simulation
-    xrt = SimulatedXrt(simulation, kernel_interface(manifest, board))
-    return CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, board), simulation
+    kernel = kernel_interface(design.manifest, board)
+    with build:
+        xrt = opened.enter_context(SimulatedXrt(design, wrapper(design.manifest, kernel), kernel_xml(kernel), program))
+    return CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, board), xrt.core
 
 
 def _decoder(driver: Driver, program: Program, manifest: Manifest, totals: JobTotals | None = None) -> CoreDecoder:

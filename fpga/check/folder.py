@@ -1,9 +1,8 @@
 """All checks of a kernel folder."""
 
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -11,13 +10,14 @@ from einloom.config import load_config
 from einloom.errors import EinloomError, InputError
 from einloom.manifest import Manifest, load_manifest
 from fpga.boards import BOARDS, Board
+from fpga.check.build import fusesoc_problems, makefile_problems, xrt_ini_problems
 from fpga.check.images import bank_problems, xclbin_problems
 from fpga.check.kernel_xml import kernel_xml_problems
 from fpga.check.link import link_problems
 from fpga.check.report import Finding
 from fpga.check.rtl import floorplan_problems, port_problems, slang_problems, yosys_problems
 from fpga.check.tcl import interpreter, run_tcl
-from fpga.kernel.folder import CLOCK, CONFIG, DESIGN_TCL, FLOORPLAN, KERNEL_XML, LINK, PACKAGE_TCL
+from fpga.kernel.folder import CLOCK, CONFIG, DESIGN_TCL, FLOORPLAN, KERNEL_XML, LINK, PACKAGE_TCL, XRT_INI
 from fpga.kernel.interface import KernelInterface, kernel_interface
 from generators.design import MANIFEST
 
@@ -60,8 +60,10 @@ def check_folder(
         "package-tcl": lambda: _tcl(folder, kernel, PACKAGE_TCL, "package.xo"),
         "project-tcl": lambda: _tcl(folder, kernel, f"vivado/{kernel.name}.tcl"),
         "floorplan": lambda: _floorplan(folder, manifest, kernel),
-        "link": lambda: link_problems(_read(folder / LINK), kernel),
-        "makefile": lambda: _makefile(folder),
+        "link": lambda: link_problems(_read(folder / LINK), _read(folder / CLOCK), kernel),
+        "makefile": lambda: makefile_problems(folder, kernel),
+        "xrt-ini": lambda: xrt_ini_problems(_read(folder / XRT_INI)),
+        "fusesoc": lambda: fusesoc_problems(folder, kernel),
     }
     if xclbin is not None:
         checks["xclbin"] = lambda: xclbin_problems(xclbin, kernel)
@@ -133,19 +135,3 @@ def _floorplan(folder: Path, manifest: Manifest, kernel: KernelInterface) -> lis
             problem = run_tcl(command, stub, [str(top.resolve()), str((folder / script).resolve())], Path(scratch))
             problems += [problem] if problem else []
     return problems
-
-
-def _makefile(folder: Path) -> list[str] | Finding:
-    """Make's dry run: every prerequisite is there or has a rule."""
-    if shutil.which("make") is None:
-        return Finding("makefile", skipped="there is no make")
-    return list(_dry_runs(folder))
-
-
-def _dry_runs(folder: Path) -> Iterator[str]:
-    for arguments in (["all"], ["TARGET=hw_emu", "run"], ["-C", "vivado", "synth"]):
-        done = subprocess.run(
-            ["make", "--dry-run", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-        )
-        if done.returncode:
-            yield f"make {' '.join(arguments)}: {done.stderr.strip()}"

@@ -1,13 +1,22 @@
 """kernel.xml against the manifest: every port, every argument, and where its register is."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from einloom.core_registers import window_names
 from einloom.manifest import Manifest
+from fpga.kernel.interface import kernel_name
 
 CONTROL = "s_axi_control"
 DATA_PORTS = {"slave": "wdata", "master": "rdata"}
+FIXED = {
+    ".": {"versionMajor": "1", "versionMinor": "6"},
+    "kernel": {"language": "ip_c", "attributes": "", "preferredWorkGroupSizeMultiple": "0", "workGroupSize": "1"},
+    "kernel/ports/port": {"portType": "addressable", "base": "0x0"},
+    "kernel/args/arg": {"hostOffset": "0x0"},
+}
+"""Attributes that are the same in every RTL kernel."""
+TYPE_BYTES = {"uint": 4, "void*": 8}
 
 
 def kernel_xml_problems(text: str, manifest: Manifest) -> list[str]:
@@ -19,13 +28,23 @@ def kernel_xml_problems(text: str, manifest: Manifest) -> list[str]:
     kernel = root.find("kernel")
     if kernel is None:
         return ["there is no element kernel"]
-    return [*_kernel(kernel, manifest), *_ports(kernel, manifest), *_arguments(kernel, manifest)]
+    return [*_fixed(root), *_kernel(kernel, manifest), *_ports(kernel, manifest), *_arguments(kernel, manifest)]
+
+
+def _fixed(root: ET.Element) -> Iterator[str]:
+    for path, attributes in FIXED.items():
+        for element in root.iterfind(path):
+            name = element.get("name", "")
+            for attribute, value in attributes.items():
+                if element.get(attribute) != value:
+                    found = element.get(attribute)
+                    yield f"{element.tag} {name}".rstrip() + f": {attribute} is {found!r}, and {value!r} in RTL kernels"
 
 
 def _kernel(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
     name = kernel.get("name", "")
-    if manifest.digest[:12] not in name:
-        yield f"the kernel is called {name!r}, which is not that of config {manifest.digest[:12]}"
+    if name != kernel_name(manifest.digest):
+        yield f"the kernel is called {name!r}; that of this config is {kernel_name(manifest.digest)}"
     if kernel.get("vlnv", "").split(":")[2:3] != [name]:
         yield f"vlnv {kernel.get('vlnv')!r} does not name the kernel {name!r}"
     if kernel.get("hwControlProtocol") != "ap_ctrl_hs":
@@ -59,23 +78,27 @@ def _ports(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
 def _arguments(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
     assert manifest.core is not None
     assert manifest.gemm is not None
-    registers = {r.name: r for r in manifest.core.registers if r.access == "rw"}
     pointers = {f"{w}_base": f"m_axi_{w}" for w in window_names(manifest.gemm.weights.channels)}
+    expected = _expected(manifest, pointers)
     elements = list(kernel.iterfind("args/arg"))
     names = [e.get("name", "") for e in elements]
-    for name in registers.keys() - set(names):
+    for name in expected.keys() - set(names):
         yield f"argument {name} is missing: the host could not set that register"
     if [e.get("id") for e in elements] != [str(n) for n in range(len(elements))]:
         yield f"the ids of the arguments are {', '.join(str(e.get('id')) for e in elements)}, not 0, 1, 2 and so on"
     for name, element in zip(names, elements, strict=True):
-        register = registers.get(name)
-        if register is None:
+        if name not in expected:
             yield f"argument {name!r}: there is no such register that the host writes"
             continue
-        if _number(element.get("offset")) != register.offset:
-            yield f"argument {name}: offset is {element.get('offset')!r}; the register is at {register.offset:#x}"
-        if _number(element.get("size")) != 4 * register.words:
-            yield f"argument {name}: size is {element.get('size')!r}; the register has {4 * register.words} bytes"
+        offset, size = expected[name]
+        if _number(element.get("offset")) != offset:
+            yield f"argument {name}: offset is {element.get('offset')!r}; the register is at {offset:#x}"
+        if _number(element.get("size")) != size:
+            yield f"argument {name}: size is {element.get('size')!r}; it has {size} bytes"
+        if _number(element.get("hostSize")) != size:
+            yield f"argument {name}: hostSize is {element.get('hostSize')!r}, not its size"
+        if TYPE_BYTES.get(element.get("type", "")) != size:
+            yield f"argument {name}: type {element.get('type')!r} has not {size} bytes"
         port = pointers.get(name, CONTROL)
         if element.get("port") != port:
             yield f"argument {name}: port is {element.get('port')!r}, not {port!r}"
@@ -83,6 +106,20 @@ def _arguments(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
         if element.get("addressQualifier") != qualifier:
             kind = "a pointer" if name in pointers else "a scalar"
             yield f"argument {name}: addressQualifier is {element.get('addressQualifier')!r}; it is {kind}"
+
+
+def _expected(manifest: Manifest, pointers: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Offset and bytes of each argument: pointers of 8, scalars of 4, so that wide registers are two of those."""
+    assert manifest.core is not None
+    expected = {}
+    for register in (r for r in manifest.core.registers if r.access == "rw"):
+        if register.name in pointers:
+            expected[register.name] = (register.offset, 8)
+            continue
+        expected[register.name] = (register.offset, 4)
+        if register.words == 2:
+            expected[f"{register.name}_high"] = (register.offset + 4, 4)
+    return expected
 
 
 def _number(text: str | None) -> int | None:

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 
 from fpga.boards import Board
 from fpga.kernel.interface import KernelInterface
+from fpga.kernel.vendor_files import KERNEL_CLOCK
 
-SECTIONS = {"connectivity": {"nk", "sp", "slr"}, "clock": {"freqHz"}, "vivado": {"prop"}}
+SECTIONS = {"": {"kernel_frequency"}, "connectivity": {"nk", "sp", "slr"}}
+"""Options by their sections; general ones stand before the first."""
+PERIOD = re.compile(r"^create_clock\s.*-period\s+([\d.]+)\s+\[get_ports ap_clk\]", re.MULTILINE)
 
 
-def link_problems(text: str, kernel: KernelInterface) -> list[str]:
-    """What in the file v++ would refuse, or link to the wrong place."""
+def link_problems(text: str, constraints: str, kernel: KernelInterface) -> list[str]:
+    """What in the file v++ would refuse, or link to the wrong place, or at another clock than that of `constraints`."""
     options: dict[str, list[str]] = {}
     problems = []
     section = ""
@@ -24,6 +27,7 @@ def link_problems(text: str, kernel: KernelInterface) -> list[str]:
                 problems.append(f"line {number}: unknown section [{section}]")
             continue
         key, equals, value = line.partition("=")
+        key, value = key.strip(), value.strip()
         if not equals or key not in SECTIONS.get(section, ()):
             problems.append(f"line {number}: [{section}] has no option {key!r}")
         options.setdefault(key, []).append(value)
@@ -31,6 +35,7 @@ def link_problems(text: str, kernel: KernelInterface) -> list[str]:
         problems.append(f"nk is {options.get('nk')}; the kernel is {kernel.name}, its instance {kernel.instance}")
     problems += _banks(options.get("sp", []), kernel)
     problems += _place(options, kernel.instance, kernel.board)
+    problems += _clock(options.get("kernel_frequency", []), constraints)
     return problems
 
 
@@ -63,6 +68,14 @@ def _place(options: dict[str, list[str]], instance: str, board: Board) -> Iterat
         match = re.fullmatch(rf"{re.escape(instance)}:SLR(\d+)", place)
         if match is None or int(match[1]) >= board.slrs:
             yield f"slr={place} is not {instance}:SLR0 to SLR{board.slrs - 1}"
-    for clock in options.get("freqHz", []):
-        if not re.fullmatch(rf"\d+:{re.escape(instance)}\.ap_clk", clock):
-            yield f"freqHz={clock} is not HZ:{instance}.ap_clk"
+
+
+def _clock(frequencies: list[str], constraints: str) -> Iterator[str]:
+    matches = [re.fullmatch(rf"{KERNEL_CLOCK}:(\d+)", frequency) for frequency in frequencies]
+    if len(matches) != 1 or matches[0] is None:
+        yield f"kernel_frequency is {frequencies}, not one {KERNEL_CLOCK}:MHZ, the clock at ap_clk"
+        return
+    mhz = int(matches[0][1])
+    periods = [float(period) for period in PERIOD.findall(constraints)]
+    if periods != [round(1000 / mhz, 3)]:
+        yield f"kernel_frequency is {mhz} MHz, and the constraints' periods of ap_clk are {periods} ns"

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from einloom.errors import InputError
@@ -13,6 +14,8 @@ from fpga.kernel.interface import KernelInterface
 from fpga.kernel.wrapper import CLOCK, CORE_CLOCK, CORE_RESET, RESET
 
 PORT = re.compile(r"^\s*(input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*[,;]?$", re.MULTILINE)
+CONNECTION = re.compile(r"^\s*\.(\w+)\((.*?)\),?$", re.MULTILINE)
+INVERTED = re.compile(rf"(?<![\w~!])[~!]\s*{RESET}\b")
 SLANG = """
 import sys
 from pyslang import driver
@@ -49,7 +52,19 @@ def port_problems(rtl: Path, manifest: Manifest, kernel: KernelInterface) -> lis
         for name in found.keys() & wanted.keys()
         if found[name] != wanted[name]
     ]
-    return sorted(problems)
+    return sorted(problems) + list(_connections(text))
+
+
+def _connections(text: str) -> Iterator[str]:
+    """Ports of the core that the top module connects with another of its ports, and a reset that is not inverted."""
+    connections = dict(CONNECTION.findall(text))
+    for name, wire in connections.items():
+        if name == CORE_CLOCK and wire != CLOCK:
+            yield f"the core's {name} is connected with {wire}, not {CLOCK}"
+        elif name not in (CORE_CLOCK, CORE_RESET) and wire != name:
+            yield f"the core's {name} is connected with {wire}"
+    if not INVERTED.search(text):
+        yield f"{RESET} is nowhere inverted, and 1 resets the core"
 
 
 def slang_problems(sources: list[Path], top: str) -> list[str] | Finding:

@@ -9,11 +9,19 @@ namespace eval vivado {
   variable files {}
   variable registers {}
   variable clocked {}
+  variable interfaces {}  ;# single ports that are interfaces
+  variable identity  ;# vendor, library, name and version of the core
   variable project 0
   variable core 0
   variable top ""
   variable ports {}  ;# of the top module
   variable filesets {sources_1 constrs_1 sim_1}
+  variable kinds {
+    xilinx.com:signal:clock_rtl:1.0 xilinx.com:signal:reset_rtl:1.0 xilinx.com:signal:interrupt_rtl:1.0
+  }
+  variable bus_parameters {
+    SUPPORTS_NARROW_BURST HAS_BURST MAX_BURST_LENGTH NUM_READ_OUTSTANDING NUM_WRITE_OUTSTANDING READ_WRITE_MODE
+  }
   variable properties
   array set properties {
     fileset {top include_dirs verilog_define generic}
@@ -22,7 +30,7 @@ namespace eval vivado {
     core {name display_name version core_revision sdx_kernel sdx_kernel_type vitis_drc ipi_drc supported_families
           auto_family_support_level}
     register {address_offset size}
-    parameter {value}
+    parameter {value value_source}
     cell {USER_SLR_ASSIGNMENT}
     run {{STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS}}
   }
@@ -160,7 +168,19 @@ namespace eval vivado {
     if {![info exists properties($kind)]} {error "set_property: [list $object] is no object"}
     if {$name ni $properties($kind)} {error "set_property: a $kind has no property $name"}
     if {$kind eq "fileset" && $name eq "top"} {set top $value}
-    if {$kind eq "parameter" && ![is_bus $value]} {error "set_property: no bus interface $value"}
+    if {$object eq "parameter ASSOCIATED_BUSIF" && ![is_bus $value]} {
+      error "set_property: no bus interface $value"
+    }
+    if {$object eq "parameter READ_WRITE_MODE"} {
+      variable buses
+      variable ports
+      set wanted [expr {"$buses(READ_WRITE_MODE)_awaddr" in $ports ? "READ_WRITE" : "READ_ONLY"}]
+      if {$name eq "value" && $value ne $wanted} {error "set_property: $buses(READ_WRITE_MODE) is $wanted, not $value"}
+    }
+    if {$kind eq "core" && $name in {name version}} {
+      variable identity
+      set identity($name) $value
+    }
     if {$kind eq "register" && ![string is integer -strict $value]} {error "set_property: $name must be a number, not $value"}
   }
 
@@ -170,6 +190,10 @@ namespace eval vivado {
     need_project
     if {![dict exists $given -root_dir]} {error "ipx::package_project: -root_dir is needed"}
     if {$top eq ""} {error "ipx::package_project: the project has no top module"}
+    variable identity
+    foreach {key default} {vendor xilinx.com library user name "" version 1.0} {
+      set identity($key) [expr {[dict exists $given -$key] ? [dict get $given -$key] : $default}]
+    }
     set core 1
   }
   proc do_ipx_current_core {given} {need_core {core current}; return {core current}}
@@ -191,7 +215,24 @@ namespace eval vivado {
   proc do_ipx_infer_bus_interface {given name kind object} {
     variable ports
     need_core $object
+    variable interfaces
+    variable kinds
     if {$name ni $ports} {error "ipx::infer_bus_interface: no port $name"}
+    if {$kind ni $kinds} {error "ipx::infer_bus_interface: unknown kind $kind"}
+    lappend interfaces $name
+  }
+  proc do_ipx_get_bus_interfaces {given name} {
+    need_core [dict get $given -of_objects]
+    if {![is_bus $name]} {error "ipx::get_bus_interfaces: no bus interface $name"}
+    return [list bus $name]
+  }
+  proc do_ipx_add_bus_parameter {given name bus} {
+    variable bus_parameters
+    if {[lindex $bus 0] ne "bus"} {error "ipx::add_bus_parameter: [list $bus] is no bus interface"}
+    if {$name ni $bus_parameters} {error "ipx::add_bus_parameter: unknown parameter $name"}
+    variable buses
+    set buses($name) [lindex $bus 1]
+    return [list parameter $name]
   }
   proc do_ipx_get_memory_maps {given name} {
     if {![is_bus $name]} {error "ipx::get_memory_maps: no bus interface $name"}
@@ -224,6 +265,14 @@ namespace eval vivado {
       }
     }
     if {"CTRL" ni $registers} {error "ipx::check_integrity: there is no register CTRL"}
+    variable interfaces
+    foreach port $ports {
+      regexp {^\w+_axi_\w+?(?=_[a-z]+$)} $port bus
+      if {$port ni $interfaces && !([info exists bus] && [is_bus $bus])} {
+        error "ipx::check_integrity: port $port is in no interface"
+      }
+      unset -nocomplain bus
+    }
   }
   proc do_close_project {given} {
     variable project
@@ -235,6 +284,18 @@ namespace eval vivado {
       if {![dict exists $given $option]} {error "package_xo: $option is needed"}
     }
     if {![file isfile [dict get $given -kernel_xml]]} {error "package_xo: no file [dict get $given -kernel_xml]"}
+    variable identity
+    set name $identity(name)
+    if {[dict get $given -kernel_name] ne $name} {
+      error "package_xo: the IP is called $name, not [dict get $given -kernel_name]"
+    }
+    set vlnv $identity(vendor):$identity(library):$name:$identity(version)
+    set file [open [dict get $given -kernel_xml]]
+    set text [read $file]
+    close $file
+    if {![regexp {vlnv="([^"]*)"} $text - found] || $found ne $vlnv} {
+      error "package_xo: the IP is $vlnv, and kernel_xml names another"
+    }
     if {[dict get $given -ctrl_protocol] ni {ap_ctrl_hs ap_ctrl_chain ap_ctrl_none user_managed}} {
       error "package_xo: unknown protocol [dict get $given -ctrl_protocol]"
     }
@@ -271,7 +332,9 @@ foreach {name options flags least most} {
   ipx::add_register_parameter {} {} 2 2
   ipx::create_xgui_files {} {} 1 1
   ipx::update_checksums {} {} 1 1
-  ipx::check_integrity {} {-kernel -quiet} 1 1
+  ipx::check_integrity {} {-kernel -xrt -quiet} 1 1
+  ipx::get_bus_interfaces {-of_objects} {} 1 1
+  ipx::add_bus_parameter {} {-quiet} 2 2
   ipx::save_core {} {} 1 1
   package_xo {-xo_path -kernel_name -ip_directory -kernel_xml -ctrl_protocol} {-force} 0 0
 } {

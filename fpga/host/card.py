@@ -1,5 +1,8 @@
 """A core on a card: buffers in its banks, jobs, and their reports."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +10,13 @@ import numpy.typing as npt
 
 from einloom.core_registers import design_number, report_names
 from einloom.driver import JobResult
-from einloom.errors import CheckFailed, InputError
+from einloom.errors import CheckFailed, InputError, ToolError
 from einloom.isa import CoreError
 from einloom.manifest import Manifest
 from einloom.program import Program
 from fpga.boards import Board
 from fpga.host.xrt import Buffer, Run, Xrt
-from fpga.kernel.interface import WRAPPER_PREFIX, KernelInterface, kernel_interface
+from fpga.kernel.interface import HIGH, WRAPPER_PREFIX, KernelInterface, kernel_interface
 
 Bytes = npt.NDArray[np.uint8]
 PAGE = 4096
@@ -24,6 +27,10 @@ WATCHDOG = 1 << 24
 """Cycles without any progress after which the core gives up: 56 ms at 300 MHz, when memory answers in microseconds."""
 TIMEOUT_MS = 60_000
 """Of a job; the core's own watchdog ends one that hangs long before."""
+EMULATION = "XCL_EMULATION_MODE"
+"""The variable that makes XRT load an emulator, in which a job takes hours."""
+FOREVER = 0
+"""A timeout that XRT takes for none."""
 
 
 class CardDriver:
@@ -34,12 +41,14 @@ class CardDriver:
     ) -> None:
         """Load the xclbin, allocate a buffer in each port's bank, and load the program's images.
 
-        InputError when the xclbin or the program is of another design, or an image is larger than its bank.
+        InputError when the xclbin or the program is of another design, or an image is larger than its bank; ToolError
+        when XRT refuses.
         """
         self._xrt = xrt
         self._kernel = kernel_interface(manifest, board)
         self._names = _report_names(self._kernel)
         self._design = design_number(manifest.digest)
+        self._timeout = FOREVER if EMULATION in os.environ else TIMEOUT_MS
         beat = self._kernel.memories[0].data_bits // 8
         self._report_at = program.system.size
         self._report_size = _report_bytes(self._kernel)
@@ -47,18 +56,22 @@ class CardDriver:
         sizes = window_sizes(program, self._kernel)
         check_program(program, manifest)
         check_banks(sizes, self._kernel)
-        handle = xrt.device(device)
-        uuid = handle.load_xclbin(_checked_binary(xrt, xclbin, self._kernel.name))
-        kernel = xrt.kernel(handle, uuid, self._kernel.name)
+        binary = _checked_binary(xrt, xclbin, self._kernel.name)
+        with _told(f"open device {device}"):
+            handle = xrt.device(device)
+        with _told(f"load {xclbin} into device {device}"):
+            kernel = xrt.kernel(handle, handle.load_xclbin(binary), self._kernel.name)
+            self._run: Run = xrt.run(kernel)
         self._buffers: list[Buffer] = []
-        self._run: Run = xrt.run(kernel)
         for memory, size in zip(self._kernel.memories, sizes, strict=True):
             window = memory.name.removeprefix("m_axi_")
             base = self._kernel.argument(f"{window}_base").index
-            buffer = xrt.bo(handle, size, xrt.bo.normal, kernel.group_id(base))
+            with _told(f"allocate {size:,} bytes in HBM[{memory.bank}] for {memory.name}"):
+                buffer = xrt.bo(handle, size, xrt.bo.normal, kernel.group_id(base))
+                self._run.set_arg(base, buffer)
             self._buffers.append(buffer)
-            self._run.set_arg(base, buffer)
             self._set(**{f"{window}_size": size})
+        self._set(**{a.name: 0 for a in self._kernel.arguments if a.name.endswith(HIGH)})
         for number, image in enumerate(images):
             self.load(number, 0, image)
         self._set(
@@ -73,22 +86,31 @@ class CardDriver:
         """Write bytes into a port's buffer."""
         direction = self._xrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE
         if data.size:
-            self._buffers[memory].write(np.ascontiguousarray(data), offset)
-            self._buffers[memory].sync(direction, data.size, offset)
+            with _told(f"write to the buffer of {self._kernel.memories[memory].name}"):
+                self._buffers[memory].write(np.ascontiguousarray(data), offset)
+                self._buffers[memory].sync(direction, data.size, offset)
 
     def dump(self, memory: int, offset: int, size: int) -> Bytes:
         """Read bytes of a port's buffer."""
         direction = self._xrt.xclBOSyncDirection.XCL_BO_SYNC_BO_FROM_DEVICE
-        self._buffers[memory].sync(direction, size, offset)
-        return np.asarray(self._buffers[memory].read(size, offset)).view(np.uint8)
+        with _told(f"read the buffer of {self._kernel.memories[memory].name}"):
+            self._buffers[memory].sync(direction, size, offset)
+            return np.asarray(self._buffers[memory].read(size, offset)).view(np.uint8)
 
     def run(self, position: int, length: int) -> JobResult:
         """Run the program for `length` tokens from `position` on; CheckFailed when the card gives no sign of life."""
         self.load(0, self._report_at, np.zeros(self._report_size, np.uint8))
         self._set(position=position, length=length)
-        self._run.start()
-        state = self._run.wait(TIMEOUT_MS)
-        if state != self._xrt.ert_cmd_state.ERT_CMD_STATE_COMPLETED:
+        with _told(f"run the job at position {position}"):
+            self._run.start()
+            state = self._run.wait(self._timeout)
+        states = self._xrt.ert_cmd_state
+        if state == states.ERT_CMD_STATE_TIMEOUT:
+            raise CheckFailed(
+                f"the job at position {position} did not end within {self._timeout // 1000} s, and the core's watchdog "
+                "did not end it: reset the card with xbutil reset"
+            )
+        if state != states.ERT_CMD_STATE_COMPLETED:
             raise CheckFailed(f"the kernel did not complete the job at position {position}: XRT says {state}")
         words = self.dump(0, self._report_at, self._report_size).view("<u8")
         report = dict(zip(self._names, (int(w) for w in words), strict=False))
@@ -104,7 +126,8 @@ class CardDriver:
         for name, value in values.items():
             if not 0 <= value < 1 << 31:
                 raise InputError(f"argument {name}: {value} is not in the 31 bits that XRT's Python module can set")
-            self._run.set_arg(self._kernel.argument(name).index, value)
+            with _told(f"set argument {name}"):
+                self._run.set_arg(self._kernel.argument(name).index, value)
 
 
 def window_sizes(program: Program, kernel: KernelInterface) -> list[int]:
@@ -132,6 +155,15 @@ def check_banks(sizes: list[int], kernel: KernelInterface) -> None:
                 f"{memory.name} needs {size:,} bytes and its bank HBM[{memory.bank}] of the {kernel.board.name} has "
                 f"{room:,}: use more memory.channels, a format with fewer bits, or a shorter context"
             )
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What XRT raises, as a ToolError with what it was to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise ToolError(f"XRT cannot {what}: {error}") from error
 
 
 def _checked_binary(xrt: Xrt, path: Path, kernel: str) -> object:

@@ -24,8 +24,9 @@ DESIGN_TCL = "scripts/design.tcl"
 PACKAGE_TCL = "scripts/package_kernel.tcl"
 FLOORPLAN = "constraints/floorplan.tcl"
 CLOCK = "constraints/clock.xdc"
+XRT_INI = "xrt.ini"
 CLOCK_MHZ = range(50, 501)
-TEMPLATES = {"Makefile": "Makefile", "README.md": "README.md", "xrt.ini": "xrt.ini", "package_kernel.tcl": PACKAGE_TCL}
+TEMPLATES = {"Makefile": "Makefile", "README.md": "README.md", "xrt.ini": XRT_INI, "package_kernel.tcl": PACKAGE_TCL}
 """Texts of fpga/kernel/templates, and where they go."""
 
 

@@ -1,10 +1,12 @@
 """What a kernel looks like from outside: its ports, its arguments, and the memory banks behind them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from einloom.core_registers import window_names
 from einloom.errors import InputError
 from einloom.manifest import Manifest
+from einloom.registers import Register
 from fpga.boards import Board
 
 CONTROL = "s_axi_control"
@@ -13,17 +15,20 @@ CONTROL_RANGE = 0x1000
 WRAPPER_PREFIX = "einloom_"
 DIGEST_CHARACTERS = 12
 SCALAR_BYTES = 4
-"""Of the scalars that XRT's Python module can set; wider registers take them with zeros above."""
+"""Of the scalars that XRT's Python module can set. Of a wider one it would set the lower half only, and send what its
+command buffer held as the upper half, so registers of two words are two arguments."""
+HIGH = "_high"
+"""Behind the name of a register, that of the argument that is its upper half."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of the kernel: a register that the host writes before it starts the kernel.
+    """An argument of the kernel: a register, or half of one, that the host writes before it starts the kernel.
 
     Attributes
     ----------
     port : the memory port that a pointer is for; CONTROL for a scalar.
-    size : bytes of the register.
+    size : in bytes.
     offset : its address on the control port.
     """
 
@@ -72,8 +77,8 @@ class KernelInterface:
         return f"{self.name}_1"
 
     def argument(self, name: str) -> Argument:
-        """The argument of a register's name; KeyError when there is none."""
-        return next(a for a in self.arguments if a.name == name)
+        """The argument of this name; KeyError when there is none."""
+        return {a.name: a for a in self.arguments}[name]
 
 
 def kernel_name(digest: str) -> str:
@@ -108,14 +113,18 @@ def kernel_interface(manifest: Manifest, board: Board) -> KernelInterface:
         for window in window_names(channels)
     )
     bases = {f"{window}_base": f"m_axi_{window}" for window in window_names(channels)}
+    fields = [field for r in manifest.core.registers if r.access == "rw" for field in _fields(r, r.name in bases)]
     arguments = tuple(
-        Argument(
-            name=register.name,
-            index=n,
-            port=bases.get(register.name, CONTROL),
-            size=4 * register.words,
-            offset=register.offset,
-        )
-        for n, register in enumerate(r for r in manifest.core.registers if r.access == "rw")
+        Argument(name, index, bases.get(name, CONTROL), size, offset)
+        for index, (name, size, offset) in enumerate(fields)
     )
     return KernelInterface(kernel_name(manifest.digest), board, arguments, memories)
+
+
+def _fields(register: Register, is_pointer: bool) -> Iterator[tuple[str, int, int]]:
+    """Name, bytes and offset of each argument that a register is."""
+    if is_pointer:
+        yield register.name, SCALAR_BYTES * register.words, register.offset
+        return
+    for word in range(register.words):
+        yield register.name + HIGH * word, SCALAR_BYTES, register.offset + SCALAR_BYTES * word

@@ -12,8 +12,7 @@ LIBRARY = "kernel"
 VERSION = "1.0"
 POINTER_QUALIFIER, SCALAR_QUALIFIER = "1", "0"
 WHOLE_SPACE = "0xFFFFFFFFFFFFFFFF"
-SCALAR_TYPES = {4: "uint", 8: "ulong"}
-POINTER_TYPE = "void*"
+SCALAR_TYPE, POINTER_TYPE = "uint", "void*"
 
 
 def kernel_xml(kernel: KernelInterface) -> str:
@@ -64,7 +63,7 @@ def kernel_xml(kernel: KernelInterface) -> str:
             port=a.port,
             size=hex(a.size),
             offset=f"{a.offset:#05x}",
-            type=POINTER_TYPE if a.is_pointer else SCALAR_TYPES[a.size],
+            type=POINTER_TYPE if a.is_pointer else SCALAR_TYPE,
             hostOffset="0x0",
             hostSize=hex(a.size),
         )

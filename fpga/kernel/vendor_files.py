@@ -5,7 +5,14 @@ import yaml
 from fpga.boards import TOOLS
 from fpga.kernel.interface import CONTROL, KernelInterface
 from fpga.kernel.kernel_xml import LIBRARY, VENDOR, VERSION
+from fpga.kernel.vivado_project import OUT_OF_CONTEXT
 
+KERNEL_CLOCK = 0
+"""Number of the platform's clock that is at ap_clk."""
+MAX_BURST = 64
+READS_OUTSTANDING, WRITES_OUTSTANDING = 32, 16
+"""What the platform's interconnect makes room for, on each port: the longest burst in beats, and bursts on their way.
+A weight channel has up to 16 reads; the system's port is shared by three readers."""
 AP_CTRL = (("CTRL", 0x00), ("GIER", 0x04), ("IP_IER", 0x08), ("IP_ISR", 0x0C))
 PLACED = (
     ("SLR0", ("*_master", "mux", "registers", "supervisor", "machine/sequencer", "machine/load_unit",
@@ -21,6 +28,7 @@ def design_tcl(kernel: KernelInterface, sources: list[str]) -> str:
     """What scripts/package_kernel.tcl reads."""
     registers = [(name, offset, 32, "") for name, offset in AP_CTRL]
     registers += [(a.name, a.offset, 8 * a.size, a.port if a.is_pointer else "") for a in kernel.arguments]
+    memories = "\n".join(f"  {m.name} {'READ_WRITE' if m.writes else 'READ_ONLY'}" for m in kernel.memories)
     rows = "\n".join(f"  {{{name} {offset:#05x} {bits} {{{port}}}}}" for name, offset, bits, port in registers)
     return f"""\
 # What the kernel is; read by package_kernel.tcl.
@@ -32,7 +40,18 @@ set vendor {VENDOR}
 set library {LIBRARY}
 set sources {{{" ".join(sources)}}}
 set control {CONTROL}
-set memories {{{" ".join(m.name for m in kernel.memories)}}}
+# The memory ports, and whether they have write channels.
+set memories {{
+{memories}
+}}
+# What each of those does: whole beats in bursts of rising addresses.
+set bursts {{
+  SUPPORTS_NARROW_BURST 0
+  HAS_BURST 0
+  MAX_BURST_LENGTH {MAX_BURST}
+  NUM_READ_OUTSTANDING {READS_OUTSTANDING}
+  NUM_WRITE_OUTSTANDING {WRITES_OUTSTANDING}
+}}
 # Name, offset, bits, and the memory port that a pointer is for.
 set registers {{
 {rows}
@@ -41,22 +60,22 @@ set registers {{
 
 
 def link_cfg(kernel: KernelInterface, clock_mhz: int, slr: int | None) -> str:
-    """Options of v++ --link. `slr` is the die that holds the whole kernel, None for all of them."""
+    """Options of v++ --link. `slr` is the die that holds the whole kernel, None for all of them.
+
+    The platforms' kernel clocks are scalable, and for those v++ has --kernel_frequency; its --clock options are for
+    fixed clocks (UG1393 2023.1, "Managing clock frequencies").
+    """
     banks = "\n".join(f"sp={kernel.instance}.{m.name}:HBM[{m.bank}]" for m in kernel.memories)
     place = f"slr={kernel.instance}:SLR{slr}\n" if slr is not None else ""
     return f"""\
 # {kernel.name} on the {kernel.board.name}: v++ --link --config link.cfg
 
+kernel_frequency={KERNEL_CLOCK}:{clock_mhz}
+
 [connectivity]
 nk={kernel.name}:1:{kernel.instance}
 {banks}
-{place}
-[clock]
-freqHz={clock_mhz * 1_000_000}:{kernel.instance}.ap_clk
-
-[vivado]
-prop=run.impl_1.strategy=Performance_ExplorePostRoutePhysOpt
-"""
+{place}"""
 
 
 def clock_xdc(clock_mhz: int) -> str:
@@ -77,21 +96,22 @@ def floorplan_tcl(kernel: KernelInterface, slr: int | None) -> str:
 
 
 def fusesoc_core(kernel: KernelInterface, sources: list[str]) -> str:
-    """A core file in FuseSoC's format CAPI2."""
+    """A core file in FuseSoC's format CAPI2, with Edalize's flow for Vivado."""
     core = {
         "name": f"{VENDOR}:{LIBRARY}:{kernel.name}:{VERSION}",
         "description": f"einloom kernel for the {kernel.board.name}",
         "filesets": {
             "rtl": {"files": [f"rtl/{name}" for name in sources], "file_type": "verilogSource"},
             "constraints": {"files": ["constraints/clock.xdc"], "file_type": "xdc"},
+            "settings": {"files": [f"vivado/{OUT_OF_CONTEXT}"], "file_type": "tclSource"},
         },
         "targets": {
             "default": {"filesets": ["rtl"], "toplevel": kernel.name},
             "synth": {
-                "default_tool": "vivado",
-                "filesets": ["rtl", "constraints"],
+                "filesets": ["rtl", "constraints", "settings"],
                 "toplevel": kernel.name,
-                "tools": {"vivado": {"part": kernel.board.part, "synth": "vivado", "pnr": "none"}},
+                "flow": "vivado",
+                "flow_options": {"part": kernel.board.part, "synth": "vivado", "pnr": "none"},
             },
         },
     }

@@ -7,7 +7,8 @@ from edalize.flows.vivado import Vivado
 
 from fpga.kernel.interface import KernelInterface
 
-OUT_OF_CONTEXT = (
+OUT_OF_CONTEXT = "out_of_context.tcl"
+SETTINGS = (
     "# The kernel's ports are wires of the platform, not pins.\n"
     "set_property -name {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS} -value {-mode out_of_context} "
     "-objects [get_runs synth_1]\n"
@@ -19,7 +20,7 @@ def vivado_project(kernel: KernelInterface, sources: list[str]) -> dict[str, str
     files = [{"name": f"../rtl/{name}", "file_type": "verilogSource"} for name in sources]
     files += [
         {"name": "../constraints/clock.xdc", "file_type": "xdc"},
-        {"name": "out_of_context.tcl", "file_type": "tclSource"},
+        {"name": OUT_OF_CONTEXT, "file_type": "tclSource"},
     ]
     edam = {
         "name": kernel.name,
@@ -30,4 +31,4 @@ def vivado_project(kernel: KernelInterface, sources: list[str]) -> dict[str, str
     with tempfile.TemporaryDirectory() as folder:
         Vivado(edam, folder).configure()
         written = {path.name: path.read_text() for path in sorted(Path(folder).iterdir()) if path.is_file()}
-    return written | {"out_of_context.tcl": OUT_OF_CONTEXT}
+    return written | {OUT_OF_CONTEXT: SETTINGS}

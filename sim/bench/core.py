@@ -1,9 +1,11 @@
 """The bench of a core: its text, and its simulator."""
 
 import re
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from einloom.core_registers import window_names
 from einloom.isa import UNITS
 from einloom.manifest import Manifest
 from generators.design import Design
@@ -70,19 +72,56 @@ SMALLEST_MEMORY = 1 << 16
 """Beats; memories are powers of two, so that models of about the same size share a simulator."""
 
 
+@dataclass(frozen=True)
+class Top:
+    """The module that a bench drives.
+
+    Attributes
+    ----------
+    verilog : its text, when it is another one than the core.
+    clock, reset, control : names of its clock, its reset and its control port.
+    reset_low : whether 0 is what resets it.
+    memories : its memory ports, the system's first.
+    core : the core's instance, seen from the bench.
+    """
+
+    module: str
+    memories: tuple[str, ...]
+    verilog: str = ""
+    clock: str = "clk"
+    reset: str = "rst"
+    reset_low: bool = False
+    control: str = "s_axi_control"
+    core: str = "core"
+
+    @property
+    def instance(self) -> str:
+        """Its own instance."""
+        return self.core.partition(".")[0]
+
+
+def core_top(manifest: Manifest) -> Top:
+    """The core itself."""
+    return Top(manifest.top, tuple(f"m_axi_{name}" for name in _windows(manifest)))
+
+
 def memory_beats(beats: int) -> int:
     """Beats of the memory that holds an image of `beats`."""
     return max(SMALLEST_MEMORY, 1 << max(beats - 1, 0).bit_length())
 
 
-def build_core(design: Design, beats: list[int], *, waves: bool = False, upsets: bool = False) -> Path:
-    """The executable that simulates the core `design` with memories of so many beats each, the system's first; with
-    `upsets` its memories on the chip can lose bits."""
+def build_core(
+    design: Design, beats: list[int], *, top: Top | None = None, waves: bool = False, upsets: bool = False
+) -> Path:
+    """The executable that simulates the core `design`, in `top` if it is not the top itself, with memories of so many
+    beats each, the system's first; with `upsets` its memories on the chip can lose bits."""
     manifest = design.manifest
     assert manifest.gemm is not None
+    top = top or core_top(manifest)
     sources = {
         "design.v": design.verilog,
-        f"{CORE_BENCH}.sv": _bench_text(design, beats, upsets),
+        **({"top.v": top.verilog} if top.verilog else {}),
+        f"{CORE_BENCH}.sv": _bench_text(design, top, beats, upsets),
         AXI_MEMORY: (resources.files("sim.bench") / AXI_MEMORY).read_text(),
     }
     pes = [m for m in manifest.modules if m.endswith("_pe")]
@@ -91,28 +130,39 @@ def build_core(design: Design, beats: list[int], *, waves: bool = False, upsets:
     return Toolchain().build(sources, CORE_BENCH, PORTS, waves=waves, separate=separate)
 
 
-def _bench_text(design: Design, beats: list[int], upsets: bool) -> str:
+def _windows(manifest: Manifest) -> list[str]:
+    assert manifest.gemm is not None
+    return window_names(manifest.gemm.weights.channels)
+
+
+def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str:
     manifest = design.manifest
     assert manifest.core is not None
     assert manifest.gemm is not None
     widths = {port.name: port.width for port in manifest.ports}
-    names = ["system", *(f"weights{c}" for c in range(manifest.gemm.weights.channels))]
+    names = _windows(manifest)
     registers = {r.name: r.offset for r in manifest.core.registers}
     values = {
-        "top": manifest.top,
+        "top": top.module,
+        "instance": top.instance,
+        "core": top.core,
+        "clock": top.clock,
+        "reset": top.reset,
+        "resetting": "!core_rst" if top.reset_low else "core_rst",
+        "control": top.control,
         "beat_bits": manifest.gemm.weights.beat_bits,
         "channels": manifest.gemm.weights.channels,
         "system_id_bits": widths["m_axi_system_arid"],
         "units": len(UNITS),
         "abort": registers["abort"],
         "memories": "\n".join(
-            _memory(n, name, size, widths) for n, (name, size) in enumerate(zip(names, beats, strict=True))
+            _memory(n, name, size, widths, top.core) for n, (name, size) in enumerate(zip(names, beats, strict=True))
         ),
-        "ports": "\n    ".join(_connections(manifest, names)),
+        "ports": "\n    ".join(_connections(widths, names, top.memories)),
         "escaped": " + ".join(f"64'(escapes[{n}]) + 64'(strays[{n}])" for n in range(len(names))),
         "violations": " + ".join(f"64'(breaks[{n}])" for n in range(len(names))),
-        "upsets": _upsets(design.verilog) if upsets else "",
-        "indices": "\n  ".join(f"assign index[{n}] = core.machine.indices__{n};" for n in range(len(UNITS))),
+        "upsets": _upsets(design.verilog, top.core) if upsets else "",
+        "indices": "\n  ".join(f"assign index[{n}] = {top.core}.machine.indices__{n};" for n in range(len(UNITS))),
     }
     text = (resources.files("sim.bench") / f"{CORE_BENCH}.sv").read_text()
     for name, value in values.items():
@@ -120,14 +170,14 @@ def _bench_text(design: Design, beats: list[int], upsets: bool) -> str:
     return text
 
 
-def _upsets(verilog: str) -> str:
+def _upsets(verilog: str, core: str) -> str:
     """Bits of the memories on the chip turn over when the ports say so."""
-    return "".join(_upset(n, path, verilog) for n, path in enumerate(UPSETS.values()))
+    return "".join(_upset(n, path, verilog, core) for n, path in enumerate(UPSETS.values()))
 
 
-def _upset(number: int, path: str, verilog: str) -> str:
+def _upset(number: int, path: str, verilog: str, core: str) -> str:
     """A bit of a word of memory `number` turns over, or of each word."""
-    words = ".".join(["core", *(_instance(name, verilog) for name in path.split("."))])
+    words = ".".join([core, *(_instance(name, verilog) for name in path.split("."))])
     flipped = f"{words}[w] = {words}[w] ^ ($bits({words}[0])'(1) << upset_bit);"
     return f"""
   always @(negedge clk) if (upset && upset_memory == {number})
@@ -141,16 +191,17 @@ def _instance(name: str, verilog: str) -> str:
     return numbered[1] if numbered else name
 
 
-def _connections(manifest: Manifest, names: list[str]) -> list[str]:
-    """The core's memory ports on the wires of the memories."""
+def _connections(widths: dict[str, int], names: list[str], ports: tuple[str, ...]) -> list[str]:
+    """The top's memory ports on the wires of the memories, which have the names of the core's ports."""
     return [
-        f".{port.name}({port.name}),"
-        for port in manifest.ports
-        if any(port.name.startswith(f"m_axi_{name}_") for name in names)
+        f".{port}{wire.removeprefix(f'm_axi_{name}')}({wire}),"
+        for name, port in zip(names, ports, strict=True)
+        for wire in widths
+        if wire.startswith(f"m_axi_{name}_")
     ]
 
 
-def _memory(number: int, name: str, size: int, widths: dict[str, int]) -> str:
+def _memory(number: int, name: str, size: int, widths: dict[str, int], core: str) -> str:
     """The wires of a port, and the memory behind it; channels that the port does not have are tied off."""
     prefix = f"m_axi_{name}_"
     wires = [f"wire [{width - 1}:0] {port};" for port, width in widths.items() if port.startswith(prefix)]
@@ -174,7 +225,7 @@ def _memory(number: int, name: str, size: int, widths: dict[str, int]) -> str:
     .error_write(error_memory == {number} ? error_write : 0), .restart(restarts),
     .load(loads && memory == {number}), .dump(dumps && memory == {number}),
     .file_offset(file_offset), .file_bytes(file_bytes),
-    .window_base(core.registers.{name}_base), .window_size(core.registers.{name}_size),
+    .window_base({core}.registers.{name}_base), .window_size({core}.registers.{name}_size),
     .read_beats(), .write_beats(), .read_bursts(), .write_bursts(),
     .escaped(escapes[{number}]), .strayed(strays[{number}]), .violations(breaks[{number}]),
     {connections}

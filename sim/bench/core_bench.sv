@@ -47,7 +47,8 @@ module core_bench (
   localparam BEAT = @beat_bits@, CHANNELS = @channels@, SYSTEM_ID = @system_id_bits@, UNITS = @units@;
   localparam ACCESS = 0, LOAD = 1, DUMP = 2, RUN = 3, RESET = 4;
   localparam CTRL = 0, ABORT = @abort@, AP_DONE = 1;
-  localparam IDLE = 0, WRITING = 1, STARTING = 2, POLLING = 3, READING = 4, RESETTING = 5, SETTLING = 6;
+  localparam IDLE = 0, WRITING = 1, STARTING = 2, POLLING = 3, READING = 4, RESETTING = 5, SETTLING = 6,
+             RECOVERING = 7;
 
   // The control port's master.
   reg [11:0] awaddr, araddr;
@@ -71,18 +72,18 @@ module core_bench (
   assign escaped = 64'(@escaped@);
   assign violations = 64'(@violations@);
 
-  @top@ core (
-    .clk(clk),
-    .rst(core_rst),
-    .s_axi_control_awaddr(awaddr), .s_axi_control_awprot(3'd0), .s_axi_control_awvalid(awvalid),
-    .s_axi_control_awready(awready),
-    .s_axi_control_wdata(wdata), .s_axi_control_wstrb(4'hf), .s_axi_control_wvalid(wvalid),
-    .s_axi_control_wready(wready),
-    .s_axi_control_bresp(), .s_axi_control_bvalid(bvalid), .s_axi_control_bready(1'b1),
-    .s_axi_control_araddr(araddr), .s_axi_control_arprot(3'd0), .s_axi_control_arvalid(arvalid),
-    .s_axi_control_arready(arready),
-    .s_axi_control_rdata(rdata), .s_axi_control_rresp(), .s_axi_control_rvalid(rvalid),
-    .s_axi_control_rready(1'b1),
+  @top@ @instance@ (
+    .@clock@(clk),
+    .@reset@(@resetting@),
+    .@control@_awaddr(awaddr), .@control@_awprot(3'd0), .@control@_awvalid(awvalid),
+    .@control@_awready(awready),
+    .@control@_wdata(wdata), .@control@_wstrb(4'hf), .@control@_wvalid(wvalid),
+    .@control@_wready(wready),
+    .@control@_bresp(), .@control@_bvalid(bvalid), .@control@_bready(1'b1),
+    .@control@_araddr(araddr), .@control@_arprot(3'd0), .@control@_arvalid(arvalid),
+    .@control@_arready(arready),
+    .@control@_rdata(rdata), .@control@_rresp(), .@control@_rvalid(rvalid),
+    .@control@_rready(1'b1),
     @ports@
     .interrupt()
   );
@@ -112,7 +113,7 @@ module core_bench (
 
   task settle(input [2:0] where);
     begin
-      wait_left <= 4;
+      wait_left <= 8;  // more than there are registers in a reset's way
       state <= where;
     end
   endtask
@@ -197,7 +198,7 @@ module core_bench (
         default: begin
           wait_left <= wait_left - 1;
           if (wait_left == 1) begin
-            if (state == RESETTING) proceed; else finish;
+            if (state == RESETTING) settle(RECOVERING); else if (state == RECOVERING) proceed; else finish;
           end
         end
       endcase
@@ -225,8 +226,8 @@ module core_bench (
   reg [63:0] began [0:UNITS-1];
   reg [UNITS-1:0] at_work;
   reg was_running;
-  wire [UNITS-1:0] presented = core.machine.presented;
-  wire [UNITS-1:0] completed = core.machine.completed;
+  wire [UNITS-1:0] presented = @core@.machine.presented;
+  wire [UNITS-1:0] completed = @core@.machine.completed;
   wire [31:0] index [0:UNITS-1];
   @indices@
   integer u;

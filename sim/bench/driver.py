@@ -29,14 +29,14 @@ class Bench:
         self.dut = dut
         self.counters = counters
 
-    async def reset(self):
-        """Start the clock and reset the design."""
+    async def reset(self, cycles: int = 3):
+        """Start the clock, reset the design, and let it come out of that, each for so many cycles."""
         self.dut.start.value = 0
         self.dut.rst.value = 1
         Clock(self.dut.clk, 2, unit="ns").start(start_high=False)
-        await ClockCycles(self.dut.clk, 3)
+        await ClockCycles(self.dut.clk, cycles)
         self.dut.rst.value = 0
-        await ClockCycles(self.dut.clk, 2)
+        await ClockCycles(self.dut.clk, cycles)
 
     async def run(self, ports: dict[str, int]) -> tuple[int, ...]:
         """Run one prepared batch; returns its counters."""

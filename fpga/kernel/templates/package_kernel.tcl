@@ -40,12 +40,22 @@ set_property ipi_drc {ignore_freq_hz true} $core
 set_property supported_families {} $core
 set_property auto_family_support_level level_2 $core
 
+# Vitis refuses a port that is in no interface. Those of AXI the packager infers from the ports' names.
+ipx::infer_bus_interface ap_clk xilinx.com:signal:clock_rtl:1.0 $core
+ipx::infer_bus_interface ap_rst_n xilinx.com:signal:reset_rtl:1.0 $core
+ipx::infer_bus_interface interrupt xilinx.com:signal:interrupt_rtl:1.0 $core
 ipx::associate_bus_interfaces -busif $control -clock ap_clk $core
-foreach port $memories {
+foreach {port mode} $memories {
   ipx::associate_bus_interfaces -busif $port -clock ap_clk $core
+  # Without these the interconnect prepares for every kind of burst, and for two of them on their way.
+  set interface [ipx::get_bus_interfaces $port -of_objects $core]
+  foreach {name value} [concat $bursts READ_WRITE_MODE $mode] {
+    set parameter [ipx::add_bus_parameter -quiet $name $interface]
+    set_property value $value $parameter
+    set_property value_source constant $parameter
+  }
 }
 ipx::associate_bus_interfaces -clock ap_clk -reset ap_rst_n $core
-ipx::infer_bus_interface interrupt xilinx.com:signal:interrupt_rtl:1.0 $core
 
 # The register map, as Vitis' design rule checks want to see it: name, offset, bits, and the port of a pointer.
 set map [ipx::get_memory_maps $control -of_objects $core]
@@ -63,7 +73,7 @@ foreach entry $registers {
 
 ipx::create_xgui_files $core
 ipx::update_checksums $core
-ipx::check_integrity -kernel $core
+ipx::check_integrity -kernel -xrt $core
 ipx::save_core $core
 close_project
 
