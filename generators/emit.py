@@ -16,6 +16,7 @@ from amaranth import ClockSignal, Instance, ResetSignal, Shape, Value
 from amaranth.back.rtlil import convert
 
 from einloom.errors import ToolError
+from generators.deep_calls import with_deep_stack
 from hw.array.replicated import Replicated
 from hw.part import Part
 
@@ -69,7 +70,7 @@ class SharedModules:
 
     def emit(self, part: Part, name: str) -> str:
         """The Verilog of `part` as the module `name`, with all modules that it needs, parents before children."""
-        self._convert(part, name)
+        with_deep_stack(lambda: self._convert(part, name))
         converted = _modules(_yosys("\n".join(m.rtlil for m in self.modules.values() if m.rtlil)))
         for module in self.modules.values():
             module.verilog = module.verilog or converted[module.name]
