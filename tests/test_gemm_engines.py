@@ -101,7 +101,7 @@ def test_random_lut_designs_are_golden(config: Config, seed: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=280)  # of which about 200 are different designs
 @given(config=lut_configs(), seed=st.integers(0, 1 << 30))
 def test_many_random_lut_designs_are_golden(config: Config, seed: int) -> None:
     check(config, seed, cases=12)
