@@ -81,10 +81,14 @@ class Sequencer(Part):
         step = Signal(_Step)
         restart = Signal()
         instruction = Signal(INSTRUCTION_BITS, reset_less=True)
-        legal = Signal(len(OPCODES), reset_less=True)  # bit n: the instruction is opcode n, and keeps its rules
+        # Bit n: the instruction is opcode n and keeps its rules, and those for what is behind it. Two registers, for
+        # the rules are many.
+        kept, padded = Signal(len(OPCODES), reset_less=True), Signal(len(OPCODES), reset_less=True)
+        legal = Signal(len(OPCODES))
         mistake = Signal(ERROR_BITS)
         word, available, take, drained = self._fetch(m, step, restart)
         opcode = instruction[: HEADER[0].bits]
+        m.d.comb += legal.eq(kept & padded)
         accepted, is_control = self._dispatch(m, step, instruction, legal)
 
         left = Signal(POSITION_BITS)  # tokens from the present chunk on
@@ -103,7 +107,8 @@ class Sequencer(Part):
                     m.d.sync += [mistake.eq(CoreError.PAST_END), step.eq(_Step.MISTAKE)]
                 with m.Elif(available):
                     m.d.comb += take.eq(1)
-                    m.d.sync += [instruction.eq(word), legal.eq(self._legal(word)), step.eq(_Step.DECODED)]
+                    m.d.sync += [instruction.eq(word), step.eq(_Step.DECODED)]
+                    m.d.sync += [kept.eq(self._kept(word)), padded.eq(self._padded(word))]
             with m.Case(_Step.DECODED):
                 with m.If(legal == 0):
                     m.d.sync += [mistake.eq(CoreError.ILLEGAL), step.eq(_Step.MISTAKE)]
@@ -138,14 +143,17 @@ class Sequencer(Part):
                     m.d.sync += [self.error.eq(mistake), step.eq(_Step.IDLE)]
         return m
 
-    def _legal(self, word):
-        """For each opcode, whether the encoded instruction `word` is of it, has values that mean something, and zeros
-        behind them."""
+    def _padded(self, word):
+        """For each opcode, whether the encoded instruction `word` has zeros behind its fields."""
+        return Cat(word[instruction_layout(opcode.name).size :] == 0 for opcode in OPCODES)
+
+    def _kept(self, word):
+        """For each opcode, whether the encoded instruction `word` is of it, and has values that mean something."""
         kept = []
         for opcode in OPCODES:
             layout = instruction_layout(opcode.name)
             fields = data.View(layout, word[: layout.size])
-            rules = [word[: HEADER[0].bits] == opcode.code, word[layout.size :] == 0]
+            rules = [word[: HEADER[0].bits] == opcode.code]
             for field in (*HEADER, *opcode.fields):
                 value = fields[field.name]
                 if field.mask:

@@ -14,7 +14,8 @@ class Gearbox(Part):
 
     A beat is accepted whenever there is room for one, whatever the consumer does, so a supply of one beat a cycle is
     used up at one beat a cycle. A word is visible the cycle after its last beat was accepted. Positions are multiples
-    of `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow.
+    of `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow. Whether a word of each
+    size is there lies in registers: where several gearboxes move together, that is the start of a long path.
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ class Gearbox(Part):
         capacity = max(self.word_bits) // unit + 2 * per_beat
         buffer = Signal(capacity * unit, reset_less=True)
         level = Signal(range(capacity + 1))
+        enough = Signal(len(self.word_bits))  # bit n: a word of size n is there
         supplied = Signal(range(capacity + 1))
         accept = Signal()
         arriving = Signal.like(buffer)
@@ -64,10 +66,14 @@ class Gearbox(Part):
         def bits(units):
             return Cat(Const(0, unit.bit_length() - 1), units)
 
+        def reaches(units, used=0):
+            """The next `enough` where `used` of the `units` go."""
+            return Cat(units >= used + size // unit for size in self.word_bits)
+
         # A beat goes behind what is there, and all of it moves down: which word is taken is known last, and chooses
         # between constant shifts.
         m.d.comb += [
-            self.available.eq(Array(level >= size // unit for size in self.word_bits)[self.select]),
+            self.available.eq(Array(enough)[self.select]),
             self.word.eq(buffer),
             self.beats.ready.eq(level <= capacity - per_beat),
             accept.eq(self.beats.valid & self.beats.ready),
@@ -77,13 +83,19 @@ class Gearbox(Part):
             merged.eq(Mux(level == 0, 0, buffer) | arriving),
         ]
         with m.If(self.align):
-            part_of_beat = level & (per_beat - 1)
-            m.d.sync += [buffer.eq(merged >> bits(part_of_beat)), level.eq(supplied - part_of_beat)]
+            part_of_beat = level[: per_beat.bit_length() - 1]
+            whole = Cat(Const(0, len(part_of_beat)), supplied[len(part_of_beat) :])
+            m.d.sync += [buffer.eq(merged >> bits(part_of_beat)), level.eq(whole), enough.eq(reaches(whole))]
         with m.Elif(self.take):
             with m.Switch(self.select):
                 for n, size in enumerate(self.word_bits):
                     with m.Case(n):
-                        m.d.sync += [buffer.eq(merged >> size), level.eq(supplied - size // unit)]
+                        used = size // unit
+                        m.d.sync += [
+                            buffer.eq(merged >> size),
+                            level.eq(supplied - used),
+                            enough.eq(reaches(supplied, used)),
+                        ]
         with m.Else():
-            m.d.sync += [buffer.eq(merged), level.eq(supplied)]
+            m.d.sync += [buffer.eq(merged), level.eq(supplied), enough.eq(reaches(supplied))]
         return m
