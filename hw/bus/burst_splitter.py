@@ -25,9 +25,9 @@ class BurstSplitter(Part):
 
     A request's first burst is shorter when its address is not such a multiple; every other one starts at one, so the
     next address needs no adder behind the length. A burst is worked out a cycle ahead, for whether there is room for
-    it, and so for the next request, is asked in the cycle in which it is there. One burst a cycle, the first one the cycle after its request; the
-    next request's follow without a gap. A request for no beats is swallowed. The low bits of an address, inside a
-    beat, must be 0.
+    it, and so for the next request, is asked in the cycle in which it is there. One burst a cycle, the first one the
+    cycle after its request; the next request's follow without a gap. A request for no beats is swallowed. The low bits
+    of an address, inside a beat, must be 0.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class LoadUnit(Part):
         requested = self._requests(m, i, is_ids, single, rows, ids)
         received = self._words(m, i, is_ids, rows, words, ids)
         nothing = (rows == 0) | (~is_ids & (words == 0))
-        m.d.comb += self.instruction.ready.eq(self.instruction.valid & (nothing | (requested & received)))
+        m.d.comb += self.instruction.ready.eq(nothing | (requested & received))
         return m
 
     def _requests(self, m, i, is_ids, single, rows, ids):

@@ -1,10 +1,10 @@
 """The queue in front of a unit: it keeps instructions until their tokens are there."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import HEADER, INSTRUCTION_BITS, Condition
+from einloom.isa import HEADER, INSTRUCTION_BITS, UNITS, Condition
 from hw.core.layouts import CHUNK, INDEX_BITS
 from hw.core.token_board import MASK_BITS
 from hw.memory.fifo import StreamFifo
@@ -77,7 +77,7 @@ class UnitQueue(Part):
             queue.i.payload.eq(self.i.payload),
             queue.i.valid.eq(self.i.valid),
             self.i.ready.eq(queue.i.ready),
-            go.eq(valid & (started | ~(fields.wait & ~self.available).any())),
+            go.eq(valid & (started | ~Cat(fields.wait[u] & ~self.available[u] for u in UNITS).any())),
             self.take.eq(Mux(go & ~started, fields.wait, 0)),
             self.instruction.payload.eq(head.instruction),
             self.instruction.valid.eq(go & to_unit),

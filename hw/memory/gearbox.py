@@ -15,7 +15,7 @@ class Gearbox(Part):
     A beat is accepted whenever there is room for one, whatever the consumer does, so a supply of one beat a cycle is
     used up at one beat a cycle. A word is visible the cycle after its last beat was accepted. Positions are multiples
     of `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow. Whether a word of each
-    size is there lies in registers: where several gearboxes move together, that is the start of a long path.
+    size is there is known a cycle ahead: where gearboxes move together, that is the start of a long path.
 
     Parameters
     ----------
@@ -27,6 +27,7 @@ class Gearbox(Part):
     beats : In, stream of `beat_bits`
     select : In, index of the wanted word's size
     available : Out(1), all of the wanted word is there
+    coming : Out, bit n: in the next cycle all of a word of size n is there
     word : Out, in its low bits; above them is what follows
     take : In(1), consume the word; only while `available`
     align : In(1), drop what is left of the current beat; not together with `take`
@@ -41,6 +42,7 @@ class Gearbox(Part):
                 "beats": In(stream.Signature(beat_bits)),
                 "select": In(range(max(len(word_bits), 2))),
                 "available": Out(1),
+                "coming": Out(len(word_bits)),
                 "word": Out(max(word_bits)),
                 "take": In(1),
                 "align": In(1),
@@ -67,7 +69,7 @@ class Gearbox(Part):
             return Cat(Const(0, unit.bit_length() - 1), units)
 
         def reaches(units, used=0):
-            """The next `enough` where `used` of the `units` go."""
+            """What `coming` is where `used` of the `units` go."""
             return Cat(units >= used + size // unit for size in self.word_bits)
 
         # A beat goes behind what is there, and all of it moves down: which word is taken is known last, and chooses
@@ -82,20 +84,20 @@ class Gearbox(Part):
             # Bits above the level are garbage only before the first beat; clearing there is cheaper than a reset.
             merged.eq(Mux(level == 0, 0, buffer) | arriving),
         ]
+        m.d.sync += enough.eq(self.coming)
         with m.If(self.align):
             part_of_beat = level[: per_beat.bit_length() - 1]
             whole = Cat(Const(0, len(part_of_beat)), supplied[len(part_of_beat) :])
-            m.d.sync += [buffer.eq(merged >> bits(part_of_beat)), level.eq(whole), enough.eq(reaches(whole))]
+            m.d.comb += self.coming.eq(reaches(whole))
+            m.d.sync += [buffer.eq(merged >> bits(part_of_beat)), level.eq(whole)]
         with m.Elif(self.take):
             with m.Switch(self.select):
                 for n, size in enumerate(self.word_bits):
                     with m.Case(n):
                         used = size // unit
-                        m.d.sync += [
-                            buffer.eq(merged >> size),
-                            level.eq(supplied - used),
-                            enough.eq(reaches(supplied, used)),
-                        ]
+                        m.d.comb += self.coming.eq(reaches(supplied, used))
+                        m.d.sync += [buffer.eq(merged >> size), level.eq(supplied - used)]
         with m.Else():
-            m.d.sync += [buffer.eq(merged), level.eq(supplied), enough.eq(reaches(supplied))]
+            m.d.comb += self.coming.eq(reaches(supplied))
+            m.d.sync += [buffer.eq(merged), level.eq(supplied)]
         return m
