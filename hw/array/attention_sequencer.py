@@ -90,7 +90,7 @@ class AttentionSequencer(Part):
         special = Signal()  # a step of front has its place here
         past = Signal()  # none has it behind this one
         given = Signal(self._given_layout, init={"none": 1})
-        moves = Signal()  # the position advances
+        moves, moves_on = Signal(), Signal()  # the position advances: in the first half, in the second
         ends = Signal()  # ... into the next epoch
 
         m.d.comb += [
@@ -111,9 +111,9 @@ class AttentionSequencer(Part):
             with m.Elif(moves):
                 m.d.sync += at.eq(at + 1)
         with m.Else():
-            values_end = self._second_half(m, front, back, at, fetch, moves, special, given)
-            m.d.comb += ends.eq(moves & values_end & (~front.valid | past))
-            with m.If(moves):
+            values_end = self._second_half(m, front, back, at, fetch, moves_on, special, given)
+            m.d.comb += ends.eq(moves_on & values_end & (~front.valid | past))
+            with m.If(moves_on):
                 places = exp_at(self.rows, self.spans)
                 following = at + 1
                 m.d.sync += [
