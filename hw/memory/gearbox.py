@@ -55,6 +55,7 @@ class Gearbox(Part):
         m = Module()
         unit = self.unit
         per_beat = self.beat_bits // unit
+        inside = per_beat.bit_length() - 1  # bits of a position that count units of a beat
         # The widest word may lack one unit when a beat arrives, and another beat must fit to keep the supply going.
         capacity = max(self.word_bits) // unit + 2 * per_beat
         buffer = Signal(capacity * unit, reset_less=True)
@@ -62,11 +63,16 @@ class Gearbox(Part):
         enough = Signal(len(self.word_bits))  # bit n: a word of size n is there
         supplied = Signal(range(capacity + 1))
         accept = Signal()
+        turned = Signal(self.beat_bits)
         arriving = Signal.like(buffer)
         merged = Signal.like(buffer)
 
         def bits(units):
             return Cat(Const(0, unit.bit_length() - 1), units)
+
+        def here(u):
+            """Whether a unit of the beat that is accepted goes to place `u`."""
+            return accept & (level <= u) & (level + per_beat > u)
 
         def reaches(units, used=0):
             """What `coming` is where `used` of the `units` go."""
@@ -80,16 +86,17 @@ class Gearbox(Part):
             self.beats.ready.eq(level <= capacity - per_beat),
             accept.eq(self.beats.valid & self.beats.ready),
             supplied.eq(level + Mux(accept, per_beat, 0)),
-            arriving.eq(Mux(accept, self.beats.payload, 0) << bits(level)),
+            # Turned around, a beat's units stand behind each other where they go, whichever beat of the buffer that is.
+            turned.eq((Cat(self.beats.payload, self.beats.payload) << bits(level[:inside]))[self.beat_bits :]),
+            arriving.eq(Cat(turned.word_select(u % per_beat, unit) & here(u).replicate(unit) for u in range(capacity))),
             # Bits above the level are garbage only before the first beat; clearing there is cheaper than a reset.
             merged.eq(Mux(level == 0, 0, buffer) | arriving),
         ]
         m.d.sync += enough.eq(self.coming)
         with m.If(self.align):
-            part_of_beat = level[: per_beat.bit_length() - 1]
-            whole = Cat(Const(0, len(part_of_beat)), supplied[len(part_of_beat) :])
+            whole = Cat(Const(0, inside), supplied[inside:])
             m.d.comb += self.coming.eq(reaches(whole))
-            m.d.sync += [buffer.eq(merged >> bits(part_of_beat)), level.eq(whole)]
+            m.d.sync += [buffer.eq(merged >> bits(level[:inside])), level.eq(whole)]
         with m.Elif(self.take):
             with m.Switch(self.select):
                 for n, size in enumerate(self.word_bits):
