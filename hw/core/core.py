@@ -166,8 +166,9 @@ class Core(Part):
             registers.error_index.eq(supervisor.error_index),
             machine.start.eq(supervisor.start),
         ]
-        # Beats and completions come late in a cycle.
-        m.d.sync += supervisor.progress.eq(Cat(*beats, machine.completed).any())
+        # Beats and completions come late in a cycle, completions later.
+        completed = Signal(len(UNITS))
+        m.d.sync += [completed.eq(machine.completed), supervisor.progress.eq(Cat(*beats, completed).any())]
         for name in ("program", "instructions", "position", "length"):
             m.d.comb += getattr(machine, name).eq(getattr(registers, name))
 
