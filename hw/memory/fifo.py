@@ -16,8 +16,7 @@ class StreamFifo(Part):
     Up to 32 words lie in distributed memory that is read combinationally: a word can be taken the cycle after it was
     put. Deeper queues use a memory with a registered read port (block or ultra memory) and one more register, so that
     no path leads from the memory to the consumer: a word can be taken three cycles after it was put. Either way the
-    queue holds exactly `depth` words, wherever they are. Whether it takes one is in a register, and so is, up to 32
-    words, whether it has one.
+    queue holds exactly `depth` words, wherever they are.
 
     Parameters
     ----------
@@ -57,20 +56,12 @@ class StreamFifo(Part):
         m = Module()
         put = Signal()
         take = Signal()
-        room = Signal(init=1)  # level is not depth
-        some = Signal()  # level is not 0
         m.d.comb += [
-            self.i.ready.eq(room),
+            self.i.ready.eq(self.level != self.depth),
             put.eq(self.i.valid & self.i.ready),
             take.eq(self.o.valid & self.o.ready),
         ]
         m.d.sync += self.level.eq(Mux(self.clear, 0, self.level + put - take))
-        with m.If(self.clear):
-            m.d.sync += [room.eq(1), some.eq(0)]
-        with m.Elif(put & ~take):
-            m.d.sync += [room.eq(self.level != self.depth - 1), some.eq(1)]
-        with m.Elif(take & ~put):
-            m.d.sync += [room.eq(1), some.eq(self.level != 1)]
 
         m.submodules.words = words = memory.Memory(shape=self.width + self.parity, depth=self.depth, init=[])
         write = words.write_port()
@@ -79,7 +70,7 @@ class StreamFifo(Part):
         if self.depth <= LUTRAM_DEPTH:
             read = words.read_port(domain="comb")
             self._advance(m, read.addr, take)
-            m.d.comb += [self.o.payload.eq(read.data), self.o.valid.eq(some)]
+            m.d.comb += [self.o.payload.eq(read.data), self.o.valid.eq(self.level != 0)]
             output = read.data
         else:
             output = self._registered_output(m, words.read_port(), put)
