@@ -1,6 +1,6 @@
 """The schedule of the FuseMax arrays: what is fetched and issued in which cycle."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -72,6 +72,11 @@ class AttentionSequencer(Part):
             ports["split"] = Out(1)
         super().__init__(ports, format=format, rows=rows, spans=spans)
 
+    @property
+    def _given_layout(self):
+        """How many of the VALUE steps of back are issued, and which share of them that is."""
+        return data.StructLayout({"steps": range(self.format.max_head + 2), "none": 1, "all_but_one": 1, "all": 1})
+
     def elaborate(self, platform):
         m = Module()
         spans = self.spans
@@ -81,7 +86,11 @@ class AttentionSequencer(Part):
         back = Signal(data.StructLayout({"valid": 1, "head": head, "last": 1, "split": int(spans > 1)}))
         second = Signal()
         fetch = Signal(issue_layout(self.format, spans))
-        moves = Signal()  # the position advances
+        # Of the second half. The end of an epoch depends on them, so what is compared is compared a cycle ahead.
+        special = Signal()  # a step of front has its place here
+        past = Signal()  # none has it behind this one
+        given = Signal(self._given_layout, init={"none": 1})
+        moves, moves_on = Signal(), Signal()  # the position advances: in the first half, in the second
         ends = Signal()  # ... into the next epoch
 
         m.d.comb += [
@@ -102,14 +111,26 @@ class AttentionSequencer(Part):
             with m.Elif(moves):
                 m.d.sync += at.eq(at + 1)
         with m.Else():
-            values_end, front_end = self._second_half(m, front, back, at, fetch, moves)
-            m.d.comb += ends.eq(moves & values_end & front_end)
-            with m.If(moves):
-                m.d.sync += at.eq(at + 1)
+            values_end = self._second_half(m, front, back, at, fetch, moves_on, special, given)
+            m.d.comb += ends.eq(moves_on & values_end & (~front.valid | past))
+            with m.If(moves_on):
+                places = exp_at(self.rows, self.spans)
+                following = at + 1
+                m.d.sync += [
+                    at.eq(following),
+                    special.eq(Cat(following == place for place in (SCALE_AT, *places)).any()),
+                    past.eq(following >= places[-1]),
+                ]
         with m.If(ends):
             m.d.sync += [
                 second.eq(0),
                 at.eq(0),
+                special.eq(0),
+                past.eq(0),
+                given.steps.eq(0),
+                given.none.eq(1),
+                given.all_but_one.eq(front.value_head == 0),
+                given.all.eq(0),
                 back.valid.eq(front.valid),
                 back.head.eq(front.value_head),
                 back.last.eq(front.last),
@@ -132,46 +153,47 @@ class AttentionSequencer(Part):
             self.query_address.eq(front.queries + at),
         ]
 
-    def _second_half(self, m, front, back, at, fetch, moves):
-        """The steps of front at their places, and VALUE steps at all others; returns whether each is at its end."""
-        given = Signal(range(self.format.max_head + 2))  # VALUE steps issued
-        special = Signal()
-        front_end, values_end = Signal(), Signal()
+    def _second_half(self, m, front, back, at, fetch, moves, special, given):
+        """The steps of front at their places, and VALUE steps at all others; returns whether these are at their end."""
+        values_end = Signal()
         places = exp_at(self.rows, self.spans)
         with m.If(front.valid):
             with m.Switch(at):
                 for n, place in enumerate(places):
                     with m.Case(place):
-                        m.d.comb += [special.eq(1), fetch.step.eq(Step.EXP), fetch.term.eq(n)]
+                        m.d.comb += [fetch.step.eq(Step.EXP), fetch.term.eq(n)]
                 with m.Case(SCALE_AT):
-                    m.d.comb += [special.eq(1), fetch.step.eq(Step.SCALE), fetch.first.eq(front.fresh)]
+                    m.d.comb += [fetch.step.eq(Step.SCALE), fetch.first.eq(front.fresh)]
                     m.d.comb += fetch.merge.eq(front.last & front.split)
         value = Signal()
         ready = Signal()
         m.d.comb += [
-            value.eq(back.valid & ~special & (given <= back.head)),
-            self.row_unit.eq(given == 0),
-            ready.eq((self.row_unit | self.value_valid) & (~back.last | self.dividers_free | (given != 0))),
-            self.value_take.eq(value & ready & ~self.row_unit),
+            value.eq(back.valid & ~(front.valid & special) & ~given.all),
+            self.row_unit.eq(given.none),
+            ready.eq(Mux(given.none, ~back.last | self.dividers_free, self.value_valid)),
+            self.value_take.eq(value & ready & ~given.none),
             moves.eq(~value | ready),
-            fetch.valid.eq(special | (value & ready)),
-            fetch.address.eq(Mux(self.row_unit, self.format.max_head, given - 1)),
+            fetch.valid.eq((front.valid & special) | (value & ready)),
+            fetch.address.eq(Mux(given.none, self.format.max_head, given.steps - 1)),
             fetch.last.eq(value & back.last),
-            fetch.end.eq(given == back.head),
+            fetch.end.eq(given.all_but_one),
             # The words behind a query: its scale, and its position, which is wanted first.
             self.query_read.eq(front.valid & moves & (at <= SCALE_AT)),
             self.query_address.eq(front.queries + front.query_head + Mux(at == SCALE_AT, 0, at + 1)),
             fetch.position_low.eq(front.valid & moves & (at == 0)),
             fetch.position_high.eq(front.valid & moves & (at == 1)),
-            values_end.eq(~back.valid | (given > back.head) | (value & fetch.end)),
-            front_end.eq(~front.valid | (at >= places[-1])),
+            values_end.eq(~back.valid | given.all | (value & fetch.end)),
         ]
         with m.If(value):
             m.d.comb += [fetch.step.eq(Step.VALUE), fetch.merge.eq(back.last & back.split)]
             with m.If(ready):
-                m.d.sync += given.eq(given + 1)
+                following = given.steps + 1
+                m.d.sync += [
+                    given.steps.eq(following),
+                    given.none.eq(0),
+                    given.all_but_one.eq(following == back.head),
+                    given.all.eq(given.all_but_one),
+                ]
                 with m.If(back.last & fetch.end):
                     m.d.sync += self.final_head.eq(back.head)
-        with m.If(moves & values_end & front_end):
-            m.d.sync += given.eq(0)
-        return values_end, front_end
+        return values_end

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -170,7 +170,10 @@ class GemmEngine(Part):
                 gearbox.align.eq(sequencer.align),
             ]
             gearboxes.append(gearbox)
-        m.d.comb += sequencer.available.eq(Cat(g.available for g in gearboxes).all())
+        # That all have a word of a size, found as they move: so no take waits for all of them in its own cycle.
+        enough = Signal(len(sizes))
+        m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
+        m.d.comb += [sequencer.metadata_there.eq(enough[0]), sequencer.steps_there.eq(enough[1:])]
         return [g.word for g in gearboxes]
 
     def _place_columns(self, m, sequencer, control, words, platform):

@@ -38,7 +38,8 @@ class Sequencer(Part):
     Members
     -------
     job : In, stream of `job_layout`; a job is taken once the one before has issued its last term
-    select, available, take, align : to the gearboxes; select 0 is metadata, 1 + f a step of format f
+    select, take, align : to the gearboxes; select 0 is metadata, 1 + f a step of format f
+    metadata_there, steps_there : In, all gearboxes have a word of metadata; bit f: one of a step of format f
     load_metadata, load, first : to the columns, with the taken word
     address, read : the activation step that belongs to the taken word
     format, term, specials : to the columns, in the cycle of issue
@@ -67,7 +68,8 @@ class Sequencer(Part):
             {
                 "job": In(stream.Signature(self.job_layout)),
                 "select": Out(range(1 + max(len(bsig), 1))),
-                "available": In(1),
+                "metadata_there": In(1),
+                "steps_there": In(len(bsig)),
                 "take": Out(1),
                 "align": Out(1),
                 "load_metadata": Out(1),
@@ -103,7 +105,8 @@ class Sequencer(Part):
         last_block = Signal()
 
         busy = Signal()  # a step is loaded and has terms left
-        finishing = Signal()  # ... and this cycle issues the last of them
+        last_term = Signal()  # the term at work, or the next one, is its step's last
+        finishing = Signal()  # this cycle issues the last of them
         end = Signal(data.StructLayout({"first": 1, "last": 1, "tile_first": 1, "tile_last": 1}))
 
         m.d.comb += [
@@ -119,8 +122,8 @@ class Sequencer(Part):
             last_step.eq(step == self.steps - 1),
             last_block.eq(block == job.blocks - 1),
             self.select.eq(Mux(wants_metadata, 0, 1 + job.format)),
-            self.load_metadata.eq(taking & wants_metadata & self.available),
-            self.load.eq(taking & ~wants_metadata & self.available & (~busy | finishing)),
+            self.load_metadata.eq(taking & wants_metadata & self.metadata_there),
+            self.load.eq(taking & ~wants_metadata & Array(self.steps_there)[job.format] & (~busy | finishing)),
             self.take.eq(self.load_metadata | self.load),
             self.first.eq(step == 0),
             self.read.eq(self.load),
@@ -141,11 +144,9 @@ class Sequencer(Part):
             m.d.sync += [job.eq(self.job.payload), taking.eq(1), tile.eq(0), wants_metadata.eq(self.has_metadata)]
 
         # Issue: the loaded step's terms.
-        last_term = Signal()
         waits = Signal()
-        terms = Array(len(bsig) - 1 for bsig in self.bsig)[job.format]
+        terms = Array(len(bsig) - 1 for bsig in self.bsig)
         m.d.comb += [
-            last_term.eq(self.term == terms),
             waits.eq(end.tile_last & last_term & self.draining),
             self.issue.valid.eq(busy & ~waits),
             self.issue.bsig.eq(Array(Array(_padded(b, self.max_terms)) for b in self.bsig)[job.format][self.term]),
@@ -155,8 +156,12 @@ class Sequencer(Part):
             self.issue.tile_last.eq(end.tile_last & last_term),
             finishing.eq(self.issue.valid & last_term),
         ]
+        following = Signal.like(self.term)
+        m.d.comb += following.eq(Mux(last_term, 0, self.term + 1))
         with m.If(self.issue.valid):
-            m.d.sync += self.term.eq(Mux(last_term, 0, self.term + 1))
+            m.d.sync += [self.term.eq(following), last_term.eq(following == terms[job.format])]
+        with m.If(self.job.valid & self.job.ready):
+            m.d.sync += last_term.eq(terms[self.job.payload.format] == 0)
         with m.If(self.load):
             m.d.sync += [
                 busy.eq(1),

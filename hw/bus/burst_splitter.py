@@ -24,9 +24,10 @@ class BurstSplitter(Part):
     """Cuts requests into bursts that end at multiples of the longest burst, so that none crosses 4 KiB.
 
     A request's first burst is shorter when its address is not such a multiple; every other one starts at one, so the
-    next address needs no adder behind the length. One burst a cycle, the first one the cycle after its request; the
-    next request's follow without a gap. A request for no beats is swallowed. The low bits of an address, inside a
-    beat, must be 0.
+    next address needs no adder behind the length. A burst is worked out a cycle ahead, for whether there is room for
+    it, and so for the next request, is asked in the cycle in which it is there. One burst a cycle, the first one the
+    cycle after its request; the next request's follow without a gap. A request for no beats is swallowed. The low bits
+    of an address, inside a beat, must be 0.
 
     Parameters
     ----------
@@ -67,31 +68,35 @@ class BurstSplitter(Part):
         active = Signal()
         address = Signal(self.address_bits, reset_less=True)
         behind = Signal(self.beats_bits, reset_less=True)  # beats of the request, less one
-        last = Signal()
+        length = Signal(8, reset_less=True)  # of the burst, less one
+        last = Signal(reset_less=True)
         sent = Signal()
-        # Beats up to the next such multiple, less one: counted like AXI's `len`, no adder stands before the handshake.
-        room = ~address[inside : inside + within]
         m.d.comb += [
-            last.eq(behind <= room),
             self.o.payload.address.eq(address),
-            self.o.payload.len.eq(Mux(last, behind, room)),
+            self.o.payload.len.eq(length),
             self.o.payload.last.eq(last),
             self.o.valid.eq(active),
             sent.eq(active & self.o.ready),
             self.i.ready.eq(~active | (sent & last)),
         ]
+
+        def burst(beats, room):
+            """The next one, where `beats` are left, less one, and `room` up to the next such multiple, less one."""
+            ends = beats <= room
+            m.d.sync += [behind.eq(beats), last.eq(ends), length.eq(Mux(ends, beats, room))]
+
+        asked, left = Signal(self.beats_bits), Signal(self.beats_bits)
+        m.d.comb += [asked.eq(self.i.payload.beats - 1), left.eq(behind - length - 1)]
         with m.If(self.i.ready):
             m.d.sync += [
                 active.eq(self.i.valid & (self.i.payload.beats != 0)),
                 address.eq(self.i.payload.address),
-                behind.eq(self.i.payload.beats - 1),
             ]
+            burst(asked, ~self.i.payload.address[inside : inside + within])
         with m.Elif(sent):
             # All further bursts start at multiples of the longest one.
-            m.d.sync += [
-                address.eq(Cat(Const(0, inside + within), address[inside + within :] + 1)),
-                behind.eq(behind - (room + 1)),
-            ]
+            m.d.sync += address.eq(Cat(Const(0, inside + within), address[inside + within :] + 1))
+            burst(left, Const(self.limit - 1, within))
         with m.If(self.clear):
             m.d.sync += active.eq(0)
         return m

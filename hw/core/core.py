@@ -166,8 +166,9 @@ class Core(Part):
             registers.error_index.eq(supervisor.error_index),
             machine.start.eq(supervisor.start),
         ]
-        # Beats and completions come late in a cycle.
-        m.d.sync += supervisor.progress.eq(Cat(*beats, machine.completed).any())
+        # Beats and completions come late in a cycle, completions later.
+        completed = Signal(len(UNITS))
+        m.d.sync += [completed.eq(machine.completed), supervisor.progress.eq(Cat(*beats, completed).any())]
         for name in ("program", "instructions", "position", "length"):
             m.d.comb += getattr(machine, name).eq(getattr(registers, name))
 
@@ -208,16 +209,16 @@ class Core(Part):
         """The counters: they begin at 0 with each job."""
         readers = len(READERS)
         system_reads = Signal()
-        completed = Signal(range(len(UNITS) + 1))  # of the cycle before; the program's end comes two cycles later
+        completed = Signal(len(UNITS))  # in the cycle before; the program's end comes two cycles later
         m.d.comb += system_reads.eq(Cat(beats[:readers]).any())
-        m.d.sync += completed.eq(sum(machine.completed[n] for n in range(len(UNITS))))
+        m.d.sync += completed.eq(machine.completed)
         events = {"cycles": supervisor.running}
         for n, unit in enumerate(UNITS):
             name = unit.name.lower()
             events |= {f"{name}_busy": machine.busy[n], f"{name}_waiting": machine.waiting[n]}
         for name in ("gemm_starved", "attention_array", "attention_row", "attention_starved"):
             events[name] = getattr(machine, name)
-        events |= {"completed": completed, "system_read_beats": system_reads, "system_write_beats": beats[readers]}
+        events |= {"completed": sum(completed), "system_read_beats": system_reads, "system_write_beats": beats[readers]}
         events |= {f"weights{c}_beats": beats[readers + 1 + c] for c in range(self.spec.channels)}
         assert list(events) == list(counter_names(self.spec.channels))
         for name, event in events.items():

@@ -1,6 +1,6 @@
 """The unit of linear layers: a GEMM engine with its activations, and its sums as floats."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -93,7 +93,7 @@ class GemmUnit(Part):
             job.tiles.eq(i.tiles),
             job.tokens.eq(self.chunk.tokens),
             job.specials.eq(i.specials),
-            self.instruction.ready.eq(Mux(nothing, self.instruction.valid, sums.done)),
+            self.instruction.ready.eq(nothing | sums.done),
             buffer.read.eq(engine.activation_read),
             buffer.read_address.eq(engine.activation_address + (i.activations << self._step_shift)),
             engine.activations.eq(buffer.elements),

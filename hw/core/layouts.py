@@ -22,8 +22,9 @@ def word_layout(lanes: int) -> data.StructLayout:
 
 
 def unit_ports() -> dict:
-    """What every unit has: an instruction stays valid until `ready`, which is its completion; the chunk at work; and
-    whether the unit does useful work in this cycle."""
+    """What every unit has: an instruction stays valid until `ready`, which is its completion and means nothing where
+    there is none; the chunk at work, of at least one token then; and whether the unit does useful work in this cycle.
+    """
     return {"instruction": In(stream.Signature(INSTRUCTION_BITS)), "chunk": In(CHUNK), "busy": Out(1)}
 
 

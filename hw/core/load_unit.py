@@ -68,7 +68,7 @@ class LoadUnit(Part):
         requested = self._requests(m, i, is_ids, single, rows, ids)
         received = self._words(m, i, is_ids, rows, words, ids)
         nothing = (rows == 0) | (~is_ids & (words == 0))
-        m.d.comb += self.instruction.ready.eq(self.instruction.valid & (nothing | (requested & received)))
+        m.d.comb += self.instruction.ready.eq(nothing | (requested & received))
         return m
 
     def _requests(self, m, i, is_ids, single, rows, ids):
@@ -77,11 +77,10 @@ class LoadUnit(Part):
         token = Signal(TOKEN_BITS)
         row = Signal(ROW_BITS, reset_less=True)
         product = Signal(OFFSET_BITS, reset_less=True)
-        stride = Signal.like(i.stride)
+        stride = Signal.like(i.stride, reset_less=True)
         beats = self.lanes * FLOAT_BITS // self.beat_bits
         done = Signal()
         m.d.comb += [
-            stride.eq(Mux(is_ids, 1, Mux(single, 0, i.stride))),
             self.request.valid.eq(step == _Step.REQUEST),
             self.request.payload.offset.eq((i.offset + product) << (self.beat_bits // 8).bit_length() - 1),
             self.request.payload.beats.eq(Mux(is_ids, 1, i.words * beats)),
@@ -90,7 +89,10 @@ class LoadUnit(Part):
         m.d.sync += product.eq(row * stride)
         with m.Switch(step):
             with m.Case(_Step.IDLE):
-                m.d.sync += row.eq(Mux(~is_ids & (i.rows == Rows.TOKENS), ids[token], self.chunk.position + token))
+                m.d.sync += [
+                    row.eq(Mux(~is_ids & (i.rows == Rows.TOKENS), ids[token], self.chunk.position + token)),
+                    stride.eq(Mux(is_ids, 1, Mux(single, 0, i.stride))),
+                ]
                 with m.If(self.instruction.valid & ~done & (is_ids | (i.words != 0))):
                     m.d.sync += step.eq(_Step.MULTIPLY)
             with m.Case(_Step.MULTIPLY):

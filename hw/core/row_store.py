@@ -77,8 +77,7 @@ class RowStore(Part):
             self.beats.payload.data.eq(word),
             self.beats.payload.strobe.eq(~0),
             self.instruction.ready.eq(
-                self.instruction.valid
-                & (((step == _Step.IDLE) & nothing) | ((step == _Step.ANSWER) & self.answered & last_row))
+                ((step == _Step.IDLE) & nothing) | ((step == _Step.ANSWER) & self.answered & last_row)
             ),
         ]
         with m.Switch(step):

@@ -1,6 +1,6 @@
 """Fetches a program and hands its instructions to the units."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 
@@ -81,10 +81,23 @@ class Sequencer(Part):
         step = Signal(_Step)
         restart = Signal()
         instruction = Signal(INSTRUCTION_BITS, reset_less=True)
-        legal = Signal(len(OPCODES), reset_less=True)  # bit n: the instruction is opcode n, and keeps its rules
+        # Bit n: the instruction is opcode n, and its fields keep their rules; and so does what is behind them. The
+        # first of these, and which parts of the instruction are 0, are found as it comes in: all at once is too much.
+        kept, legal = Signal(len(OPCODES), reset_less=True), Signal(len(OPCODES))
+        sizes = sorted({instruction_layout(opcode.name).size for opcode in OPCODES})
+        empty = Signal(len(sizes), reset_less=True)  # bit n: from size n up to the next
+        past_end = Signal()
         mistake = Signal(ERROR_BITS)
         word, available, take, drained = self._fetch(m, step, restart)
         opcode = instruction[: HEADER[0].bits]
+        behind = {size: empty[n:].all() for n, size in enumerate(sizes)}
+        m.d.comb += legal.eq(kept & Cat(behind[instruction_layout(opcode.name).size] for opcode in OPCODES))
+
+        def go_to(index):
+            m.d.sync += [self.index.eq(index), past_end.eq(index == self.instructions)]
+
+        following = Signal(INDEX_BITS)
+        m.d.comb += following.eq(self.index + 1)
         accepted, is_control = self._dispatch(m, step, instruction, legal)
 
         left = Signal(POSITION_BITS)  # tokens from the present chunk on
@@ -96,35 +109,42 @@ class Sequencer(Part):
                         step.eq(_Step.FLUSH),
                         self.chunk.position.eq(self.position),
                         left.eq(self.length),
-                        self.index.eq(0),
                     ]
+                    go_to(Const(0, INDEX_BITS))
             with m.Case(_Step.RUN):
-                with m.If(self.index == self.instructions):
+                with m.If(past_end):
                     m.d.sync += [mistake.eq(CoreError.PAST_END), step.eq(_Step.MISTAKE)]
                 with m.Elif(available):
                     m.d.comb += take.eq(1)
-                    m.d.sync += [instruction.eq(word), legal.eq(self._legal(word)), step.eq(_Step.DECODED)]
+                    m.d.sync += [instruction.eq(word), step.eq(_Step.DECODED)]
+                    ends = [*sizes[1:], INSTRUCTION_BITS]
+                    m.d.sync += [
+                        kept.eq(self._kept(word)),
+                        empty.eq(Cat(word[start:end] == 0 for start, end in zip(sizes, ends, strict=True))),
+                    ]
             with m.Case(_Step.DECODED):
                 with m.If(legal == 0):
                     m.d.sync += [mistake.eq(CoreError.ILLEGAL), step.eq(_Step.MISTAKE)]
                 with m.Elif(is_control):
                     m.d.sync += step.eq(_Step.BARRIER)
                 with m.Elif(accepted):
-                    m.d.sync += [self.index.eq(self.index + 1), step.eq(_Step.RUN)]
+                    m.d.sync += step.eq(_Step.RUN)
+                    go_to(following)
             with m.Case(_Step.BARRIER):
                 with m.If(self.units_idle):
                     with m.If(is_end):
                         m.d.comb += self.done.eq(1)
                         m.d.sync += step.eq(_Step.IDLE)
                     with m.Elif(self.chunk.last):
-                        m.d.sync += [self.index.eq(self.index + 1), step.eq(_Step.RUN)]
+                        m.d.sync += step.eq(_Step.RUN)
+                        go_to(following)
                     with m.Else():
                         m.d.sync += [
                             self.chunk.position.eq(self.chunk.position + self.tokens),
                             left.eq(left - self.tokens),
-                            self.index.eq(0),
                             step.eq(_Step.FLUSH),
                         ]
+                        go_to(Const(0, INDEX_BITS))
             with m.Case(_Step.FLUSH):
                 m.d.comb += restart.eq(drained)
                 m.d.sync += [
@@ -138,14 +158,13 @@ class Sequencer(Part):
                     m.d.sync += [self.error.eq(mistake), step.eq(_Step.IDLE)]
         return m
 
-    def _legal(self, word):
-        """For each opcode, whether the encoded instruction `word` is of it, has values that mean something, and zeros
-        behind them."""
+    def _kept(self, word):
+        """For each opcode, whether the encoded instruction `word` is of it, and has values that mean something."""
         kept = []
         for opcode in OPCODES:
             layout = instruction_layout(opcode.name)
             fields = data.View(layout, word[: layout.size])
-            rules = [word[: HEADER[0].bits] == opcode.code, word[layout.size :] == 0]
+            rules = [word[: HEADER[0].bits] == opcode.code]
             for field in (*HEADER, *opcode.fields):
                 value = fields[field.name]
                 if field.mask:

@@ -10,10 +10,14 @@ from hw.part import Part
 class TileOrder(Part):
     """Counts K0, K1, V0, K2, V1 and so on up to the last tile's values: values follow their keys by one tile.
 
+    Behind the first keys, keys and values alternate up to the last keys, and two tiles of values end a job of more than
+    one. So what follows is known from the kind of the present tile and the number of keys, and all outputs are
+    registers: what they say is the start of long paths.
+
     Members
     -------
-    start : In(1), begin with `tiles` tiles, stable up to the end and not 0
-    advance : In(1), on to the next
+    start : In(1), begin with `tiles` tiles, which are not 0, and stable from the next cycle up to the end
+    advance : In(1), on to the next; only while `active`
     active : Out(1), there is a present one
     is_values : Out(1), it is a tile of values
     last : Out(1), none follows
@@ -31,18 +35,16 @@ class TileOrder(Part):
 
     def elaborate(self, platform):
         m = Module()
-        keys, values = Signal(POSITION_BITS), Signal(POSITION_BITS)  # tiles that are past
-        m.d.comb += [
-            self.is_values.eq((keys == self.tiles) | (values + 2 <= keys)),
-            self.last.eq(values == self.tiles - 1),
-        ]
+        keys = Signal(POSITION_BITS)  # tiles of them, up to the present one
+        all_keys = Signal()
+        first = Signal()
+        m.d.comb += all_keys.eq(keys == self.tiles)
         with m.If(self.start):
-            m.d.sync += [self.active.eq(1), keys.eq(0), values.eq(0)]
+            m.d.sync += [self.active.eq(1), self.is_values.eq(0), self.last.eq(0), first.eq(1), keys.eq(1)]
         with m.Elif(self.advance):
-            with m.If(self.is_values):
-                m.d.sync += values.eq(values + 1)
-                with m.If(self.last):
-                    m.d.sync += self.active.eq(0)
+            m.d.sync += [first.eq(0), self.active.eq(~self.last)]
+            with m.If(self.is_values | (first & ~all_keys)):
+                m.d.sync += [self.is_values.eq(all_keys), self.last.eq(all_keys), keys.eq(keys + 1)]
             with m.Else():
-                m.d.sync += keys.eq(keys + 1)
+                m.d.sync += [self.is_values.eq(1), self.last.eq(first)]
         return m

@@ -107,8 +107,7 @@ class TileStore(Part):
             self.beats.valid.eq(step == _Step.SEND),
             advance.eq(self.beats.valid & self.beats.ready),
             self.instruction.ready.eq(
-                self.instruction.valid
-                & (((step == _Step.IDLE) & nothing) | ((step == _Step.ANSWER) & self.answered & finished))
+                ((step == _Step.IDLE) & nothing) | ((step == _Step.ANSWER) & self.answered & finished)
             ),
         ]
         settled = Signal(2)  # cycles since the tile's number changed: two registers to its product

@@ -1,10 +1,10 @@
 """The queue in front of a unit: it keeps instructions until their tokens are there."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import HEADER, INSTRUCTION_BITS, Condition
+from einloom.isa import HEADER, INSTRUCTION_BITS, UNITS, Condition
 from hw.core.layouts import CHUNK, INDEX_BITS
 from hw.core.token_board import MASK_BITS
 from hw.memory.fifo import StreamFifo
@@ -33,7 +33,7 @@ class UnitQueue(Part):
     Members
     -------
     i : In, stream of QUEUED
-    chunk : In
+    chunk : In, stable while an instruction is there
     available, take, give : this unit's ports of the TokenBoard
     instruction : Out, stream; `ready` is completion
     unit_idle : In(1), nothing is in a unit that overlaps
@@ -69,7 +69,7 @@ class UnitQueue(Part):
         entry = data.View(QUEUED, queue.o.payload)
         head, valid, started = Signal(QUEUED), Signal(), Signal()
         fields = data.View(HEADER_LAYOUT, head.instruction[: HEADER_LAYOUT.size])
-        go, wanted, load = Signal(), Signal(), Signal()
+        go, wanted, load = Signal(), Signal(reset_less=True), Signal()
         quiet = self.unit_idle if self.overlaps else 1
         to_unit = 1 if self.skips else wanted
         gives = 0 if self.skips else ~wanted if self.overlaps else 1
@@ -77,7 +77,7 @@ class UnitQueue(Part):
             queue.i.payload.eq(self.i.payload),
             queue.i.valid.eq(self.i.valid),
             self.i.ready.eq(queue.i.ready),
-            go.eq(valid & (started | ~(fields.wait & ~self.available).any())),
+            go.eq(valid & (started | ~Cat(fields.wait[u] & ~self.available[u] for u in UNITS).any())),
             self.take.eq(Mux(go & ~started, fields.wait, 0)),
             self.instruction.payload.eq(head.instruction),
             self.instruction.valid.eq(go & to_unit),
@@ -90,15 +90,16 @@ class UnitQueue(Part):
             load.eq(~valid | self.completed),
             queue.o.ready.eq(load),
         ]
-        with m.Switch(fields.condition):
-            with m.Case(Condition.TOKEN_PRESENT):
-                m.d.comb += wanted.eq(fields.first < self.chunk.tokens)
-            with m.Case(Condition.LAST_CHUNK):
-                m.d.comb += wanted.eq(self.chunk.last & (self.chunk.tokens != 0))
-            with m.Default():
-                m.d.comb += wanted.eq(self.chunk.tokens != 0)
         with m.If(load):
             m.d.sync += [head.eq(entry), valid.eq(queue.o.valid), started.eq(0)]
+            m.d.sync += wanted.eq(self._wanted(entry))
         with m.Elif(go):
             m.d.sync += started.eq(1)
         return m
+
+    def _wanted(self, entry):
+        """Whether the condition of a queued instruction holds."""
+        fields = data.View(HEADER_LAYOUT, entry.instruction[: HEADER_LAYOUT.size])
+        tokens = self.chunk.tokens
+        present = Mux(fields.condition == Condition.TOKEN_PRESENT, fields.first < tokens, tokens != 0)
+        return present & ((fields.condition != Condition.LAST_CHUNK) | self.chunk.last)

@@ -45,7 +45,7 @@ class WeightUnit(Part):
                 taken[n].eq(sent[n] | request.ready | (i.beats == 0)),
             ]
         m.d.comb += [
-            self.instruction.ready.eq(self.instruction.valid & taken.all()),
+            self.instruction.ready.eq(taken.all()),
             self.busy.eq(self.instruction.valid),
         ]
         with m.If(self.instruction.ready):

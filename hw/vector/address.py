@@ -11,25 +11,27 @@ TOKEN_STRIDE_BITS = 12
 OUTER_STRIDE_BITS = 8
 
 
-class Step(enum.Enum, shape=3):
+class Step(enum.Enum, shape=2):
     """Which of the loops over tokens, outer and inner steps goes on; those inside it start again."""
 
-    HOLD = 0
-    INNER = 1
-    OUTER = 2
-    TOKEN = 3
-    LOAD = 4
+    INNER = 0
+    OUTER = 1
+    TOKEN = 2
+    LOAD = 3
 
 
 class AddressWalk(Part):
     """base + token * its stride + outer * its stride + inner * its stride, modulo 2^ADDRESS_BITS, without a multiplier.
 
-    The address of a step is there in the cycle after it.
+    The address of a step is there in the cycle after it. Where the next token and the next outer step start is there
+    before they do, for `enable` comes late in the cycle.
 
     Members
     -------
-    base, token_stride, outer_stride, inner_stride : In, stable but for `token_stride`
-    step : In
+    base, outer_stride, inner_stride : In, stable
+    token_stride : In, with LOAD or TOKEN: from the token whose first address follows to the one behind it
+    step : In, done if `enable`
+    enable : In(1)
     address : Out
     """
 
@@ -40,30 +42,27 @@ class AddressWalk(Part):
             "outer_stride": In(OUTER_STRIDE_BITS),
             "inner_stride": In(1),
             "step": In(Step),
+            "enable": In(1),
             "address": Out(ADDRESS_BITS),
         })
 
     def elaborate(self, platform):
         m = Module()
-        token_start = Signal(ADDRESS_BITS, reset_less=True)
-        outer_start = Signal(ADDRESS_BITS, reset_less=True)
+        next_token = Signal(ADDRESS_BITS, reset_less=True)
+        next_outer = Signal(ADDRESS_BITS, reset_less=True)
         address = Signal(ADDRESS_BITS, reset_less=True)
-        following = Signal(ADDRESS_BITS)
-        # All sums are formed, for `step` comes late in the cycle.
-        with m.Switch(self.step):
-            with m.Case(Step.LOAD):
-                m.d.comb += following.eq(self.base)
-            with m.Case(Step.TOKEN):
-                m.d.comb += following.eq(token_start + self.token_stride)
-            with m.Case(Step.OUTER):
-                m.d.comb += following.eq(outer_start + self.outer_stride)
-            with m.Default():
-                m.d.comb += following.eq(address + self.inner_stride)
         m.d.comb += self.address.eq(address)
-        with m.If(self.step != Step.HOLD):
-            m.d.sync += address.eq(following)
-            with m.If(self.step != Step.INNER):
-                m.d.sync += outer_start.eq(following)
-                with m.If(self.step != Step.OUTER):
-                    m.d.sync += token_start.eq(following)
+        with m.If(self.enable):
+            with m.Switch(self.step):
+                with m.Case(Step.INNER):
+                    m.d.sync += address.eq(address + self.inner_stride)
+                with m.Case(Step.OUTER):
+                    m.d.sync += [address.eq(next_outer), next_outer.eq(next_outer + self.outer_stride)]
+                for step, start in ((Step.TOKEN, next_token), (Step.LOAD, self.base)):
+                    with m.Case(step):
+                        m.d.sync += [
+                            address.eq(start),
+                            next_outer.eq(start + self.outer_stride),
+                            next_token.eq(start + self.token_stride),
+                        ]
         return m

@@ -55,13 +55,14 @@ class FloatToInteger(Part):
         m.d.comb += distance.eq(top - value.exponent)
         # The units are above BELOW_BITS; a significand longer than the integer goes further down.
         fixed = Cat(Const(0, fixed_bits - SIGNIFICAND_BITS), value.significand)
-        shift = Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach])
+        # From further away, the leading one is all that is left of it. That is known beside the shift, not before it.
+        far = distance[reach:].any()
         aligned = Signal(fixed_bits, reset_less=True)
         negative = Signal(reset_less=True)
         nan = Signal(reset_less=True)
         huge = Signal(reset_less=True)
         m.d.sync += [
-            aligned.eq(shifted_right_sticky(fixed, shift)),
+            aligned.eq(Mux(far, 1, shifted_right_sticky(fixed, distance[:reach]))),
             negative.eq(value.sign),
             nan.eq(value.is_nan),
             huge.eq(distance <= 0),  # at least 2^(widest - 1)

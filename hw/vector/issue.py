@@ -1,6 +1,6 @@
 """When a word of a vector instruction may be read."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from hw.part import Part
@@ -14,7 +14,8 @@ class Issue(Part):
     The destinations of the slots of the last `memory_cycles` are compared with the candidate's reads while it comes in;
     what agrees is kept as one bit per age, and as it waits its bits grow older with their slots until the last one is
     gone. A slot whose result goes elsewhere takes longer by `longer` cycles, so one for the vector memory also waits
-    until it can't overtake it.
+    until it can't overtake it. That no bit is left is found a cycle ahead: whether a slot leaves is the start of long
+    paths.
 
     Parameters
     ----------
@@ -45,9 +46,10 @@ class Issue(Part):
         valid = Signal()
         awaited = Signal(self.memory_cycles)  # bit n: the slot issued n + 1 cycles ago writes what the held one reads
         overtaken = Signal(self.longer)  # bit n: the slot issued n + 1 cycles ago must come before the held one
+        clear = Signal()  # no such bit is left, and there is a slot
         leaves = Signal()
         m.d.comb += [
-            leaves.eq(valid & ~awaited.any() & ~overtaken.any() & ~(self.pause & ~held.unguarded)),
+            leaves.eq(clear & ~(self.pause & ~held.unguarded)),
             self.taken.eq(leaves | ~valid),
             self.issued.eq(held),
             self.issued.valid.eq(leaves),
@@ -74,13 +76,16 @@ class Issue(Part):
             m.d.sync += flag.eq(slower[-1])
             slower.append(flag)
 
-        with m.If(self.taken):
+        def wait(there, slots, longer_ones):
             m.d.sync += [
-                held.eq(candidate),
-                valid.eq(candidate.valid),
-                awaited.eq(Cat(conflicts)),
-                overtaken.eq(Mux(candidate.slot.to_memory, Cat(slower), 0)),
+                awaited.eq(slots),
+                overtaken.eq(longer_ones),
+                clear.eq(there & ~slots.any() & ~longer_ones.any()),
             ]
+
+        with m.If(self.taken):
+            m.d.sync += [held.eq(candidate), valid.eq(candidate.valid)]
+            wait(candidate.valid, Cat(conflicts), Mux(candidate.slot.to_memory, Cat(slower), 0))
         with m.Else():
-            m.d.sync += [awaited.eq(awaited << 1), overtaken.eq(overtaken << 1)]
+            wait(1, Cat(Const(0, 1), awaited[:-1]), Cat(Const(0, 1), overtaken[:-1]))
         return m

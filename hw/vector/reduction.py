@@ -93,17 +93,20 @@ class ReductionTail(Part):
         places = folds(self.lanes)
         total, peak = max(places), LAST_WORD + lane_steps(self.lanes)
         place = Signal(range(max(total, peak) + 1))
-        with m.If(self.start):
-            # A MAXABS is not filled up.
-            m.d.sync += [self.active.eq(1), place.eq(Mux(self.sum, self.word, LAST_WORD) + 1)]
-        with m.Elif(self.active & self.enable):
-            m.d.sync += [place.eq(place + 1), self.active.eq(~self.last)]
+        limit, following = Mux(self.sum, total, peak), Signal.like(place)
+        with m.If(self.start | (self.active & self.enable)):
+            m.d.sync += [
+                place.eq(following),
+                self.active.eq(self.start | ~self.last),
+                self.last.eq(following == limit),
+            ]
         m.d.comb += [
+            # A MAXABS is not filled up.
+            following.eq(Mux(self.start, Mux(self.sum, self.word, LAST_WORD), place) + 1),
             self.fill.eq(self.sum & (place <= LAST_WORD)),
             self.fold.eq(~self.sum),
             self.left.eq(Left.MINUS_ZERO),
             self.right.eq(Right.ZERO),
-            self.last.eq(self.active & (place == Mux(self.sum, total, peak))),
         ]
         with m.Switch(place):
             for number, (left, right) in places.items():

@@ -54,20 +54,21 @@ class VectorSequencer(Part):
         m = Module()
         fields, candidate = self.instruction.payload, self.candidate
         tail = ReductionTail(self.lanes).place(m, "tail", platform)
-        step = Signal(Step)
-        word = Signal()
-        inner, last_inner = self._loop(m, "inner", fields.inner, step, Step.INNER)
-        outer, last_outer = self._loop(m, "outer", fields.outer, step, Step.OUTER)
-        token, last_token = self._loop(m, "token", self.tokens, step, Step.TOKEN)
+        # What follows the present slot, and that it does. That it is taken is known late, and only the second depends
+        # on it.
+        step, enable = Signal(Step), Signal()
+        idle, word = Signal(), Signal()
+        inner, last_inner = self._loop(m, "inner", fields.inner, step, enable, Step.INNER)
+        outer, last_outer = self._loop(m, "outer", fields.outer, step, enable, Step.OUTER)
+        token, last_token = self._loop(m, "token", self.tokens, step, enable, Step.TOKEN)
         is_sum = fields.op == VectorOp.SUM
-        reduces = Signal()
+        reduces = Signal(reset_less=True)
         fresh = Signal(reset_less=True)  # no slot of the instruction is taken yet
-        with m.If(step == Step.LOAD):
+        with m.If(idle):
             m.d.sync += fresh.eq(1)
         with m.Elif(self.taken):
             m.d.sync += fresh.eq(0)
         m.d.comb += [
-            reduces.eq(_is_one_of(fields.op, REDUCTIONS)),
             tail.enable.eq(self.taken),
             tail.sum.eq(is_sum),
             tail.word.eq(inner),
@@ -76,22 +77,27 @@ class VectorSequencer(Part):
             candidate.slot.destination.token.eq(token),
             candidate.slot.destination.outer.eq(outer),
         ]
-        self._states(m, step, word, tail, reduces, last_inner, last_outer, last_token)
-        self._idle(m, step == Step.LOAD)
+        # What an instruction is, is known from its first word on: it is there a cycle before.
+        m.d.sync += reduces.eq(_is_one_of(fields.op, REDUCTIONS))
+        self._states(m, step, enable, idle, word, tail, reduces, last_inner, last_outer, last_token)
+        self._idle(m, idle & enable)
         self._operands(m, word)
         self._reduction(m, word, reduces, tail, inner)
-        self._addresses(m, platform, step, reduces, token)
+        self._addresses(m, platform, step, enable, idle, reduces, token)
         return m
 
-    def _states(self, m, step, word, tail, reduces, last_inner, last_outer, last_token):
+    def _states(self, m, step, enable, idle, word, tail, reduces, last_inner, last_outer, last_token):
         """The loops' control: which slot is there, and what follows when it is taken."""
         fields, candidate = self.instruction.payload, self.candidate
 
         def end_row():
             """The last slot of a row is there."""
-            m.d.comb += candidate.slot.last.eq(last_outer & last_token)
+            m.d.comb += [
+                candidate.slot.last.eq(last_outer & last_token),
+                step.eq(Mux(last_outer, Step.TOKEN, Step.OUTER)),
+                enable.eq(self.taken),
+            ]
             with m.If(self.taken):
-                m.d.comb += step.eq(Mux(last_outer, Step.TOKEN, Step.OUTER))
                 m.next = "words"
                 with m.If(candidate.slot.last):
                     end()
@@ -103,8 +109,8 @@ class VectorSequencer(Part):
 
         with m.FSM():
             with m.State("idle"):
+                m.d.comb += [idle.eq(1), step.eq(Step.LOAD), enable.eq(self.instruction.valid)]
                 with m.If(self.instruction.valid):
-                    m.d.comb += step.eq(Step.LOAD)
                     m.next = "words"
                     with m.If((fields.inner == 0) | (fields.outer == 0) | (self.tokens == 0)):
                         m.next = "empty"
@@ -115,8 +121,8 @@ class VectorSequencer(Part):
                 with m.Elif(last_inner & self.taken):
                     m.d.comb += tail.start.eq(1)
                     m.next = "tail"
-                with m.Elif(self.taken):
-                    m.d.comb += step.eq(Step.INNER)
+                with m.Elif(~last_inner):
+                    m.d.comb += [step.eq(Step.INNER), enable.eq(self.taken)]
             with m.State("tail"):
                 m.d.comb += [candidate.valid.eq(1), candidate.slot.write.eq(tail.last)]
                 with m.If(tail.last):
@@ -130,17 +136,25 @@ class VectorSequencer(Part):
                     m.d.comb += self.instruction.ready.eq(1)
                     m.next = "idle"
 
-    def _loop(self, m, name, count, step, own):
-        """(index, it is the last one) of the loop that goes on with `own`; the steps above it let it start again."""
+    def _loop(self, m, name, count, step, enable, own):
+        """(index, it is the last one) of the loop that goes on with `own`; the steps above it let it start again.
+
+        Both are registers: the next step depends on them.
+        """
         index = Signal(len(count), name=f"{name}_index", reset_less=True)
         bound = Signal(len(count), name=f"{name}_bound", reset_less=True)
-        with m.If(step == own):
-            m.d.sync += index.eq(index + 1)
-        with m.Elif(step.as_value() > own.value):
-            m.d.sync += index.eq(0)
-        with m.If(step == Step.LOAD):
-            m.d.sync += bound.eq(count - 1)
-        return index, index == bound
+        single = Signal(name=f"{name}_single", reset_less=True)
+        last = Signal(name=f"{name}_last", reset_less=True)
+        following = Signal(len(count), name=f"{name}_following")
+        m.d.comb += following.eq(index + 1)
+        with m.If(enable):
+            with m.If(step == own):
+                m.d.sync += [index.eq(following), last.eq(following == bound)]
+            with m.Elif(step.as_value() > own.value):
+                m.d.sync += [index.eq(0), last.eq(single)]
+            with m.If(step == Step.LOAD):
+                m.d.sync += [bound.eq(count - 1), single.eq(count == 1), last.eq(count == 1)]
+        return index, last
 
     def _idle(self, m, load):
         in_flight = Signal(range(32))  # instructions, of which each takes at least two cycles
@@ -150,6 +164,7 @@ class VectorSequencer(Part):
     def _operands(self, m, word):
         """Where the lanes take theirs from, and which are read. Unknown operands are none."""
         fields, candidate, slot = self.instruction.payload, self.candidate, self.candidate.slot
+        has_b, has_c = Signal(reset_less=True), Signal(reset_less=True)
         one_operand = _is_one_of(fields.op, (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS))
         m.d.comb += [
             slot.op.eq(fields.op),
@@ -160,8 +175,12 @@ class VectorSequencer(Part):
             slot.factor.eq(Mux(slot.integer, Factor.A, Factor.ONE)),
             slot.addend.eq(Addend.MINUS_ZERO),
             candidate.a_read.eq(word),
-            candidate.b_read.eq(word & (fields.x == Operand.VECTOR) & ~one_operand),
-            candidate.c_read.eq(word & (fields.y == Operand.VECTOR) & (fields.op == VectorOp.MAD)),
+            candidate.b_read.eq(word & has_b),
+            candidate.c_read.eq(word & has_c),
+        ]
+        m.d.sync += [
+            has_b.eq((fields.x == Operand.VECTOR) & ~one_operand),
+            has_c.eq((fields.y == Operand.VECTOR) & (fields.op == VectorOp.MAD)),
         ]
         with m.Switch(fields.x):
             with m.Case(Operand.VECTOR):
@@ -186,7 +205,7 @@ class VectorSequencer(Part):
             slot.peak.fold.eq(~word),
         ]
 
-    def _addresses(self, m, platform, step, reduces, token):
+    def _addresses(self, m, platform, step, enable, idle, reduces, token):
         """Those of the operands, and the destination's."""
         fields, to = self.instruction.payload, self.candidate.slot.destination
         for operand in READS:
@@ -197,29 +216,36 @@ class VectorSequencer(Part):
                 walk.outer_stride.eq(fields[f"{operand}_outer"]),
                 walk.inner_stride.eq(fields[f"{operand}_inner"]),
                 walk.step.eq(step),
+                walk.enable.eq(enable),
                 self.candidate[f"{operand}_address"].eq(walk.address),
             ]
 
         # Tokens of a block lie side by side in columns; only the next block has another address.
         in_columns = _is_one_of(fields.space, (Space.QUERIES, Space.QUERY_SCALE))
-        block_ends = (token | ~((1 << fields.block) - 1)[:TOKEN_BITS]).all()
+
+        def ends_block(number):
+            return (number | ~((1 << fields.block) - 1)[:TOKEN_BITS]).all()
+
+        following = Signal(TOKEN_BITS)
+        m.d.comb += following.eq(Mux(idle, 0, token + 1))
+        block_ends = ends_block(token)
         to_memory = fields.space == Space.VECTOR
         walk = AddressWalk().place(m, "d_walk", platform)
         m.d.comb += [
             walk.base.eq(fields.d_base),
-            walk.token_stride.eq(Mux(to_memory | (in_columns & block_ends), fields.d_token, 0)),
+            walk.token_stride.eq(Mux(to_memory | (in_columns & ends_block(following)), fields.d_token, 0)),
             walk.outer_stride.eq(Mux(in_columns, 0, fields.d_outer)),
             walk.inner_stride.eq(~reduces),
             walk.step.eq(step),
+            walk.enable.eq(enable),
             to.space.eq(fields.space),
             to.address.eq(walk.address),
             self.candidate.slot.to_memory.eq(to_memory),
         ]
         column = Signal(COLUMN_BITS, reset_less=True)
-        with m.If((step == Step.LOAD) | ((step == Step.TOKEN) & block_ends)):
-            m.d.sync += column.eq(0)
-        with m.Elif((step == Step.OUTER) | (step == Step.TOKEN)):
-            m.d.sync += column.eq(column + 1)
+        with m.If(enable & (step != Step.INNER)):
+            starts = (step == Step.LOAD) | ((step == Step.TOKEN) & block_ends)
+            m.d.sync += column.eq(Mux(starts, 0, column + 1))
         m.d.comb += to.column.eq(column)
 
 
