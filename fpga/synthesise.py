@@ -3,7 +3,7 @@
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,6 @@ from fpga.recipes import DESIGN, NETLIST, Recipe
 from fpga.resources import Resources
 from fpga.verilog import VerilogModule, split_modules
 
-BATCH = 8
-"""Modules per run of Yosys: enough to share the reading of its own libraries, few enough that ABC's preparations,
-which look at all modules of a run for each of them, stay short."""
 LEVELS = 8
 """LUTs between registers that 300 MHz leave time for, as a rule."""
 
@@ -178,14 +175,13 @@ def _netlists(
     reused = len(results)
     missing = [module for name, module in wanted.items() if name not in results]
     advance(len(results), len(wanted))
-    batches = [missing[n : n + BATCH] for n in range(0, len(missing), BATCH)]
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        runs = [pool.submit(_run, batch, modules, recipe) for batch in batches]
+        runs = {pool.submit(_run, module, modules, recipe): module.name for module in missing}
         try:
             for run in as_completed(runs):
-                for name, result in run.result().items():
-                    results[name] = result
-                    _store(folder / f"{name}-{keys[name]}.json.gz", result)
+                name = runs[run]
+                results[name] = run.result()
+                _store(folder / f"{name}-{keys[name]}.json.gz", results[name])
                 advance(len(results), len(wanted))
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -193,18 +189,14 @@ def _netlists(
     return results, reused
 
 
-def _run(batch: Iterable[VerilogModule], modules: Mapping[str, VerilogModule], recipe: Recipe) -> dict[str, _Result]:
-    """One run of Yosys."""
-    inside = {module.name: module for module in batch}
-    outside = sorted({child for module in inside.values() for child in module.children} - inside.keys())
-    text = "".join(modules[name].stub for name in outside) + "".join(module.text for module in inside.values())
-    output, log = yosys.run_passes(recipe.passes(list(inside)), {**recipe.files, DESIGN: text}, NETLIST)
-    netlists = json.loads(output)["modules"]
-    results = {name: _Result(netlists[name]) for name in inside}
-    for module, memory, home in memory_homes(log):
-        if module in results:
-            results[module].memories[memory] = home
-    return results
+def _run(module: VerilogModule, modules: Mapping[str, VerilogModule], recipe: Recipe) -> _Result:
+    """One run of Yosys, for one module: its results depend, by a LUT or a level, on what else a run has read."""
+    text = "".join(modules[name].stub for name in sorted(module.children)) + module.text
+    output, log = yosys.run_passes(recipe.passes([module.name]), {**recipe.files, DESIGN: text}, NETLIST)
+    result = _Result(json.loads(output)["modules"][module.name])
+    for _, memory, home in memory_homes(log):
+        result.memories[memory] = home
+    return result
 
 
 def _load(path: Path) -> _Result | None:
