@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from einloom.errors import InputError
 from einloom.files import write_folder
-from einloom.isa import INSTRUCTION_BYTES, Instruction, decode
+from einloom.instruction import Instruction, decode
+from einloom.isa import INSTRUCTION_BYTES
 from einloom.manifest import Manifest
 
 VERSION = 1

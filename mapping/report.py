@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from einloom.isa import INSTRUCTION_BYTES, UNITS, Instruction, Unit
+from einloom.instruction import Instruction
+from einloom.isa import INSTRUCTION_BYTES, UNITS, Unit
 from einloom.manifest import Manifest
 from einloom.program import Program
 from mapping.cost.lookup import lookup_lines

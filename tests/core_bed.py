@@ -10,7 +10,7 @@ import yaml
 from einloom.config import Config, parse_config
 from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder
 from einloom.errors import CheckFailed
-from einloom.isa import assemble
+from einloom.instruction import assemble
 from einloom.manifest import Manifest
 from einloom.program import Program
 from einloom.quantized import QuantizedTensor

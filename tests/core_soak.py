@@ -15,7 +15,8 @@ import numpy as np
 
 from einloom.driver import SYSTEM
 from einloom.errors import CheckFailed
-from einloom.isa import INSTRUCTION_BYTES, OPCODES, CoreError, Instruction
+from einloom.instruction import Instruction
+from einloom.isa import INSTRUCTION_BYTES, OPCODES, CoreError
 from einloom.program import Program
 from sim.core import MemoryTiming
 from tests.core_bed import Bed, Shape, core_config, core_design, random_program, random_tokens

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from einloom.cli.main import make_app
 from einloom.errors import InputError
-from einloom.isa import assemble
+from einloom.instruction import assemble
 from einloom.program import load_program
 from generators.registry import describe
 from tests.cores import core_config

@@ -8,7 +8,8 @@ import pytest
 
 from einloom.driver import SYSTEM, JobResult
 from einloom.errors import CheckFailed
-from einloom.isa import INSTRUCTION_BYTES, TOKEN_LIMIT, CoreError, Instruction, Rows, assemble
+from einloom.instruction import Instruction, assemble
+from einloom.isa import INSTRUCTION_BYTES, TOKEN_LIMIT, CoreError, Rows
 from einloom.program import Program
 from sim.core import MemoryTiming
 from sim.golden.driver import GoldenDriver

@@ -7,7 +7,8 @@ import numpy as np
 
 from einloom.core_registers import design_number
 from einloom.driver import SYSTEM
-from einloom.isa import CoreError, assemble
+from einloom.instruction import assemble
+from einloom.isa import CoreError
 from einloom.manifest import Manifest
 from einloom.program import Program
 from fpga.boards import BOARDS

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from einloom.driver import SYSTEM, Bytes, CoreDecoder
-from einloom.isa import INSTRUCTION_BYTES, CoreError, assemble
+from einloom.instruction import assemble
+from einloom.isa import INSTRUCTION_BYTES, CoreError
 from einloom.manifest import Manifest
 from einloom.program import Program
 from mapping.codegen.attention import CacheScales

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from einloom.errors import InputError
+from einloom.instruction import Instruction, assemble, decode, float_bits
 from einloom.isa import (
     BY_NAME,
     HEADER,
@@ -18,13 +19,9 @@ from einloom.isa import (
     UNITS,
     CoreError,
     Field,
-    Instruction,
     Opcode,
     Unit,
     VectorOp,
-    assemble,
-    decode,
-    float_bits,
 )
 from einloom.isa_doc import TABLES, rendered
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from einloom.errors import InputError
-from einloom.isa import INSTRUCTION_BYTES, assemble
+from einloom.instruction import assemble
+from einloom.isa import INSTRUCTION_BYTES
 from einloom.manifest import Manifest
 from einloom.program import Program, load_program
 from tests.cores import compiled, core_manifest, small_llama

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einloom.isa import Instruction, Unit
+from einloom.instruction import Instruction
+from einloom.isa import Unit
 from mapping.codegen.regions import Memory, Region
 from mapping.schedule.tokens import Step, insert_tokens
 from tests.units import Execution, execute

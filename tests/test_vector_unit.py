@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einloom.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Instruction, Operand, Space, VectorOp
+from einloom.instruction import Instruction
+from einloom.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Operand, Space, VectorOp
 from generators.emit import LINT_WAIVERS, SharedModules
 from hw.isa_layout import instruction_layout
 from hw.vector import reduction, vector_unit

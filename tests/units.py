@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from einloom.isa import UNITS, Instruction, Unit
+from einloom.instruction import Instruction
+from einloom.isa import UNITS, Unit
 
 Move = tuple[str, Unit]
 """What may happen next: `dispatch`, `start` or `complete`, of a unit."""

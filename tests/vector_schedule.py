@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from einloom.isa import REDUCE_PARTIALS, Instruction, Space, VectorOp
+from einloom.instruction import Instruction
+from einloom.isa import REDUCE_PARTIALS, Space, VectorOp
 from hw.vector import float_adder, store_converter
 from hw.vector.vector_unit import VectorUnit, result_latency
 from sim.bench.vector import Step

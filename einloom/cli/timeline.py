@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from einloom.errors import InputError
-from einloom.isa import UNITS, Instruction
+from einloom.instruction import Instruction
+from einloom.isa import UNITS
 
 Event = tuple[int, int, int, int]
 """Unit, instruction, first and last cycle."""

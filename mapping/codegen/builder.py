@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.errors import InputError
-from einloom.isa import Condition, Instruction, Space, VectorOp, float_bits
+from einloom.instruction import Instruction, float_bits
+from einloom.isa import Condition, Space, VectorOp
 from einloom.isa import Operand as Source
 from einloom.manifest import AttentionManifest, GemmManifest, Manifest
 from einloom.program import MemoryUse

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from einloom.isa import Instruction, Unit
+from einloom.instruction import Instruction
+from einloom.isa import Unit
 from mapping.codegen.regions import Region
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from amaranth import Shape
 
-from einloom.isa import REDUCTIONS, Instruction, Operand, Space, VectorOp
+from einloom.instruction import Instruction
+from einloom.isa import REDUCTIONS, Operand, Space, VectorOp
 from generators.emit import SharedModules
 from hw.vector.slot import DESTINATION, INSTRUCTION
 from hw.vector.vector_unit import ACTIVATION_BITS, QUERY_BITS, VectorUnit

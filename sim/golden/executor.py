@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from einloom.attention import Mask
 from einloom.errors import InputError
-from einloom.isa import INSTRUCTION_BYTES, Condition, CoreError, Instruction, Rows, Unit, decode
+from einloom.instruction import Instruction, decode
+from einloom.isa import INSTRUCTION_BYTES, Condition, CoreError, Rows, Unit
 from einloom.manifest import Manifest
 from mapping.attention import attention_format
 from sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position

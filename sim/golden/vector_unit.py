@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from einloom.isa import REDUCTIONS, Instruction, Operand, Space, VectorOp
+from einloom.instruction import Instruction
+from einloom.isa import REDUCTIONS, Operand, Space, VectorOp
 from sim.golden.memories import Bits, Chunk, Indices, Memories, walk
 from sim.golden.vector import elementwise, reduce, to_integer
 
