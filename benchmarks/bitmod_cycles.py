@@ -10,12 +10,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from einloom.config import Config, MemoryConfig
-from einloom.config_engines import BitmodConfig
-from einloom.formats import FORMATS
-from mapping.cost.gemm import gemm_cycles, peak_macs_per_cycle
-from sim.bench.cases import random_tensor
-from sim.rtl import RtlDevice
+from einloom.mapping.cost.gemm import gemm_cycles, peak_macs_per_cycle
+from einloom.sim.bench.cases import random_tensor
+from einloom.sim.gemm_device import RtlDevice
+from einloom.spec.config import Config, MemoryConfig
+from einloom.spec.config_engines import BitmodConfig
+from einloom.spec.formats import FORMATS
 
 INPUTS, TILES = 4096, 8
 

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from benchmarks.random_llama import llama_config, random_tensors, unit_scales
 from einloom.cli.locate import find_config
-from einloom.driver import SYSTEM, CoreDecoder
-from einloom.isa import UNITS
-from generators.registry import generate_all
-from mapping.codegen.llama import compile_llama
-from sim.core import MemoryTiming, SimulatedCore
-from sim.golden.driver import GoldenDriver
+from einloom.generators.registry import generate_all
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.models.core_decoder import CoreDecoder
+from einloom.sim.core import MemoryTiming, SimulatedCore
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.driver import SYSTEM
+from einloom.spec.isa import UNITS
 
 SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "groups": 4, "vocab": 512, "context": 512}
 

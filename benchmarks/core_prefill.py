@@ -16,13 +16,14 @@ from benchmarks.core_bandwidth import SHAPE
 from benchmarks.random_llama import llama_config, random_tensors, unit_scales
 from einloom.cli.locate import find_config
 from einloom.cli.timeline import draw_timeline
-from einloom.driver import SYSTEM, CoreDecoder
-from einloom.manifest import Manifest
-from einloom.program import Program
-from generators.registry import generate_all
-from mapping.codegen.llama import compile_llama
-from sim.core import MemoryTiming, SimulatedCore
-from sim.golden.driver import GoldenDriver
+from einloom.generators.registry import generate_all
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.models.core_decoder import CoreDecoder
+from einloom.sim.core import MemoryTiming, SimulatedCore
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.driver import SYSTEM
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 
 
 def term_cycles(program: Program, manifest: Manifest, chunks: int) -> int:

@@ -19,17 +19,17 @@ from rich.table import Table
 
 from einloom.cli.locate import DEFAULT_MODEL, find_config, shipped_models
 from einloom.cli.run import compile_model
-from einloom.config import Config
-from einloom.config_engines import BitmodConfig, IntMacConfig
-from einloom.driver import CoreDecoder
-from einloom.formats import FORMATS, TERM_FORMATS
-from generators.registry import describe
-from mapping.importer.huggingface import LlamaModel, load_llama
-from sim.golden.agreement import Agreement, agreement
-from sim.golden.driver import GoldenDriver
-from sim.golden.generate import generate
-from sim.golden.linears import FloatLinears
-from sim.golden.llama import Decoder
+from einloom.generators.registry import describe
+from einloom.models.agreement import Agreement, agreement
+from einloom.models.core_decoder import CoreDecoder
+from einloom.models.float_decoder import Decoder
+from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.linears import FloatLinears
+from einloom.models.text_generation import generate_text
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.config import Config
+from einloom.spec.config_engines import BitmodConfig, IntMacConfig
+from einloom.spec.formats import FORMATS, TERM_FORMATS
 
 Floats = npt.NDArray[np.float32]
 PROMPTS = ("ROMEO:", "Once more unto the breach")
@@ -67,7 +67,7 @@ def texts(model: LlamaModel) -> list[list[int]]:
     found = []
     for seed, prompt in enumerate(PROMPTS, start=1):
         decoder, tokens = Decoder(model, FloatLinears(model.linears)), model.encode(prompt)
-        written = generate(decoder, tokens, decoder.context - len(tokens), temperature=1.0, seed=seed)
+        written = generate_text(decoder, tokens, decoder.context - len(tokens), temperature=1.0, seed=seed)
         found.append(list(written.tokens))
     return found
 

@@ -3,7 +3,7 @@
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
-from hw.part import Part
+from einloom.hw.part import Part
 
 FRACTION, EXPONENT = 10, 5
 BIAS, INFINITY = 15, 31

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einloom.attention import Mask
 from einloom.cli.locate import find_config
-from mapping.attention import AttentionJob, quantise_channels, quantise_queries
-from mapping.cost.fusemax import AttentionShape, attention_cycles, tile_cycles
-from sim.attention import AttentionDevice
-from sim.bench.attention import AttentionOutcome
+from einloom.mapping.attention_operands import AttentionJob, quantise_channels, quantise_queries
+from einloom.mapping.cost.fusemax import AttentionShape, attention_cycles, tile_cycles
+from einloom.sim.attention_device import AttentionDevice
+from einloom.sim.bench.attention import AttentionOutcome
+from einloom.spec.attention_format import Mask
 
 HEAD = 64
 Floats = npt.NDArray[np.float64]

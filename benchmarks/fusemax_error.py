@@ -10,19 +10,20 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einloom.attention import AttentionFormat
 from einloom.cli.locate import default_model
-from mapping.importer.huggingface import load_llama
-from sim.golden.attention import IntegerAttention, float_attention, golden_runner
-from sim.golden.linears import FloatLinears
-from sim.golden.llama import Decoder
+from einloom.models.float_attention import float_attention
+from einloom.models.float_decoder import Decoder
+from einloom.models.importer.huggingface import load_llama
+from einloom.models.linears import FloatLinears
+from einloom.sim.golden.integer_attention import IntegerAttention, golden_runner
+from einloom.spec.attention_format import AttentionFormat
 
 Floats = npt.NDArray[np.float32]
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer the slings and arrows of "
 
 
 def reference(queries: Floats, keys: Floats, values: Floats) -> npt.NDArray[np.float64]:
-    """Causal softmax attention in float64, shapes as in sim/golden/attention.py."""
+    """Causal softmax attention in float64, shapes as in sim/golden/integer_attention.py."""
     scores = np.einsum("tgrd,sgd->grts", queries.astype(np.float64), keys) / np.sqrt(queries.shape[-1])
     own = np.arange(len(keys) - len(queries), len(keys))[:, None]
     scores = np.where(np.arange(len(keys)) <= own, scores, -np.inf)

@@ -14,9 +14,9 @@ matplotlib.rcParams["svg.hashsalt"] = "einloom"  # the same bytes every time
 import matplotlib.pyplot as plt
 from amaranth.sim import Simulator
 
-from einloom.attention import AttentionFormat
-from hw.array.attention_engine import AttentionEngine, AttentionSpec
-from hw.pe.fusemax import Step
+from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
+from einloom.hw.pe.fusemax import Step
+from einloom.spec.attention_format import AttentionFormat
 
 COLOURS = {"SCORE": "#4c78a8", "SCALE": "#e45756", "EXP": "#f58518", "VALUE": "#54a24b", "busy": "#79706e"}
 MEANING = {

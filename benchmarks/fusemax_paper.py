@@ -18,12 +18,12 @@ from statistics import fmean, geometric_mean
 from rich.console import Console
 from rich.table import Table
 
-from mapping.cost.attention.cost import Cost
-from mapping.cost.attention.flat import PAPER_ROWS, best_mapping, flat_cost
-from mapping.cost.attention.fusemax_paper import fusemax_cost
-from mapping.cost.attention.hardware import FLAT, FUSEMAX, UNFUSED, Hardware
-from mapping.cost.attention.unfused import unfused_cost
-from mapping.cost.attention.workloads import ENCODERS, LENGTHS, Attention
+from einloom.mapping.cost.attention.cost import Cost
+from einloom.mapping.cost.attention.flat import PAPER_ROWS, best_mapping, flat_cost
+from einloom.mapping.cost.attention.fusemax_paper import fusemax_cost
+from einloom.mapping.cost.attention.hardware import FLAT, FUSEMAX, UNFUSED, Hardware
+from einloom.mapping.cost.attention.unfused import unfused_cost
+from einloom.mapping.cost.attention.workloads import ENCODERS, LENGTHS, Attention
 
 PUBLISHED = Path(__file__).parent / "data" / "fusemax_published.csv"
 BOUND = 0.02  # largest relative difference from a published value

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.synth_tiles import Measured, Tile
-from einloom.formats import FORMATS
-from einloom.lookup import table_sizes
-from einloom.quantized import QuantizedTensor
-from fpga.recipes import ultrascale
-from mapping.compress.quantize import quantize
-from sim.golden.lut import Rounding, rounded_gemm
-from sim.golden.lut_fp16 import EXPONENT_BIAS, aligned_gemm, rounded_aligned_gemm
+from einloom.fpga.recipes import ultrascale
+from einloom.mapping.compress.quantize import quantize
+from einloom.sim.golden.lut import Rounding, rounded_gemm
+from einloom.sim.golden.lut_fp16 import EXPONENT_BIAS, aligned_gemm, rounded_aligned_gemm
+from einloom.spec.formats import FORMATS
+from einloom.spec.lookup import table_sizes
+from einloom.spec.quantized import QuantizedTensor
 
 ROWS, COLUMNS = 2, 64
 WEIGHTS, GROUP, INPUTS = "bipolar2", 64, 1024

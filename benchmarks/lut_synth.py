@@ -20,9 +20,9 @@ from benchmarks.fp16_mac import Fp16Mac
 from benchmarks.lut_tiles import PLANES, Sweep, best_table, draw, shape_table
 from benchmarks.synth_parts import add_library_option, read_libraries
 from benchmarks.synth_tiles import Measured, Tile, tile_if_any
-from einloom.config_engines import LutConfig
-from fpga.recipes import Recipe, ultrascale
-from fpga.resources import Resources
+from einloom.fpga.recipes import Recipe, ultrascale
+from einloom.fpga.resources import Resources
+from einloom.spec.config_engines import LutConfig
 
 ROWS, COLUMNS = 2, 64
 """LUT Tensor Core's tile; with tables of four inputs, M2 N64 K4."""

@@ -14,16 +14,16 @@ from rich.table import Table
 from benchmarks.random_llama import llama_config, unit_scales
 from einloom.cli.locate import default_model, find_config
 from einloom.cli.run import compile_model
-from einloom.config import parse_config
-from einloom.formats import FORMATS
-from einloom.isa import INSTRUCTION_BYTES
-from einloom.manifest import Manifest
-from einloom.program import Program
-from einloom.quantized import QuantizedTensor
-from generators.registry import describe
-from mapping.codegen.llama import compile_llama
-from mapping.importer.huggingface import EMBEDDING, load_llama, tensor_shapes
-from mapping.importer.llama_config import LlamaConfig
+from einloom.generators.registry import describe
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.models.importer.huggingface import EMBEDDING, load_llama, tensor_shapes
+from einloom.models.importer.llama_config import LlamaConfig
+from einloom.spec.config import parse_config
+from einloom.spec.formats import FORMATS
+from einloom.spec.isa import INSTRUCTION_BYTES
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
+from einloom.spec.quantized import QuantizedTensor
 
 LLAMA_2_7B = {"hidden": 4096, "inner": 11008, "layers": 32, "heads": 32, "groups": 32, "vocab": 32000}
 CONTEXTS = (2048, 4096)

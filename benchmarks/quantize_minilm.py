@@ -18,11 +18,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einloom.formats import FORMATS
-from mapping.compress.fidelity import Fidelity, measure, total
-from mapping.compress.quantize import quantize
-from mapping.importer.linear_layers import linear_layers
-from mapping.importer.model_weights import open_model
+from einloom.mapping.compress.fidelity import Fidelity, measure, total
+from einloom.mapping.compress.quantize import quantize
+from einloom.models.importer.linear_layers import linear_layers
+from einloom.models.importer.model_weights import open_model
+from einloom.spec.formats import FORMATS
 
 GROUP = 128
 CASES = (  # format, scale search, largest error that is good enough

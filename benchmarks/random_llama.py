@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from einloom.formats import FORMATS
-from einloom.quantized import QuantizedTensor
-from mapping.codegen.attention import CacheScales
-from mapping.importer.huggingface import EMBEDDING, tensor_shapes
-from mapping.importer.llama_config import LlamaConfig
+from einloom.models.cache_scales import CacheScales
+from einloom.models.importer.huggingface import EMBEDDING, tensor_shapes
+from einloom.models.importer.llama_config import LlamaConfig
+from einloom.spec.formats import FORMATS
+from einloom.spec.quantized import QuantizedTensor
 
 LARGEST = 127
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from einloom.cli.locate import find_config
-from einloom.config import Config
-from generators.gemm import gemm_engine
-from generators.registry import pe_spec
-from mapping.pack import pack_activations, pack_job, pack_weights
-from sim.bench.cases import random_activations, random_tensor
-from sim.rtl import RtlDevice
+from einloom.generators.gemm import gemm_engine
+from einloom.generators.registry import pe_spec
+from einloom.mapping.pack import pack_activations, pack_job, pack_weights
+from einloom.sim.bench.cases import random_activations, random_tensor
+from einloom.sim.gemm_device import RtlDevice
+from einloom.spec.config import Config
 
 INPUTS = 4096
 

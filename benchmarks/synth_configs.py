@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from einloom.cli.locate import find_config, shipped_configs
-from fpga import yosys
-from fpga.recipes import ultrascale
-from fpga.resources import Resources
-from fpga.synthesise import synthesise
-from generators.registry import generate_all
+from einloom.fpga import yosys
+from einloom.fpga.recipes import ultrascale
+from einloom.fpga.resources import Resources
+from einloom.fpga.synthesise import synthesise
+from einloom.generators.registry import generate_all
 
 RECORD = Path(__file__).parent.parent / "tests" / "resources.json"
 KEYS = ("lut", "ff", "carry8", "dsp", "bram36", "uram")

@@ -7,12 +7,12 @@ from pathlib import Path
 from amaranth import Cat, Module, Value
 from amaranth.lib.wiring import Out
 
-from einloom.config import Config
-from fpga.recipes import Recipe, cell_library
-from fpga.synthesise import Part as Made
-from fpga.synthesise import synthesise
-from generators.emit import SharedModules
-from hw.part import Part
+from einloom.fpga.recipes import Recipe, cell_library
+from einloom.fpga.synthesise import Part as Made
+from einloom.fpga.synthesise import synthesise
+from einloom.generators.emit import SharedModules
+from einloom.hw.part import Part
+from einloom.spec.config import Config
 
 TOP = "one_of_each"
 

@@ -15,14 +15,14 @@ from rich.table import Table
 
 from benchmarks.fp16_mac import Fp16Mac
 from benchmarks.synth_parts import add_library_option, make_config, read_libraries
-from einloom.attention import AttentionFormat
-from einloom.formats import FORMATS
-from fpga.recipes import Recipe, ultrascale
-from fpga.synthesise import Synthesis, synthesise
-from generators.emit import SharedModules
-from generators.registry import pe_spec
-from hw.part import Part
-from hw.pe.fusemax import FuseMaxPE
+from einloom.fpga.recipes import Recipe, ultrascale
+from einloom.fpga.synthesise import Synthesis, synthesise
+from einloom.generators.emit import SharedModules
+from einloom.generators.registry import pe_spec
+from einloom.hw.part import Part
+from einloom.hw.pe.fusemax import FuseMaxPE
+from einloom.spec.attention_format import AttentionFormat
+from einloom.spec.formats import FORMATS
 
 INT8_MAC = """module plain_int8(clk, clear, a, b, sum);
   input clk;

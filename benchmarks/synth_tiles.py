@@ -8,11 +8,11 @@ from amaranth.lib.wiring import In, Out
 from pydantic import ValidationError
 
 from benchmarks.synth_parts import make_config, synthesise_parts
-from fpga.recipes import Recipe
-from fpga.resources import Resources
-from generators.registry import pe_spec
-from hw.arith.trits import TritDecoder
-from hw.part import Part
+from einloom.fpga.recipes import Recipe
+from einloom.fpga.resources import Resources
+from einloom.generators.registry import pe_spec
+from einloom.hw.arith.trits import TritDecoder
+from einloom.hw.part import Part
 
 
 class EdgeRegister(Part):

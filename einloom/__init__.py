@@ -1,3 +1,5 @@
 """einloom: one YAML file in, a verified language-model accelerator out."""
 
-__version__ = "0.1.0"
+from einloom.spec.version import VERSION as __version__
+
+__all__ = ["__version__"]

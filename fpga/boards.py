@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fpga.resources import Resources
+from einloom.fpga.resources import Resources
 
 TOOLS = "2023.1"
 """Vitis and Vivado; the last release whose platforms include the U280."""

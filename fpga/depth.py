@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fpga.netlist import DSPS, FLIP_FLOPS, Bit, Instance, Netlist
-from fpga.recipes import Cell
+from einloom.fpga.netlist import DSPS, FLIP_FLOPS, Bit, Instance, Netlist
+from einloom.fpga.recipes import Cell
 
 # A DSP's multiplier and its adder, where no register parts them from the logic around, count as LUTs of similar delay.
 MULTIPLIER = 2

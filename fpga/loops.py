@@ -7,7 +7,7 @@ every path between two copies is one between neighbours.
 import re
 from dataclasses import dataclass
 
-from fpga.depth import Boundary, Path, Pin, deepest
+from einloom.fpga.depth import Boundary, Path, Pin, deepest
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fpga.recipes import Cell
-from fpga.resources import Resources
+from einloom.fpga.recipes import Cell
+from einloom.fpga.resources import Resources
 
 Bit = int | str
 """A wire's number, or a constant: "0", "1", "x" or "z"."""

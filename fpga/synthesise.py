@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from einloom.cache import cache_root, content_key
-from einloom.errors import InputError
-from einloom.files import write_file
-from fpga import yosys
-from fpga.depth import Boundary, depth
-from fpga.depth import Path as LogicPath
-from fpga.loops import loop_boundary, parse_loop
-from fpga.netlist import cost, memory_homes, read_netlist
-from fpga.recipes import DESIGN, NETLIST, Recipe
-from fpga.resources import Resources
-from fpga.verilog import VerilogModule, split_modules
+from einloom.fpga import yosys
+from einloom.fpga.depth import Boundary, depth
+from einloom.fpga.depth import Path as LogicPath
+from einloom.fpga.loops import loop_boundary, parse_loop
+from einloom.fpga.netlist import cost, memory_homes, read_netlist
+from einloom.fpga.recipes import DESIGN, NETLIST, Recipe
+from einloom.fpga.resources import Resources
+from einloom.fpga.verilog import VerilogModule, split_modules
+from einloom.spec.build_cache import cache_root, content_key
+from einloom.spec.errors import InputError
+from einloom.spec.files import write_file
 
 LEVELS = 8
 """LUTs between registers that 300 MHz leave time for, as a rule."""

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from einloom.errors import InputError
+from einloom.spec.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from einloom.errors import ToolError
+from einloom.spec.errors import ToolError
 
 PROGRAM = "from pyosys import libyosys; libyosys.Design().run_pass('script passes.ys')"
 

@@ -1,10 +1,10 @@
 """From a config to a BitMoD design."""
 
-from einloom.config import Config
-from einloom.config_engines import BitmodConfig
-from hw.pe.bitmod import BitmodSpec
-from hw.pe.bitmod_fp16 import BitmodFp16Spec
-from hw.pe.spec import PeSpec
+from einloom.hw.pe.bitmod import BitmodSpec
+from einloom.hw.pe.bitmod_fp16 import BitmodFp16Spec
+from einloom.hw.pe.spec import PeSpec
+from einloom.spec.config import Config
+from einloom.spec.config_engines import BitmodConfig
 
 
 def pe_spec(config: Config) -> PeSpec:

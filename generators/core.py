@@ -3,16 +3,16 @@
 from dataclasses import replace
 from typing import TypedDict
 
-from einloom.config import Config
-from einloom.core_registers import core_registers, design_number
-from einloom.errors import InputError
-from einloom.manifest import AttentionManifest, CoreManifest, GemmManifest, Manifest
-from generators.design import Design, describe, make_design
-from generators.fusemax import attention_spec
-from generators.gemm import gemm_spec
-from hw.core.core import Core
-from hw.core.spec import CoreSpec
-from hw.pe.spec import PeSpec
+from einloom.generators.design import Design, describe, make_design
+from einloom.generators.fusemax import attention_spec
+from einloom.generators.gemm import gemm_spec
+from einloom.hw.core.core import Core
+from einloom.hw.core.spec import CoreSpec
+from einloom.hw.pe.spec import PeSpec
+from einloom.spec.config import Config
+from einloom.spec.core_registers import core_registers, design_number
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import AttentionManifest, CoreManifest, GemmManifest, Manifest
 
 
 def core_design(config: Config, pe: PeSpec) -> Design:

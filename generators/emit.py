@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amaranth import ClockSignal, Instance, ResetSignal, Shape, Value
-from amaranth.back.rtlil import convert
 
-from einloom.errors import ToolError
-from generators.deep_calls import with_deep_stack
-from hw.array.replicated import Replicated
-from hw.part import Part
+from einloom.generators.deep_calls import with_deep_stack
+from einloom.generators.rtlil import convert
+from einloom.hw.part import Part
+from einloom.hw.replicated import Replicated
+from einloom.spec.errors import ToolError
 
 # Turns processes into registers and multiplexers, and drops the wires that only repeat another's name.
 _SCRIPT = """
@@ -132,9 +132,7 @@ class SharedModules:
             module.verilog = self._generate_loop(part, name)
             part._MustUse__used = True  # Amaranth never sees it
         else:
-            # Memories have no initial contents: those of an FPGA are 0, and no part reads what it has not written.
-            text = convert(part, name=name, platform=self, emit_src=False)
-            module.rtlil = re.sub(r"^ *cell \$meminit_v2 .*?\n *end\n", "", text, flags=re.MULTILINE | re.DOTALL)
+            module.rtlil = convert(part, name, self)
         self._open.pop()
         self.modules[name] = module
         return name

@@ -2,18 +2,18 @@
 
 from amaranth import Shape
 
-from einloom.attention import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
-from einloom.config import Config
-from einloom.config_engines import FuseMaxConfig
-from einloom.errors import InputError
-from einloom.manifest import AttentionJobLayout, AttentionManifest
-from generators.design import Design, make_design
-from generators.gemm import MARGIN, NETLIST_BITS
-from hw.array.attention_control import final_delay
-from hw.array.attention_engine import AttentionEngine, AttentionSpec
-from hw.array.attention_sequencer import exp_at
-from hw.array.normaliser import division_steps
-from hw.array.tile_walk import job_layout
+from einloom.generators.design import Design, make_design
+from einloom.generators.gemm import MARGIN, NETLIST_BITS
+from einloom.hw.array.attention_control import final_delay
+from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
+from einloom.hw.array.attention_sequencer import exp_at
+from einloom.hw.array.tile_walk import job_layout
+from einloom.hw.pe.normaliser import division_steps
+from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
+from einloom.spec.config import Config
+from einloom.spec.config_engines import FuseMaxConfig
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import AttentionJobLayout, AttentionManifest
 
 
 def generate(config: Config) -> Design:

@@ -2,14 +2,14 @@
 
 from amaranth import Shape
 
-from einloom.config import Config
-from einloom.errors import InputError
-from einloom.formats import SCALE_BITS
-from einloom.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
-from generators.design import Design, make_design
-from hw.array.engine import EngineSpec, GemmEngine
-from hw.array.sequencer import job_layout
-from hw.pe.spec import PeSpec, stored_bits
+from einloom.generators.design import Design, make_design
+from einloom.hw.array.engine import EngineSpec, GemmEngine
+from einloom.hw.array.sequencer import job_layout
+from einloom.hw.pe.spec import PeSpec, stored_bits
+from einloom.spec.config import Config
+from einloom.spec.errors import InputError
+from einloom.spec.formats import SCALE_BITS
+from einloom.spec.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
 
 NETLIST_BITS = 1 << 16  # of one cell or of all inputs of a module, in Amaranth 0.5
 MARGIN = 512  # control signals beside the wide ports

@@ -1,8 +1,8 @@
 """From a config to a plain int8 array."""
 
-from einloom.config import Config
-from hw.pe.int_mac import IntMacSpec
-from hw.pe.spec import PeSpec
+from einloom.hw.pe.int_mac import IntMacSpec
+from einloom.hw.pe.spec import PeSpec
+from einloom.spec.config import Config
 
 
 def pe_spec(config: Config) -> PeSpec:

@@ -1,10 +1,10 @@
 """From a config to an array that multiplies by table look-up."""
 
-from einloom.config import Config
-from einloom.config_engines import LutConfig
-from hw.pe.lut import LutSpec
-from hw.pe.lut_fp16 import LutFp16Spec
-from hw.pe.spec import PeSpec
+from einloom.hw.pe.lut import LutSpec
+from einloom.hw.pe.lut_fp16 import LutFp16Spec
+from einloom.hw.pe.spec import PeSpec
+from einloom.spec.config import Config
+from einloom.spec.config_engines import LutConfig
 
 
 def pe_spec(config: Config) -> PeSpec:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from einloom.config import Config
-from einloom.config_engines import LutConfig
-from einloom.errors import InputError
-from einloom.manifest import Manifest
-from generators import bitmod, fusemax, int_mac, lut
-from generators.core import core_design, core_manifest
-from generators.design import Design
-from generators.gemm import gemm_design
-from hw.pe.spec import PeSpec
+from einloom.generators import bitmod, fusemax, int_mac, lut
+from einloom.generators.core import core_design, core_manifest
+from einloom.generators.design import Design
+from einloom.generators.gemm import gemm_design
+from einloom.hw.pe.spec import PeSpec
+from einloom.spec.config import Config
+from einloom.spec.config_engines import LutConfig
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import Manifest
 
 GEMM_ENGINES: dict[str, Callable[[Config], PeSpec]] = {
     "bitmod": bitmod.pe_spec,

@@ -1,8 +1,8 @@
-"""The instructions of einloom/isa.py as the hardware sees them."""
+"""The instructions of spec/isa.py as the hardware sees them."""
 
 from amaranth.lib import data
 
-from einloom.isa import BY_NAME, HEADER
+from einloom.spec.isa import BY_NAME, HEADER
 
 
 def instruction_layout(opcode: str) -> data.StructLayout:

@@ -1,14 +1,14 @@
-"""Quantised matrices and activations as the bytes that a design reads (einloom/manifest.py, WeightLayout)."""
+"""Quantised matrices and activations as the bytes that a design reads (spec/manifest.py, WeightLayout)."""
 
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import InputError
-from einloom.formats import Format, Term
-from einloom.lookup import remapped_codes
-from einloom.manifest import GemmManifest, WeightLayout
-from einloom.quantized import QuantizedTensor
-from einloom.trits import to_bytes
+from einloom.spec.errors import InputError
+from einloom.spec.formats import Format, Term
+from einloom.spec.lookup import remapped_codes
+from einloom.spec.manifest import GemmManifest, WeightLayout
+from einloom.spec.quantized import QuantizedTensor
+from einloom.spec.trits import to_bytes
 
 Bytes = npt.NDArray[np.uint8]
 

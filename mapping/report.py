@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from einloom.instruction import Instruction
-from einloom.isa import INSTRUCTION_BYTES, UNITS, Unit
-from einloom.manifest import Manifest
-from einloom.program import Program
-from mapping.cost.lookup import lookup_lines
+from einloom.mapping.cost.lookup import lookup_lines
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import INSTRUCTION_BYTES, UNITS, Unit
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 
 
 @dataclass

@@ -8,17 +8,17 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from einloom.core_registers import counter_names, window_names
-from einloom.driver import Bytes, JobResult
-from einloom.errors import CheckFailed, InputError
-from einloom.isa import CoreError
-from einloom.program import Program
-from einloom.registers import WORD_BITS, WORD_BYTES
-from generators.design import Design
-from sim.bench.core import UPSETS, Top, build_core, memory_beats
-from sim.server import BenchServer
+from einloom.generators.design import Design
+from einloom.sim.bench.core import UPSETS, Top, build_core, memory_beats
+from einloom.sim.server import BenchServer
+from einloom.spec.core_registers import counter_names, window_names
+from einloom.spec.driver import Bytes, JobResult
+from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.isa import CoreError
+from einloom.spec.program import Program
+from einloom.spec.registers import WORD_BITS, WORD_BYTES
 
-CORE_MODULE = "sim.bench.cocotb_core"
+CORE_MODULE = "einloom.sim.bench.cocotb_core"
 WATCHDOG = 1 << 16
 """Cycles without progress: many times the longest silence of a healthy job, which is a tile of the GEMM engine."""
 

@@ -1,4 +1,4 @@
-"""A place where linear layers are computed: the golden model, or (sim/rtl.py) the generated RTL in Verilator.
+"""A place where linear layers are computed: the golden model, or (sim/gemm_device.py) the generated RTL in Verilator.
 
 The decoder and everything above it is written against `Device`, so the same code runs on either and, later, on a card.
 """
@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from einloom.quantized import QuantizedTensor
-from sim.golden import gemm
+from einloom.sim.golden import gemm
+from einloom.spec.quantized import QuantizedTensor
 
 
 @dataclass(frozen=True)

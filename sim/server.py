@@ -7,9 +7,9 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
-from einloom.errors import CheckFailed, ToolError
-from sim.simulate import run_cocotb
-from sim.simulator import Simulator
+from einloom.sim.simulate import run_cocotb
+from einloom.sim.simulator import Simulator
+from einloom.spec.errors import CheckFailed, ToolError
 
 START_SECONDS = 60.0  # for the simulator to start Python and connect
 END_SECONDS = 10.0  # for it to write its results, and waves

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from cocotb_tools.check_results import get_results
 
-from einloom.errors import CheckFailed, ToolError
-from generators.design import Design
-from sim.bench.build import build
-from sim.simulator import Simulator
+from einloom.generators.design import Design
+from einloom.sim.bench.build import build
+from einloom.sim.simulator import Simulator
+from einloom.spec.errors import CheckFailed, ToolError
 
-GEMM_MODULE = "sim.bench.cocotb_gemm"
-ATTENTION_MODULE = "sim.bench.cocotb_attention"
+GEMM_MODULE = "einloom.sim.bench.cocotb_gemm"
+ATTENTION_MODULE = "einloom.sim.bench.cocotb_attention"
 BENCHES = ("corners_match_golden", "random_jobs_match_golden")
 
 

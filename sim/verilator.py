@@ -15,8 +15,8 @@ from pathlib import Path
 
 import cocotb_tools.config
 
-from einloom.cache import cache_root
-from einloom.errors import ToolError
+from einloom.spec.build_cache import cache_root
+from einloom.spec.errors import ToolError
 
 MINIMUM = (5, 36)  # what cocotb 2.1 asks for
 WARNINGS_OFF = ["-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-DECLFILENAME"]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from einloom.program import Program
-from generators.design import Design
-from sim.bench.core import Top
-from sim.core import LIMIT, MemoryTiming, SimulatedCore
+from einloom.generators.design import Design
+from einloom.sim.bench.core import Top
+from einloom.sim.core import LIMIT, MemoryTiming, SimulatedCore
+from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]
 CLOCK, RESET = "ap_clk", "ap_rst_n"

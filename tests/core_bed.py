@@ -7,23 +7,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import yaml
 
-from einloom.config import Config, parse_config
-from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder
-from einloom.errors import CheckFailed
-from einloom.instruction import assemble
-from einloom.manifest import Manifest
-from einloom.program import Program
-from einloom.quantized import QuantizedTensor
-from generators.design import Design
-from generators.registry import generate_all
-from mapping.codegen.attention import CacheScales
-from mapping.codegen.heads import pad_heads
-from mapping.codegen.llama import compile_llama
-from mapping.compress.quantize import quantize, quantize_per_channel
-from mapping.importer.huggingface import EMBEDDING, tensor_shapes
-from mapping.importer.llama_config import LlamaConfig
-from sim.core import LIMIT, MemoryTiming, SimulatedCore
-from sim.golden.driver import GoldenDriver
+from einloom.generators.design import Design
+from einloom.generators.registry import generate_all
+from einloom.mapping.codegen.heads import pad_heads
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.compress.quantize import quantize, quantize_per_channel
+from einloom.models.cache_scales import CacheScales
+from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
+from einloom.models.importer.huggingface import EMBEDDING, tensor_shapes
+from einloom.models.importer.llama_config import LlamaConfig
+from einloom.sim.core import LIMIT, MemoryTiming, SimulatedCore
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.config import Config, parse_config
+from einloom.spec.driver import SYSTEM
+from einloom.spec.errors import CheckFailed
+from einloom.spec.instruction import assemble
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
+from einloom.spec.quantized import QuantizedTensor
 
 Tree = dict[str, dict[str, object]]
 """Sections of a config, by their names."""

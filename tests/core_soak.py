@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from einloom.driver import SYSTEM
-from einloom.errors import CheckFailed
-from einloom.instruction import Instruction
-from einloom.isa import INSTRUCTION_BYTES, OPCODES, CoreError
-from einloom.program import Program
-from sim.core import MemoryTiming
+from einloom.sim.core import MemoryTiming
+from einloom.spec.driver import SYSTEM
+from einloom.spec.errors import CheckFailed
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import INSTRUCTION_BYTES, OPCODES, CoreError
+from einloom.spec.program import Program
 from tests.core_bed import Bed, Shape, core_config, core_design, random_program, random_tokens
 
 SHAPE = Shape()

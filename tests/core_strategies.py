@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import yaml
 from hypothesis import strategies as st
 
-from einloom.config import Config, parse_config
-from einloom.errors import InputError
-from einloom.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
-from einloom.program import Program
-from generators.registry import describe
-from mapping.codegen.heads import padded_size
-from sim.core import MemoryTiming
+from einloom.generators.registry import describe
+from einloom.mapping.codegen.heads import padded_size
+from einloom.sim.core import MemoryTiming
+from einloom.spec.config import Config, parse_config
+from einloom.spec.errors import InputError
+from einloom.spec.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
+from einloom.spec.program import Program
 from tests.core_bed import Shape, random_program
 
 MOST_PES = 96

@@ -7,13 +7,13 @@ from typing import Any
 import yaml
 
 from einloom.cli.run import compile_model
-from einloom.config import Config, parse_config
-from einloom.driver import CoreDecoder
-from einloom.manifest import Manifest
-from einloom.program import Program
-from generators.registry import describe
-from mapping.importer.huggingface import LlamaModel, load_llama
-from sim.golden.driver import GoldenDriver
+from einloom.generators.registry import describe
+from einloom.models.core_decoder import CoreDecoder
+from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.config import Config, parse_config
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 from tests.tiny_llama import write_tiny_llama
 
 SECTIONS: Mapping[str, Mapping[str, object]] = {

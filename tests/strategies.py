@@ -3,8 +3,8 @@
 import yaml
 from hypothesis import strategies as st
 
-from einloom.config import Config, parse_config
-from einloom.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
+from einloom.spec.config import Config, parse_config
+from einloom.spec.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 
 
 @st.composite

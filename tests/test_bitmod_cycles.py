@@ -6,10 +6,10 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from einloom.formats import FORMATS
-from mapping.cost.gemm import gemm_cycles
-from sim.bench.cases import random_tensor
-from sim.rtl import RtlDevice
+from einloom.mapping.cost.gemm import gemm_cycles
+from einloom.sim.bench.cases import random_tensor
+from einloom.sim.gemm_device import RtlDevice
+from einloom.spec.formats import FORMATS
 from tests.strategies import make_config
 
 CYCLES = {"bitmod-fp3": 2, "bitmod-fp4": 2, "int5": 3, "int6": 3, "int8": 4}

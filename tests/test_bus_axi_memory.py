@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from sim.verilator import Toolchain
+from einloom.sim.verilator import Toolchain
 from tests.bus.build import MEMORY, run_tests
 
 BYTES, BEATS, BASE = 8, 1 << 10, 0x10_0000

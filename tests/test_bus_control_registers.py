@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from einloom.registers import Register, check_table, lay_out
-from hw.bus.control_registers import ControlRegisters
+from einloom.hw.bus.control_registers import ControlRegisters
+from einloom.spec.registers import Register, check_table, lay_out
 from tests.bus.build import build_part, run_tests
 
 TABLE = lay_out([

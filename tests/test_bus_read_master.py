@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hw.bus.read_master import ReadMaster
+from einloom.hw.bus.read_master import ReadMaster
 from tests.bus.build import build_part, run_tests
 
 SHAPES = {

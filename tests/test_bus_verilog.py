@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from generators.emit import LINT_WAIVERS, SharedModules
-from hw.bus.control_registers import ControlRegisters
-from hw.memory.skid import SkidBuffer
-from hw.part import Part
-from sim.verilator import Toolchain
+from einloom.generators.emit import LINT_WAIVERS, SharedModules
+from einloom.hw.buffers.skid import SkidBuffer
+from einloom.hw.bus.control_registers import ControlRegisters
+from einloom.hw.part import Part
+from einloom.sim.verilator import Toolchain
 from tests.bus.assembled import Assembled
 from tests.bus.build import MEMORY
 from tests.test_bus_control_registers import TABLE

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hw.bus.write_master import WriteMaster
+from einloom.hw.bus.write_master import WriteMaster
 from tests.bus.build import build_part, run_tests
 
 SHAPES = {

@@ -9,9 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from einloom.cli.cascade import cascade, find_cascade, shipped_cascades
-from einloom.errors import InputError, ToolError
-from mapping.cascade.plot import plot
-from mapping.cascade.report import report_on
+from einloom.mapping.cascade.plot import plot
+from einloom.mapping.cascade.report import report_on
+from einloom.spec.errors import InputError, ToolError
 
 app = typer.Typer()
 app.command()(cascade)

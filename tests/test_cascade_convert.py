@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from einloom.errors import ConfigError
-from mapping.cascade.interpret import evaluate
-from mapping.cascade.load import parse_cascade
-from mapping.cascade.passes import analyse
+from einloom.mapping.cascade.interpret import evaluate
+from einloom.mapping.cascade.load import parse_cascade
+from einloom.mapping.cascade.passes import analyse
+from einloom.spec.errors import ConfigError
 
 RNG = np.random.default_rng(3)
 

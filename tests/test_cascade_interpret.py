@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import mapping.cascade.interpret as interpreter
+import einloom.mapping.cascade.interpret as interpreter
 from einloom.cli.cascade import find_cascade
-from einloom.errors import InputError
-from mapping.cascade.interpret import evaluate
-from mapping.cascade.load import parse_cascade
+from einloom.mapping.cascade.interpret import evaluate
+from einloom.mapping.cascade.load import parse_cascade
+from einloom.spec.errors import InputError
 
 Array = NDArray[np.float64]
 ATTENTION = ["attention-3pass", "attention-3pass-deferred-division", "attention-2pass", "attention-1pass"]

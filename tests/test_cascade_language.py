@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einloom.errors import ConfigError
-from mapping.cascade.expression import affine
-from mapping.cascade.grammar import SyntaxProblem, parse_einsum, parse_expression
-from mapping.cascade.load import load_cascade, parse_cascade
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.expression import affine
+from einloom.mapping.cascade.grammar import SyntaxProblem, parse_einsum, parse_expression
+from einloom.mapping.cascade.load import load_cascade, parse_cascade
+from einloom.mapping.cascade.size import Size
+from einloom.spec.errors import ConfigError
 
 HEAD = """einsum:
   rank_sizes: {M: 8, P: 4}

@@ -3,8 +3,8 @@
 import pytest
 
 from einloom.cli.cascade import find_cascade, shipped_cascades
-from mapping.cascade.load import parse_cascade
-from mapping.cascade.report import CascadeReport, report_on
+from einloom.mapping.cascade.load import parse_cascade
+from einloom.mapping.cascade.report import CascadeReport, report_on
 
 SHIPPED: dict[str, tuple[dict[str, int], dict[str, str]]] = {
     "attention-3pass": ({"M": 3, "P": 1, "E": 1, "F": 1}, {"QK": "M", "SN": "M", "A": "1", "AV": "F", "GM": "1"}),

@@ -9,10 +9,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from einloom.cli.main import make_app
-from einloom.errors import InputError
-from einloom.instruction import assemble
-from einloom.program import load_program
-from generators.registry import describe
+from einloom.generators.registry import describe
+from einloom.spec.errors import InputError
+from einloom.spec.instruction import assemble
+from einloom.spec.program import load_program
 from tests.cores import core_config
 from tests.tiny_llama import write_tiny_llama
 

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from einloom.cli.main import make_app
-from einloom.errors import CheckFailed, InputError
-from einloom.manifest import load_manifest
-from generators.design import Design
-from hw.pe.timing import CONTROL
+from einloom.generators.design import Design
+from einloom.hw.pe.timing import CONTROL
+from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.manifest import load_manifest
 
 TINY = "name: tiny\nengine: {kind: bitmod, rows: 2, columns: 2, lanes: 4, group: 32}\nmemory: {beat_bits: 64}\n"
 
@@ -94,7 +94,7 @@ def test_a_planted_fault_ends_in_the_first_wrong_element_and_how_to_rerun(
     config: str, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     from einloom.cli import simulate
-    from generators.registry import generate
+    from einloom.generators.registry import generate
 
     def faulty(*arguments: object) -> Design:
         design = generate(*arguments)

@@ -8,7 +8,7 @@ import pytest
 
 import einloom
 from einloom.cli import main as entry
-from einloom.errors import CheckFailed, InputError
+from einloom.spec.errors import CheckFailed, InputError
 
 
 def ends_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:

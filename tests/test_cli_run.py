@@ -12,19 +12,19 @@ from typer.testing import CliRunner
 from einloom.cli.locate import default_model, find_config, find_model, shipped_configs, shipped_models
 from einloom.cli.run import compile_model, run
 from einloom.cli.run_report import JobTotals, report_of
-from einloom.config import Config
-from einloom.core_registers import counter_names
-from einloom.driver import JobResult
-from einloom.errors import CheckFailed, EinloomError, InputError
-from einloom.formats import FORMATS
-from einloom.isa import CoreError
-from generators.registry import describe
-from mapping.compress.for_engine import quantize_for_engine
-from mapping.compress.quantize import quantize_per_channel
-from mapping.importer.huggingface import load_llama
-from sim.golden.agreement import Agreement
-from sim.golden.driver import GoldenDriver
-from sim.golden.generate import Generation
+from einloom.generators.registry import describe
+from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.compress.quantize import quantize_per_channel
+from einloom.models.agreement import Agreement
+from einloom.models.importer.huggingface import load_llama
+from einloom.models.text_generation import Generation
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.config import Config
+from einloom.spec.core_registers import counter_names
+from einloom.spec.driver import JobResult
+from einloom.spec.errors import CheckFailed, EinloomError, InputError
+from einloom.spec.formats import FORMATS
+from einloom.spec.isa import CoreError
 from tests.tiny_llama import write_tiny_llama
 
 BITMOD = """\

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from einloom.driver import Bytes
-from einloom.errors import InputError
-from einloom.isa import TOKEN_LIMIT, UNITS, Unit
-from einloom.manifest import Manifest
-from einloom.program import Program
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.heads import pad_heads
-from mapping.codegen.linear import pieces
-from mapping.codegen.llama import compile_llama
-from mapping.codegen.regions import Allocator, Memory
-from mapping.compress.for_engine import quantize_for_engine
-from mapping.importer.huggingface import LlamaModel
-from mapping.report import mapping_report, sections
-from sim.golden.calibrate import calibrate
-from sim.golden.executor import GoldenCore
-from sim.golden.memories import Chunk
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.heads import pad_heads
+from einloom.mapping.codegen.linear import pieces
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.regions import Allocator, Memory
+from einloom.mapping.report import mapping_report, sections
+from einloom.models.calibrate import calibrate
+from einloom.models.importer.huggingface import LlamaModel
+from einloom.sim.golden.executor import GoldenCore
+from einloom.sim.golden.memories import Chunk
+from einloom.spec.driver import Bytes
+from einloom.spec.errors import InputError
+from einloom.spec.isa import TOKEN_LIMIT, UNITS, Unit
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 from tests.cores import compiled, core_manifest, small_llama
 from tests.units import Move, Units, execute
 

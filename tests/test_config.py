@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from einloom.cli.locate import shipped_configs
-from einloom.config import Config, load_config, parse_config
-from einloom.errors import ConfigError, InputError
-from generators.registry import generate
+from einloom.generators.registry import generate
+from einloom.spec.config import Config, load_config, parse_config
+from einloom.spec.errors import ConfigError, InputError
 
 BASE: dict[str, Any] = {
     "name": "base",

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from einloom.driver import SYSTEM
-from einloom.errors import CheckFailed
-from einloom.isa import INSTRUCTION_BYTES
-from generators.design import Design
-from generators.registry import describe
-from sim.core import MemoryTiming
-from sim.golden.driver import GoldenDriver
+from einloom.generators.design import Design
+from einloom.generators.registry import describe
+from einloom.sim.core import MemoryTiming
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.driver import SYSTEM
+from einloom.spec.errors import CheckFailed
+from einloom.spec.isa import INSTRUCTION_BYTES
 from tests.core_bed import BITMOD, Bed, Shape, Tree, core_config, core_design, decoder, random_program, random_tokens
 
 SHAPE = Shape(layers=2, context=320)

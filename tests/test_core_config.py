@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from einloom.errors import ConfigError
-from generators.registry import describe
+from einloom.generators.registry import describe
+from einloom.spec.errors import ConfigError
 from tests.core_bed import core_config
 
 REFUSED: dict[str, dict[str, Mapping[str, object]]] = {

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from einloom.driver import SYSTEM, JobResult
-from einloom.errors import CheckFailed
-from einloom.instruction import Instruction, assemble
-from einloom.isa import INSTRUCTION_BYTES, TOKEN_LIMIT, CoreError, Rows
-from einloom.program import Program
-from sim.core import MemoryTiming
-from sim.golden.driver import GoldenDriver
+from einloom.sim.core import MemoryTiming
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.driver import SYSTEM, JobResult
+from einloom.spec.errors import CheckFailed
+from einloom.spec.instruction import Instruction, assemble
+from einloom.spec.isa import INSTRUCTION_BYTES, TOKEN_LIMIT, CoreError, Rows
+from einloom.spec.program import Program
 from tests.core_bed import (
     Bed,
     Shape,

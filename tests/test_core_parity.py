@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from einloom.driver import SYSTEM
-from einloom.isa import CoreError
-from generators.registry import describe
-from sim.bench.core import UPSETS
-from sim.core import EACH_WORD, MemoryTiming, Upset
+from einloom.generators.registry import describe
+from einloom.sim.bench.core import UPSETS
+from einloom.sim.core import EACH_WORD, MemoryTiming, Upset
+from einloom.spec.driver import SYSTEM
+from einloom.spec.isa import CoreError
 from tests.core_bed import Bed, Shape, core_config, core_design, random_program, random_tokens, small_program
 
 SHAPE = Shape(inner=64)

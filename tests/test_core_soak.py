@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from einloom.isa import CoreError
+from einloom.spec.isa import CoreError
 from tests.core_bed import Bed
 from tests.core_soak import soak, soak_bed
 

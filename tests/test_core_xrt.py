@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from einloom.core_registers import design_number
-from einloom.driver import SYSTEM
-from einloom.instruction import assemble
-from einloom.isa import CoreError
-from einloom.manifest import Manifest
-from einloom.program import Program
-from fpga.boards import BOARDS
-from fpga.kernel.interface import kernel_interface
-from fpga.kernel.wrapper import CLOCK, RESET, wrapper
-from sim.bench.core import SEPARATE
-from sim.golden.driver import GoldenDriver
-from sim.verilator import Toolchain
+from einloom.fpga.boards import BOARDS
+from einloom.fpga.kernel.interface import kernel_interface
+from einloom.fpga.kernel.wrapper import CLOCK, RESET, wrapper
+from einloom.sim.bench.core import SEPARATE
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.sim.verilator import Toolchain
+from einloom.spec.core_registers import design_number
+from einloom.spec.driver import SYSTEM
+from einloom.spec.instruction import assemble
+from einloom.spec.isa import CoreError
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 from tests.bus.build import run_tests
 from tests.core_bed import BITMOD, SMALLEST, Shape, core_config, core_design, random_program
 

@@ -12,13 +12,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from einloom.cli.locate import shipped_configs
-from einloom.config import load_config
-from einloom.errors import InputError, ToolError
-from generators.emit import SharedModules
-from generators.registry import generate
-from hw.array.replicated import Replicated
-from hw.part import Part
-from sim.verilator import Toolchain
+from einloom.generators.emit import SharedModules
+from einloom.generators.registry import generate
+from einloom.hw.part import Part
+from einloom.hw.replicated import Replicated
+from einloom.sim.verilator import Toolchain
+from einloom.spec.config import load_config
+from einloom.spec.errors import InputError, ToolError
 from tests.strategies import make_config
 
 EXTRA = {
@@ -167,7 +167,7 @@ def test_designs_too_wide_to_write_are_explained(size: dict[str, object], what: 
 
 def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "import hashlib; from einloom.cli.locate import find_config; from generators.registry import generate\n"
+        "import hashlib; from einloom.cli.locate import find_config; from einloom.generators.registry import generate\n"
         "d = generate(find_config('bitmod-8x8'))\n"
         "print(hashlib.sha256((d.verilog + d.manifest.to_json()).encode()).hexdigest())"
     )

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from einloom.isa import VectorOp
-from einloom.manifest import Manifest
-from mapping.codegen import float_ops
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.quantise import Scratch, layer_norm, quantise, quantise_normalised
-from mapping.codegen.regions import Operand, Region
+from einloom.mapping.codegen import float_ops
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.quantise import Scratch, layer_norm, quantise, quantise_normalised
+from einloom.mapping.regions import Operand, Region
+from einloom.spec.isa import VectorOp
+from einloom.spec.manifest import Manifest
 from tests.cores import core_manifest
 from tests.vector_program import Floats, computed
 

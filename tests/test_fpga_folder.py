@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from einloom.config import load_config
-from einloom.errors import InputError
-from fpga.boards import BOARDS
-from fpga.check.folder import check_folder
-from fpga.check.report import Finding
-from fpga.check.tcl import interpreter
-from fpga.kernel import vendor_files
-from fpga.kernel.folder import kernel_folder, write_kernel_folder
-from fpga.kernel.interface import kernel_name
-from generators.design import Design
-from hw.bus.read_master import ReadMaster
-from hw.bus.write_master import WriteMaster
-from hw.core import core
-from sim.verilator import Toolchain
+from einloom.fpga.boards import BOARDS
+from einloom.fpga.check.folder import check_folder
+from einloom.fpga.check.report import Finding
+from einloom.fpga.check.tcl import interpreter
+from einloom.fpga.kernel import vendor_files
+from einloom.fpga.kernel.folder import kernel_folder, write_kernel_folder
+from einloom.fpga.kernel.interface import kernel_name
+from einloom.generators.design import Design
+from einloom.hw.bus.read_master import ReadMaster
+from einloom.hw.bus.write_master import WriteMaster
+from einloom.hw.core import core
+from einloom.sim.verilator import Toolchain
+from einloom.spec.config import load_config
+from einloom.spec.errors import InputError
 from tests.core_bed import BITMOD, Shape, core_config, core_design, random_program
 
 BOARD = BOARDS["u280"]

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import generators.fusemax
-from einloom.attention import PROBABILITY_FRACTION, SCORE_FRACTION, AttentionFormat, Mask
-from einloom.config import Config
-from einloom.errors import CheckFailed, InputError
-from generators.registry import generate
-from hw.arith import exp2 as exp2_hardware
-from hw.array import attention_control, span_group
-from mapping.attention import AttentionJob, pack_attention_job, quantise_channels, quantise_queries
-from mapping.cost.fusemax import AttentionShape, attention_cycles
-from sim.attention import AttentionDevice
-from sim.bench.attention_cases import random_job
-from sim.golden.fusemax import State, attend, exp2
-from sim.simulate import simulate
+from einloom.generators import fusemax
+from einloom.generators.registry import generate
+from einloom.hw.arith import exp2 as exp2_hardware
+from einloom.hw.array import attention_control, span_group
+from einloom.mapping.attention_operands import AttentionJob, pack_attention_job, quantise_channels, quantise_queries
+from einloom.mapping.cost.fusemax import AttentionShape, attention_cycles
+from einloom.sim.attention_device import AttentionDevice
+from einloom.sim.bench.attention_cases import random_job
+from einloom.sim.golden.fusemax import State, attend, exp2
+from einloom.sim.simulate import simulate
+from einloom.spec.attention_format import PROBABILITY_FRACTION, SCORE_FRACTION, AttentionFormat, Mask
+from einloom.spec.config import Config
+from einloom.spec.errors import CheckFailed, InputError
 from tests.strategies import fusemax_configs, make_config
 
 SMALL = {"kind": "fusemax", "rows": 4, "columns": 3, "max_head": 64, "max_keys": 4096}
@@ -92,7 +92,7 @@ def test_the_bench_finds_a_planted_fault(
     module: ModuleType, name: str, wrong: Callable[[object], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, wrong(getattr(module, name)))
-    design = generators.fusemax.generate(make_config({**SMALL, "rows": 2, "columns": 2, "spans": 2}))
+    design = fusemax.generate(make_config({**SMALL, "rows": 2, "columns": 2, "spans": 2}))
     with pytest.raises(CheckFailed, match="RTL is not golden"):
         simulate(design, cases=10, max_keys=40)
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import fusemax_paper as benchmark
-from mapping.cost.attention import flat, fusemax_paper
-from mapping.cost.attention.flat import best_mapping, flat_cost
-from mapping.cost.attention.fusemax_paper import fusemax_cost, phases, resident_blocks
-from mapping.cost.attention.hardware import FLAT, FUSEMAX, UNFUSED
-from mapping.cost.attention.unfused import unfused_cost
-from mapping.cost.attention.workloads import ENCODERS, LENGTHS, Attention
+from einloom.mapping.cost.attention import flat, fusemax_paper
+from einloom.mapping.cost.attention.flat import best_mapping, flat_cost
+from einloom.mapping.cost.attention.fusemax_paper import fusemax_cost, phases, resident_blocks
+from einloom.mapping.cost.attention.hardware import FLAT, FUSEMAX, UNFUSED
+from einloom.mapping.cost.attention.unfused import unfused_cost
+from einloom.mapping.cost.attention.workloads import ENCODERS, LENGTHS, Attention
 
 POINTS = benchmark.points()
 BERT_HEADS = 64 * 12

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einloom.config import Config
-from generators.registry import generate
-from sim.simulate import simulate
+from einloom.generators.registry import generate
+from einloom.sim.simulate import simulate
+from einloom.spec.config import Config
 from tests.core_bed import BITMOD, core_config
 from tests.strategies import bitmod_configs, int_mac_configs, lut_configs, make_config
 

@@ -7,23 +7,25 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from einloom.driver import SYSTEM, Bytes, CoreDecoder
-from einloom.instruction import assemble
-from einloom.isa import INSTRUCTION_BYTES, CoreError
-from einloom.manifest import Manifest
-from einloom.program import Program
-from mapping.codegen.attention import CacheScales
-from mapping.codegen.heads import pad_heads
-from mapping.codegen.llama import compile_llama
-from mapping.compress.for_engine import quantize_for_engine
-from mapping.importer.huggingface import LlamaModel
-from sim.device import GoldenDevice
-from sim.golden.agreement import agreement
-from sim.golden.attention import float_attention
-from sim.golden.driver import GoldenDriver
-from sim.golden.executor import ExecutionError, GoldenCore
-from sim.golden.linears import DeviceLinears, FloatLinears
-from sim.golden.llama import Decoder
+from einloom.mapping.codegen.heads import pad_heads
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.models.agreement import agreement
+from einloom.models.cache_scales import CacheScales
+from einloom.models.core_decoder import CoreDecoder
+from einloom.models.float_attention import float_attention
+from einloom.models.float_decoder import Decoder
+from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.linears import FloatLinears
+from einloom.sim.device import GoldenDevice
+from einloom.sim.device_linears import DeviceLinears
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.sim.golden.executor import ExecutionError, GoldenCore
+from einloom.spec.driver import SYSTEM, Bytes
+from einloom.spec.instruction import assemble
+from einloom.spec.isa import INSTRUCTION_BYTES, CoreError
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 from tests.cores import core_manifest, small_llama
 
 Floats = npt.NDArray[np.float32]

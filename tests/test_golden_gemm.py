@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einloom.config import parse_config
-from einloom.formats import FORMATS, PLANE_FORMATS, TERM_FORMATS
-from einloom.lookup import table_sizes
-from einloom.quantized import QuantizedTensor
-from generators.registry import generate
-from mapping.compress.quantize import quantize
-from sim.bench.cases import random_activations, random_tensor
-from sim.golden.bitmod import EXPONENT_BIAS, fp16_error_bound, fp16_gemm
-from sim.golden.gemm import integer_gemm
-from sim.golden.lut import Rounding
-from sim.golden.lut_fp16 import EXPONENT_BIAS as ALIGNED_BIAS
-from sim.golden.lut_fp16 import aligned_gemm, alignment_bound, rounded_aligned_gemm, rounded_alignment_bound
+from einloom.generators.registry import generate
+from einloom.mapping.compress.quantize import quantize
+from einloom.sim.bench.cases import random_activations, random_tensor
+from einloom.sim.golden.bitmod import EXPONENT_BIAS, fp16_error_bound, fp16_gemm
+from einloom.sim.golden.gemm import integer_gemm
+from einloom.sim.golden.lut import Rounding
+from einloom.sim.golden.lut_fp16 import EXPONENT_BIAS as ALIGNED_BIAS
+from einloom.sim.golden.lut_fp16 import aligned_gemm, alignment_bound, rounded_aligned_gemm, rounded_alignment_bound
+from einloom.spec.config import parse_config
+from einloom.spec.formats import FORMATS, PLANE_FORMATS, TERM_FORMATS
+from einloom.spec.lookup import table_sizes
+from einloom.spec.quantized import QuantizedTensor
 
 TEXT = "name: g\nengine: {{kind: bitmod, rows: 4, columns: 4, group: 32, activations: {}}}"
 GEMM = {kind: generate(parse_config(TEXT.format(kind), "g.yaml")).manifest.gemm for kind in ("int8", "fp16")}

@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from einloom.isa import REDUCE_PARTIALS, VectorOp
-from sim.golden.vector import Bits, add, bits, elementwise, floats, flushed, multiply, reduce
+from einloom.sim.golden.vector import Bits, add, bits, elementwise, floats, flushed, multiply, reduce
+from einloom.spec.isa import REDUCE_PARTIALS, VectorOp
 from tests.vector_operands import corner_pairs, near_negative, random_pairs
 
 GROUP = 8

@@ -12,21 +12,21 @@ import yaml
 from typer.testing import CliRunner
 
 from einloom.cli.run import run
-from einloom.driver import SYSTEM
-from einloom.errors import CheckFailed, InputError
-from einloom.isa import CoreError
-from einloom.program import Program
-from fpga.boards import BOARDS
-from fpga.host.card import CardDriver, check_banks
-from fpga.kernel.folder import kernel_folder
-from fpga.kernel.interface import kernel_interface, kernel_name
-from fpga.kernel.kernel_xml import kernel_xml
-from fpga.kernel.wrapper import wrapper
-from generators.design import Design
-from generators.registry import describe
-from sim.core import MemoryTiming
-from sim.golden.driver import GoldenDriver
-from sim.xrt import Kernel, SimulatedXrt
+from einloom.fpga.boards import BOARDS
+from einloom.fpga.host.card import CardDriver, check_banks
+from einloom.fpga.kernel.folder import kernel_folder
+from einloom.fpga.kernel.interface import kernel_interface, kernel_name
+from einloom.fpga.kernel.kernel_xml import kernel_xml
+from einloom.fpga.kernel.wrapper import wrapper
+from einloom.generators.design import Design
+from einloom.generators.registry import describe
+from einloom.sim.core import MemoryTiming
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.sim.xrt import Kernel, SimulatedXrt
+from einloom.spec.driver import SYSTEM
+from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.isa import CoreError
+from einloom.spec.program import Program
 from tests.core_bed import BITMOD, SMALLEST, Shape, core_config, core_design, random_program, random_tokens
 from tests.tiny_llama import write_tiny_llama
 

@@ -16,15 +16,15 @@ import yaml
 from typer.testing import CliRunner
 
 from einloom.cli.run import run
-from einloom.core_registers import design_number
-from einloom.errors import CheckFailed, EinloomError, InputError, ToolError
-from einloom.isa import CoreError
-from einloom.manifest import Manifest
-from einloom.program import Program
-from fpga.boards import BOARDS
-from fpga.host.card import EMULATION, TIMEOUT_MS, CardDriver
-from fpga.kernel.interface import kernel_name
-from generators.registry import describe
+from einloom.fpga.boards import BOARDS
+from einloom.fpga.host.card import EMULATION, TIMEOUT_MS, CardDriver
+from einloom.fpga.kernel.interface import kernel_name
+from einloom.generators.registry import describe
+from einloom.spec.core_registers import design_number
+from einloom.spec.errors import CheckFailed, EinloomError, InputError, ToolError
+from einloom.spec.isa import CoreError
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 from tests.core_bed import BITMOD, Shape, core_config, random_program
 from tests.tiny_llama import write_tiny_llama
 

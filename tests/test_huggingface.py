@@ -1,4 +1,4 @@
-"""mapping/importer/huggingface.py and llama_config.py: what a model folder may be, and what is said when it isn't."""
+"""models/importer/huggingface.py and llama_config.py: what a model folder may be, and what is said when it isn't."""
 
 import json
 import re
@@ -10,9 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models
 
-from einloom.errors import InputError
-from mapping.importer.huggingface import EMBEDDING, load_llama
-from mapping.importer.llama_config import load_llama_config
+from einloom.models.importer.huggingface import EMBEDDING, load_llama
+from einloom.models.importer.llama_config import load_llama_config
+from einloom.spec.errors import InputError
 from tests.tiny_llama import CONFIG, write_tiny_llama
 
 PLAIN = "einloom runs plain Llama models"

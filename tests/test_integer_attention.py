@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from einloom.attention import AttentionFormat
-from mapping.attention import AttentionJob
-from sim.golden.attention import IntegerAttention, float_attention, golden_runner
+from einloom.mapping.attention_operands import AttentionJob
+from einloom.models.float_attention import float_attention
+from einloom.sim.golden.integer_attention import IntegerAttention, golden_runner
+from einloom.spec.attention_format import AttentionFormat
 
 ROWS, COLUMNS = 8, 3
 

@@ -1,4 +1,4 @@
-"""einloom/isa.py and einloom/isa_doc.py: encoding, listings, their errors, and the document made of them."""
+"""spec/isa.py and spec/isa_doc.py: encoding, listings, their errors, and the document made of them."""
 
 import re
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einloom.errors import InputError
-from einloom.instruction import Instruction, assemble, decode, float_bits
-from einloom.isa import (
+from einloom.spec.errors import InputError
+from einloom.spec.instruction import Instruction, assemble, decode, float_bits
+from einloom.spec.isa import (
     BY_NAME,
     HEADER,
     INSTRUCTION_BITS,
@@ -23,7 +23,7 @@ from einloom.isa import (
     Unit,
     VectorOp,
 )
-from einloom.isa_doc import TABLES, rendered
+from einloom.spec.isa_doc import TABLES, rendered
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "isa.md"
 
@@ -162,7 +162,7 @@ def test_a_value_can_be_changed_and_only_that() -> None:
 
 def test_the_document_has_the_tables_of_the_code() -> None:
     text = DOCUMENT.read_text()
-    assert rendered(text) == text, "python -m einloom.isa_doc docs/isa.md"
+    assert rendered(text) == text, "python -m einloom.spec.isa_doc docs/isa.md"
     assert sorted(re.findall(r"<!-- table: ([\w-]+) -->", text)) == sorted(TABLES)
     for named in (*BY_NAME, *(e.name.lower() for e in (*CoreError, *VectorOp, *Unit))):
         assert f"`{named}`" in text, named

@@ -1,4 +1,4 @@
-"""sim/golden/llama.py and what it computes with: linears.py, generate.py and agreement.py."""
+"""models/float_decoder.py and what it computes with: linears.py, generate.py and agreement.py."""
 
 from pathlib import Path
 
@@ -6,15 +6,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from einloom.errors import InputError
-from einloom.formats import FORMATS
-from einloom.quantized import QuantizedTensor
-from mapping.importer.huggingface import EMBEDDING, LlamaModel, load_llama
-from sim.device import GoldenDevice
-from sim.golden.agreement import agreement, agreement_with_float
-from sim.golden.generate import generate
-from sim.golden.linears import DeviceLinears, FloatLinears, quantize_activations
-from sim.golden.llama import Decoder
+from einloom.models.agreement import agreement, agreement_with_float
+from einloom.models.float_decoder import Decoder
+from einloom.models.importer.huggingface import EMBEDDING, LlamaModel, load_llama
+from einloom.models.linears import FloatLinears
+from einloom.models.text_generation import generate_text
+from einloom.sim.device import GoldenDevice
+from einloom.sim.device_linears import DeviceLinears, quantize_activations
+from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS
+from einloom.spec.quantized import QuantizedTensor
 from tests.tiny_llama import write_tiny_llama
 
 TOKENS = [7, 200, 0, 31, 31, 99, 254, 5]
@@ -184,7 +185,7 @@ def test_agreement_of_known_distributions() -> None:
 
 def test_greedy_takes_the_most_probable_token(model: LlamaModel) -> None:
     seen: list[int] = []
-    made = generate(float_decoder(model), TOKENS, 4, on_token=seen.append)
+    made = generate_text(float_decoder(model), TOKENS, 4, on_token=seen.append)
     assert made.continuation == tuple(seen)
     assert made.tokens == (*TOKENS, *seen)
     logits = plain_llama(model, list(made.tokens[:-1]))
@@ -193,20 +194,20 @@ def test_greedy_takes_the_most_probable_token(model: LlamaModel) -> None:
 
 
 def test_generation_stops_where_it_must(model: LlamaModel) -> None:
-    made = generate(float_decoder(model), TOKENS, 6).continuation
+    made = generate_text(float_decoder(model), TOKENS, 6).continuation
     assert len(made) == 6
     first = made.index(made[2])
-    assert generate(float_decoder(model), TOKENS, 6, stop=[made[2]]).continuation == made[: first + 1]
+    assert generate_text(float_decoder(model), TOKENS, 6, stop=[made[2]]).continuation == made[: first + 1]
     # The last token that fits into the context is fed, and one more comes out.
-    assert len(generate(float_decoder(model), TOKENS, 100).continuation) == 32 - len(TOKENS) + 1
-    assert len(generate(float_decoder(model), TOKENS * 4, 100).continuation) == 1
+    assert len(generate_text(float_decoder(model), TOKENS, 100).continuation) == 32 - len(TOKENS) + 1
+    assert len(generate_text(float_decoder(model), TOKENS * 4, 100).continuation) == 1
 
 
 def test_sampling_follows_the_seed(model: LlamaModel) -> None:
     def sampled(temperature: float, seed: int) -> tuple[int, ...]:
-        return generate(float_decoder(model), TOKENS, 8, temperature=temperature, seed=seed).continuation
+        return generate_text(float_decoder(model), TOKENS, 8, temperature=temperature, seed=seed).continuation
 
-    greedy = generate(float_decoder(model), TOKENS, 8).continuation
+    greedy = generate_text(float_decoder(model), TOKENS, 8).continuation
     assert sampled(2.0, 1) == sampled(2.0, 1)
     assert sampled(2.0, 1) != sampled(2.0, 2)
     assert sampled(1e-320, 1) == greedy

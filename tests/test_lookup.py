@@ -10,24 +10,24 @@ from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hw.pe.aligned_tables
-import hw.pe.lut
-from einloom.errors import CheckFailed
-from einloom.formats import PLANE_FORMATS
-from einloom.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
-from einloom.trits import CODES, from_bytes, to_bytes
-from generators.registry import generate
-from hw.arith.trits import TritDecoder
-from hw.pe.lut import LutSpec
-from hw.pe.lut_fp16 import LutFp16PE
-from hw.pe.rounded_tables import RoundedTables
-from hw.pe.table_generator import TableGenerator
-from mapping.pack import pack_weights
-from sim.bench.cases import random_activations, random_tensor
-from sim.golden.gemm import integer_gemm
-from sim.golden.lut import Rounding, rounded_gemm, rounding_bound
-from sim.golden.weight_stream import read_weights
-from sim.simulate import simulate
+import einloom.hw.pe.aligned_tables
+import einloom.hw.pe.lut
+from einloom.generators.registry import generate
+from einloom.hw.arith.trits import TritDecoder
+from einloom.hw.pe.lut import LutSpec
+from einloom.hw.pe.lut_fp16 import LutFp16PE
+from einloom.hw.pe.rounded_tables import RoundedTables
+from einloom.hw.pe.table_generator import TableGenerator
+from einloom.mapping.pack import pack_weights
+from einloom.sim.bench.cases import random_activations, random_tensor
+from einloom.sim.golden.gemm import integer_gemm
+from einloom.sim.golden.lut import Rounding, rounded_gemm, rounding_bound
+from einloom.sim.golden.weight_stream import read_weights
+from einloom.sim.simulate import simulate
+from einloom.spec.errors import CheckFailed
+from einloom.spec.formats import PLANE_FORMATS
+from einloom.spec.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
+from einloom.spec.trits import CODES, from_bytes, to_bytes
 from tests.strategies import make_config
 
 EVERY_FORMAT = pytest.mark.parametrize("format", PLANE_FORMATS.values(), ids=PLANE_FORMATS)
@@ -172,7 +172,7 @@ def test_rounded_entries_cost_little_of_a_real_looking_layer(per_table):
 
 
 def ignored_sign(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hw.pe.lut, "add_or_subtract", lambda left, right, _: left + right)
+    patch.setattr(einloom.hw.pe.lut, "add_or_subtract", lambda left, right, _: left + right)
 
 
 def exchanged_planes(patch: pytest.MonkeyPatch) -> None:
@@ -191,8 +191,8 @@ def exchanged_entries(patch: pytest.MonkeyPatch) -> None:
 
 
 def ignored_rounding(patch: pytest.MonkeyPatch) -> None:
-    split_shift = hw.pe.aligned_tables.split_shift
-    patch.setattr(hw.pe.aligned_tables, "split_shift", lambda *shift: (split_shift(*shift)[0], Const(0, 1)))
+    split_shift = einloom.hw.pe.aligned_tables.split_shift
+    patch.setattr(einloom.hw.pe.aligned_tables, "split_shift", lambda *shift: (split_shift(*shift)[0], Const(0, 1)))
 
 
 def rounded_down(patch: pytest.MonkeyPatch) -> None:

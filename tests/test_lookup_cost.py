@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from einloom.lookup import table_bits
-from mapping.cost.lookup import best_tile, precompute_of, tile
-from mapping.report import mapping_report
+from einloom.mapping.cost.lookup import best_tile, precompute_of, tile
+from einloom.mapping.report import mapping_report
+from einloom.spec.lookup import table_bits
 from tests.cores import compiled, core_manifest, small_llama
 
 ENGINE = {"kind": "lut", "rows": 2, "columns": 16, "lanes": 8, "formats": ["bipolar2"], "group": "channel"}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from einloom.attention import OUTPUT_BITS
-from hw.core.output_words import OutputWords
+from einloom.hw.core.output_words import OutputWords
+from einloom.spec.attention_format import OUTPUT_BITS
 
 LANES = 4
 COLUMNS = 2

@@ -1,4 +1,4 @@
-"""einloom/program.py: a compiled program as files, and files that are none."""
+"""spec/program.py: a compiled program as files, and files that are none."""
 
 import hashlib
 import json
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from einloom.errors import InputError
-from einloom.instruction import assemble
-from einloom.isa import INSTRUCTION_BYTES
-from einloom.manifest import Manifest
-from einloom.program import Program, load_program
+from einloom.spec.errors import InputError
+from einloom.spec.instruction import assemble
+from einloom.spec.isa import INSTRUCTION_BYTES
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program, load_program
 from tests.cores import compiled, core_manifest, small_llama
 
 FILES = ["program.bin", "program.json", "program.lst", "system.bin", "weights_0.bin", "weights_1.bin"]

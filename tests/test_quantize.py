@@ -8,13 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from einloom.errors import InputError
-from einloom.formats import FORMATS, Format
-from mapping.compress.fidelity import measure, normalized_squared_error, total
-from mapping.compress.group_search import FULL_RANGE, SEARCHED_RANGES, WIDE_RANGES, search_groups, searched_ranges
-from mapping.compress.nearest import levels
-from mapping.compress.quantize import quantize, quantize_per_channel
-from mapping.compress.second_level import second_level
+from einloom.mapping.compress.fidelity import measure, normalized_squared_error, total
+from einloom.mapping.compress.group_search import (
+    FULL_RANGE,
+    SEARCHED_RANGES,
+    WIDE_RANGES,
+    search_groups,
+    searched_ranges,
+)
+from einloom.mapping.compress.nearest import levels
+from einloom.mapping.compress.quantize import quantize, quantize_per_channel
+from einloom.mapping.compress.second_level import second_level
+from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS, Format
 
 FP3, FP4 = FORMATS["bitmod-fp3"], FORMATS["bitmod-fp4"]
 EVERY_FORMAT = pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)

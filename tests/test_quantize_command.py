@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from einloom.cli import quantize as command
-from einloom.errors import InputError
-from mapping.compress.storage import read_quantized
+from einloom.mapping.compress.storage import read_quantized
+from einloom.spec.errors import InputError
 
 app = typer.Typer()
 app.command()(command.quantize)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save_file
 
-from einloom.errors import InputError
-from einloom.formats import FORMATS
-from mapping.compress.packing import pack, packed_length, unpack
-from mapping.compress.quantize import quantize, quantize_per_channel
-from mapping.compress.storage import read_quantized, write_quantized
-from mapping.importer.model_weights import open_model
+from einloom.mapping.compress.packing import pack, packed_length, unpack
+from einloom.mapping.compress.quantize import quantize, quantize_per_channel
+from einloom.mapping.compress.storage import read_quantized, write_quantized
+from einloom.models.importer.model_weights import open_model
+from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS
 
 PARTS = ("codes", "scales", "selectors", "channel_scale")
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save, save_file
 
-from einloom.errors import InputError
-from mapping.importer.linear_layers import linear_layers
-from mapping.importer.model_weights import open_model
-from mapping.importer.safetensors_file import FLOAT_DTYPES, open_safetensors
-from mapping.importer.safetensors_header import TensorEntry, header_bytes
+from einloom.models.importer.linear_layers import linear_layers
+from einloom.models.importer.model_weights import open_model
+from einloom.models.importer.safetensors_file import FLOAT_DTYPES, open_safetensors
+from einloom.models.importer.safetensors_header import TensorEntry, header_bytes
+from einloom.spec.errors import InputError
 
 
 def raw(header, data=b"", length=None):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from einloom.errors import ToolError
-from sim import server
-from sim.server import BenchServer
-from sim.simulate import GEMM_MODULE
+from einloom.sim import server
+from einloom.sim.server import BenchServer
+from einloom.sim.simulate import GEMM_MODULE
+from einloom.spec.errors import ToolError
 
 
 def serve(folder: Path, script: str) -> BenchServer:

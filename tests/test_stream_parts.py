@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from amaranth.sim import Simulator
 
-from hw.bus.axi import PAGE_BYTES, axi_read, burst_limit
-from hw.bus.burst_splitter import BurstSplitter
-from hw.bus.read_master import ReadMaster
-from hw.bus.read_mux import ReadMux
-from hw.memory.fifo import StreamFifo
-from hw.memory.skid import SkidBuffer
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.buffers.skid import SkidBuffer
+from einloom.hw.bus.axi import PAGE_BYTES, axi_read, burst_limit
+from einloom.hw.bus.burst_splitter import BurstSplitter
+from einloom.hw.bus.read_master import ReadMaster
+from einloom.hw.bus.read_mux import ReadMux
 
 PAUSES = {"full-rate": (0.0, 0.0), "slow-producer": (0.7, 0.0), "slow-consumer": (0.0, 0.7), "both": (0.4, 0.4)}
 CYCLES = 20_000

@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from einloom.cli.main import make_app
-from einloom.errors import InputError, ToolError
-from fpga import yosys
-from fpga.netlist import cost, read_netlist
-from fpga.recipes import ultrascale
-from fpga.resources import Resources
-from fpga.synthesise import Synthesis, synthesise
+from einloom.fpga import yosys
+from einloom.fpga.netlist import cost, read_netlist
+from einloom.fpga.recipes import ultrascale
+from einloom.fpga.resources import Resources
+from einloom.fpga.synthesise import Synthesis, synthesise
+from einloom.spec.errors import InputError, ToolError
 
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
 

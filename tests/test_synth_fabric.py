@@ -5,17 +5,17 @@ import pytest
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
 
 from benchmarks.synth_parts import make_config, synthesise_parts
-from einloom.attention import AttentionFormat
-from fpga.recipes import ultrascale
-from fpga.synthesise import LEVELS
-from fpga.synthesise import Part as Made
-from generators.registry import pe_spec
-from hw.core.vector_memory import VectorMemory
-from hw.memory.banked_buffer import BankedBuffer
-from hw.memory.fifo import StreamFifo
-from hw.part import Part
-from hw.pe.fusemax import FuseMaxPE
-from hw.vector.float_multiplier import FloatMultiplier
+from einloom.fpga.recipes import ultrascale
+from einloom.fpga.synthesise import LEVELS
+from einloom.fpga.synthesise import Part as Made
+from einloom.generators.registry import pe_spec
+from einloom.hw.buffers.banked_buffer import BankedBuffer
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.core.vector_memory import VectorMemory
+from einloom.hw.part import Part
+from einloom.hw.pe.fusemax import FuseMaxPE
+from einloom.hw.vector.float_multiplier import FloatMultiplier
+from einloom.spec.attention_format import AttentionFormat
 
 
 def pe(kind: str, lanes: int) -> Part:

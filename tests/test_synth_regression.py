@@ -11,8 +11,8 @@ pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einlo
 
 from benchmarks.synth_configs import KEYS, RECORD, measure
 from einloom.cli.locate import find_config, shipped_configs
-from fpga import yosys
-from fpga.boards import BOARDS
+from einloom.fpga import yosys
+from einloom.fpga.boards import BOARDS
 
 CHEAP = {"bitmod-8x8", "int-mac-16x16", "fusemax-16x16"}
 RECORDED = json.loads(RECORD.read_text())

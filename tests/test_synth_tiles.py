@@ -9,11 +9,11 @@ pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einlo
 
 from benchmarks.synth_parts import make_config
 from benchmarks.synth_tiles import Measured, Tile, tile_if_any
-from fpga.recipes import ultrascale
-from generators.emit import SharedModules
-from generators.gemm import gemm_engine
-from generators.registry import pe_spec
-from hw.array.grid import pe_grid
+from einloom.fpga.recipes import ultrascale
+from einloom.generators.emit import SharedModules
+from einloom.generators.gemm import gemm_engine
+from einloom.generators.registry import pe_spec
+from einloom.hw.array.grid import pe_grid
 
 ROWS, COLUMNS = 2, 3
 ENGINE: dict[str, object] = {"kind": "lut", "lanes": 4, "table_inputs": 2, "formats": ["ternary"]}

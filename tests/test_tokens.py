@@ -1,4 +1,4 @@
-"""mapping/schedule/tokens.py: instructions with tokens, executed by units in any order that the tokens allow."""
+"""mapping/schedule/permits.py: instructions with tokens, executed by units in any order that the tokens allow."""
 
 import random
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einloom.instruction import Instruction
-from einloom.isa import Unit
-from mapping.codegen.regions import Memory, Region
-from mapping.schedule.tokens import Step, insert_tokens
+from einloom.mapping.regions import Memory, Region
+from einloom.mapping.schedule.permits import Step, insert_tokens
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import Unit
 from tests.units import Execution, execute
 
 OPCODES = {

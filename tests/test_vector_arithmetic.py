@@ -9,14 +9,14 @@ import pytest
 from amaranth import Cat, Module
 from amaranth.lib.wiring import In, Out
 
-from hw.part import Part
-from hw.vector import float_adder, float_convert, float_multiplier
-from hw.vector.float_adder import FloatAdder
-from hw.vector.float_convert import FloatToInteger, IntegerToFloat
-from hw.vector.float_multiplier import FloatMultiplier
-from hw.vector.lane import delayed
-from sim.bench.pipeline import Pipeline
-from sim.golden import vector as golden
+from einloom.hw.part import Part
+from einloom.hw.vector import float_adder, float_convert, float_multiplier
+from einloom.hw.vector.float_adder import FloatAdder
+from einloom.hw.vector.float_convert import FloatToInteger, IntegerToFloat
+from einloom.hw.vector.float_multiplier import FloatMultiplier
+from einloom.hw.vector.lane import delayed
+from einloom.sim.bench.pipeline import Pipeline
+from einloom.sim.golden import vector as golden
 from tests.vector_operands import corner_pairs, corners, near_negative, random_numbers, random_pairs
 
 RANDOM = 120_000

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einloom.instruction import Instruction
-from einloom.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Operand, Space, VectorOp
-from generators.emit import LINT_WAIVERS, SharedModules
-from hw.isa_layout import instruction_layout
-from hw.vector import reduction, vector_unit
-from hw.vector.issue import Issue
-from hw.vector.lane import Left, Right
-from hw.vector.vector_unit import VectorUnit, result_latency
-from sim.bench.vector import DEPTH, Step, VectorDevice
-from sim.golden import vector as golden
-from sim.verilator import Toolchain
+from einloom.generators.emit import LINT_WAIVERS, SharedModules
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.vector import reduction, vector_unit
+from einloom.hw.vector.issue import Issue
+from einloom.hw.vector.lane import Left, Right
+from einloom.hw.vector.vector_unit import VectorUnit, result_latency
+from einloom.sim.bench.vector import DEPTH, Step, VectorDevice
+from einloom.sim.golden import vector as golden
+from einloom.sim.verilator import Toolchain
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Operand, Space, VectorOp
 from tests.test_emit import slang_accepts
 from tests.vector_operands import corner_pairs, corners, near_negative, random_numbers, random_pairs
 from tests.vector_schedule import Schedule

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from einloom.errors import ToolError
-from sim import verilator
-from sim.verilator import Toolchain
+from einloom.sim import verilator
+from einloom.sim.verilator import Toolchain
+from einloom.spec.errors import ToolError
 
 INVERTER = "module inverter(input wire a, output wire b); assign b = ~a; endmodule\n"
 

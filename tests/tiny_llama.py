@@ -8,8 +8,8 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from mapping.importer.huggingface import tensor_shapes
-from mapping.importer.llama_config import LlamaConfig
+from einloom.models.importer.huggingface import tensor_shapes
+from einloom.models.importer.llama_config import LlamaConfig
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from einloom.instruction import Instruction
-from einloom.isa import UNITS, Unit
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import UNITS, Unit
 
 Move = tuple[str, Unit]
 """What may happen next: `dispatch`, `start` or `complete`, of a unit."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from einloom.isa import Rows
-from einloom.manifest import Manifest
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.regions import Memory, Region
-from sim.golden.executor import GoldenCore
-from sim.golden.memories import Memories
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.regions import Memory, Region
+from einloom.sim.golden.executor import GoldenCore
+from einloom.sim.golden.memories import Memories
+from einloom.spec.isa import Rows
+from einloom.spec.manifest import Manifest
 
 Floats = npt.NDArray[np.float32]
 Emit = Callable[[ProgramBuilder, Sequence[Region], Region], None]

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from einloom.instruction import Instruction
-from einloom.isa import REDUCE_PARTIALS, Space, VectorOp
-from hw.vector import float_adder, store_converter
-from hw.vector.vector_unit import VectorUnit, result_latency
-from sim.bench.vector import Step
+from einloom.hw.vector import float_adder, store_converter
+from einloom.hw.vector.vector_unit import VectorUnit, result_latency
+from einloom.sim.bench.vector import Step
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import REDUCE_PARTIALS, Space, VectorOp
 
 
 class Schedule:

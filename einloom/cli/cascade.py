@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from einloom.cli.locate import examples_folder
-from einloom.errors import InputError
-from einloom.suggest import did_you_mean
-from mapping.cascade.load import load_cascade
-from mapping.cascade.model import Cascade
-from mapping.cascade.report import CascadeReport, report_on
+from einloom.mapping.cascade.load import load_cascade
+from einloom.mapping.cascade.model import Cascade
+from einloom.mapping.cascade.report import CascadeReport, report_on
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
 
 
 def cascade(
@@ -28,7 +28,7 @@ def cascade(
     report = report_on(find_cascade(file))
     if plot is not None:
         # Drawing needs an optional package.
-        from mapping.cascade.plot import plot as draw
+        from einloom.mapping.cascade.plot import plot as draw
 
         draw(report, plot)
         Console(stderr=True).print(Text(f"wrote {plot}"))

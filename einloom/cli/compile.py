@@ -11,12 +11,12 @@ from rich.console import Console
 from einloom.cli.figures import print_figures
 from einloom.cli.locate import find_config, find_model
 from einloom.cli.run import compile_model
-from einloom.files import write_folder
-from einloom.manifest import Manifest
-from einloom.program import LISTING, PROGRAM, SYSTEM, Program
-from generators.registry import describe
-from mapping.importer.huggingface import load_llama
-from mapping.report import mapping_report
+from einloom.generators.registry import describe
+from einloom.mapping.report import mapping_report
+from einloom.models.importer.huggingface import load_llama
+from einloom.spec.files import write_folder
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import LISTING, PROGRAM, SYSTEM, Program
 
 REPORT = "report.txt"
 

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from einloom.cli.locate import find_config
-from einloom.errors import CheckFailed, InputError
-from fpga.boards import BOARDS
-from fpga.check.folder import check_folder
-from fpga.check.report import Finding
-from fpga.kernel.folder import kernel_folder, write_kernel_folder
-from generators.registry import generate_all
-from sim.verilator import Toolchain
+from einloom.fpga.boards import BOARDS
+from einloom.fpga.check.folder import check_folder
+from einloom.fpga.check.report import Finding
+from einloom.fpga.kernel.folder import kernel_folder, write_kernel_folder
+from einloom.generators.registry import generate_all
+from einloom.sim.verilator import Toolchain
+from einloom.spec.errors import CheckFailed, InputError
 
 
 def fpga(

@@ -8,8 +8,8 @@ import typer
 
 from einloom.cli.figures import Figure, print_figures
 from einloom.cli.locate import find_config
-from generators.design import MANIFEST, Design
-from generators.registry import generate_all
+from einloom.generators.design import MANIFEST, Design
+from einloom.generators.registry import generate_all
 
 ATTENTION = "attention"  # the folder of the attention engine beside a GEMM engine
 

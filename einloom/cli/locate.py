@@ -3,16 +3,16 @@
 from importlib.resources import files
 from pathlib import Path
 
-from einloom.config import Config, load_config
-from einloom.errors import InputError
-from einloom.suggest import did_you_mean
+from einloom.spec.config import Config, load_config
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
 
 DEFAULT_MODEL = "shakespeare-1m"
 
 
 def examples_folder() -> Path:
-    """The `examples` package on disk, in a checkout as well as in an installation."""
-    return Path(str(files("examples")))
+    """The folder of examples on disk, in a checkout as well as in an installation."""
+    return Path(str(files("einloom.examples")))
 
 
 def shipped_configs() -> dict[str, Path]:

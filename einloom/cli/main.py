@@ -16,7 +16,7 @@ from einloom.cli.quantize import quantize
 from einloom.cli.run import run
 from einloom.cli.simulate import simulate
 from einloom.cli.synth import synth
-from einloom.errors import EinloomError
+from einloom.spec.errors import EinloomError
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
 """What a disk may answer that is no bug of einloom."""

@@ -17,15 +17,15 @@ from rich.table import Table
 from rich.text import Text
 
 from einloom.cli.locate import find_model
-from einloom.errors import InputError
-from einloom.formats import FORMATS, Format, format_named
-from einloom.quantized import QuantizedTensor
-from mapping.compress.fidelity import Fidelity, measure, total
-from mapping.compress.quantize import check_group
-from mapping.compress.quantize import quantize as quantize_matrix
-from mapping.compress.storage import KEY, write_quantized
-from mapping.importer.linear_layers import linear_layers
-from mapping.importer.model_weights import ModelWeights, open_model
+from einloom.mapping.compress.fidelity import Fidelity, measure, total
+from einloom.mapping.compress.quantize import check_group
+from einloom.mapping.compress.quantize import quantize as quantize_matrix
+from einloom.mapping.compress.storage import KEY, write_quantized
+from einloom.models.importer.linear_layers import linear_layers
+from einloom.models.importer.model_weights import ModelWeights, open_model
+from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS, Format, format_named
+from einloom.spec.quantized import QuantizedTensor
 
 DEFAULT_FORMAT = "bitmod-fp4"
 BAR_AFTER = 2.0  # seconds of work without a progress bar

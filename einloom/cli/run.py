@@ -14,29 +14,30 @@ from rich.console import Console
 from einloom.cli.locate import find_config, find_model
 from einloom.cli.progress import TokenProgress
 from einloom.cli.run_report import JobTotals, RunReport, report_of
-from einloom.config import Config
-from einloom.driver import SYSTEM, CheckedDecoder, CoreDecoder, Driver
-from einloom.errors import CheckFailed, InputError
-from einloom.manifest import Manifest
-from einloom.program import Program
-from fpga.boards import BOARDS
-from fpga.host.card import CardDriver
-from fpga.host.xrt import pyxrt
-from fpga.kernel.interface import kernel_interface
-from fpga.kernel.kernel_xml import kernel_xml
-from fpga.kernel.wrapper import wrapper
-from generators.registry import describe, generate_all
-from mapping.codegen.heads import pad_heads
-from mapping.codegen.llama import compile_llama
-from mapping.compress.for_engine import quantize_for_engine
-from mapping.importer.huggingface import LlamaModel, load_llama
-from sim.golden.agreement import agreement_with_float
-from sim.golden.calibrate import calibrate
-from sim.golden.driver import GoldenDriver
-from sim.golden.generate import generate
+from einloom.fpga.boards import BOARDS
+from einloom.fpga.host.card import CardDriver
+from einloom.fpga.host.xrt import pyxrt
+from einloom.fpga.kernel.interface import kernel_interface
+from einloom.fpga.kernel.kernel_xml import kernel_xml
+from einloom.fpga.kernel.wrapper import wrapper
+from einloom.generators.registry import describe, generate_all
+from einloom.mapping.codegen.heads import pad_heads
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.models.agreement import agreement_with_float
+from einloom.models.calibrate import calibrate
+from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
+from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.text_generation import generate_text
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.config import Config
+from einloom.spec.driver import SYSTEM, Driver
+from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 
 if TYPE_CHECKING:
-    from sim.core import SimulatedCore
+    from einloom.sim.core import SimulatedCore
 
 
 SIMULATED_XCLBIN = Path("simulated.xclbin")
@@ -164,7 +165,7 @@ def _fulfil(request: Request, console: Console) -> RunReport:
         if under_test is not None:
             decoder = CheckedDecoder(_decoder(under_test, program, manifest, totals), reference)
         with TokenProgress(console, lambda: simulation.cycles if simulation else 0, request.tokens) as progress:
-            generation = generate(
+            generation = generate_text(
                 decoder,
                 prompt,
                 request.tokens,
@@ -216,8 +217,8 @@ def _open(
         with console.status("loading the card"):
             return CardDriver(pyxrt(), request.xclbin, manifest, program, board, device=request.device), None
     # The simulator's toolchain is needed here only.
-    from sim.core import SimulatedCore
-    from sim.xrt import SimulatedXrt
+    from einloom.sim.core import SimulatedCore
+    from einloom.sim.xrt import SimulatedXrt
 
     with console.status("generating the design"):
         (design,) = generate_all(request.config)

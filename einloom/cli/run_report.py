@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from rich.table import Table
 
-from einloom.core_registers import counter_names
-from einloom.driver import JobResult
-from einloom.isa import UNITS
-from einloom.manifest import Manifest
-from einloom.program import Program
-from mapping.importer.huggingface import LlamaModel
-from sim.golden.agreement import Agreement
-from sim.golden.generate import Generation
+from einloom.models.agreement import Agreement
+from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.text_generation import Generation
+from einloom.spec.core_registers import counter_names
+from einloom.spec.driver import JobResult
+from einloom.spec.isa import UNITS
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 
 
 @dataclass
@@ -51,7 +51,7 @@ class RunReport:
         probable.
     kl : mean KL(float || design) over those positions, in nats.
     positions : compared positions: the prompt's last chunk and all tokens made.
-    counters : of the last job, by the names of einloom/core_registers.py.
+    counters : of the last job, by the names of spec/core_registers.py.
     cycles_per_second : simulated cycles per second of wall-clock time.
     seconds : wall-clock time of generating, without building the simulator.
     """

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from einloom.cli.figures import Figure, print_figures
 from einloom.cli.locate import find_config
-from einloom.errors import CheckFailed, InputError
-from generators.registry import generate as generate_design
+from einloom.generators.registry import generate as generate_design
+from einloom.spec.errors import CheckFailed, InputError
 
 
 def simulate(
@@ -27,7 +27,7 @@ def simulate(
     chosen = find_config(config)
     console = Console(stderr=True)
     # The simulator's toolchain is needed here only.
-    from sim.simulate import simulate as run_benches
+    from einloom.sim.simulate import simulate as run_benches
 
     started = time.perf_counter()
     figures: dict[str, Figure] = {"engine": chosen.engine.kind, "seed": seed}

@@ -14,14 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from einloom.cli.locate import find_config
-from einloom.errors import InputError
-from einloom.suggest import did_you_mean
-from fpga.boards import BOARDS, Board
-from fpga.depth import Path as LogicPath
-from fpga.recipes import Recipe, cell_library, ultrascale
-from fpga.resources import Resources
-from fpga.synthesise import LEVELS, Part, Synthesis, synthesise
-from generators.registry import generate_all
+from einloom.fpga.boards import BOARDS, Board
+from einloom.fpga.depth import Path as LogicPath
+from einloom.fpga.recipes import Recipe, cell_library, ultrascale
+from einloom.fpga.resources import Resources
+from einloom.fpga.synthesise import LEVELS, Part, Synthesis, synthesise
+from einloom.generators.registry import generate_all
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
 
 CELLS = "cells"
 FPGA = ("lut", "ff", "carry8", "dsp", "bram36", "uram")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fpga.boards import Board
-from fpga.synthesise import Synthesis
+from einloom.fpga.boards import Board
+from einloom.fpga.synthesise import Synthesis
 
 SHOWN = 15
 

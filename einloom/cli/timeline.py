@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from einloom.errors import InputError
-from einloom.instruction import Instruction
-from einloom.isa import UNITS
+from einloom.spec.errors import InputError
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import UNITS
 
 Event = tuple[int, int, int, int]
 """Unit, instruction, first and last cycle."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from fpga.check.report import Finding
-from fpga.kernel.interface import KernelInterface
+from einloom.fpga.check.report import Finding
+from einloom.fpga.kernel.interface import KernelInterface
 
 VARIABLES = {"TARGET", "PLATFORM", "JOBS", "DEVICE", "MODEL", "PROMPT", "TOKENS", "MAKEFLAGS", "MAKELEVEL"}
 """What the Makefile takes from the environment, and what a make around us would."""

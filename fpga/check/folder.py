@@ -6,20 +6,20 @@ from collections.abc import Callable, Collection, Sequence
 from importlib import resources
 from pathlib import Path
 
-from einloom.config import load_config
-from einloom.errors import EinloomError, InputError
-from einloom.manifest import Manifest, load_manifest
-from fpga.boards import BOARDS, Board
-from fpga.check.build import fusesoc_problems, makefile_problems, xrt_ini_problems
-from fpga.check.images import bank_problems, xclbin_problems
-from fpga.check.kernel_xml import kernel_xml_problems
-from fpga.check.link import link_problems
-from fpga.check.report import Finding
-from fpga.check.rtl import floorplan_problems, port_problems, slang_problems, yosys_problems
-from fpga.check.tcl import interpreter, run_tcl
-from fpga.kernel.folder import CLOCK, CONFIG, DESIGN_TCL, FLOORPLAN, KERNEL_XML, LINK, PACKAGE_TCL, XRT_INI
-from fpga.kernel.interface import KernelInterface, kernel_interface
-from generators.design import MANIFEST
+from einloom.fpga.boards import BOARDS, Board
+from einloom.fpga.check.build import fusesoc_problems, makefile_problems, xrt_ini_problems
+from einloom.fpga.check.images import bank_problems, xclbin_problems
+from einloom.fpga.check.kernel_xml import kernel_xml_problems
+from einloom.fpga.check.link import link_problems
+from einloom.fpga.check.report import Finding
+from einloom.fpga.check.rtl import floorplan_problems, port_problems, slang_problems, yosys_problems
+from einloom.fpga.check.tcl import interpreter, run_tcl
+from einloom.fpga.kernel.folder import CLOCK, CONFIG, DESIGN_TCL, FLOORPLAN, KERNEL_XML, LINK, PACKAGE_TCL, XRT_INI
+from einloom.fpga.kernel.interface import KernelInterface, kernel_interface
+from einloom.generators.design import MANIFEST
+from einloom.spec.config import load_config
+from einloom.spec.errors import EinloomError, InputError
+from einloom.spec.manifest import Manifest, load_manifest
 
 STUB = "vivado_stub.tcl"
 NO_TCL = "there is no Tcl interpreter: install tclsh, or a Python with tkinter"
@@ -111,7 +111,7 @@ def _tcl(folder: Path, kernel: KernelInterface, script: str, *arguments: str) ->
         copy = Path(scratch) / "folder"
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", ".*"))
         stub = Path(scratch) / STUB
-        stub.write_text((resources.files("fpga.check") / STUB).read_text())
+        stub.write_text((resources.files("einloom.fpga.check") / STUB).read_text())
         place = copy / script
         # As the Makefiles do: one starts beside the scripts' folder, the other in the project's.
         start = copy / "vivado" if script.startswith("vivado/") else copy
@@ -130,7 +130,7 @@ def _floorplan(folder: Path, manifest: Manifest, kernel: KernelInterface) -> lis
     top = folder / "rtl" / f"{kernel.name}.v"
     with tempfile.TemporaryDirectory() as scratch:
         stub = Path(scratch) / STUB
-        stub.write_text((resources.files("fpga.check") / STUB).read_text())
+        stub.write_text((resources.files("einloom.fpga.check") / STUB).read_text())
         for script in (FLOORPLAN, CLOCK):
             problem = run_tcl(command, stub, [str(top.resolve()), str((folder / script).resolve())], Path(scratch))
             problems += [problem] if problem else []

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from einloom.errors import InputError
-from einloom.manifest import Manifest
-from einloom.program import load_program
-from fpga.host.card import check_banks, window_sizes
-from fpga.kernel.interface import DIGEST_CHARACTERS, WRAPPER_PREFIX, KernelInterface
+from einloom.fpga.host.card import check_banks, window_sizes
+from einloom.fpga.kernel.interface import DIGEST_CHARACTERS, WRAPPER_PREFIX, KernelInterface
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import load_program
 
 MAGIC = b"xclbin2\0"
 KERNEL = re.compile(rf"{WRAPPER_PREFIX}[0-9a-f]{{{DIGEST_CHARACTERS}}}".encode())

@@ -3,9 +3,9 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterator
 
-from einloom.core_registers import window_names
-from einloom.manifest import Manifest
-from fpga.kernel.interface import kernel_name
+from einloom.fpga.kernel.interface import kernel_name
+from einloom.spec.core_registers import window_names
+from einloom.spec.manifest import Manifest
 
 CONTROL = "s_axi_control"
 DATA_PORTS = {"slave": "wdata", "master": "rdata"}

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from fpga.boards import Board
-from fpga.kernel.interface import KernelInterface
-from fpga.kernel.vendor_files import KERNEL_CLOCK
+from einloom.fpga.boards import Board
+from einloom.fpga.kernel.interface import KernelInterface
+from einloom.fpga.kernel.vendor_files import KERNEL_CLOCK
 
 SECTIONS = {"": {"kernel_frequency"}, "connectivity": {"nk", "sp", "slr"}}
 """Options by their sections; general ones stand before the first."""

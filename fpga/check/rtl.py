@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from einloom.errors import InputError
-from einloom.manifest import Manifest
-from fpga.check.report import Finding
-from fpga.kernel.interface import KernelInterface
-from fpga.kernel.wrapper import CLOCK, CORE_CLOCK, CORE_RESET, RESET
+from einloom.fpga.check.report import Finding
+from einloom.fpga.kernel.interface import KernelInterface
+from einloom.fpga.kernel.wrapper import CLOCK, CORE_CLOCK, CORE_RESET, RESET
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import Manifest
 
 PORT = re.compile(r"^\s*(input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*[,;]?$", re.MULTILINE)
 CONNECTION = re.compile(r"^\s*\.(\w+)\((.*?)\),?$", re.MULTILINE)

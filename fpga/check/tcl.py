@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-MODULE = "fpga.check.tcl"
+MODULE = "einloom.fpga.check.tcl"
 
 
 def interpreter() -> list[str] | None:

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from einloom.core_registers import design_number, report_names
-from einloom.driver import JobResult
-from einloom.errors import CheckFailed, InputError, ToolError
-from einloom.isa import CoreError
-from einloom.manifest import Manifest
-from einloom.program import Program
-from fpga.boards import Board
-from fpga.host.xrt import Buffer, Run, Xrt
-from fpga.kernel.interface import HIGH, WRAPPER_PREFIX, KernelInterface, kernel_interface
+from einloom.fpga.boards import Board
+from einloom.fpga.host.xrt import Buffer, Run, Xrt
+from einloom.fpga.kernel.interface import HIGH, WRAPPER_PREFIX, KernelInterface, kernel_interface
+from einloom.spec.core_registers import design_number, report_names
+from einloom.spec.driver import JobResult
+from einloom.spec.errors import CheckFailed, InputError, ToolError
+from einloom.spec.isa import CoreError
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]
 PAGE = 4096

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import ToolError
+from einloom.spec.errors import ToolError
 
 
 class Buffer(Protocol):

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import yaml
 
-from einloom.errors import InputError
-from einloom.files import write_folder
-from fpga.boards import TOOLS, Board
-from fpga.kernel.interface import kernel_interface
-from fpga.kernel.kernel_xml import kernel_xml
-from fpga.kernel.vendor_files import clock_xdc, design_tcl, floorplan_tcl, fusesoc_core, link_cfg
-from fpga.kernel.vivado_project import vivado_project
-from fpga.kernel.wrapper import wrapper
-from generators.design import MANIFEST, Design
+from einloom.fpga.boards import TOOLS, Board
+from einloom.fpga.kernel.interface import kernel_interface
+from einloom.fpga.kernel.kernel_xml import kernel_xml
+from einloom.fpga.kernel.vendor_files import clock_xdc, design_tcl, floorplan_tcl, fusesoc_core, link_cfg
+from einloom.fpga.kernel.vivado_project import vivado_project
+from einloom.fpga.kernel.wrapper import wrapper
+from einloom.generators.design import MANIFEST, Design
+from einloom.spec.errors import InputError
+from einloom.spec.files import write_folder
 
 CONFIG = "config.yaml"
 KERNEL_XML = "kernel.xml"
@@ -61,7 +61,7 @@ def kernel_folder(design: Design, board: Board, *, clock_mhz: int, slr: int | No
         FLOORPLAN: floorplan_tcl(kernel, slr),
         f"{kernel.name}.core": fusesoc_core(kernel, sources),
     }
-    templates = resources.files("fpga.kernel") / "templates"
+    templates = resources.files("einloom.fpga.kernel") / "templates"
     texts |= {path: _filled((templates / name).read_text(), values) for name, path in TEMPLATES.items()}
     texts |= {f"vivado/{name}": text for name, text in vivado_project(kernel, sources).items()}
     return {path: text.encode() for path, text in texts.items()}

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from einloom.core_registers import window_names
-from einloom.errors import InputError
-from einloom.manifest import Manifest
-from einloom.registers import Register
-from fpga.boards import Board
+from einloom.fpga.boards import Board
+from einloom.spec.core_registers import window_names
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import Manifest
+from einloom.spec.registers import Register
 
 CONTROL = "s_axi_control"
 CONTROL_RANGE = 0x1000

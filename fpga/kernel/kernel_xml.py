@@ -5,7 +5,7 @@ Source: Vitis user guide UG1393 (2023.1), "RTL kernel XML file".
 
 import xml.etree.ElementTree as ET
 
-from fpga.kernel.interface import CONTROL, CONTROL_RANGE, KernelInterface
+from einloom.fpga.kernel.interface import CONTROL, CONTROL_RANGE, KernelInterface
 
 VENDOR = "einloom"
 LIBRARY = "kernel"

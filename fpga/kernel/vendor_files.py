@@ -2,10 +2,10 @@
 
 import yaml
 
-from fpga.boards import TOOLS
-from fpga.kernel.interface import CONTROL, KernelInterface
-from fpga.kernel.kernel_xml import LIBRARY, VENDOR, VERSION
-from fpga.kernel.vivado_project import OUT_OF_CONTEXT
+from einloom.fpga.boards import TOOLS
+from einloom.fpga.kernel.interface import CONTROL, KernelInterface
+from einloom.fpga.kernel.kernel_xml import LIBRARY, VENDOR, VERSION
+from einloom.fpga.kernel.vivado_project import OUT_OF_CONTEXT
 
 KERNEL_CLOCK = 0
 """Number of the platform's clock that is at ap_clk."""

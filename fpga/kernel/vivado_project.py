@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edalize.flows.vivado import Vivado
 
-from fpga.kernel.interface import KernelInterface
+from einloom.fpga.kernel.interface import KernelInterface
 
 OUT_OF_CONTEXT = "out_of_context.tcl"
 SETTINGS = (

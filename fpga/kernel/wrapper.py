@@ -1,8 +1,8 @@
 """The kernel's top module: the core under the names of clock and reset that Vitis asks for."""
 
-from einloom.errors import InputError
-from einloom.manifest import Manifest, Port
-from fpga.kernel.interface import KernelInterface
+from einloom.fpga.kernel.interface import KernelInterface
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import Manifest, Port
 
 CLOCK, RESET = "ap_clk", "ap_rst_n"
 CORE_CLOCK, CORE_RESET = "clk", "rst"

@@ -2,7 +2,7 @@
 
 from amaranth import Const, Mux
 
-from einloom.attention import (
+from einloom.spec.attention_format import (
     EXP2_COEFFICIENTS,
     EXPONENT_LIMIT,
     POWER_FRACTION,

@@ -4,10 +4,10 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from einloom.formats import EXPONENT_BITS, SELECTOR_BITS, SPECIAL_COUNT, Format, Term
-from hw.part import Part
+from einloom.hw.part import Part
+from einloom.spec.formats import EXPONENT_BITS, SELECTOR_BITS, SPECIAL_COUNT, Format, Term
 
-# The fields of einloom.formats.Term, in the order of Term.bits.
+# The fields of einloom.spec.formats.Term, in the order of Term.bits.
 TERM = data.StructLayout({"man": 1, "exp": EXPONENT_BITS, "sign": 1})
 MAX_TERMS_OF_SPECIAL = 2
 SPECIALS = data.ArrayLayout(data.ArrayLayout(Term.BITS, MAX_TERMS_OF_SPECIAL), SPECIAL_COUNT)

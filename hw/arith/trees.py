@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from amaranth import Module, Mux
 
-from hw.arith.delay import delayed
+from einloom.hw.arith.delay import delayed
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
 from amaranth import Array, Cat, Const, Module, Mux
 from amaranth.lib.wiring import In, Out
 
-from einloom.trits import LAST_PAIR, TRIT_VALUES, TRITS_PER_BYTE
-from hw.arith.named import named
-from hw.part import Part
+from einloom.hw.arith.named import named
+from einloom.hw.part import Part
+from einloom.spec.trits import LAST_PAIR, TRIT_VALUES, TRITS_PER_BYTE
 
 CODE_BITS = 2
 PAIR = Array(
@@ -15,7 +15,7 @@ PAIR = Array(
 
 
 class TritDecoder(Part):
-    """The codes of a byte, combinationally, as einloom/trits.py defines them: two LUTs in a row.
+    """The codes of a byte, combinationally, as spec/trits.py defines them: two LUTs in a row.
 
     Members
     -------

@@ -4,12 +4,12 @@ from amaranth import Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import EXP2_STEPS, AttentionFormat
-from hw.array.attention_column import MASK_CONTROL
-from hw.array.online_softmax import row_control
-from hw.array.reduction import stages
-from hw.part import Part
-from hw.pe.fusemax import PE_CONTROL, PE_LATENCY, Step
+from einloom.hw.part import Part
+from einloom.hw.pe.attention_column import MASK_CONTROL
+from einloom.hw.pe.fusemax import PE_CONTROL, PE_LATENCY, Step
+from einloom.hw.pe.online_softmax import row_control
+from einloom.hw.pe.reduction import stages
+from einloom.spec.attention_format import EXP2_STEPS, AttentionFormat
 
 
 def issue_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:

@@ -6,16 +6,16 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import OUTPUT_BITS, QUERY_ADDRESS_BITS, QUERY_BITS, AttentionFormat
-from hw.array.attention_column import AttentionColumn
-from hw.array.attention_control import AttentionControl
-from hw.array.attention_sequencer import AttentionSequencer
-from hw.array.normaliser import DivisionControl
-from hw.array.replicated import Replicated
-from hw.array.span_group import SpanGroup
-from hw.array.tile_walk import job_layout
-from hw.memory.parity import corrupt_port
-from hw.part import Part
+from einloom.hw.array.attention_control import AttentionControl
+from einloom.hw.array.attention_sequencer import AttentionSequencer
+from einloom.hw.array.span_group import SpanGroup
+from einloom.hw.array.tile_walk import job_layout
+from einloom.hw.buffers.parity import corrupt_port
+from einloom.hw.part import Part
+from einloom.hw.pe.attention_column import AttentionColumn
+from einloom.hw.pe.normaliser import DivisionControl
+from einloom.hw.replicated import Replicated
+from einloom.spec.attention_format import OUTPUT_BITS, QUERY_ADDRESS_BITS, QUERY_BITS, AttentionFormat
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class AttentionSpec:
 
 
 class AttentionEngine(Part):
-    """output[f, p] = sum over m of softmax(score[m, p]) * V[f, m], in the arithmetic of einloom/attention.py.
+    """output[f, p] = sum over m of softmax(score[m, p]) * V[f, m], in the arithmetic of spec/attention_format.py.
 
     Dataflow: a tile of `rows` keys against `columns` queries at a time; queries are broadcast down the columns, keys
     and values along the rows. Throughput: a tile in E + F + 6 cycles (AttentionSequencer). Divisions are deferred to

@@ -4,12 +4,12 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import EXP2_STEPS, QUERY_ADDRESS_BITS, AttentionFormat
-from hw.array.attention_column import tile_layout
-from hw.array.attention_control import exp_delay, issue_layout
-from hw.array.tile_walk import TileWalk, job_layout
-from hw.part import Part
-from hw.pe.fusemax import PE_LATENCY, Step
+from einloom.hw.array.attention_control import exp_delay, issue_layout
+from einloom.hw.array.tile_walk import TileWalk, job_layout
+from einloom.hw.part import Part
+from einloom.hw.pe.attention_column import tile_layout
+from einloom.hw.pe.fusemax import PE_LATENCY, Step
+from einloom.spec.attention_format import EXP2_STEPS, QUERY_ADDRESS_BITS, AttentionFormat
 
 LOAD_AT = PE_LATENCY - 1  # of the first half of an epoch: the exponentials of the epoch before are complete
 SCALE_AT = PE_LATENCY - 1  # of the second half: the dot products are complete

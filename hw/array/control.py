@@ -4,8 +4,8 @@ from amaranth import Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hw.part import Part
-from hw.pe.timing import CONTROL, Timing
+from einloom.hw.part import Part
+from einloom.hw.pe.timing import CONTROL, Timing
 
 # A term at work, in the cycle in which its codes are decoded.
 ISSUE = data.StructLayout({

@@ -6,16 +6,16 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.formats import SCALE_BITS, SELECTOR_BITS, Format
-from hw.arith.trits import TritDecoder
-from hw.array.column import codes_port
-from hw.array.control import ControlPipeline, Drain
-from hw.array.grid import pe_grid
-from hw.array.replicated import Replicated
-from hw.array.sequencer import Sequencer
-from hw.memory.gearbox import Gearbox
-from hw.part import Part
-from hw.pe.spec import PeSpec, stored_bits
+from einloom.hw.arith.trits import TritDecoder
+from einloom.hw.array.control import ControlPipeline, Drain
+from einloom.hw.array.grid import pe_grid
+from einloom.hw.array.sequencer import Sequencer
+from einloom.hw.buffers.gearbox import Gearbox
+from einloom.hw.part import Part
+from einloom.hw.pe.column import codes_port
+from einloom.hw.pe.spec import PeSpec, stored_bits
+from einloom.hw.replicated import Replicated
+from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
 
 def padded(bits: int) -> int:
@@ -79,7 +79,7 @@ class GemmEngine(Part):
     """sums[t, n] = sum over k of activations[t, k] * weight[n, k], in the PE's arithmetic.
 
     Dataflow: output stationary. A tile is `rows` tokens by `columns` output channels; its weights arrive block by block
-    (einloom/manifest.py, WeightLayout), its activations are read step by step and read again for every tile.
+    (spec/manifest.py, WeightLayout), its activations are read step by step and read again for every tile.
     Throughput: a step of `lanes` inputs takes as many cycles as the format has terms, without gaps while weights are
     there; the group scales hide behind the next group. Results of a tile leave while the next tile is computed.
 

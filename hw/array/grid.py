@@ -3,10 +3,10 @@
 from amaranth import Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from hw.array.replicated import Replicated
-from hw.part import Part
-from hw.pe.spec import PeSpec, stored_bits
-from hw.pe.timing import CONTROL
+from einloom.hw.part import Part
+from einloom.hw.pe.spec import PeSpec, stored_bits
+from einloom.hw.pe.timing import CONTROL
+from einloom.hw.replicated import Replicated
 
 CHAIN = ("drain_in", "drain_out")
 

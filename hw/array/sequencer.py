@@ -4,9 +4,9 @@ from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.terms import SPECIALS
-from hw.array.control import ISSUE
-from hw.part import Part
+from einloom.hw.arith.terms import SPECIALS
+from einloom.hw.array.control import ISSUE
+from einloom.hw.part import Part
 
 
 def job_layout(*, formats: int, max_blocks: int, max_tiles: int, rows: int) -> data.StructLayout:

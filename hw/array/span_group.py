@@ -4,14 +4,14 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
-from hw.array.attention_column import MASK_CONTROL, AttentionColumn, tile_layout
-from hw.array.normaliser import divider_control
-from hw.array.online_softmax import row_control
-from hw.array.reduction import Reduction, stages
-from hw.array.replicated import Replicated
-from hw.part import Part
-from hw.pe.fusemax import PE_CONTROL
+from einloom.hw.part import Part
+from einloom.hw.pe.attention_column import MASK_CONTROL, AttentionColumn, tile_layout
+from einloom.hw.pe.fusemax import PE_CONTROL
+from einloom.hw.pe.normaliser import divider_control
+from einloom.hw.pe.online_softmax import row_control
+from einloom.hw.pe.reduction import Reduction, stages
+from einloom.hw.replicated import Replicated
+from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
 
 
 class SpanGroup(Part):

@@ -4,9 +4,9 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import QUERY_ADDRESS_BITS, AttentionFormat
-from hw.array.attention_column import tile_layout
-from hw.part import Part
+from einloom.hw.part import Part
+from einloom.hw.pe.attention_column import tile_layout
+from einloom.spec.attention_format import QUERY_ADDRESS_BITS, AttentionFormat
 
 
 def job_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:

@@ -4,8 +4,8 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.bus.axi import beat_bytes, burst_limit
-from hw.part import Part
+from einloom.hw.bus.axi import beat_bytes, burst_limit
+from einloom.hw.part import Part
 
 BEATS_BITS = 24
 

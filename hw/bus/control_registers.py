@@ -4,7 +4,9 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
-from einloom.registers import (
+from einloom.hw.bus.axi import axi_lite
+from einloom.hw.part import Part
+from einloom.spec.registers import (
     AP_DONE,
     AP_IDLE,
     AP_READY,
@@ -21,8 +23,6 @@ from einloom.registers import (
     RegisterTable,
     check_table,
 )
-from hw.bus.axi import axi_lite
-from hw.part import Part
 
 
 class _Write(enum.Enum, shape=2):

@@ -3,8 +3,8 @@
 from amaranth import Const, Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from hw.bus.axi import axi_read
-from hw.part import Part
+from einloom.hw.bus.axi import axi_read
+from einloom.hw.part import Part
 
 ADDRESS_MEMBERS = ("araddr", "arlen", "arsize", "arburst", "arcache", "arprot")
 DATA_MEMBERS = ("rdata", "rresp", "rlast")

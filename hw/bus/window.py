@@ -4,9 +4,9 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.bus.axi import beat_bytes
-from hw.bus.burst_splitter import BEATS_BITS, span_layout
-from hw.part import Part
+from einloom.hw.bus.axi import beat_bytes
+from einloom.hw.bus.burst_splitter import BEATS_BITS, span_layout
+from einloom.hw.part import Part
 
 OFFSET_BITS = 40  # a terabyte inside a window; an address would have to be relocated by the host
 

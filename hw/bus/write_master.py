@@ -4,11 +4,11 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect
 
-from hw.bus.axi import BusError, Response, axi_write, beat_bytes, drive_constants
-from hw.bus.burst_splitter import BurstSplitter
-from hw.bus.window import WindowCheck, request_layout
-from hw.memory.fifo import StreamFifo
-from hw.part import Part
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.bus.axi import BusError, Response, axi_write, beat_bytes, drive_constants
+from einloom.hw.bus.burst_splitter import BurstSplitter
+from einloom.hw.bus.window import WindowCheck, request_layout
+from einloom.hw.part import Part
 
 
 def strobed_layout(data_bits: int) -> data.StructLayout:

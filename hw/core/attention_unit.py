@@ -4,19 +4,19 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import QUERY_BITS
-from hw.array.attention_engine import AttentionEngine, AttentionSpec
-from hw.bus.read_master import beat_layout
-from hw.bus.window import request_layout
-from hw.core.layouts import INDEX_BITS, POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
-from hw.core.output_words import BLOCK, OutputWords
-from hw.core.tile_reader import TileReader
-from hw.core.token_board import MASK_BITS
-from hw.isa_layout import instruction_layout
-from hw.memory.banked_buffer import BankedBuffer
-from hw.memory.fifo import StreamFifo
-from hw.memory.parity import connect_parity, parity_ports
-from hw.part import Part
+from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
+from einloom.hw.buffers.banked_buffer import BankedBuffer
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.buffers.parity import connect_parity, parity_ports
+from einloom.hw.bus.read_master import beat_layout
+from einloom.hw.bus.window import request_layout
+from einloom.hw.core.layouts import INDEX_BITS, POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
+from einloom.hw.core.output_words import BLOCK, OutputWords
+from einloom.hw.core.tile_reader import TileReader
+from einloom.hw.core.token_board import MASK_BITS
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.part import Part
+from einloom.spec.attention_format import QUERY_BITS
 
 COLUMN_BITS = 16
 BLOCKS = 4  # instructions that are taken and not complete
@@ -25,7 +25,7 @@ PENDING = data.StructLayout({"block": BLOCK, "nothing": 1, "signal": MASK_BITS})
 
 
 class AttentionUnit(Part):
-    """Carries out `attend` (einloom/isa.py).
+    """Carries out `attend` (spec/isa.py).
 
     The engine reads queries from a buffer with a bank for each column, keys and values through a TileReader, and its
     outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched

@@ -4,22 +4,22 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.core_registers import core_registers, counter_names, report_names
-from einloom.isa import UNITS, CoreError, Unit
-from hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
-from hw.bus.control_registers import ControlRegisters
-from hw.bus.read_master import ReadMaster
-from hw.bus.read_mux import ReadMux
-from hw.bus.window import request_layout
-from hw.bus.write_master import WriteMaster, strobed_layout
-from hw.core.layouts import join
-from hw.core.machine import READERS, Machine
-from hw.core.reporter import NUMBER_BITS, Reporter
-from hw.core.request_log import RequestLog
-from hw.core.spec import CoreSpec
-from hw.core.supervisor import Supervisor
-from hw.memory.skid import SkidBuffer
-from hw.part import Part
+from einloom.hw.buffers.skid import SkidBuffer
+from einloom.hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
+from einloom.hw.bus.control_registers import ControlRegisters
+from einloom.hw.bus.read_master import ReadMaster
+from einloom.hw.bus.read_mux import ReadMux
+from einloom.hw.bus.window import request_layout
+from einloom.hw.bus.write_master import WriteMaster, strobed_layout
+from einloom.hw.core.layouts import join
+from einloom.hw.core.machine import READERS, Machine
+from einloom.hw.core.reporter import NUMBER_BITS, Reporter
+from einloom.hw.core.request_log import RequestLog
+from einloom.hw.core.spec import CoreSpec
+from einloom.hw.core.supervisor import Supervisor
+from einloom.hw.part import Part
+from einloom.spec.core_registers import core_registers, counter_names, report_names
+from einloom.spec.isa import UNITS, CoreError, Unit
 
 ADDRESS_BITS = 64
 CONTROL_BITS = 12
@@ -34,7 +34,7 @@ class Core(Part):
 
     Members
     -------
-    s_axi_control_... : AXI4-Lite, the registers of einloom/core_registers.py
+    s_axi_control_... : AXI4-Lite, the registers of spec/core_registers.py
     m_axi_system_... : AXI4
     m_axi_weights<c>_... : AXI4, read only
     interrupt : Out(1)

@@ -4,11 +4,11 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.array.replicated import Replicated
-from hw.core.layouts import WORD_ADDRESS_BITS, word_layout
-from hw.memory.fifo import StreamFifo
-from hw.part import Part
-from hw.vector.float_convert import TO_FLOAT_LATENCY, IntegerToFloat
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.core.layouts import WORD_ADDRESS_BITS, word_layout
+from einloom.hw.part import Part
+from einloom.hw.replicated import Replicated
+from einloom.hw.vector.float_convert import TO_FLOAT_LATENCY, IntegerToFloat
 
 QUEUE = 8  # words between the converters, which cannot wait, and the vector memory, which may make them; a power of two
 

@@ -4,20 +4,20 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.array.engine import EngineSpec, GemmEngine
-from hw.array.replicated import Replicated
-from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
-from hw.core.sum_words import SumWords
-from hw.isa_layout import instruction_layout
-from hw.memory.banked_buffer import BankedBuffer
-from hw.memory.beat_queue import BeatQueue
-from hw.memory.parity import connect_parity, parity_ports
-from hw.part import Part
-from hw.pe.spec import stored_bits
+from einloom.hw.array.engine import EngineSpec, GemmEngine
+from einloom.hw.buffers.banked_buffer import BankedBuffer
+from einloom.hw.buffers.beat_queue import BeatQueue
+from einloom.hw.buffers.parity import connect_parity, parity_ports
+from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
+from einloom.hw.core.sum_words import SumWords
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.part import Part
+from einloom.hw.pe.spec import stored_bits
+from einloom.hw.replicated import Replicated
 
 
 class GemmUnit(Part):
-    """Carries out `gemm` (einloom/isa.py).
+    """Carries out `gemm` (spec/isa.py).
 
     The engine reads activations from a buffer with a bank for each token; its sums leave through `SumWords`. An
     instruction costs the engine's cycles and about a dozen more for the way of the last sums.

@@ -4,7 +4,7 @@ from amaranth import Module
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import INSTRUCTION_BITS
+from einloom.spec.isa import INSTRUCTION_BITS
 
 WORD_ADDRESS_BITS = 16  # of the memories on the chip: the base fields of instructions
 TOKEN_BITS = 8  # of a chunk: the field `first`

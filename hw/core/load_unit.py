@@ -4,12 +4,12 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import BY_NAME, HEADER, Rows
-from hw.bus.read_master import beat_layout
-from hw.bus.window import OFFSET_BITS, request_layout
-from hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
-from hw.isa_layout import instruction_layout
-from hw.part import Part
+from einloom.hw.bus.read_master import beat_layout
+from einloom.hw.bus.window import OFFSET_BITS, request_layout
+from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.part import Part
+from einloom.spec.isa import BY_NAME, HEADER, Rows
 
 ROW_BITS = 25  # of a row's number: a position or a token's id
 
@@ -21,7 +21,7 @@ class _Step(enum.Enum, shape=2):
 
 
 class LoadUnit(Part):
-    """Carries out `load` and `ids` (einloom/isa.py).
+    """Carries out `load` and `ids` (spec/isa.py).
 
     A row is requested every four cycles, and its beats become words as they come, so long rows run at the port's
     speed. The ids of the chunk's tokens stay in registers.

@@ -4,25 +4,25 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import QUERY_BITS
-from einloom.isa import UNITS, CoreError, Space, Unit
-from hw.bus.read_master import beat_layout
-from hw.bus.window import OFFSET_BITS, request_layout
-from hw.bus.write_master import strobed_layout
-from hw.core.attention_unit import AttentionUnit
-from hw.core.gemm_unit import GemmUnit
-from hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, join
-from hw.core.load_unit import LoadUnit
-from hw.core.sequencer import ERROR_BITS, Sequencer
-from hw.core.spec import CoreSpec
-from hw.core.store_unit import StoreUnit
-from hw.core.token_board import TokenBoard
-from hw.core.unit_queue import UnitQueue
-from hw.core.vector_memory import READ_LATENCY, VectorMemory
-from hw.core.weight_unit import WeightUnit
-from hw.memory.parity import parity_ports
-from hw.part import Part
-from hw.vector.vector_unit import VectorUnit
+from einloom.hw.buffers.parity import parity_ports
+from einloom.hw.bus.read_master import beat_layout
+from einloom.hw.bus.window import OFFSET_BITS, request_layout
+from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.core.attention_unit import AttentionUnit
+from einloom.hw.core.gemm_unit import GemmUnit
+from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, join
+from einloom.hw.core.load_unit import LoadUnit
+from einloom.hw.core.sequencer import ERROR_BITS, Sequencer
+from einloom.hw.core.spec import CoreSpec
+from einloom.hw.core.store_unit import StoreUnit
+from einloom.hw.core.token_board import TokenBoard
+from einloom.hw.core.unit_queue import UnitQueue
+from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
+from einloom.hw.core.weight_unit import WeightUnit
+from einloom.hw.part import Part
+from einloom.hw.vector.vector_unit import VectorUnit
+from einloom.spec.attention_format import QUERY_BITS
+from einloom.spec.isa import UNITS, CoreError, Space, Unit
 
 RESULT_LATENCY = 2  # of the vector unit: a register lies between its results and the memories
 OVERLAPPING = (Unit.VECTOR, Unit.ATTENTION)

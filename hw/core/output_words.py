@@ -4,10 +4,10 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import OUTPUT_BITS
-from hw.core.float_words import FloatWords
-from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
-from hw.part import Part
+from einloom.hw.core.float_words import FloatWords
+from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
+from einloom.hw.part import Part
+from einloom.spec.attention_format import OUTPUT_BITS
 
 HEAD_BITS = 8
 

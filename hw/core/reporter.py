@@ -4,10 +4,10 @@ from amaranth import Module, Signal
 from amaranth.lib import enum, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.bus.axi import beat_bytes
-from hw.bus.window import request_layout
-from hw.bus.write_master import strobed_layout
-from hw.part import Part
+from einloom.hw.bus.axi import beat_bytes
+from einloom.hw.bus.window import request_layout
+from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.part import Part
 
 NUMBER_BITS = 64
 PLACE_BITS = 40  # of a beat in the window

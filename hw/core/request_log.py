@@ -4,8 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
-from hw.core.layouts import INDEX_BITS
-from hw.part import Part
+from einloom.hw.core.layouts import INDEX_BITS
+from einloom.hw.part import Part
 
 DEPTH = 32  # requests between a unit and memory's last answer, at most: those of a ReadMaster's bursts and a few more
 

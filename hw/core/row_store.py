@@ -4,12 +4,12 @@ from amaranth import Module, Signal
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.bus.window import OFFSET_BITS, request_layout
-from hw.bus.write_master import strobed_layout
-from hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
-from hw.core.vector_memory import READ_LATENCY
-from hw.isa_layout import instruction_layout
-from hw.part import Part
+from einloom.hw.bus.window import OFFSET_BITS, request_layout
+from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
+from einloom.hw.core.vector_memory import READ_LATENCY
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.part import Part
 
 
 class _Step(enum.Enum, shape=3):
@@ -22,7 +22,7 @@ class _Step(enum.Enum, shape=3):
 
 
 class RowStore(Part):
-    """Carries out `store` (einloom/isa.py): a row for each token of the chunk, complete when memory has answered.
+    """Carries out `store` (spec/isa.py): a row for each token of the chunk, complete when memory has answered.
 
     A word takes its beats and READ_LATENCY + 1 cycles, and longer while the vector unit uses the memory's port.
 

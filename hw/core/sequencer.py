@@ -4,13 +4,13 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import BY_NAME, HEADER, INSTRUCTION_BITS, OPCODES, UNITS, CoreError, Unit
-from hw.bus.read_master import beat_layout
-from hw.bus.window import OFFSET_BITS, request_layout
-from hw.core.layouts import CHUNK, INDEX_BITS, POSITION_BITS
-from hw.core.unit_queue import QUEUED
-from hw.isa_layout import instruction_layout
-from hw.part import Part
+from einloom.hw.bus.read_master import beat_layout
+from einloom.hw.bus.window import OFFSET_BITS, request_layout
+from einloom.hw.core.layouts import CHUNK, INDEX_BITS, POSITION_BITS
+from einloom.hw.core.unit_queue import QUEUED
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.part import Part
+from einloom.spec.isa import BY_NAME, HEADER, INSTRUCTION_BITS, OPCODES, UNITS, CoreError, Unit
 
 BLOCK = 16  # instructions that are requested at once
 ERROR_BITS = 4

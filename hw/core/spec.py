@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from hw.array.attention_engine import AttentionSpec
-from hw.array.engine import EngineSpec
+from einloom.hw.array.attention_engine import AttentionSpec
+from einloom.hw.array.engine import EngineSpec
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import BY_NAME, HEADER
-from hw.bus.window import request_layout
-from hw.bus.write_master import strobed_layout
-from hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
-from hw.core.row_store import RowStore
-from hw.core.tile_store import TileStore
-from hw.memory.parity import connect_parity, parity_ports
-from hw.part import Part
+from einloom.hw.buffers.parity import connect_parity, parity_ports
+from einloom.hw.bus.window import request_layout
+from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
+from einloom.hw.core.row_store import RowStore
+from einloom.hw.core.tile_store import TileStore
+from einloom.hw.part import Part
+from einloom.spec.isa import BY_NAME, HEADER
 
 
 class StoreUnit(Part):

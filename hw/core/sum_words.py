@@ -4,9 +4,9 @@ from amaranth import Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from hw.core.float_words import FloatWords
-from hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
-from hw.part import Part
+from einloom.hw.core.float_words import FloatWords
+from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
+from einloom.hw.part import Part
 
 TILE_BITS = 20  # the field `tiles`
 

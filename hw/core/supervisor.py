@@ -4,11 +4,11 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import CoreError
-from hw.bus.axi import BusError
-from hw.core.layouts import INDEX_BITS
-from hw.core.sequencer import ERROR_BITS
-from hw.part import Part
+from einloom.hw.bus.axi import BusError
+from einloom.hw.core.layouts import INDEX_BITS
+from einloom.hw.core.sequencer import ERROR_BITS
+from einloom.hw.part import Part
+from einloom.spec.isa import CoreError
 
 WATCHDOG_BITS = 32
 

@@ -3,8 +3,8 @@
 from amaranth import Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from hw.core.layouts import POSITION_BITS
-from hw.part import Part
+from einloom.hw.core.layouts import POSITION_BITS
+from einloom.hw.part import Part
 
 
 class TileOrder(Part):

@@ -4,14 +4,14 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.bus.read_master import beat_layout
-from hw.bus.window import request_layout
-from hw.core.layouts import POSITION_BITS
-from hw.core.tile_order import TileOrder
-from hw.memory.fifo import StreamFifo
-from hw.memory.gearbox import Gearbox
-from hw.memory.parity import corrupt_port
-from hw.part import Part
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.buffers.gearbox import Gearbox
+from einloom.hw.buffers.parity import corrupt_port
+from einloom.hw.bus.read_master import beat_layout
+from einloom.hw.bus.window import request_layout
+from einloom.hw.core.layouts import POSITION_BITS
+from einloom.hw.core.tile_order import TileOrder
+from einloom.hw.part import Part
 
 BYTE = 8
 HEAD_BITS = 8  # the fields `query_head` and `value_head`

@@ -4,13 +4,13 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.bus.window import OFFSET_BITS, request_layout
-from hw.bus.write_master import strobed_layout
-from hw.core.layouts import POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
-from hw.isa_layout import instruction_layout
-from hw.memory.banked_buffer import BankedBuffer
-from hw.memory.parity import connect_parity, parity_ports
-from hw.part import Part
+from einloom.hw.buffers.banked_buffer import BankedBuffer
+from einloom.hw.buffers.parity import connect_parity, parity_ports
+from einloom.hw.bus.window import OFFSET_BITS, request_layout
+from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.core.layouts import POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.part import Part
 
 BYTE = 8
 
@@ -25,7 +25,7 @@ class _Step(enum.Enum, shape=3):
 
 
 class TileStore(Part):
-    """Carries out `store_kv` (einloom/isa.py), complete when memory has answered.
+    """Carries out `store_kv` (spec/isa.py), complete when memory has answered.
 
     Keys come as words of a token's elements, and gather in a staging buffer with a bank for each row of a tile. They
     leave as they lie in memory: byte e of all rows, for one e after the other, as strobed beats, one a cycle. Only

@@ -3,8 +3,8 @@
 from amaranth import Cat, Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import TOKEN_LIMIT, UNITS
-from hw.part import Part
+from einloom.hw.part import Part
+from einloom.spec.isa import TOKEN_LIMIT, UNITS
 
 MASK_BITS = 8  # the fields `wait` and `signal`: bit u is unit u
 

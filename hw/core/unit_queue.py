@@ -4,11 +4,11 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import HEADER, INSTRUCTION_BITS, UNITS, Condition
-from hw.core.layouts import CHUNK, INDEX_BITS
-from hw.core.token_board import MASK_BITS
-from hw.memory.fifo import StreamFifo
-from hw.part import Part
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.core.layouts import CHUNK, INDEX_BITS
+from einloom.hw.core.token_board import MASK_BITS
+from einloom.hw.part import Part
+from einloom.spec.isa import HEADER, INSTRUCTION_BITS, UNITS, Condition
 
 DEPTH = 16  # instructions that may wait, so that the sequencer gets to those of other units
 

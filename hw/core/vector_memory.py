@@ -4,9 +4,9 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import memory, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, word_layout
-from hw.memory.parity import parity_ports
-from hw.part import Part
+from einloom.hw.buffers.parity import parity_ports
+from einloom.hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, word_layout
+from einloom.hw.part import Part
 
 READ_LATENCY = 2  # the memory's own register and one behind it
 PAUSE_CYCLES = 4  # while others wait, the vector unit leaves them one cycle in as many; a power of two

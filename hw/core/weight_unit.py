@@ -4,14 +4,14 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Out
 
-from hw.bus.window import request_layout
-from hw.core.layouts import unit_ports
-from hw.isa_layout import instruction_layout
-from hw.part import Part
+from einloom.hw.bus.window import request_layout
+from einloom.hw.core.layouts import unit_ports
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.part import Part
 
 
 class WeightUnit(Part):
-    """Carries out `weights` (einloom/isa.py): the same request to the master of every weight channel.
+    """Carries out `weights` (spec/isa.py): the same request to the master of every weight channel.
 
     An instruction is complete when all masters have taken it, so they run ahead of the GEMM engine as far as their
     queues of beats allow.

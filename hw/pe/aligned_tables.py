@@ -4,8 +4,8 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.delay import delayed
-from hw.arith.fp16 import (
+from einloom.hw.arith.delay import delayed
+from einloom.hw.arith.fp16 import (
     ALIGN_BITS,
     ALIGNED_LIMIT,
     FP16,
@@ -13,9 +13,9 @@ from hw.arith.fp16 import (
     exponent_and_significand,
     split_shift,
 )
-from hw.arith.trees import max_tree
-from hw.part import Part
-from hw.pe.timing import CONTROL
+from einloom.hw.arith.trees import max_tree
+from einloom.hw.part import Part
+from einloom.hw.pe.timing import CONTROL
 
 EXPONENT_BITS = 5
 MATCHED_AT_ONCE = 4  # exponents

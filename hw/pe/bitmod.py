@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from einloom.formats import LARGEST_DIGIT, SCALE_BITS, Format, Term
-from hw.arith.terms import TERM
-from hw.arith.trees import add_tree
-from hw.arith.widths import signed_bits
-from hw.array.column import BitmodColumn
-from hw.part import Part
-from hw.pe.dequantiser import add_dequantiser
-from hw.pe.ports import add_drain, pe_ports
-from hw.pe.timing import Timing
+from einloom.hw.arith.terms import TERM
+from einloom.hw.arith.trees import add_tree
+from einloom.hw.arith.widths import signed_bits
+from einloom.hw.part import Part
+from einloom.hw.pe.column import BitmodColumn
+from einloom.hw.pe.dequantiser import add_dequantiser
+from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.timing import Timing
+from einloom.spec.formats import LARGEST_DIGIT, SCALE_BITS, Format, Term
 
 ACTIVATION_LIMIT = 1 << 7  # |int8|
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from einloom.formats import SCALE_BITS, Format, Term
-from hw.arith.fp16 import (
+from einloom.hw.arith.fp16 import (
     ALIGN_BITS,
     ALIGNED_LIMIT,
     FP16,
@@ -15,13 +14,14 @@ from hw.arith.fp16 import (
     exponent_and_significand,
     round_shift,
 )
-from hw.arith.terms import TERM
-from hw.arith.trees import add_tree, max_tree
-from hw.arith.widths import signed_bits
-from hw.array.column import BitmodColumn
-from hw.part import Part
-from hw.pe.ports import add_drain, pe_ports
-from hw.pe.timing import Timing
+from einloom.hw.arith.terms import TERM
+from einloom.hw.arith.trees import add_tree, max_tree
+from einloom.hw.arith.widths import signed_bits
+from einloom.hw.part import Part
+from einloom.hw.pe.column import BitmodColumn
+from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.timing import Timing
+from einloom.spec.formats import SCALE_BITS, Format, Term
 
 GUARD_BITS = 6  # extra bits below a dot product that is shifted to the group's or the sum's exponent, rounded down
 EXPONENT_SUM_BITS = 6  # of an activation's exponent (at most 31) plus a term's (at most 3)

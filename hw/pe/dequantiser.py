@@ -2,7 +2,7 @@
 
 from amaranth import Module, Mux, Signal, signed
 
-from einloom.formats import SCALE_BITS
+from einloom.spec.formats import SCALE_BITS
 
 
 def add_dequantiser(m: Module, pe, group_sum, shift=0):

@@ -4,7 +4,9 @@ from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
-from einloom.attention import (
+from einloom.hw.arith import exp2
+from einloom.hw.part import Part
+from einloom.spec.attention_format import (
     EXP2_STEPS,
     MASKED,
     OPERAND_BITS,
@@ -17,8 +19,6 @@ from einloom.attention import (
     SCORE_LIMIT,
     AttentionFormat,
 )
-from hw.arith import exp2
-from hw.part import Part
 
 
 class Step(enum.Enum, shape=2):
@@ -51,8 +51,8 @@ PE_LATENCY = 3  # from an issue to the first issue that can use its result
 class FuseMaxPE(Part):
     """A key's row in a query's column: qk, then x, then exp2(x - RM), then the products with the key's values.
 
-    Numbers are those of einloom/attention.py. Output stationary: qk, x and the probability of a (key, query) stay here;
-    the probability has a register of its own, so the next tile's scores and exponentials are computed during the
+    Numbers are those of spec/attention_format.py. Output stationary: qk, x and the probability of a (key, query) stay
+    here; the probability has a register of its own, so the next tile's scores and exponentials are computed during the
     VALUE steps. Every step takes one cycle of the multiplier, which is 27 x 18 bits as in a DSP48E2; steps that use
     each other's results are PE_LATENCY cycles apart, and others fill the cycles in between.
     Source: FuseMax (MICRO 2024), sections V and VI; there exp takes 6 steps of 16-bit floating point.

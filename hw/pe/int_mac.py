@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from einloom.formats import Format
-from hw.arith.trees import add_tree
-from hw.arith.widths import signed_bits
-from hw.array.column import CodeColumn
-from hw.part import Part
-from hw.pe.ports import add_drain, pe_ports
-from hw.pe.timing import Timing
+from einloom.hw.arith.trees import add_tree
+from einloom.hw.arith.widths import signed_bits
+from einloom.hw.part import Part
+from einloom.hw.pe.column import CodeColumn
+from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.timing import Timing
+from einloom.spec.formats import Format
 
 LIMIT = 1 << 7  # |int8|
 

@@ -6,21 +6,21 @@ from itertools import accumulate, pairwise
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from einloom.formats import SCALE_BITS, Format
-from einloom.lookup import table_sizes
-from einloom.manifest import LookupLayout
-from hw.arith.adders import add_or_subtract, add_with_carry, complemented, moved_up, multiplex
-from hw.arith.delay import delayed
-from hw.arith.named import named
-from hw.arith.trees import tree
-from hw.arith.widths import signed_bits
-from hw.part import Part
-from hw.pe.dequantiser import add_dequantiser
-from hw.pe.plane_column import PlaneColumn
-from hw.pe.ports import add_drain, pe_ports
-from hw.pe.rounded_tables import ENTRY_LIMIT, ROUND_CYCLES, RoundedTables, largest_exponent, rounded_layout
-from hw.pe.table_generator import LIMIT, TableDelay, TableGenerator, tables_layout
-from hw.pe.timing import Timing
+from einloom.hw.arith.adders import add_or_subtract, add_with_carry, complemented, moved_up, multiplex
+from einloom.hw.arith.delay import delayed
+from einloom.hw.arith.named import named
+from einloom.hw.arith.trees import tree
+from einloom.hw.arith.widths import signed_bits
+from einloom.hw.part import Part
+from einloom.hw.pe.dequantiser import add_dequantiser
+from einloom.hw.pe.plane_column import PlaneColumn
+from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.rounded_tables import ENTRY_LIMIT, ROUND_CYCLES, RoundedTables, largest_exponent, rounded_layout
+from einloom.hw.pe.table_generator import LIMIT, TableDelay, TableGenerator, tables_layout
+from einloom.hw.pe.timing import Timing
+from einloom.spec.formats import SCALE_BITS, Format
+from einloom.spec.lookup import table_sizes
+from einloom.spec.manifest import LookupLayout
 
 ADDED_AT_ONCE = 4
 """Tables whose values are added in one cycle. A LUT of six inputs adds a bit of a sum to the half of a table that a bit
@@ -40,7 +40,7 @@ class LutSpec:
     ----------
     lanes : activations multiplied at once.
     table_inputs : most lanes of a table.
-    table : "full", "half" or "remap"; einloom/config_engines.py says what that means.
+    table : "full", "half" or "remap"; spec/config_engines.py says what that means.
     entries : "exact" or "int8".
     entry_scale : "step" or "table", what shares an exponent of int8 entries.
     formats : weight formats, which have planes.

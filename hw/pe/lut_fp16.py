@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from amaranth import Cat
 from amaranth.lib import data
 
-from hw.arith.fp16 import ALIGN_BITS, FP16, UNIT_EXPONENT
-from hw.part import Part
-from hw.pe.aligned_tables import (
+from einloom.hw.arith.fp16 import ALIGN_BITS, FP16, UNIT_EXPONENT
+from einloom.hw.part import Part
+from einloom.hw.pe.aligned_tables import (
     EXPONENT_BITS,
     LIMIT,
     AlignedTables,
@@ -15,10 +15,10 @@ from hw.pe.aligned_tables import (
     aligned_layout,
     match_cycles,
 )
-from hw.pe.dequantiser import add_dequantiser
-from hw.pe.lut import LutPE, LutSpec
-from hw.pe.ports import add_drain
-from hw.pe.timing import Timing
+from einloom.hw.pe.dequantiser import add_dequantiser
+from einloom.hw.pe.lut import LutPE, LutSpec
+from einloom.hw.pe.ports import add_drain
+from einloom.hw.pe.timing import Timing
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,16 @@
 from amaranth import Array, Cat, Const, Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from einloom.formats import Format
-from hw.arith.delay import delayed
-from hw.array.column import SCALE_PORTS, add_group_scale, code_ports, codes_port
-from hw.part import Part
+from einloom.hw.arith.delay import delayed
+from einloom.hw.part import Part
+from einloom.hw.pe.column import SCALE_PORTS, add_group_scale, code_ports, codes_port
+from einloom.spec.formats import Format
 
 
 class PlaneColumn(Part):
     """Holds a step's codes and sends one plane of digits a cycle, and the group scale bit by bit.
 
-    What einloom/lookup.py calls the remap happens here unless the weights come remapped; ternary codes never do.
+    What spec/lookup.py calls the remap happens here unless the weights come remapped; ternary codes never do.
     Latency: codes to operand 1 cycle after the step was loaded, and as many more as `delays` says for each bit.
 
     Parameters

@@ -3,8 +3,8 @@
 from amaranth import Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from hw.pe.spec import PeSpec
-from hw.pe.timing import CONTROL
+from einloom.hw.pe.spec import PeSpec
+from einloom.hw.pe.timing import CONTROL
 
 
 def pe_ports(spec: PeSpec, activations, operand) -> dict:

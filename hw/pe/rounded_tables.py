@@ -7,12 +7,12 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.delay import delayed
-from hw.arith.named import named
-from hw.arith.trees import add_tree
-from hw.arith.widths import signed_bits
-from hw.part import Part
-from hw.pe.table_generator import TableGenerator, entry_count
+from einloom.hw.arith.delay import delayed
+from einloom.hw.arith.named import named
+from einloom.hw.arith.trees import add_tree
+from einloom.hw.arith.widths import signed_bits
+from einloom.hw.part import Part
+from einloom.hw.pe.table_generator import TableGenerator, entry_count
 
 ENTRY_BITS = 8
 ENTRY_LIMIT = (1 << (ENTRY_BITS - 1)) - 1  # of an entry's magnitude

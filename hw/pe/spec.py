@@ -4,10 +4,10 @@ from typing import Protocol
 
 from amaranth import Shape
 
-from einloom.formats import Format
-from einloom.manifest import LookupLayout
-from hw.part import Part
-from hw.pe.timing import Timing
+from einloom.hw.part import Part
+from einloom.hw.pe.timing import Timing
+from einloom.spec.formats import Format
+from einloom.spec.manifest import LookupLayout
 
 
 class PeSpec(Protocol):
@@ -49,7 +49,7 @@ class PeSpec(Protocol):
         """The PE itself."""
 
     def column(self, formats: tuple[Format, ...]) -> Part:
-        """What makes operands of a column's codes; `hw/array/column.py` says which ports it may have."""
+        """What makes operands of a column's codes; `hw/pe/column.py` says which ports it may have."""
 
     def row(self) -> Part | None:
         """What a row makes of its `activations` once for all its PEs, `shared`; None if they take them as they are.

@@ -4,10 +4,10 @@ from amaranth import Module, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.delay import delayed
-from hw.arith.trees import pipelined_add_tree
-from hw.arith.widths import signed_bits
-from hw.part import Part
+from einloom.hw.arith.delay import delayed
+from einloom.hw.arith.trees import pipelined_add_tree
+from einloom.hw.arith.widths import signed_bits
+from einloom.hw.part import Part
 
 LIMIT = 1 << 7  # of int8: -LIMIT .. LIMIT - 1
 

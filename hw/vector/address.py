@@ -4,7 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
-from hw.part import Part
+from einloom.hw.part import Part
 
 ADDRESS_BITS = 16
 TOKEN_STRIDE_BITS = 12

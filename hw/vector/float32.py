@@ -2,7 +2,7 @@
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
-from hw.arith.trees import tree
+from einloom.hw.arith.trees import tree
 
 BITS = 32
 FRACTION_BITS = 23

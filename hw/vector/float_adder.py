@@ -3,9 +3,8 @@
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import REDUCE_PARTIALS
-from hw.part import Part
-from hw.vector.float32 import (
+from einloom.hw.part import Part
+from einloom.hw.vector.float32 import (
     BITS,
     EXPONENT_BITS,
     EXPONENT_MAX,
@@ -20,6 +19,7 @@ from hw.vector.float32 import (
     shifted_right_sticky,
     sum_or_difference,
 )
+from einloom.spec.isa import REDUCE_PARTIALS
 
 GUARD_BITS = 3  # below the larger operand: two that normalising may bring back, and all below them as one
 ALIGNED_BITS = SIGNIFICAND_BITS + GUARD_BITS

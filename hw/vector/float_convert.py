@@ -3,8 +3,8 @@
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
-from hw.part import Part
-from hw.vector.float32 import (
+from einloom.hw.part import Part
+from einloom.hw.vector.float32 import (
     BITS,
     EXPONENT_BIAS,
     EXPONENT_BITS,

@@ -4,10 +4,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import VectorOp
-from hw.part import Part
-from hw.vector.float32 import BITS, MAGNITUDE_BITS, NAN, Fields, sum_or_difference
-from hw.vector.float_convert import TO_FLOAT_LATENCY, TO_INTEGER_LATENCY, FloatToInteger, IntegerToFloat
+from einloom.hw.part import Part
+from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, NAN, Fields, sum_or_difference
+from einloom.hw.vector.float_convert import TO_FLOAT_LATENCY, TO_INTEGER_LATENCY, FloatToInteger, IntegerToFloat
+from einloom.spec.isa import VectorOp
 
 OP_BITS = 4
 COMPARED = 2  # cycles from the operands to the larger one, and to the largest magnitude so far
@@ -24,7 +24,7 @@ PEAK_CONTROL = data.StructLayout({
 
 
 class IntegerUnit(Part):
-    """op(value, other) for all but MAD and SUM (einloom/isa.py, VectorOp); a result every cycle, after LATENCY cycles.
+    """op(value, other) for all but MAD and SUM (spec/isa.py, VectorOp); a result every cycle, after LATENCY cycles.
 
     The result of MAXABS is the largest magnitude since `first`, or, with `fold`, that of two lanes; it is there for the
     next cycle's comparison. Magnitudes are compared as integers, in which NaN, 0x7fc00000, is above infinity.

@@ -3,9 +3,9 @@
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
-from hw.part import Part
-from hw.vector.address import ADDRESS_BITS
-from hw.vector.slot import CANDIDATE, READS
+from einloom.hw.part import Part
+from einloom.hw.vector.address import ADDRESS_BITS
+from einloom.hw.vector.slot import CANDIDATE, READS
 
 
 class Issue(Part):

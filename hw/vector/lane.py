@@ -4,13 +4,13 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import REDUCE_PARTIALS
-from hw.part import Part
-from hw.vector import float_adder, float_multiplier, integer_unit
-from hw.vector.float32 import BITS, MAGNITUDE_BITS, MINUS_ZERO, ONE
-from hw.vector.float_adder import FloatAdder
-from hw.vector.float_multiplier import FloatMultiplier
-from hw.vector.integer_unit import OP_BITS, PEAK_CONTROL, IntegerUnit
+from einloom.hw.part import Part
+from einloom.hw.vector import float_adder, float_multiplier, integer_unit
+from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, MINUS_ZERO, ONE
+from einloom.hw.vector.float_adder import FloatAdder
+from einloom.hw.vector.float_multiplier import FloatMultiplier
+from einloom.hw.vector.integer_unit import OP_BITS, PEAK_CONTROL, IntegerUnit
+from einloom.spec.isa import REDUCE_PARTIALS
 
 # Cycles from the operands at a lane's ports: to the multiplier, the adder and the result.
 MULTIPLY = 1
@@ -75,7 +75,7 @@ PARTIAL = data.StructLayout({"sum": BITS, "peak": MAGNITUDE_BITS})
 
 
 class VectorLane(Part):
-    """op(a, x, y) of einloom/isa.py on one lane; a result every cycle, LATENCY cycles after the operands.
+    """op(a, x, y) of spec/isa.py on one lane; a result every cycle, LATENCY cycles after the operands.
 
     The product goes to the adder, whose other operand is y; a missing factor is 1, and a missing addend -0, which
     change nothing. In a reduction the adder takes its own sums instead: a partial sum returns to it REDUCE_PARTIALS

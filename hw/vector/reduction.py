@@ -10,10 +10,10 @@ wires serve all steps, and every lane has the total in the end. MAXABS goes thro
 from amaranth import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import REDUCE_PARTIALS
-from hw.part import Part
-from hw.vector.float_adder import LATENCY as ADD_LATENCY
-from hw.vector.lane import Left, Right
+from einloom.hw.part import Part
+from einloom.hw.vector.float_adder import LATENCY as ADD_LATENCY
+from einloom.hw.vector.lane import Left, Right
+from einloom.spec.isa import REDUCE_PARTIALS
 
 assert ADD_LATENCY >= REDUCE_PARTIALS // 2  # the folds begin behind the last word
 LAST_WORD = REDUCE_PARTIALS - 1  # place of the last word, or of what stands for it, in the count of `ReductionTail`

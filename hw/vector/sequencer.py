@@ -4,12 +4,12 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import REDUCTIONS, Operand, Space, VectorOp
-from hw.part import Part
-from hw.vector.address import AddressWalk, Step
-from hw.vector.lane import Addend, Factor, Left, Right
-from hw.vector.reduction import LAST_WORD, ReductionTail
-from hw.vector.slot import CANDIDATE, COLUMN_BITS, INSTRUCTION, READS, TOKEN_BITS
+from einloom.hw.part import Part
+from einloom.hw.vector.address import AddressWalk, Step
+from einloom.hw.vector.lane import Addend, Factor, Left, Right
+from einloom.hw.vector.reduction import LAST_WORD, ReductionTail
+from einloom.hw.vector.slot import CANDIDATE, COLUMN_BITS, INSTRUCTION, READS, TOKEN_BITS
+from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
 
 
 class VectorSequencer(Part):

@@ -2,11 +2,11 @@
 
 from amaranth.lib import data
 
-from hw.isa_layout import instruction_layout
-from hw.vector.address import ADDRESS_BITS
-from hw.vector.float32 import BITS
-from hw.vector.integer_unit import OP_BITS, PEAK_CONTROL
-from hw.vector.lane import Addend, Factor, Left, Right
+from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.vector.address import ADDRESS_BITS
+from einloom.hw.vector.float32 import BITS
+from einloom.hw.vector.integer_unit import OP_BITS, PEAK_CONTROL
+from einloom.hw.vector.lane import Addend, Factor, Left, Right
 
 INSTRUCTION = instruction_layout("vector")
 TOKEN_BITS = 8

@@ -3,9 +3,9 @@
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
-from hw.part import Part
-from hw.vector.float32 import BITS
-from hw.vector.float_convert import TO_INTEGER_LATENCY, FloatToInteger
+from einloom.hw.part import Part
+from einloom.hw.vector.float32 import BITS
+from einloom.hw.vector.float_convert import TO_INTEGER_LATENCY, FloatToInteger
 
 LATENCY = TO_INTEGER_LATENCY
 

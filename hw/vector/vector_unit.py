@@ -4,18 +4,18 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.isa import Space
-from hw.array.replicated import Replicated
-from hw.part import Part
-from hw.vector import lane, store_converter
-from hw.vector.address import ADDRESS_BITS
-from hw.vector.float32 import BITS
-from hw.vector.issue import Issue
-from hw.vector.lane import PARTIAL, VectorLane
-from hw.vector.reduction import shuffled
-from hw.vector.sequencer import VectorSequencer
-from hw.vector.slot import DESTINATION, INSTRUCTION, READS, SLOT, TOKEN_BITS
-from hw.vector.store_converter import StoreConverter
+from einloom.hw.part import Part
+from einloom.hw.replicated import Replicated
+from einloom.hw.vector import lane, store_converter
+from einloom.hw.vector.address import ADDRESS_BITS
+from einloom.hw.vector.float32 import BITS
+from einloom.hw.vector.issue import Issue
+from einloom.hw.vector.lane import PARTIAL, VectorLane
+from einloom.hw.vector.reduction import shuffled
+from einloom.hw.vector.sequencer import VectorSequencer
+from einloom.hw.vector.slot import DESTINATION, INSTRUCTION, READS, SLOT, TOKEN_BITS
+from einloom.hw.vector.store_converter import StoreConverter
+from einloom.spec.isa import Space
 
 ACTIVATION_BITS = 8
 QUERY_BITS = 16
@@ -32,7 +32,7 @@ def result_latency(read_latency: int, space: int) -> int:
 
 
 class VectorUnit(Part):
-    """Carries out instructions of the opcode "vector" (einloom/isa.py) in order, a word a cycle.
+    """Carries out instructions of the opcode "vector" (spec/isa.py) in order, a word a cycle.
 
     An instruction takes 2 cycles, those of its slots, and then result_latency to its last result, in which cycle it
     is done: N slots for N elementwise words; for a row of n words of a SUM n, rounded up to a multiple of

@@ -3,15 +3,15 @@
 import re
 from pathlib import Path
 
-from einloom.errors import Problem
-from einloom.suggest import did_you_mean
-from mapping.cascade.check import check
-from mapping.cascade.expression import Access, Expression, Name, affine, rebuild, variables
-from mapping.cascade.grammar import ParsedEinsum, Reduction, SyntaxProblem, parse_einsum, parse_expression
-from mapping.cascade.model import Cascade, Einsum
-from mapping.cascade.operators import REDUCERS
-from mapping.cascade.raw import RawCascade, RawEinsum
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.check import check
+from einloom.mapping.cascade.expression import Access, Expression, Name, affine, rebuild, variables
+from einloom.mapping.cascade.grammar import ParsedEinsum, Reduction, SyntaxProblem, parse_einsum, parse_expression
+from einloom.mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.operators import REDUCERS
+from einloom.mapping.cascade.raw import RawCascade, RawEinsum
+from einloom.mapping.cascade.size import Size
+from einloom.spec.errors import Problem
+from einloom.spec.suggest import did_you_mean
 
 RANK = re.compile(r"[A-Z][A-Z0-9_]*")
 

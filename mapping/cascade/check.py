@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from einloom.errors import Problem
-from einloom.suggest import did_you_mean
-from mapping.cascade.dependencies import CyclicCascade, blocks, overlap
-from mapping.cascade.expression import Affine, Expression, Name, affine, variables, walk
-from mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.dependencies import CyclicCascade, blocks, overlap
+from einloom.mapping.cascade.expression import Affine, Expression, Name, affine, variables, walk
+from einloom.mapping.cascade.model import Cascade, Einsum
+from einloom.spec.errors import Problem
+from einloom.spec.suggest import did_you_mean
 
 
 def check(cascade: Cascade, lost: set[str], declared: Iterable[str]) -> list[Problem]:

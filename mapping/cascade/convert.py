@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from mapping.cascade.raw import RawCascade, RawEinsum, Reader, YamlNode
+from einloom.mapping.cascade.raw import RawCascade, RawEinsum, Reader, YamlNode
 
 ACCESS = re.compile(r"([A-Za-z_]\w*)\s*\[([^\]]*)\]")
 DEFAULT = re.compile(r"\{%-?\s*set\s+(\w+)\s*=\s*(?:\1\s*\|\s*default\()?\s*([\w.]+)\)?\s*-?%\}")

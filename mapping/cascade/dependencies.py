@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from einloom.errors import InputError
-from mapping.cascade.expression import Access, Affine, affine
-from mapping.cascade.model import Cascade, Einsum
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.expression import Access, Affine, affine
+from einloom.mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.size import Size
+from einloom.spec.errors import InputError
 
 
 @dataclass(frozen=True)

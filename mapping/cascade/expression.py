@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.size import Size
 
 
 @dataclass(frozen=True)

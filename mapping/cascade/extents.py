@@ -5,10 +5,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from einloom.errors import InputError
-from einloom.suggest import did_you_mean
-from mapping.cascade.model import Cascade
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.model import Cascade
+from einloom.mapping.cascade.size import Size
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
 
 
 def rank_sizes(cascade: Cascade, data: Mapping[str, NDArray[Any]], given: Mapping[str, int]) -> dict[str, int]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-from mapping.cascade.expression import Access, affine
-from mapping.cascade.model import Cascade
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.expression import Access, affine
+from einloom.mapping.cascade.model import Cascade
+from einloom.mapping.cascade.size import Size
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, permutations
 
-from mapping.cascade.expression import Access, affine
-from mapping.cascade.families import Family, nominal
-from mapping.cascade.model import Cascade, Einsum
-from mapping.cascade.passes import PassAnalysis, RankPasses
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.expression import Access, affine
+from einloom.mapping.cascade.families import Family, nominal
+from einloom.mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.passes import PassAnalysis, RankPasses
+from einloom.mapping.cascade.size import Size
 
 MOST_ORDERS = 720
 """Loop orders that are tried; all of them for up to six ranks."""

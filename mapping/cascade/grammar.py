@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from math import inf
 
-from einloom.errors import InputError
-from einloom.suggest import did_you_mean
-from mapping.cascade.expression import Access, Binary, Call, Expression, Name, Number, Unary
-from mapping.cascade.operators import COMPARISONS, FUNCTIONS, REDUCERS
+from einloom.mapping.cascade.expression import Access, Binary, Call, Expression, Name, Number, Unary
+from einloom.mapping.cascade.operators import COMPARISONS, FUNCTIONS, REDUCERS
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
 
 TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z_]\w*)|(\*\*|//|<=|>=|==|!=|[-+*/%<>=()\[\],]))")
 WORDS = {"and", "or", "not", "where", "else"}

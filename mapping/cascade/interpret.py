@@ -6,13 +6,13 @@ from math import prod
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from einloom.errors import InputError
-from einloom.suggest import did_you_mean
-from mapping.cascade.dependencies import Block, Loop, blocks
-from mapping.cascade.expression import Access, Binary, Call, Expression, Name, Number, Unary, affine
-from mapping.cascade.extents import rank_sizes
-from mapping.cascade.model import Cascade, Einsum
-from mapping.cascade.operators import FUNCTIONS, INFIX, REDUCERS, Values
+from einloom.mapping.cascade.dependencies import Block, Loop, blocks
+from einloom.mapping.cascade.expression import Access, Binary, Call, Expression, Name, Number, Unary, affine
+from einloom.mapping.cascade.extents import rank_sizes
+from einloom.mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.operators import FUNCTIONS, INFIX, REDUCERS, Values
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
 
 LARGEST_SPACE = 1 << 22
 """Points of an iteration space that are evaluated at once; a larger one is cut along a rank of the output."""

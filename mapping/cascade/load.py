@@ -4,13 +4,13 @@ from pathlib import Path
 
 import yaml
 
-from einloom import yaml_text
-from einloom.errors import ConfigError, Problem
-from einloom.suggest import did_you_mean
-from mapping.cascade.build import build
-from mapping.cascade.convert import from_accelforge, plain_expression, render_defaults
-from mapping.cascade.model import Cascade
-from mapping.cascade.raw import RawCascade, RawEinsum, Reader, YamlNode
+from einloom.mapping.cascade.build import build
+from einloom.mapping.cascade.convert import from_accelforge, plain_expression, render_defaults
+from einloom.mapping.cascade.model import Cascade
+from einloom.mapping.cascade.raw import RawCascade, RawEinsum, Reader, YamlNode
+from einloom.spec import yaml_text
+from einloom.spec.errors import ConfigError, Problem
+from einloom.spec.suggest import did_you_mean
 
 FOREIGN = {"mapping", "format", "architecture", "bindings", "renames", "arch", "variables"}
 """Sections of TeAAL's and AccelForge's files that say nothing about the cascade itself."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mapping.cascade.expression import Access, Expression, accesses, operators, variables
-from mapping.cascade.grammar import Reduction
-from mapping.cascade.size import Size
+from einloom.mapping.cascade.expression import Access, Expression, accesses, operators, variables
+from einloom.mapping.cascade.grammar import Reduction
+from einloom.mapping.cascade.size import Size
 
 
 @dataclass(frozen=True)

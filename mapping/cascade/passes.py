@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
-from mapping.cascade.dependencies import Block, Loop, blocks
-from mapping.cascade.expression import variables
-from mapping.cascade.families import Family, families
-from mapping.cascade.model import Cascade, Einsum
-from mapping.cascade.size import Size
-from mapping.cascade.traverse import Barrier, TooFewPasses, Traversal
+from einloom.mapping.cascade.dependencies import Block, Loop, blocks
+from einloom.mapping.cascade.expression import variables
+from einloom.mapping.cascade.families import Family, families
+from einloom.mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.size import Size
+from einloom.mapping.cascade.traverse import Barrier, TooFewPasses, Traversal
 
 ROUNDS = 3
 """How often loops over other ranks are gone round before their growth is taken to be steady."""

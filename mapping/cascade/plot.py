@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from einloom.errors import InputError, ToolError
-from einloom.files import write_file
-from mapping.cascade.model import Cascade
-from mapping.cascade.passes import RankPasses
-from mapping.cascade.report import CascadeReport
+from einloom.mapping.cascade.model import Cascade
+from einloom.mapping.cascade.passes import RankPasses
+from einloom.mapping.cascade.report import CascadeReport
+from einloom.spec.errors import InputError, ToolError
+from einloom.spec.files import write_file
 
 BANDS = ("#e8f0fa", "#fdf1e3", "#e9f6ec", "#f7e9f3", "#f2f2e4")
 BOX = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#33475b"}

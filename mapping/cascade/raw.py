@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from einloom.errors import Problem
+from einloom.spec.errors import Problem
 
 YamlNode = yaml.Node
 

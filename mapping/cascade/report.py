@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from mapping.cascade.footprint import Footprints, footprints
-from mapping.cascade.model import Cascade, Einsum
-from mapping.cascade.passes import PassAnalysis, RankPasses, analyse
-from mapping.cascade.traverse import Barrier
+from einloom.mapping.cascade.footprint import Footprints, footprints
+from einloom.mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.passes import PassAnalysis, RankPasses, analyse
+from einloom.mapping.cascade.traverse import Barrier
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ pass k + 1. One that doesn't meet them runs whenever its operands are there, and
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mapping.cascade.dependencies import Block, Loop
-from mapping.cascade.expression import Access, affine
-from mapping.cascade.families import Family
-from mapping.cascade.model import Cascade, Einsum
+from einloom.mapping.cascade.dependencies import Block, Loop
+from einloom.mapping.cascade.expression import Access, affine
+from einloom.mapping.cascade.families import Family
+from einloom.mapping.cascade.model import Cascade, Einsum
 
 
 class TooFewPasses(Exception):

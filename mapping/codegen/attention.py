@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from einloom.attention import MIN_HEAD, SCALE_SHIFT, SCORE_FRACTION
-from einloom.errors import InputError
-from einloom.isa import Condition, Space, VectorOp
-from einloom.quantized import QuantizedTensor
-from mapping.attention import attention_format
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.linear import Linears, channel_scales, outputs_of
-from mapping.codegen.parameters import LayerParameters
-from mapping.codegen.quantise import HeadScratch, quantise_queries
-from mapping.codegen.regions import Memory, Operand, Region
+from einloom.mapping.attention_operands import attention_format
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of
+from einloom.mapping.codegen.parameters import LayerParameters
+from einloom.mapping.codegen.quantise import HeadScratch, quantise_queries
+from einloom.mapping.regions import Memory, Operand, Region
+from einloom.models.cache_scales import CacheScales
+from einloom.spec.attention_format import MIN_HEAD, SCALE_SHIFT, SCORE_FRACTION
+from einloom.spec.errors import InputError
+from einloom.spec.isa import Condition, Space, VectorOp
+from einloom.spec.quantized import QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
 QUERY_WORDS = 16
@@ -39,14 +40,6 @@ class Heads:
     def group(self) -> int:
         """Query heads that share a key/value head."""
         return self.count // self.groups
-
-
-@dataclass(frozen=True)
-class CacheScales:
-    """What one step of a cached key's or value's code is worth, float32 [groups, size] each, of one layer."""
-
-    keys: Floats
-    values: Floats
 
 
 class AttentionCode:

@@ -5,16 +5,16 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import InputError
-from einloom.instruction import Instruction, float_bits
-from einloom.isa import Condition, Space, VectorOp
-from einloom.isa import Operand as Source
-from einloom.manifest import AttentionManifest, GemmManifest, Manifest
-from einloom.program import MemoryUse
-from mapping.codegen.image import ImageBuilder
-from mapping.codegen.regions import Allocator, Memory, Operand, Region
-from mapping.schedule.prefetch import hoist_weights
-from mapping.schedule.tokens import Step, insert_tokens
+from einloom.mapping.codegen.image import ImageBuilder
+from einloom.mapping.regions import Allocator, Memory, Operand, Region
+from einloom.mapping.schedule.permits import Step, insert_tokens
+from einloom.mapping.schedule.prefetch import hoist_weights
+from einloom.spec.errors import InputError
+from einloom.spec.instruction import Instruction, float_bits
+from einloom.spec.isa import Condition, Space, VectorOp
+from einloom.spec.isa import Operand as Source
+from einloom.spec.manifest import AttentionManifest, GemmManifest, Manifest
+from einloom.spec.program import MemoryUse
 
 Floats = npt.NDArray[np.float32]
 CONSTANT_WORDS = 8

@@ -6,9 +6,9 @@ but where said.
 
 import math
 
-from einloom.isa import VectorOp
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.regions import Operand
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.regions import Operand
+from einloom.spec.isa import VectorOp
 
 RECIPROCAL_SEED = 0x7EF311C7
 """Minus the bits of x: 1 / x within 12 %, because the bits of a float are about its logarithm."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from einloom.attention import MIN_HEAD
-from mapping.codegen.attention import CacheScales
-from mapping.importer.llama_config import LlamaConfig
+from einloom.models.cache_scales import CacheScales
+from einloom.models.importer.llama_config import LlamaConfig
+from einloom.spec.attention_format import MIN_HEAD
 
 Floats = npt.NDArray[np.float32]
 

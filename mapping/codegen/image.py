@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from einloom.program import Piece
+from einloom.spec.program import Piece
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from einloom.isa import VectorOp
-from einloom.manifest import WeightLayout
-from einloom.quantized import QuantizedTensor
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.image import nothing
-from mapping.codegen.regions import Operand, Region
-from mapping.pack import pack_specials, pack_weights, stream_beats
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.image import nothing
+from einloom.mapping.pack import pack_specials, pack_weights, stream_beats
+from einloom.mapping.regions import Operand, Region
+from einloom.spec.isa import VectorOp
+from einloom.spec.manifest import WeightLayout
+from einloom.spec.quantized import QuantizedTensor
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -5,21 +5,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import InputError
-from einloom.isa import Rows, VectorOp
-from einloom.manifest import Manifest
-from einloom.program import Program, Symbols
-from einloom.quantized import QuantizedTensor
-from mapping.codegen.attention import AttentionCode, CacheScales, Heads
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.heads import pad_scales
-from mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
-from mapping.codegen.mlp import MlpCode
-from mapping.codegen.parameters import LayerParameters, ParameterLoads
-from mapping.codegen.quantise import Scratch, quantise, quantise_normalised
-from mapping.codegen.regions import Memory, Operand, Region
-from mapping.importer.huggingface import EMBEDDING
-from mapping.importer.llama_config import LlamaConfig
+from einloom.mapping.codegen.attention import AttentionCode, Heads
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.heads import pad_scales
+from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
+from einloom.mapping.codegen.mlp import MlpCode
+from einloom.mapping.codegen.parameters import LayerParameters, ParameterLoads
+from einloom.mapping.codegen.quantise import Scratch, quantise, quantise_normalised
+from einloom.mapping.regions import Memory, Operand, Region
+from einloom.models.cache_scales import CacheScales
+from einloom.models.importer.huggingface import EMBEDDING
+from einloom.models.importer.llama_config import LlamaConfig
+from einloom.spec.errors import InputError
+from einloom.spec.isa import Rows, VectorOp
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program, Symbols
+from einloom.spec.quantized import QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from einloom.isa import VectorOp
-from einloom.quantized import QuantizedTensor
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.float_ops import sigmoid
-from mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
-from mapping.codegen.parameters import LayerParameters
-from mapping.codegen.regions import Region
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.float_ops import sigmoid
+from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
+from einloom.mapping.codegen.parameters import LayerParameters
+from einloom.mapping.regions import Region
+from einloom.spec.isa import VectorOp
+from einloom.spec.quantized import QuantizedTensor
 
 
 class MlpCode:

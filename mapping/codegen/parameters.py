@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.regions import Operand, Region
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.regions import Operand, Region
 
 Floats = npt.NDArray[np.float32]
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from einloom.isa import Space, VectorOp
-from mapping.attention import QUERY_LIMIT
-from mapping.codegen.builder import ProgramBuilder
-from mapping.codegen.float_ops import reciprocal, rsqrt
-from mapping.codegen.regions import Operand, Region
+from einloom.mapping.attention_operands import QUERY_LIMIT
+from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.float_ops import reciprocal, rsqrt
+from einloom.mapping.regions import Operand, Region
+from einloom.spec.isa import Space, VectorOp
 
 LARGEST_CODE = 127
 """int8 activations are symmetric."""
@@ -107,8 +107,8 @@ def quantise_queries(
     """The query buffers' words of the heads in `x`: int16 codes, and the integer scale of each head.
 
     `x` holds `group` heads of `head` words for each buffer, in units in which code * scale is the engine's score times
-    a key (mapping/attention.py). The scale is the smallest integer for which all codes fit, but for rounding, which
-    saturation takes care of.
+    a key (mapping/attention_operands.py). The scale is the smallest integer for which all codes fit, but for rounding,
+    which saturation takes care of.
     """
     heads = group * len(buffers)
     p.vec(VectorOp.MAXABS, s.scale.at(outer=1), x.at(outer=head), outer=heads, inner=head)

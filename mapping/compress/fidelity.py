@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from einloom.quantized import QuantizedTensor
-from mapping.compress.nearest import Float32
-from mapping.compress.row_blocks import row_blocks
+from einloom.mapping.compress.nearest import Float32
+from einloom.mapping.compress.row_blocks import row_blocks
+from einloom.spec.quantized import QuantizedTensor
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from einloom.config_engines import GemmEngineConfig
-from einloom.errors import InputError
-from einloom.quantized import QuantizedTensor
-from mapping.compress.nearest import Float32
-from mapping.compress.quantize import quantize, quantize_per_channel
+from einloom.mapping.compress.nearest import Float32
+from einloom.mapping.compress.quantize import quantize, quantize_per_channel
+from einloom.spec.config_engines import GemmEngineConfig
+from einloom.spec.errors import InputError
+from einloom.spec.quantized import QuantizedTensor
 
 
 def quantize_for_engine(engine: GemmEngineConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:

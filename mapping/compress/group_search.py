@@ -8,8 +8,8 @@ too: clipping the largest weight a little is often worth the finer step for all 
 import numpy as np
 import numpy.typing as npt
 
-from einloom.formats import Format
-from mapping.compress.nearest import Float32, levels
+from einloom.mapping.compress.nearest import Float32, levels
+from einloom.spec.formats import Format
 
 FULL_RANGE = np.ones(1, np.float32)
 SEARCHED_RANGES = np.linspace(0.6, 1.1, 26, dtype=np.float32)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from einloom.formats import Format
+from einloom.spec.formats import Format
 
 Float32 = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.intp]

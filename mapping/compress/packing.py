@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from einloom.formats import Format
-from einloom.trits import from_bytes, to_bytes
-from mapping.compress.row_blocks import row_blocks
+from einloom.mapping.compress.row_blocks import row_blocks
+from einloom.spec.formats import Format
+from einloom.spec.trits import from_bytes, to_bytes
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import InputError
-from einloom.formats import Format
-from einloom.quantized import QuantizedTensor
-from mapping.compress.group_search import search_groups
-from mapping.compress.nearest import Float32, levels
-from mapping.compress.row_blocks import row_blocks
-from mapping.compress.second_level import second_level
+from einloom.mapping.compress.group_search import search_groups
+from einloom.mapping.compress.nearest import Float32, levels
+from einloom.mapping.compress.row_blocks import row_blocks
+from einloom.mapping.compress.second_level import second_level
+from einloom.spec.errors import InputError
+from einloom.spec.formats import Format
+from einloom.spec.quantized import QuantizedTensor
 
 UInt8 = npt.NDArray[np.uint8]
 ENGINE_GROUPS = (128, 64, 32)

@@ -7,8 +7,8 @@ VS-Quant's scheme as BitMoD uses it (HPCA 2025, section III-C and Table V): the 
 import numpy as np
 import numpy.typing as npt
 
-from einloom.formats import SCALE_BITS
-from mapping.compress.nearest import Float32
+from einloom.mapping.compress.nearest import Float32
+from einloom.spec.formats import SCALE_BITS
 
 LARGEST_SCALE = np.float32((1 << SCALE_BITS) - 1)
 

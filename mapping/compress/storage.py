@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from einloom.errors import InputError
-from einloom.files import write_file
-from einloom.formats import FORMATS, SELECTOR_BITS, Format, format_named
-from einloom.quantized import QuantizedTensor
-from mapping.compress.packing import pack, pack_codes, packed_length, unpack, unpack_codes
-from mapping.importer.model_weights import ModelWeights
-from mapping.importer.safetensors_file import SafetensorsFile, open_safetensors
-from mapping.importer.safetensors_header import DTYPE_BYTES, TensorEntry, header_bytes
+from einloom.mapping.compress.packing import pack, pack_codes, packed_length, unpack, unpack_codes
+from einloom.models.importer.model_weights import ModelWeights
+from einloom.models.importer.safetensors_file import SafetensorsFile, open_safetensors
+from einloom.models.importer.safetensors_header import DTYPE_BYTES, TensorEntry, header_bytes
+from einloom.spec.errors import InputError
+from einloom.spec.files import write_file
+from einloom.spec.formats import FORMATS, SELECTOR_BITS, Format, format_named
+from einloom.spec.quantized import QuantizedTensor
 
 KEY = "einloom"
 Part = npt.NDArray[np.uint8] | npt.NDArray[np.float32]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from einloom.attention import EXP2_STEPS, Mask
-from einloom.manifest import AttentionManifest
-from mapping.attention import AttentionJob
+from einloom.mapping.attention_operands import AttentionJob
+from einloom.spec.attention_format import EXP2_STEPS, Mask
+from einloom.spec.manifest import AttentionManifest
 
 SPECIAL_STEPS = 2 + EXP2_STEPS  # of a tile beside E + F: the scale, the exponential, and the sum of the denominator
 JOB_CYCLES = 4  # from the offer of the first job to its first step

@@ -1,7 +1,7 @@
 """Cycles of a GEMM engine, from its manifest alone."""
 
-from einloom.formats import Format
-from einloom.manifest import GemmManifest
+from einloom.spec.formats import Format
+from einloom.spec.manifest import GemmManifest
 
 
 def gemm_cycles(gemm: GemmManifest, format: Format, *, tokens: int, inputs: int, outputs: int) -> int:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from einloom.isa import Space
-from einloom.lookup import table_bits
-from einloom.manifest import GemmManifest
-from einloom.program import Program
+from einloom.spec.isa import Space
+from einloom.spec.lookup import table_bits
+from einloom.spec.manifest import GemmManifest
+from einloom.spec.program import Program
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from einloom.isa import Unit
-from mapping.schedule.tokens import Step
+from einloom.mapping.schedule.permits import Step
+from einloom.spec.isa import Unit
 
 AHEAD = 8
 """Products that requests for weights run ahead. The sequencer hands out instructions in order and waits when a unit's

@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import CheckFailed
-from einloom.manifest import AttentionManifest, SumLayout
-from mapping.attention import AttentionJob, attention_format, pack_attention_job, pack_beats, pack_queries
-from sim.bench.batch import IDLE_CYCLES, read_sums
-from sim.golden.attention import golden_outputs
+from einloom.mapping.attention_operands import (
+    AttentionJob,
+    attention_format,
+    pack_attention_job,
+    pack_beats,
+    pack_queries,
+)
+from einloom.sim.bench.batch import IDLE_CYCLES, read_sums
+from einloom.sim.golden.integer_attention import golden_outputs
+from einloom.spec.errors import CheckFailed
+from einloom.spec.manifest import AttentionManifest, SumLayout
 
 MAX_WORDS = 32768  # DEPTH in attention_bench.sv
 MAX_JOBS = 1024

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from einloom.attention import MIN_HEAD, QUERY_BITS, SCALE_SHIFT, SCORE_FRACTION, Mask
-from einloom.manifest import AttentionManifest
-from mapping.attention import QUERY_LIMIT, AttentionJob, attention_format
-from sim.bench.attention import AttentionStalls
+from einloom.mapping.attention_operands import QUERY_LIMIT, AttentionJob, attention_format
+from einloom.sim.bench.attention import AttentionStalls
+from einloom.spec.attention_format import MIN_HEAD, QUERY_BITS, SCALE_SHIFT, SCORE_FRACTION, Mask
+from einloom.spec.manifest import AttentionManifest
 
 STALLED = (0, 40, 128, 240)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import CheckFailed
-from einloom.manifest import Manifest, SumLayout
-from einloom.quantized import QuantizedTensor
-from mapping.pack import pack_activations, pack_job, pack_weights
+from einloom.mapping.pack import pack_activations, pack_job, pack_weights
+from einloom.spec.errors import CheckFailed
+from einloom.spec.manifest import Manifest, SumLayout
+from einloom.spec.quantized import QuantizedTensor
 
 MAX_STEPS = 16384  # DEPTH in gemm_bench.sv
 IDLE_CYCLES = 100_000  # more than any stall pattern adds to a beat

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from einloom.manifest import GemmManifest, Manifest
-from generators.design import Design
-from sim.verilator import Toolchain
+from einloom.generators.design import Design
+from einloom.sim.verilator import Toolchain
+from einloom.spec.manifest import GemmManifest, Manifest
 
 GEMM_BENCH = "gemm_bench"
 ATTENTION_BENCH = "attention_bench"
@@ -110,7 +110,7 @@ def _attention_values(manifest: Manifest) -> dict[str, str | int]:
 
 def bench_text(bench: str, values: Mapping[str, str | int]) -> str:
     """The text of a bench with `values` for its placeholders."""
-    text = resources.files("sim.bench").joinpath(f"{bench}.sv").read_text()
+    text = resources.files("einloom.sim.bench").joinpath(f"{bench}.sv").read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text

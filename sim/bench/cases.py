@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from einloom.formats import FORMATS, Format
-from einloom.manifest import GemmManifest
-from einloom.quantized import QuantizedTensor
-from sim.bench.batch import MAX_STEPS, Job, Stalls
+from einloom.sim.bench.batch import MAX_STEPS, Job, Stalls
+from einloom.spec.formats import FORMATS, Format
+from einloom.spec.manifest import GemmManifest
+from einloom.spec.quantized import QuantizedTensor
 
 # Special values beyond the published ones; each has two signed terms (7 = 8 - 1).
 SPECIALS = (3, -3, 5, -5, 6, -6, 7, -7, 9, 10, -10, 12, 16, -16, 17, -18, 20, 24)

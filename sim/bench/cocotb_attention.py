@@ -5,10 +5,10 @@ from pathlib import Path
 import cocotb
 import numpy as np
 
-from einloom.manifest import Manifest
-from sim.bench.attention import AttentionOutcome, check, prepare
-from sim.bench.attention_cases import corner_batches, random_batch
-from sim.bench.driver import SERVES, SETTINGS, Bench, report
+from einloom.sim.bench.attention import AttentionOutcome, check, prepare
+from einloom.sim.bench.attention_cases import corner_batches, random_batch
+from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
+from einloom.spec.manifest import Manifest
 
 COUNTERS = ("cycles", "busy", "row_busy", "unread")
 

@@ -2,7 +2,7 @@
 
 import cocotb
 
-from sim.bench.driver import SERVES, Bench
+from einloom.sim.bench.driver import SERVES, Bench
 
 COUNTERS = ("cycles", "was_reset", "timed_out", "escaped", "violations")
 RESET_CYCLES = 8

@@ -5,12 +5,12 @@ from pathlib import Path
 import cocotb
 import numpy as np
 
-from einloom.manifest import Manifest
-from sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, prepare
-from sim.bench.cases import corner_batches, random_batch
-from sim.bench.compare import require_equal
-from sim.bench.driver import SERVES, SETTINGS, Bench, report
-from sim.golden.engines import golden_sums
+from einloom.sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, prepare
+from einloom.sim.bench.cases import corner_batches, random_batch
+from einloom.sim.bench.compare import require_equal
+from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
+from einloom.sim.golden.engines import golden_sums
+from einloom.spec.manifest import Manifest
 
 COUNTERS = ("cycles", "accepted")
 

@@ -2,7 +2,7 @@
 
 import cocotb
 
-from sim.bench.driver import SERVES, Bench
+from einloom.sim.bench.driver import SERVES, Bench
 
 
 @cocotb.test(skip=not SERVES)

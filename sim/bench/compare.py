@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import CheckFailed
+from einloom.spec.errors import CheckFailed
 
 Integers = npt.NDArray[np.int64]
 

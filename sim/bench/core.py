@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from einloom.core_registers import window_names
-from einloom.isa import UNITS
-from einloom.manifest import Manifest
-from generators.design import Design
-from sim.verilator import Toolchain
+from einloom.generators.design import Design
+from einloom.sim.verilator import Toolchain
+from einloom.spec.core_registers import window_names
+from einloom.spec.isa import UNITS
+from einloom.spec.manifest import Manifest
 
 CORE_BENCH = "core_bench"
 AXI_MEMORY = "axi_memory.sv"
@@ -122,7 +122,7 @@ def build_core(
         "design.v": design.verilog,
         **({"top.v": top.verilog} if top.verilog else {}),
         f"{CORE_BENCH}.sv": _bench_text(design, top, beats, upsets),
-        AXI_MEMORY: (resources.files("sim.bench") / AXI_MEMORY).read_text(),
+        AXI_MEMORY: (resources.files("einloom.sim.bench") / AXI_MEMORY).read_text(),
     }
     pes = [m for m in manifest.modules if m.endswith("_pe")]
     small = manifest.gemm.rows * manifest.gemm.columns <= SEPARATE_PES
@@ -164,7 +164,7 @@ def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str
         "upsets": _upsets(design.verilog, top.core) if upsets else "",
         "indices": "\n  ".join(f"assign index[{n}] = {top.core}.machine.indices__{n};" for n in range(len(UNITS))),
     }
-    text = (resources.files("sim.bench") / f"{CORE_BENCH}.sv").read_text()
+    text = (resources.files("einloom.sim.bench") / f"{CORE_BENCH}.sv").read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     return text

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from amaranth import Shape
 
-from generators.emit import SharedModules
-from hw.part import Part
-from sim.bench.build import bench_text
-from sim.server import BenchServer
-from sim.verilator import Toolchain
+from einloom.generators.emit import SharedModules
+from einloom.hw.part import Part
+from einloom.sim.bench.build import bench_text
+from einloom.sim.server import BenchServer
+from einloom.sim.verilator import Toolchain
 
 BENCH = "pipeline_bench"
-MODULE = "sim.bench.cocotb_part"
+MODULE = "einloom.sim.bench.cocotb_part"
 PORTS = ("clk", "rst", "start", "count", "done", "timed_out", "cycles")
 OPERAND_BITS = 64  # of each of the part's inputs in operands.bin
 

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from amaranth import Shape
 
-from einloom.instruction import Instruction
-from einloom.isa import REDUCTIONS, Operand, Space, VectorOp
-from generators.emit import SharedModules
-from hw.vector.slot import DESTINATION, INSTRUCTION
-from hw.vector.vector_unit import ACTIVATION_BITS, QUERY_BITS, VectorUnit
-from sim.bench.build import bench_text
-from sim.bench.pipeline import MODULE, read_hex
-from sim.golden import vector as golden
-from sim.server import BenchServer
-from sim.verilator import Toolchain
+from einloom.generators.emit import SharedModules
+from einloom.hw.vector.slot import DESTINATION, INSTRUCTION
+from einloom.hw.vector.vector_unit import ACTIVATION_BITS, QUERY_BITS, VectorUnit
+from einloom.sim.bench.build import bench_text
+from einloom.sim.bench.pipeline import MODULE, read_hex
+from einloom.sim.golden import vector as golden
+from einloom.sim.server import BenchServer
+from einloom.sim.verilator import Toolchain
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
 
 BENCH = "vector_bench"
 PORTS = ("clk", "rst", "start", "instructions", "seed", "stall", "limit", "done", "timed_out", "cycles")

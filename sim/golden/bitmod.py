@@ -8,7 +8,7 @@ applies.
 import numpy as np
 import numpy.typing as npt
 
-from einloom.quantized import QuantizedTensor
+from einloom.spec.quantized import QuantizedTensor
 
 Integers = npt.NDArray[np.int64]
 

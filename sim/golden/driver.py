@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from einloom.driver import SYSTEM, JobResult
-from einloom.isa import CoreError
-from einloom.manifest import Manifest
-from einloom.program import Program
-from sim.golden.executor import ExecutionError, GoldenCore
+from einloom.sim.golden.executor import ExecutionError, GoldenCore
+from einloom.spec.driver import SYSTEM, JobResult
+from einloom.spec.isa import CoreError
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]
 

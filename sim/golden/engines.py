@@ -3,12 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
-from einloom.manifest import GemmManifest
-from einloom.quantized import QuantizedTensor
-from sim.golden.bitmod import fp16_gemm
-from sim.golden.gemm import integer_gemm
-from sim.golden.lut import Rounding, rounded_gemm
-from sim.golden.lut_fp16 import aligned_gemm, rounded_aligned_gemm
+from einloom.sim.golden.bitmod import fp16_gemm
+from einloom.sim.golden.gemm import integer_gemm
+from einloom.sim.golden.lut import Rounding, rounded_gemm
+from einloom.sim.golden.lut_fp16 import aligned_gemm, rounded_aligned_gemm
+from einloom.spec.manifest import GemmManifest
+from einloom.spec.quantized import QuantizedTensor
 
 Integers = npt.NDArray[np.int64]
 

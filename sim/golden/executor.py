@@ -1,6 +1,6 @@
 """The golden executor: a program and its memory in NumPy, instruction by instruction, in program order.
 
-What an instruction does is written from its meaning in einloom/isa.py; that the units of a core run side by side
+What an instruction does is written from its meaning in spec/isa.py; that the units of a core run side by side
 changes nothing, because the tokens say so.
 """
 
@@ -11,17 +11,17 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from einloom.attention import Mask
-from einloom.errors import InputError
-from einloom.instruction import Instruction, decode
-from einloom.isa import INSTRUCTION_BYTES, Condition, CoreError, Rows, Unit
-from einloom.manifest import Manifest
-from mapping.attention import attention_format
-from sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position
-from sim.golden.fusemax import attend
-from sim.golden.memories import Chunk, Memories, require, walk
-from sim.golden.vector_unit import Action, VectorUnit
-from sim.golden.weight_stream import read_weights
+from einloom.mapping.attention_operands import attention_format
+from einloom.sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position
+from einloom.sim.golden.fusemax import attend
+from einloom.sim.golden.memories import Chunk, Memories, require, walk
+from einloom.sim.golden.vector_unit import Action, VectorUnit
+from einloom.sim.golden.weight_stream import read_weights
+from einloom.spec.attention_format import Mask
+from einloom.spec.errors import InputError
+from einloom.spec.instruction import Instruction, decode
+from einloom.spec.isa import INSTRUCTION_BYTES, Condition, CoreError, Rows, Unit
+from einloom.spec.manifest import Manifest
 
 Integers = npt.NDArray[np.int64]
 ID_BYTES = 4

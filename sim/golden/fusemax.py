@@ -1,4 +1,4 @@
-"""What the FuseMax engine computes, from the definition of its arithmetic (einloom/attention.py)."""
+"""What the FuseMax engine computes, from the definition of its arithmetic (spec/attention_format.py)."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from einloom.attention import (
+from einloom.spec.attention_format import (
     EXP2_COEFFICIENTS,
     EXPONENT_LIMIT,
     MASKED,

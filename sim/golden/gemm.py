@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from einloom.quantized import QuantizedTensor
+from einloom.spec.quantized import QuantizedTensor
 
 EXACT = 1 << 53  # float64 holds every integer up to here, so a float64 matrix product below it is exact
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from einloom.lookup import digits_of
-from einloom.quantized import QuantizedTensor
+from einloom.spec.lookup import digits_of
+from einloom.spec.quantized import QuantizedTensor
 
 Integers = npt.NDArray[np.int64]
 LARGEST_ENTRY = 127

@@ -7,8 +7,8 @@ Nothing here knows tables, planes or cycles.
 import numpy as np
 import numpy.typing as npt
 
-from einloom.quantized import QuantizedTensor
-from sim.golden.lut import Rounding, groups_of
+from einloom.sim.golden.lut import Rounding, groups_of
+from einloom.spec.quantized import QuantizedTensor
 
 Integers = npt.NDArray[np.int64]
 

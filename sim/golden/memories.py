@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from einloom.errors import InputError
-from einloom.manifest import Manifest
+from einloom.spec.errors import InputError
+from einloom.spec.manifest import Manifest
 
 Bits = npt.NDArray[np.uint32]
 Indices = npt.NDArray[np.int64]

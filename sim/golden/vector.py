@@ -1,4 +1,4 @@
-"""What the vector unit computes on its lanes (einloom/isa.py, VectorOp), in NumPy float32.
+"""What the vector unit computes on its lanes (spec/isa.py, VectorOp), in NumPy float32.
 
 All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them.
 """
@@ -6,7 +6,7 @@ All functions take and give uint32 arrays: the bits of floats or of integers, as
 import numpy as np
 import numpy.typing as npt
 
-from einloom.isa import REDUCE_PARTIALS, VectorOp
+from einloom.spec.isa import REDUCE_PARTIALS, VectorOp
 
 Bits = npt.NDArray[np.uint32]
 Floats = npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""The vector unit of the golden executor: its operands, and where its results go (einloom/isa.py, Space)."""
+"""The vector unit of the golden executor: its operands, and where its results go (spec/isa.py, Space)."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from einloom.instruction import Instruction
-from einloom.isa import REDUCTIONS, Operand, Space, VectorOp
-from sim.golden.memories import Bits, Chunk, Indices, Memories, walk
-from sim.golden.vector import elementwise, reduce, to_integer
+from einloom.sim.golden.memories import Bits, Chunk, Indices, Memories, walk
+from einloom.sim.golden.vector import elementwise, reduce, to_integer
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
 
 Action = Callable[[Chunk], None]
 Put = Callable[[Chunk, Bits], None]

@@ -1,14 +1,14 @@
-"""Weights as they lie in memory, read back (einloom/manifest.py, WeightLayout)."""
+"""Weights as they lie in memory, read back (spec/manifest.py, WeightLayout)."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from einloom.formats import FORMATS, SPECIAL_COUNT, Format, Term
-from einloom.lookup import original_codes
-from einloom.manifest import GemmManifest
-from einloom.trits import CODES
+from einloom.spec.formats import FORMATS, SPECIAL_COUNT, Format, Term
+from einloom.spec.lookup import original_codes
+from einloom.spec.manifest import GemmManifest
+from einloom.spec.trits import CODES
 
 Integers = npt.NDArray[np.int64]
 

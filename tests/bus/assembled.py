@@ -6,14 +6,14 @@ from amaranth import Module
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from generators.emit import SharedModules
-from hw.bus.axi import axi_read, axi_write, connect_flat, flat_members
-from hw.bus.read_master import ReadMaster, beat_layout
-from hw.bus.read_mux import ReadMux
-from hw.bus.window import request_layout
-from hw.bus.write_master import WriteMaster, strobed_layout
-from hw.part import Part
-from sim.verilator import Toolchain
+from einloom.generators.emit import SharedModules
+from einloom.hw.bus.axi import axi_read, axi_write, connect_flat, flat_members
+from einloom.hw.bus.read_master import ReadMaster, beat_layout
+from einloom.hw.bus.read_mux import ReadMux
+from einloom.hw.bus.window import request_layout
+from einloom.hw.bus.write_master import WriteMaster, strobed_layout
+from einloom.hw.part import Part
+from einloom.sim.verilator import Toolchain
 from tests.bus.build import MEMORY
 
 PORT = "m_axi_shared"

@@ -4,10 +4,10 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from generators.emit import SharedModules
-from hw.part import Part
-from sim.simulate import run_cocotb
-from sim.verilator import Toolchain
+from einloom.generators.emit import SharedModules
+from einloom.hw.part import Part
+from einloom.sim.simulate import run_cocotb
+from einloom.sim.verilator import Toolchain
 
 MEMORY = Path(__file__).parents[2] / "sim" / "bench" / "axi_memory.sv"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cocotb
 from cocotb.triggers import ClockCycles
 
-from sim.bench.driver import SETTINGS
+from einloom.sim.bench.driver import SETTINGS
 from tests.bus.drive import Sink, Source, reset, until
 
 BYTES, BEATS, READERS = (SETTINGS.get(key, 0) for key in ("bytes", "beats", "readers"))

@@ -7,7 +7,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiBurstType, AxiBus, AxiMaster, AxiResp
 
-from sim.bench.driver import SETTINGS
+from einloom.sim.bench.driver import SETTINGS
 from tests.bus.drive import pauses, reset
 
 BYTES, BEATS, BASE = (SETTINGS.get(key, 0) for key in ("bytes", "beats", "base"))

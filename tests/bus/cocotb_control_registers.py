@@ -7,7 +7,8 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from einloom.registers import (
+from einloom.sim.bench.driver import SETTINGS
+from einloom.spec.registers import (
     AP_DONE,
     AP_IDLE,
     AP_READY,
@@ -20,7 +21,6 @@ from einloom.registers import (
     IP_ISR,
     Register,
 )
-from sim.bench.driver import SETTINGS
 from tests.bus.drive import pauses, reset
 
 TABLE = [Register.model_validate(register) for register in SETTINGS.get("table", [])]

@@ -8,10 +8,10 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiRamRead, AxiReadBus
 
-from einloom.core_registers import report_names
-from einloom.isa import CoreError
-from einloom.registers import AP_IDLE, AP_START, CTRL, GIER, IP_IER, IP_ISR, Register
-from sim.bench.driver import SETTINGS
+from einloom.sim.bench.driver import SETTINGS
+from einloom.spec.core_registers import report_names
+from einloom.spec.isa import CoreError
+from einloom.spec.registers import AP_IDLE, AP_START, CTRL, GIER, IP_IER, IP_ISR, Register
 from tests.bus.drive import pauses
 
 REGISTERS = {r["name"]: Register.model_validate(r) for r in SETTINGS.get("registers", [])}

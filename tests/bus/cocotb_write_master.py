@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiRamWrite, AxiWriteBus
 
-from sim.bench.driver import SETTINGS
+from einloom.sim.bench.driver import SETTINGS
 from tests.bus.drive import Source, pauses, reset, until
 
 BYTES = SETTINGS.get("data_bits", 0) // 8

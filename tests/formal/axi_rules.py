@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal, Value
 
-from hw.bus.axi import PAGE_BYTES, BusError, burst_limit
+from einloom.hw.bus.axi import PAGE_BYTES, BusError, burst_limit
 from tests.formal.engine import Proof
 
 ADDRESS = ("id", "addr", "len", "size", "burst", "cache", "prot")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from amaranth import Cat, Const, Mux, Signal
 
-from einloom.registers import lay_out
-from hw.bus.axi import BusError, Response
-from hw.bus.control_registers import ControlRegisters
-from hw.bus.read_master import ReadMaster
-from hw.bus.read_mux import ReadMux
-from hw.bus.write_master import WriteMaster
+from einloom.hw.bus.axi import BusError, Response
+from einloom.hw.bus.control_registers import ControlRegisters
+from einloom.hw.bus.read_master import ReadMaster
+from einloom.hw.bus.read_mux import ReadMux
+from einloom.hw.bus.write_master import WriteMaster
+from einloom.spec.registers import lay_out
 from tests.formal.axi_rules import Channel, Halt, Lengths, beat_number, check_addresses
 from tests.formal.engine import PROVED, Offer, Proof, Word, abc
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from amaranth import Cat, Signal
 
-from hw.bus.axi import PAGE_BYTES
-from hw.bus.burst_splitter import BurstSplitter
-from hw.bus.window import WindowCheck, request_layout
-from hw.memory import fifo
-from hw.memory.fifo import StreamFifo
-from hw.memory.skid import SkidBuffer
+from einloom.hw.buffers import fifo
+from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.buffers.skid import SkidBuffer
+from einloom.hw.bus.axi import PAGE_BYTES
+from einloom.hw.bus.burst_splitter import BurstSplitter
+from einloom.hw.bus.window import WindowCheck, request_layout
 from tests.formal.engine import PROVED, Proof, Word, abc
 
 pytestmark = [pytest.mark.formal, pytest.mark.skipif(abc() is None, reason="needs pyosys: pip install .[formal]")]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mapping.cost.attention.hardware import Hardware
-from mapping.cost.attention.workloads import Attention
+from einloom.mapping.cost.attention.hardware import Hardware
+from einloom.mapping.cost.attention.workloads import Attention
 
 
 @dataclass(frozen=True)

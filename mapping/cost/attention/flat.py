@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from mapping.cost.attention.cost import Cost, overlapped
-from mapping.cost.attention.hardware import FLAT, Hardware
-from mapping.cost.attention.softmax_row import softmax_cycles
-from mapping.cost.attention.workloads import Attention
+from einloom.mapping.cost.attention.cost import Cost, overlapped
+from einloom.mapping.cost.attention.hardware import FLAT, Hardware
+from einloom.mapping.cost.attention.softmax_row import softmax_cycles
+from einloom.mapping.cost.attention.workloads import Attention
 
 PAPER_ROWS = (256, 512, 1024)
 

@@ -28,9 +28,9 @@ Source: FuseMax, MICRO 2024 (cascade, binding, mapping), and its authors' model 
 from dataclasses import dataclass
 from math import ceil
 
-from mapping.cost.attention.cost import Cost, overlapped
-from mapping.cost.attention.hardware import FUSEMAX, Hardware
-from mapping.cost.attention.workloads import Attention
+from einloom.mapping.cost.attention.cost import Cost, overlapped
+from einloom.mapping.cost.attention.hardware import FUSEMAX, Hardware
+from einloom.mapping.cost.attention.workloads import Attention
 
 EXP_CYCLES = 1 + 6  # a subtraction, then a polynomial of degree 5 and a scaling by a power of two
 

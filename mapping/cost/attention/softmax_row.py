@@ -1,7 +1,7 @@
 """The softmax of FLAT and of the unfused baseline: four Einsums over all scores, on the 1D array only."""
 
-from mapping.cost.attention.hardware import Hardware
-from mapping.cost.attention.workloads import Attention
+from einloom.mapping.cost.attention.hardware import Hardware
+from einloom.mapping.cost.attention.workloads import Attention
 
 # One element per lane and cycle each: maximum, exp of the difference (its unit is pipelined), sum, division.
 OPS_PER_SCORE = 4

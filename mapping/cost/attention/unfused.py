@@ -9,10 +9,10 @@ two matrix products. What it finds varies: the unfused latencies of two publishe
 
 from math import ceil
 
-from mapping.cost.attention.cost import Cost
-from mapping.cost.attention.hardware import UNFUSED, Hardware
-from mapping.cost.attention.softmax_row import softmax_cycles
-from mapping.cost.attention.workloads import Attention
+from einloom.mapping.cost.attention.cost import Cost
+from einloom.mapping.cost.attention.hardware import UNFUSED, Hardware
+from einloom.mapping.cost.attention.softmax_row import softmax_cycles
+from einloom.mapping.cost.attention.workloads import Attention
 
 
 def sweeps(length: int, words: int, hardware: Hardware) -> int:

@@ -1,0 +1,114 @@
+"""First in, first out."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import memory, stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.hw.buffers.parity import corrupt_port, with_parity
+from einloom.hw.part import Part
+
+LUTRAM_DEPTH = 32  # words that one LUT of distributed memory holds per bit; deeper queues go to block memory
+
+
+class StreamFifo(Part):
+    """A queue of `depth` words between two streams; takes and gives a word in every cycle.
+
+    Up to 32 words lie in distributed memory that is read combinationally: a word can be taken the cycle after it was
+    put. Deeper queues use a memory with a registered read port (block or ultra memory) and one more register, so that
+    no path leads from the memory to the consumer: a word can be taken three cycles after it was put. Either way the
+    queue holds exactly `depth` words, wherever they are.
+
+    Parameters
+    ----------
+    width : bits of a word.
+    depth : words; at least 2.
+    parity : each word has a bit more, which is checked as the word is taken.
+
+    Members
+    -------
+    i : In, stream of words
+    o : Out, stream of words
+    level : Out, words held: put and not yet taken
+    clear : In(1), forget all words; what is put in the same cycle is forgotten too
+    corrupt : Out(1), with `parity` only: the word that was taken in the cycle before is not the one that was put
+    """
+
+    def __init__(self, width: int, depth: int, parity: bool = False):
+        if depth < 2:
+            raise ValueError(f"a queue must hold at least 2 words, not {depth!r}")
+        self.width = width
+        self.depth = depth
+        self.parity = parity
+        super().__init__(
+            {
+                "i": In(stream.Signature(width)),
+                "o": Out(stream.Signature(width)),
+                "level": Out(range(depth + 1)),
+                "clear": In(1),
+                **corrupt_port(parity),
+            },
+            width=width,
+            depth=depth,
+            parity=parity,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        put = Signal()
+        take = Signal()
+        m.d.comb += [
+            self.i.ready.eq(self.level != self.depth),
+            put.eq(self.i.valid & self.i.ready),
+            take.eq(self.o.valid & self.o.ready),
+        ]
+        m.d.sync += self.level.eq(Mux(self.clear, 0, self.level + put - take))
+
+        m.submodules.words = words = memory.Memory(shape=self.width + self.parity, depth=self.depth, init=[])
+        write = words.write_port()
+        m.d.comb += [write.data.eq(with_parity(self.i.payload, self.parity)), write.en.eq(put)]
+        self._advance(m, write.addr, put)
+        if self.depth <= LUTRAM_DEPTH:
+            read = words.read_port(domain="comb")
+            self._advance(m, read.addr, take)
+            m.d.comb += [self.o.payload.eq(read.data), self.o.valid.eq(self.level != 0)]
+            output = read.data
+        else:
+            output = self._registered_output(m, words.read_port(), put)
+        if self.parity:
+            m.d.sync += self.corrupt.eq(take & ~self.clear & output.xor())
+        return m
+
+    def _registered_output(self, m: Module, read, put: Signal) -> Signal:
+        """Words go through the read port's register and one more, each moving on when the next is free; returns
+        what lies in the last."""
+        stored = Signal(range(self.depth + 1))  # words that the read port has not fetched
+        fetched = Signal()
+        move = Signal()
+        output = Signal(self.width + self.parity, reset_less=True)
+        output_valid = Signal()
+        m.d.comb += [
+            move.eq(~output_valid | self.o.ready),
+            read.en.eq((stored != 0) & (~fetched | move)),
+            self.o.payload.eq(output),
+            self.o.valid.eq(output_valid),
+        ]
+        self._advance(m, read.addr, read.en)
+        m.d.sync += stored.eq(stored + put - read.en)
+        with m.If(read.en):
+            m.d.sync += fetched.eq(1)
+        with m.Elif(move):
+            m.d.sync += fetched.eq(0)
+        with m.If(move):
+            m.d.sync += [output_valid.eq(fetched), output.eq(read.data)]
+        with m.If(self.clear):
+            m.d.sync += [stored.eq(0), fetched.eq(0), output_valid.eq(0)]
+        return output
+
+    def _advance(self, m: Module, address: Signal, step: Signal) -> None:
+        """A pointer that `step` moves around the memory."""
+        pointer = Signal.like(address, name=f"{address.name}_pointer")
+        m.d.comb += address.eq(pointer)
+        with m.If(self.clear):
+            m.d.sync += pointer.eq(0)
+        with m.Elif(step):
+            m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, pointer + 1))

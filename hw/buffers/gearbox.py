@@ -1,0 +1,110 @@
+"""Memory beats into words of other sizes."""
+
+from math import gcd
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+from einloom.hw.part import Part
+
+
+class Gearbox(Part):
+    """Cuts a stream of beats into words of a few sizes, without gaps between words.
+
+    A beat is accepted whenever there is room for one, whatever the consumer does, so a supply of one beat a cycle is
+    used up at one beat a cycle. A word is visible the cycle after its last beat was accepted. Positions are multiples
+    of `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow. Whether a word of each
+    size is there is known a cycle ahead: where gearboxes move together, that is the start of a long path.
+
+    Parameters
+    ----------
+    beat_bits : a power of two.
+    word_bits : the sizes of words that `select` chooses from.
+
+    Members
+    -------
+    beats : In, stream of `beat_bits`
+    select : In, index of the wanted word's size
+    available : Out(1), all of the wanted word is there
+    coming : Out, bit n: in the next cycle all of a word of size n is there
+    word : Out, in its low bits; above them is what follows
+    take : In(1), consume the word; only while `available`
+    align : In(1), drop what is left of the current beat; not together with `take`
+    """
+
+    def __init__(self, beat_bits: int, word_bits: tuple[int, ...]):
+        self.beat_bits = beat_bits
+        self.word_bits = word_bits
+        self.unit = gcd(beat_bits, *word_bits)
+        super().__init__(
+            {
+                "beats": In(stream.Signature(beat_bits)),
+                "select": In(range(max(len(word_bits), 2))),
+                "available": Out(1),
+                "coming": Out(len(word_bits)),
+                "word": Out(max(word_bits)),
+                "take": In(1),
+                "align": In(1),
+            },
+            beat_bits=beat_bits,
+            word_bits=word_bits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        unit = self.unit
+        per_beat = self.beat_bits // unit
+        inside = per_beat.bit_length() - 1  # bits of a position that count units of a beat
+        # The widest word may lack one unit when a beat arrives, and another beat must fit to keep the supply going.
+        capacity = max(self.word_bits) // unit + 2 * per_beat
+        buffer = Signal(capacity * unit, reset_less=True)
+        level = Signal(range(capacity + 1))
+        enough = Signal(len(self.word_bits))  # bit n: a word of size n is there
+        supplied = Signal(range(capacity + 1))
+        accept = Signal()
+        turned = Signal(self.beat_bits)
+        arriving = Signal.like(buffer)
+        merged = Signal.like(buffer)
+
+        def bits(units):
+            return Cat(Const(0, unit.bit_length() - 1), units)
+
+        def here(u):
+            """Whether a unit of the beat that is accepted goes to place `u`."""
+            return accept & (level <= u) & (level + per_beat > u)
+
+        def reaches(units, used=0):
+            """What `coming` is where `used` of the `units` go."""
+            return Cat(units >= used + size // unit for size in self.word_bits)
+
+        # A beat goes behind what is there, and all of it moves down: which word is taken is known last, and chooses
+        # between constant shifts.
+        m.d.comb += [
+            self.available.eq(Array(enough)[self.select]),
+            self.word.eq(buffer),
+            self.beats.ready.eq(level <= capacity - per_beat),
+            accept.eq(self.beats.valid & self.beats.ready),
+            supplied.eq(level + Mux(accept, per_beat, 0)),
+            # Turned around, a beat's units stand behind each other where they go, whichever beat of the buffer that is.
+            turned.eq((Cat(self.beats.payload, self.beats.payload) << bits(level[:inside]))[self.beat_bits :]),
+            arriving.eq(Cat(turned.word_select(u % per_beat, unit) & here(u).replicate(unit) for u in range(capacity))),
+            # Bits above the level are garbage only before the first beat; clearing there is cheaper than a reset.
+            merged.eq(Mux(level == 0, 0, buffer) | arriving),
+        ]
+        m.d.sync += enough.eq(self.coming)
+        with m.If(self.align):
+            whole = Cat(Const(0, inside), supplied[inside:])
+            m.d.comb += self.coming.eq(reaches(whole))
+            m.d.sync += [buffer.eq(merged >> bits(level[:inside])), level.eq(whole)]
+        with m.Elif(self.take):
+            with m.Switch(self.select):
+                for n, size in enumerate(self.word_bits):
+                    with m.Case(n):
+                        used = size // unit
+                        m.d.comb += self.coming.eq(reaches(supplied, used))
+                        m.d.sync += [buffer.eq(merged >> size), level.eq(supplied - used)]
+        with m.Else():
+            m.d.comb += self.coming.eq(reaches(supplied))
+            m.d.sync += [buffer.eq(merged), level.eq(supplied)]
+        return m

@@ -1,0 +1,187 @@
+"""The deferred division of FuseMax: RNV over RD, once per query."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, memory
+from amaranth.lib.wiring import In, Out
+
+from einloom.hw.buffers.parity import corrupt_port, with_parity
+from einloom.hw.part import Part
+from einloom.spec.attention_format import OUTPUT_BITS, AttentionFormat
+
+QUOTIENT_BITS = OUTPUT_BITS + 1  # one more, to round
+
+
+def division_steps(digits: int) -> int:
+    """Cycles of a division with `digits` quotient bits a cycle."""
+    return -(-QUOTIENT_BITS // digits)
+
+
+def divider_control(format: AttentionFormat) -> data.StructLayout:
+    """Control of all dividers."""
+    address = range(format.max_head + 1)
+    return data.StructLayout({
+        "write": 1,
+        "write_address": address,
+        "address": address,  # of the state that is wanted in the next cycle
+        "divisor": 1,  # it is there, and is the denominator
+        "dividend": 1,  # it is there, and is to be divided
+        "step": 1,
+    })
+
+
+class Divider(Part):
+    """result = state / denominator * unit, of OUTPUT_BITS with AttentionFormat.output_fraction fraction bits.
+
+    Sign and magnitude, restoring, `digits` quotient bits a cycle, two at once where there are several; rounded half
+    away from zero, clamped to the largest magnitude, and 0 when the denominator is 0 (no visible key). A state is at
+    most 2 * denominator (values are at most two units), so 4 * denominator always exceeds it and the quotient's first
+    bit counts for half of that.
+    Holds the final states of a block of queries, so that the arrays go on with the next.
+
+    Members
+    -------
+    state : In, the state to write
+    result : Out, signed, after the last step
+    corrupt : Out(1), with `parity` only: the state that is taken in this cycle is not the one that was written
+    """
+
+    def __init__(self, format: AttentionFormat, digits: int, parity: bool = False):
+        self.format = format
+        self.digits = digits
+        self.parity = parity
+        super().__init__(
+            {
+                "state": In(signed(format.state_bits)),
+                "control": In(divider_control(format)),
+                "result": Out(signed(OUTPUT_BITS)),
+                **corrupt_port(parity),
+            },
+            format=format,
+            digits=digits,
+            parity=parity,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        control, bits = self.control, self.format.state_bits
+        depth = self.format.max_head + 1
+        m.submodules.bank = bank = memory.Memory(shape=signed(bits + self.parity), depth=depth, init=[])
+        read, write = bank.read_port(), bank.write_port()
+        state = read.data
+        if self.parity:
+            state = read.data[:bits].as_signed()
+            m.d.comb += self.corrupt.eq((control.divisor | control.dividend) & read.data.xor())
+        divisor = Signal(bits + 2, reset_less=True)
+        triple = Signal(bits + 4, reset_less=True)
+        remainder = Signal(bits + 2, reset_less=True)
+        steps = division_steps(self.digits)
+        quotient = Signal(steps * self.digits, reset_less=True)
+        negative = Signal(reset_less=True)
+        m.d.comb += [
+            read.addr.eq(control.address),
+            write.addr.eq(control.write_address),
+            write.data.eq(with_parity(self.state, self.parity)),
+            write.en.eq(control.write),
+        ]
+
+        with m.If(control.divisor):
+            m.d.sync += [divisor.eq(state << 2), triple.eq((state << 2) + (state << 3))]
+        with m.If(control.dividend):
+            m.d.sync += [negative.eq(state < 0), remainder.eq(Mux(state < 0, -state, state))]
+        with m.Elif(control.step):
+            value, found = remainder, []
+            for _ in range(-(-self.digits // 2)):
+                value, two = self._divide(m, value, divisor, triple)
+                found = [*two, *found]
+            m.d.sync += [remainder.eq(value), quotient.eq(Cat(*found, quotient))]
+
+        rounded = (quotient[-QUOTIENT_BITS:] + 1) >> 1
+        largest = (1 << (OUTPUT_BITS - 1)) - 1
+        magnitude = Signal(OUTPUT_BITS)
+        m.d.comb += magnitude.eq(Mux(divisor == 0, 0, Mux(rounded > largest, largest, rounded)))
+        m.d.comb += self.result.eq(Mux(negative, -magnitude, magnitude))
+        return m
+
+    def _divide(self, m: Module, value, divisor: Signal, triple: Signal):
+        """One bit of the quotient, or two at once by three subtractions side by side; (remainder, bits, lowest first).
+
+        `value` is less than the divisor, so twice or four times `value` less its multiple is, too.
+        """
+        multiples = [divisor] if self.digits == 1 else [divisor, divisor << 1, triple]
+        shifted = Cat(Const(0, 1 if self.digits == 1 else 2), value)
+        rest, fits = shifted, []
+        for multiple in multiples:
+            difference = Signal(signed(len(shifted) + 1))
+            m.d.comb += difference.eq(shifted - multiple)
+            fits.append(~difference[-1])
+            rest = Mux(fits[-1], difference, rest)
+        found = fits if self.digits == 1 else [(fits[0] & ~fits[1]) | fits[2], fits[1]]
+        return rest[: len(value)], found
+
+
+class DivisionControl(Part):
+    """Takes the states of a block of queries through the dividers, one f of all columns at a time.
+
+    A division takes 2 + division_steps(digits) cycles and the wait for the output to be taken.
+
+    Members
+    -------
+    start : In(1), all states are written
+    head : In, number of values, with `start`
+    address, divisor, dividend, step : Out, to the dividers
+    valid, ready : Out(1), In(1), handshake of the output
+    done : Out(1), the last output is being taken
+    """
+
+    def __init__(self, format: AttentionFormat, digits: int):
+        self.format = format
+        self.digits = digits
+        super().__init__(
+            {
+                "start": In(1),
+                "head": In(range(format.max_head + 1)),
+                "address": Out(range(format.max_head + 1)),
+                "divisor": Out(1),
+                "dividend": Out(1),
+                "step": Out(1),
+                "valid": Out(1),
+                "ready": In(1),
+                "done": Out(1),
+            },
+            format=format,
+            digits=digits,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        steps = division_steps(self.digits)
+        left = Signal(range(steps + 1))
+        index = Signal.like(self.address)
+        head = Signal.like(self.head)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.address.eq(self.format.max_head)
+                with m.If(self.start):
+                    m.d.sync += [head.eq(self.head), index.eq(0)]
+                    m.next = "DIVISOR"
+            with m.State("DIVISOR"):
+                m.d.comb += [self.divisor.eq(1), self.address.eq(0)]
+                m.next = "DIVIDEND"
+            with m.State("DIVIDEND"):
+                m.d.comb += self.dividend.eq(1)
+                m.d.sync += left.eq(steps)
+                m.next = "STEPS"
+            with m.State("STEPS"):
+                m.d.comb += self.step.eq(1)
+                m.d.sync += left.eq(left - 1)
+                with m.If(left == 1):
+                    m.next = "OUTPUT"
+            with m.State("OUTPUT"):
+                m.d.comb += [self.valid.eq(1), self.address.eq(index + 1)]
+                with m.If(self.ready):
+                    m.d.sync += index.eq(index + 1)
+                    m.next = "DIVIDEND"
+                    with m.If(index == head - 1):
+                        m.d.comb += self.done.eq(1)
+                        m.next = "IDLE"
+        return m

@@ -1,0 +1,154 @@
+"""The 1D PE below a column of FuseMax: running maximum, and running sums with their corrections."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory
+from amaranth.lib.wiring import In, Out
+
+from einloom.hw.arith import exp2
+from einloom.hw.buffers.parity import corrupt_port, with_parity
+from einloom.hw.part import Part
+from einloom.spec.attention_format import (
+    EXP2_STEPS,
+    MASKED,
+    POWER_BITS,
+    PROBABILITY_BITS,
+    PROBABILITY_FRACTION,
+    SCORE_BITS,
+    SCORE_FRACTION,
+    AttentionFormat,
+)
+
+STATE_STAGES = 5  # address, operands, product, sum, write
+
+
+def row_control(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
+    """Control of all 1D PEs. Steps are those of the 2D array, some cycles later; a step's address comes in cycle 0."""
+    address = range(format.max_head + 1)
+    return data.StructLayout({
+        "maximum": 1,  # the tile's maximum is there
+        "fresh": 1,  # ... and the tile is the first of its queries, so there is nothing to correct
+        "merge": int(spans > 1),  # the maximum over all spans is there, and takes the place of this one's
+        "difference": 1,  # the cycle after `maximum`, or after `merge`: start the correction's exponential
+        "address": address,  # 0: of the state that a VALUE step adds to
+        "exp": 1,  # 1: the step is an EXP
+        "power": 1,  # 3: it was one
+        "term": range(EXP2_STEPS),  # 3: which of them
+        "write": 1,  # 4: it was a VALUE
+        "write_address": address,  # 4
+        "load": 1,  # 1: the exponential is complete: it becomes the correction of the VALUE steps that follow
+    })
+
+
+class OnlineSoftmax(Part):
+    """RM = max(RM, LM), PRM = exp2(RM_old - RM), and state[f] = state[f] * PRM + the tile's sum.
+
+    The states are RNV[0 .. F-1] and, at address max_head, the denominator RD, which is the sum for a column of V that
+    is constant; so every VALUE step is the same fused multiply-add, one a cycle. The multiplier also does the
+    correction's exponential, in the same slots as the PEs above do theirs. Nothing here grows with the number of keys
+    but, by one bit for each doubling of `max_keys`, the width of the states (AttentionFormat.state_bits).
+    With more than one span, other columns may have other keys of the same query. On the last tile RM is the maximum
+    over all of them, so the states come out relative to the same maximum and only need to be added (SpanGroup).
+    Source: FuseMax (MICRO 2024), section IV (the 1-pass cascade) and VI (the 1D array).
+
+    Members
+    -------
+    tile_maximum : In, LM
+    merged_maximum : In, with more than one span: the largest RM of all of the query's columns
+    tile_sum : In, exact sum over the tile, in cycle 3 of its step
+    maximum : Out, RM
+    state : Out, what a VALUE step writes, in its cycle 4
+    corrupt : Out(1), with `parity` only: the state that the step in its cycle 4 adds to is not what was written
+    """
+
+    def __init__(self, format: AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False):
+        self.format = format
+        self.sum_bits = sum_bits
+        self.spans = spans
+        self.parity = parity
+        ports = {
+            "tile_maximum": In(signed(SCORE_BITS)),
+            "tile_sum": In(signed(sum_bits)),
+            "control": In(row_control(format, spans)),
+            "maximum": Out(signed(SCORE_BITS)),
+            "state": Out(signed(format.state_bits)),
+            **corrupt_port(parity),
+        }
+        if spans > 1:
+            ports["merged_maximum"] = In(signed(SCORE_BITS))
+        super().__init__(ports, format=format, sum_bits=sum_bits, spans=spans, parity=parity)
+
+    def elaborate(self, platform):
+        m = Module()
+        control, format = self.control, self.format
+        m.submodules.states = states = memory.Memory(
+            shape=signed(format.state_bits + self.parity), depth=format.max_head + 1, init=[]
+        )
+        read, write = states.read_port(), states.write_port()
+        state = read.data[: format.state_bits].as_signed() if self.parity else read.data
+        correction = Signal(signed(PROBABILITY_BITS), reset_less=True)
+        power = Signal(signed(POWER_BITS), reset_less=True)
+        fraction, fresh = self._maximum(m, power, correction)
+
+        operand_a = Signal(signed(format.state_bits), reset_less=True)
+        operand_b = Signal(signed(PROBABILITY_BITS), reset_less=True)
+        product = Signal(signed(format.state_bits + PROBABILITY_BITS), reset_less=True)
+        m.d.comb += read.addr.eq(control.address)
+        m.d.sync += [
+            operand_a.eq(Mux(control.exp, power, state)),
+            operand_b.eq(Mux(control.exp, fraction, correction)),
+            product.eq(operand_a * operand_b),
+        ]
+
+        term = Signal(signed(POWER_BITS + SCORE_FRACTION))
+        with m.Switch(control.term):
+            for n in range(EXP2_STEPS):
+                with m.Case(n):
+                    m.d.comb += term.eq(exp2.addend(n))
+        with m.If(control.power):
+            m.d.sync += power.eq((product + term) >> SCORE_FRACTION)
+        half = 1 << (PROBABILITY_FRACTION - 1)
+        added = (self.tile_sum + (1 << (format.value_drop - 1))) >> format.value_drop
+        m.d.sync += self.state.eq(((product + half) >> PROBABILITY_FRACTION) + added)
+        m.d.comb += [
+            write.addr.eq(control.write_address),
+            write.data.eq(with_parity(self.state, self.parity)),
+            write.en.eq(control.write),
+        ]
+        if self.parity:
+            self._check(m, fresh, read.data)
+        return m
+
+    def _check(self, m, fresh, word):
+        """A state counts unless its correction is that of the first tile, 0: then it may never have been written."""
+        counts = Signal()
+        with m.If(self.control.load):
+            m.d.sync += counts.eq(~fresh)
+        wrong = Signal(STATE_STAGES - 2)  # bit n: in cycle n + 2 of a step
+        m.d.sync += wrong.eq(Cat(counts & word.xor(), wrong))
+        m.d.comb += self.corrupt.eq(self.control.write & wrong[-1])
+
+    def _maximum(self, m, power, correction):
+        """RM, and the start and the end of the correction's exponential; returns its fraction, and
+        whether there is nothing to correct."""
+        control = self.control
+        previous = Signal(signed(SCORE_BITS), reset_less=True)
+        fresh = Signal(reset_less=True)
+        fraction = Signal(signed(exp2.FRACTION_BITS), reset_less=True)
+        exponent = Signal(exp2.EXPONENT_BITS, reset_less=True)
+        running = Signal(signed(SCORE_BITS))
+        m.d.comb += running.eq(Mux(control.fresh, MASKED, self.maximum))
+        with m.If(control.maximum):
+            m.d.sync += [
+                previous.eq(running),
+                self.maximum.eq(Mux(self.tile_maximum > running, self.tile_maximum, running)),
+                fresh.eq(control.fresh),
+            ]
+        if self.spans > 1:
+            with m.If(control.merge):
+                m.d.sync += self.maximum.eq(self.merged_maximum)
+        with m.If(control.difference):
+            f, n = exp2.split(previous - self.maximum)
+            m.d.sync += [fraction.eq(f), exponent.eq(n), power.eq(exp2.LEADING)]
+        with m.If(control.load):
+            m.d.sync += correction.eq(Mux(fresh, 0, exp2.scaled(power, exponent)))
+        return fraction, fresh

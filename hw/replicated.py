@@ -1,0 +1,66 @@
+"""Many copies of one part, wired by rule."""
+
+from amaranth import Cat, Module, Shape
+from amaranth.lib.wiring import In, Out
+
+from einloom.hw.part import Part
+
+
+class Replicated(Part):
+    """`count` copies of a part whose ports are plain values.
+
+    A port of the part is either *sliced*, so that copy n has the n-th slice of a port `count` times as wide; or
+    *chained*, so that copy n's input comes from copy n+1's output (the last copy's from outside, copy 0's goes
+    outside); or, for inputs only, *shared* by all copies. In Verilog this is one generate loop, however many copies
+    there are; netlist work in Python would grow with every bit of every copy.
+
+    Parameters
+    ----------
+    part : the part to copy.
+    count : number of copies.
+    sliced : names of the sliced ports; every output is sliced or chained.
+    chain : (input, output) of the part, or None.
+    """
+
+    def __init__(self, part: Part, count: int, *, sliced: tuple[str, ...], chain: tuple[str, str] | None = None):
+        self.part = part
+        self.count = count
+        self.sliced = sliced
+        self.chain = chain
+        part._MustUse__used = True  # a pattern for copies; it is never placed itself
+        ports = {}
+        for name, member in part.signature.members.items():
+            direction = In if member.flow == In else Out
+            if name in sliced:
+                ports[name] = direction(count * Shape.cast(member.shape).width)
+            elif direction is In or (chain and name in chain):
+                ports[name] = direction(member.shape)
+            else:
+                self._MustUse__silence = True  # nobody can use what was never made
+                raise ValueError(f"output {name} must be sliced or chained")
+        super().__init__(
+            ports, part=(type(part), *sorted(part.parameters.items())), count=count, sliced=sliced, chain=chain
+        )
+
+    def slice_bits(self, name: str) -> int:
+        """Width of one copy's slice of a sliced port."""
+        return Shape.cast(self.part.signature.members[name].shape).width
+
+    def elaborate(self, platform):
+        m = Module()
+        copies = [type(self.part)(**self.part.parameters) for _ in range(self.count)]
+        for n, copy in enumerate(copies):
+            copy.place(m, f"copy_{n}", platform)
+            for name, member in self.part.signature.members.items():
+                port, outer = getattr(copy, name), getattr(self, name)
+                if member.flow == In:
+                    if name in self.sliced:
+                        outer = outer.word_select(n, self.slice_bits(name))
+                    elif self.chain and name == self.chain[0] and n + 1 < self.count:
+                        outer = getattr(copies[n + 1], self.chain[1])
+                    m.d.comb += port.eq(outer)
+        for name, member in self.part.signature.members.items():
+            if member.flow == Out:
+                outputs = [getattr(copy, name) for copy in copies]
+                m.d.comb += getattr(self, name).eq(Cat(outputs) if name in self.sliced else outputs[0])
+        return m

@@ -1,0 +1,94 @@
+"""Dependency tokens: which instruction has to wait for which, and how the units tell each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from einloom.mapping.regions import Region
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import Unit
+
+
+@dataclass(frozen=True)
+class Step:
+    """An instruction with the regions that it reads and writes."""
+
+    instruction: Instruction
+    reads: frozenset[Region] = frozenset()
+    writes: frozenset[Region] = frozenset()
+    note: str = ""
+
+    @property
+    def unit(self) -> Unit:
+        return self.instruction.opcode.unit
+
+
+@dataclass
+class _History:
+    """Who touched a region last: the writer, and the last reader of each unit since."""
+
+    writer: tuple[Unit, int] | None = None
+    readers: dict[Unit, int] = field(default_factory=dict)
+
+
+def insert_tokens(steps: Sequence[Step]) -> list[Instruction]:
+    """The instructions of `steps`, which are in an order that computes the right thing when executed one after the
+    other, with the tokens that make it right when the units run side by side.
+
+    A unit executes its own instructions in order, so only dependencies between units need tokens, and one from the
+    latest instruction of each other unit stands for all before it. What an instruction knows to be complete through
+    the tokens of others needs none either. CONTROL instructions wait for all units, so nothing crosses them.
+    """
+    waits: list[set[Unit]] = [set() for _ in steps]
+    signals: list[set[Unit]] = [set() for _ in steps]
+    history: dict[Region, _History] = {}
+    complete: list[dict[Unit, int]] = []  # of each step: the last step of each unit known to be complete at its start
+    latest: dict[Unit, int] = {}
+    for n, step in enumerate(steps):
+        known = _known(complete, latest.get(step.unit), step.unit)
+        for unit, m in sorted(_needed(step, history).items(), key=lambda item: -item[1]):
+            if unit != step.unit and m > known.get(unit, -1):
+                waits[n].add(unit)
+                signals[m].add(step.unit)
+                for other, k in (complete[m] | {unit: m}).items():
+                    known[other] = max(known.get(other, -1), k)
+        complete.append(known)
+        latest[step.unit] = n
+        if step.unit is Unit.CONTROL:
+            history, latest = {}, {}
+            continue
+        _record(step, n, history)
+    return [step.instruction.changed(wait=_mask(waits[n]), signal=_mask(signals[n])) for n, step in enumerate(steps)]
+
+
+def _known(complete: list[dict[Unit, int]], before: int | None, unit: Unit) -> dict[Unit, int]:
+    """What the unit's instruction before knew, and that one itself."""
+    return {} if before is None else complete[before] | {unit: before}
+
+
+def _needed(step: Step, history: dict[Region, _History]) -> dict[Unit, int]:
+    """The latest step of each unit that must be complete before `step` starts."""
+    needed: dict[Unit, int] = {}
+
+    def need(unit: Unit, n: int) -> None:
+        needed[unit] = max(needed.get(unit, -1), n)
+
+    for region in step.reads | step.writes:
+        if (past := history.get(region)) is None:
+            continue
+        if past.writer is not None:
+            need(*past.writer)
+        if region in step.writes:
+            for unit, n in past.readers.items():
+                need(unit, n)
+    return needed
+
+
+def _record(step: Step, n: int, history: dict[Region, _History]) -> None:
+    for region in step.writes:
+        history[region] = _History(writer=(step.unit, n))
+    for region in step.reads - step.writes:
+        history.setdefault(region, _History()).readers[step.unit] = n
+
+
+def _mask(units: set[Unit]) -> int:
+    return sum(1 << unit for unit in units)

@@ -1,0 +1,102 @@
+"""A model on a core as a decoder: the text goes in by the core's driver, and logits come out."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from einloom.models.linears import Floats
+from einloom.spec.driver import SYSTEM, Driver, JobResult
+from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.isa import CoreError
+from einloom.spec.program import Program
+
+
+class CoreDecoder:
+    """A model on a core at some position of a text; the counterpart of models.float_decoder.Decoder.
+
+    Attributes
+    ----------
+    position : tokens seen so far.
+    context : the most tokens that the program has room for.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        program: Program,
+        tokens: int,
+        beat_bytes: int,
+        on_job: Callable[[JobResult], None] | None = None,
+    ) -> None:
+        """`tokens` is the size of a chunk; `on_job` is told the result of every job."""
+        self.position = 0
+        self.context = program.symbols.context
+        self._driver = driver
+        self._symbols = program.symbols
+        self._tokens = tokens
+        self._beat = beat_bytes
+        self._on_job = on_job
+
+    def step(self, tokens: Sequence[int]) -> Floats:
+        """Logits [rows, vocab] after the last `rows` of the next `tokens`: those of the last chunk.
+
+        InputError when a token isn't of the model or the context is full, CheckFailed when the core stops early.
+        """
+        s = self._symbols
+        if not tokens or self.position + len(tokens) > self.context:
+            raise InputError(f"{self.position} and {len(tokens)} more tokens do not fit a context of {self.context}")
+        if not all(0 <= t < s.vocab for t in tokens):
+            raise InputError(f"tokens must be below {s.vocab}")
+        beats = np.zeros((len(tokens), self._beat), np.uint8)
+        beats[:, :4] = np.array(tokens, "<u4").view(np.uint8).reshape(-1, 4)
+        self._driver.load(SYSTEM, (s.ids + self.position) * self._beat, beats.ravel())
+        result = self._driver.run(self.position, len(tokens))
+        if result.error is not CoreError.NONE:
+            raise CheckFailed(
+                f"the core stopped at instruction {result.index}: {result.error.name.lower()}, at position "
+                f"{self.position}"
+            )
+        if self._on_job is not None:
+            self._on_job(result)
+        self.position += len(tokens)
+        rows = (len(tokens) - 1) % self._tokens + 1
+        raw = self._driver.dump(SYSTEM, s.logits * self._beat, rows * s.logits_stride * self._beat)
+        logits: Floats = raw.view("<f4").reshape(rows, -1)[:, : s.vocab].astype(np.float32)
+        if not np.isfinite(logits).all():
+            raise InputError("the model's activations overflow float32")
+        return logits
+
+
+class CheckedDecoder:
+    """Two decoders of one program, one of them the reference: every logit must be equal in every bit.
+
+    Attributes
+    ----------
+    position, context : of the decoder under test.
+    """
+
+    def __init__(self, decoder: CoreDecoder, reference: CoreDecoder) -> None:
+        self.context = decoder.context
+        self._decoder, self._reference = decoder, reference
+
+    @property
+    def position(self) -> int:
+        return self._decoder.position
+
+    def skip_to(self, position: int) -> None:
+        """Go on at `position`, with what memory holds as the tokens before it."""
+        self._decoder.position = self._reference.position = position
+
+    def step(self, tokens: Sequence[int]) -> Floats:
+        """Logits as CoreDecoder.step gives them; CheckFailed with the first one that differs."""
+        position = self.position
+        found, expected = self._decoder.step(tokens), self._reference.step(tokens)
+        wrong = np.argwhere(found.view(np.uint32) != expected.view(np.uint32))
+        if len(wrong):
+            row, token = (int(n) for n in wrong[0])
+            at = position + len(tokens) - len(found) + row
+            raise CheckFailed(
+                f"logit of token {token} after position {at}: the design gives {found[row, token]!r}, golden "
+                f"{expected[row, token]!r}; {len(wrong)} of {found.size} logits differ"
+            )
+        return found

@@ -1,0 +1,116 @@
+"""Hugging Face Llama folders: config.json, safetensors and tokenizer.json, checked before anything uses them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from einloom.models.importer.llama_config import LlamaConfig, load_llama_config
+from einloom.models.importer.model_weights import ModelWeights, open_model
+from einloom.spec.errors import InputError
+
+EMBEDDING = "model.embed_tokens.weight"
+
+
+@dataclass(frozen=True)
+class LlamaModel:
+    """A decoder-only Llama.
+
+    Attributes
+    ----------
+    config : its dimensions.
+    tensors : float32 arrays under their Hugging Face names, with the shapes that `tensor_shapes` lists; all finite.
+    tokenizer : every token that it makes is below `config.vocab_size`.
+    """
+
+    config: LlamaConfig
+    tensors: Mapping[str, npt.NDArray[np.float32]]
+    tokenizer: Tokenizer
+
+    @property
+    def head(self) -> str:
+        """Name of the matrix [vocab, hidden] that makes the logits."""
+        return EMBEDDING if self.config.tie_word_embeddings else "lm_head.weight"
+
+    @property
+    def linears(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The matrices [outputs, inputs] of all linear layers, the head included."""
+        looked_up = set() if self.config.tie_word_embeddings else {EMBEDDING}
+        return {name: w for name, w in self.tensors.items() if w.ndim == 2 and name not in looked_up}
+
+    def encode(self, prompt: str) -> list[int]:
+        """The prompt's tokens, with those that the tokenizer adds itself; InputError for none or too many."""
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as error:
+            raise InputError("the prompt is not valid Unicode text") from error
+        tokens: list[int] = self.tokenizer.encode(prompt).ids
+        context = self.config.max_position_embeddings
+        if not prompt or not tokens:
+            raise InputError("the prompt is empty: give at least one character")
+        if len(tokens) > context:
+            raise InputError(f"the prompt has {len(tokens)} tokens, but the model's context is {context}")
+        return tokens
+
+
+def tensor_shapes(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every tensor of a Llama."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    yield EMBEDDING, (config.vocab_size, hidden)
+    for n in range(config.num_hidden_layers):
+        layer = f"model.layers.{n}"
+        yield f"{layer}.input_layernorm.weight", (hidden,)
+        yield f"{layer}.self_attn.q_proj.weight", (queries, hidden)
+        yield f"{layer}.self_attn.k_proj.weight", (keys, hidden)
+        yield f"{layer}.self_attn.v_proj.weight", (keys, hidden)
+        yield f"{layer}.self_attn.o_proj.weight", (hidden, queries)
+        yield f"{layer}.post_attention_layernorm.weight", (hidden,)
+        yield f"{layer}.mlp.gate_proj.weight", (inner, hidden)
+        yield f"{layer}.mlp.up_proj.weight", (inner, hidden)
+        yield f"{layer}.mlp.down_proj.weight", (hidden, inner)
+    yield "model.norm.weight", (hidden,)
+    if not config.tie_word_embeddings:
+        yield "lm_head.weight", (config.vocab_size, hidden)
+
+
+def load_llama(folder: Path) -> LlamaModel:
+    """The Llama in `folder`; InputError with the file and the key or tensor when something is wrong with it."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such model folder")
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: has no {name}; a model is config.json, model.safetensors and tokenizer.json")
+    config = load_llama_config(folder / "config.json")
+    tensors = _load_tensors(open_model(folder), config)
+    return LlamaModel(config, tensors, _load_tokenizer(folder / "tokenizer.json", config.vocab_size))
+
+
+def _load_tensors(weights: ModelWeights, config: LlamaConfig) -> dict[str, npt.NDArray[np.float32]]:
+    bias = next((name for name in weights.files if name.endswith(".bias")), None)
+    if bias is not None:
+        raise InputError(f"{weights.path}: tensor {bias}: a Llama with biases is not supported")
+    tensors = {}
+    for name, shape in tensor_shapes(config):
+        if name not in weights.files:
+            raise InputError(f"{weights.path}: tensor {name} is missing, but config.json calls for it")
+        found = weights.entry(name).shape
+        if found != shape:
+            raise InputError(f"{weights.path}: tensor {name} has the shape {found}, but config.json calls for {shape}")
+        tensors[name] = weights.read_float32(name)
+    return tensors
+
+
+def _load_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more specific
+        raise InputError(f"{path}: not a tokenizer: {error}") from error
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if not 0 <= largest < vocab_size:
+        raise InputError(f"{path}: has token {largest}, but vocab_size in config.json is {vocab_size}")
+    return tokenizer

@@ -1,0 +1,246 @@
+"""The config schema: one YAML file that says what to build, checked as a whole before anything else happens."""
+
+import hashlib
+import json
+import reprlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from einloom.spec import yaml_text
+from einloom.spec.config_engines import (
+    BitmodConfig,
+    EngineConfig,
+    FuseMaxConfig,
+    GemmEngineConfig,
+    LutConfig,
+    PositiveCount,
+    Section,
+    problem,
+)
+from einloom.spec.errors import ConfigError, InputError, Problem
+from einloom.spec.suggest import did_you_mean
+
+NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+SHORT = reprlib.Repr()
+"""Shows a value of the file in an error, cut where it is long."""
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
+
+
+class MemoryConfig(Section):
+    """Where weights come from: as many streams as `channels`, each one beat of `beat_bits` a cycle at best."""
+
+    channels: PositiveCount = 1
+    beat_bits: Literal[32, 64, 128, 256, 512] = 256
+
+
+Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
+
+
+class CoreConfig(Section):
+    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, memories on the chip, counted
+    in words of `lanes` elements, and for each weight channel a queue of `fifo_beats`, of which the GEMM engine takes
+    `beats_at_once` in a cycle. With `parity` a bit that these memories lose stops the core."""
+
+    lanes: Literal[8, 16, 32] = 16
+    vector_words: Words = 8192
+    activation_words: Words = 128
+    query_words: Words = 128
+    staging_words: Words = 64
+    fifo_beats: Annotated[int, Field(strict=True, ge=64, le=1 << 14)] = 512
+    beats_at_once: Literal[1, 2, 4] = 1
+    cache_bits: Literal[4, 8] = 8
+    parity: bool = False
+
+
+class Config(Section):
+    """A whole accelerator config.
+
+    `digest` is the hash that designs, manifests and programs carry; it covers every key, defaults included.
+    """
+
+    name: Annotated[str, Field(pattern=NAME, max_length=64)]
+    engine: EngineConfig
+    memory: MemoryConfig = MemoryConfig()
+    attention: FuseMaxConfig | None = None
+    core: CoreConfig | None = None
+
+    @model_validator(mode="after")
+    def _core_fits(self) -> "Config":
+        if self.core is None:
+            if isinstance(self.engine, LutConfig) and self.engine.precompute != "row":
+                raise problem("only a core has an operator to fuse table precompute with: set engine.precompute to row")
+            return self
+        if isinstance(self.engine, FuseMaxConfig) or self.attention is None:
+            raise problem("a core needs a GEMM engine as its engine, and the section attention")
+        if isinstance(self.engine, BitmodConfig | LutConfig) and self.engine.activations != "int8":
+            raise problem("a core quantises activations to int8: set engine.activations to int8")
+        if isinstance(self.engine, LutConfig) and self.engine.entries != "exact":
+            raise problem("a core's sums are exact: set engine.entries to exact")
+        if self.engine.columns % self.core.lanes:
+            raise problem(
+                f"the engine's {self.engine.columns} columns must be a multiple of core.lanes, {self.core.lanes}"
+            )
+        if self.core.lanes % self.engine.lanes:
+            raise problem(f"core.lanes, {self.core.lanes}, must be a multiple of engine.lanes, {self.engine.lanes}")
+        if self.memory.beat_bits not in (256, 512):
+            raise problem(
+                f"a core has memory ports of 256 or 512 bits, not memory.beat_bits of {self.memory.beat_bits}"
+            )
+        if 32 * self.core.lanes % self.memory.beat_bits:
+            raise problem(
+                f"a word of {self.core.lanes} floats (core.lanes) must be whole beats of {self.memory.beat_bits} bits "
+                "(memory.beat_bits)"
+            )
+        staged = self.attention.rows * self.core.lanes * self.core.cache_bits
+        if staged < self.memory.beat_bits:
+            raise problem(
+                f"a word of each of a tile's keys must fill a beat: attention.rows * core.lanes * core.cache_bits, "
+                f"{staged}, must be at least memory.beat_bits, {self.memory.beat_bits}"
+            )
+        if self.attention.input_bits != 8:
+            raise problem("a core keeps keys and values in 8 bits or less: set attention.input_bits to 8")
+        if self.attention.spans != 1:
+            raise problem("a core reads one tile of keys at a time: set attention.spans to 1")
+        if self.engine.rows > 128:
+            raise problem(f"a core works on up to 128 tokens at once, not on engine.rows of {self.engine.rows}")
+        if self.engine.rows > self.attention.rows:
+            raise problem(
+                f"{self.engine.rows} tokens at once (engine.rows) must fit into a tile of {self.attention.rows} keys "
+                "(attention.rows)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _memory_fits(self) -> "Config":
+        if isinstance(self.engine, FuseMaxConfig):
+            if self.attention is not None:
+                raise problem("the engine is an attention engine already: leave the section attention out")
+            if self.memory != MemoryConfig():
+                raise problem("the streams of fusemax follow from its rows and input_bits: leave memory out")
+            return self
+        if self.engine.columns % self.memory.channels:
+            raise problem(
+                f"{self.memory.channels} memory channels cannot share {self.engine.columns} columns evenly: make "
+                "engine.columns a multiple of memory.channels"
+            )
+        return self
+
+    @property
+    def gemm(self) -> GemmEngineConfig:
+        """The engine of linear layers; InputError when this config has none."""
+        if isinstance(self.engine, FuseMaxConfig):
+            raise InputError(f"{self.name} is an attention engine, {self.engine.kind}, which takes no weights")
+        return self.engine
+
+    @property
+    def attention_config(self) -> "Config | None":
+        """The attention engine beside the GEMM engine as a config of its own; it becomes a design of its own."""
+        return None if self.attention is None else Config(name=f"{self.name}-attention", engine=self.attention)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the config's canonical JSON."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: Path) -> Config:
+    """The config in the YAML file at `path`; ConfigError with every problem, its line and its key otherwise."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, [Problem(f"cannot be read: {error}")]) from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, file: Path | str) -> Config:
+    """The config in `text`; `file` is named in errors."""
+    try:
+        tree, data = yaml_text.compose(text), yaml_text.load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or "unreadable"
+        raise ConfigError(file, [Problem(f"not YAML: {reason}", line=mark.line + 1 if mark else None)]) from error
+    if not isinstance(data, dict):
+        raise ConfigError(file, [Problem("must be a mapping with the keys name, engine and memory")])
+    problems = list(_duplicates(tree))
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += [_explain(e, tree) for e in error.errors()]
+    if problems:
+        raise ConfigError(file, sorted(problems, key=lambda p: p.line or 0))
+    return config
+
+
+def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
+    """One pydantic error as a problem with its line; the discriminator's tag is not part of the key."""
+    kinds = dict(_engine_models())
+    location = tuple(
+        p for n, p in enumerate(error["loc"]) if not (n == 1 and error["loc"][0] == "engine" and p in kinds)
+    )
+    key = ".".join(str(p) for p in location)
+    line = _line(tree, location)
+    if error["type"] == "extra_forbidden":
+        model: type[BaseModel] = Config
+        if location[0] == "engine" and len(location) > 1:
+            model = kinds[str(error["loc"][1])]
+        elif location[0] == "memory" and len(location) > 1:
+            model = MemoryConfig
+        elif location[0] == "attention" and len(location) > 1:
+            model = FuseMaxConfig
+        elif location[0] == "core" and len(location) > 1:
+            model = CoreConfig
+        near = did_you_mean(str(location[-1]), model.model_fields)
+        return Problem(f"unknown key{near or '; known: ' + ', '.join(model.model_fields)}", key, line)
+    if error["type"] == "missing":
+        return Problem("is required", key, line)
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        given = error["input"].get("kind") if isinstance(error["input"], dict) else None
+        near = did_you_mean(given, kinds) if isinstance(given, str) else ""
+        return Problem(
+            f"must be one of {', '.join(kinds)}, not {SHORT.repr(given)}{near}",
+            f"{key}.kind",
+            _line(tree, (*location, "kind")),
+        )
+    given = error["input"]
+    shown = "" if error["type"] == "einloom" else f" (given: {SHORT.repr(given)})"
+    return Problem(f"{error['msg']}{shown}", key, line)
+
+
+def _engine_models() -> Iterator[tuple[str, type[BaseModel]]]:
+    for model in get_args(get_args(EngineConfig)[0]):
+        yield model.model_fields["kind"].annotation.__args__[0], model
+
+
+def _line(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
+    """1-based line of the deepest part of `location` that the file has."""
+    line = node.start_mark.line + 1 if node is not None else None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if getattr(k, "value", None) == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _duplicates(node: yaml.Node | None, prefix: str = "") -> Iterator[Problem]:
+    """Keys that stand twice in one mapping; YAML would silently keep the last."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            yield Problem("stands twice", f"{prefix}{key.value}", key.start_mark.line + 1)
+        seen.add(key.value)
+        yield from _duplicates(value, f"{prefix}{key.value}.")

@@ -1,0 +1,36 @@
+"""What the host asks of a core, wherever it runs: the calls of a driver, and how a job ended."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.spec.isa import CoreError
+
+Bytes = npt.NDArray[np.uint8]
+SYSTEM = 0
+"""Number of the system's memory; weight channel c has memory c + 1."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a job ended: why it stopped early, if it did, and at which instruction; and its counters, by the names of
+    spec/core_registers.py, where the core has a clock."""
+
+    error: CoreError
+    index: int
+    counters: dict[str, int]
+
+
+class Driver(Protocol):
+    """A core with a program and its image in memory."""
+
+    def load(self, memory: int, offset: int, data: Bytes) -> None:
+        """Write whole beats into a memory, from byte `offset` on."""
+
+    def dump(self, memory: int, offset: int, size: int) -> Bytes:
+        """Read whole beats of a memory."""
+
+    def run(self, position: int, length: int) -> JobResult:
+        """Run the program for `length` tokens from `position` on, to its end."""

@@ -1,0 +1,44 @@
+"""Files that appear whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from einloom.spec.errors import InputError
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write `path` under a temporary name and rename it; InputError when the disk or the folder refuses."""
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write several files into `folder`, by their paths in it: all are complete before the first one appears."""
+    staged: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+        for name, content in contents.items():
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            (staged / name).write_bytes(content)
+        for name in contents:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staged / name, folder / name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+    finally:
+        if staged is not None:
+            shutil.rmtree(staged, ignore_errors=True)

@@ -1,0 +1,242 @@
+"""The design manifest: all that the mapper, the benches and the host know of a generated design, as plain data."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from einloom.spec.config import Config
+from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS, Format
+from einloom.spec.registers import RegisterTable
+
+VERSION = 1
+
+
+class Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Port(Data):
+    """A port of the top module, as its Verilog declares it."""
+
+    name: str
+    direction: Literal["input", "output"]
+    width: int
+
+
+class WeightWord(Data):
+    """One word of the weight stream of one memory channel."""
+
+    bits: int
+    """Width in the stream, padded to whole bytes."""
+
+
+class StepWord(WeightWord):
+    """The codes of `lanes` inputs of every column of a channel; column j's lane l is at (j * lanes + l) * code_bits.
+
+    Ternary codes are five to a byte in that order instead (spec/trits.py).
+    """
+
+    format: str
+    index: int
+    """What the job's `format` field says for this format."""
+    code_bits: int
+    cycles: int
+    """Cycles that the array spends on the word (bit-serial terms)."""
+
+
+class LookupLayout(Data):
+    """The look-up tables of a step."""
+
+    tables: tuple[int, ...]
+    """Lanes of each."""
+    remapped: bool
+    """Codes are stored remapped for them (spec/lookup.py), all but ternary ones."""
+    entries: Literal["exact", "int8"]
+    """What becomes of a table's sums (sim/golden/lut.py)."""
+    entry_scale: Literal["step", "table"]
+    """What shares an exponent of rounded entries."""
+    precompute: Literal["row", "fused"]
+    """Where tables are made (spec/config_engines.py)."""
+
+
+class WeightLayout(Data):
+    """How weights lie in memory.
+
+    Each channel holds the same number of bits for a job: for every tile of `columns` outputs, for every block of
+    `block` inputs, one metadata word (if it has bits) and block / lanes step words. Words are concatenated without
+    gaps, least significant bit first, and only the end of a job is padded, to whole groups of `beats_at_once` beats.
+    Channel c serves the
+    columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
+
+    The metadata word is `scale_bits` for each column, then `selector_bits` for each column.
+    """
+
+    channels: int
+    beat_bits: int
+    beats_at_once: int
+    """Of a channel, that the engine takes in a cycle."""
+    columns_per_channel: int
+    lanes: int
+    block: int
+    scale_bits: int
+    selector_bits: int
+    metadata: WeightWord
+    steps: tuple[StepWord, ...]
+    lookup: LookupLayout | None = None
+    """Of engines that multiply by table look-up."""
+
+    def step(self, format: Format) -> StepWord:
+        """The step word of `format`; InputError when the design can't take that format."""
+        for step in self.steps:
+            if step.format == format.name:
+                return step
+        raise InputError(f"this design takes {', '.join(s.format for s in self.steps)}, not {format.name}")
+
+    def beats(self, step: StepWord, blocks: int, tiles: int) -> int:
+        """Beats of each channel that a job of this size takes."""
+        block_bits = self.metadata.bits + self.block // self.lanes * step.bits
+        return -(-tiles * blocks * block_bits // (self.beats_at_once * self.beat_bits)) * self.beats_at_once
+
+
+class SumLayout(Data):
+    """A beat of the `sums` stream: the sums of one token for every column of a tile, column 0 lowest.
+
+    A sum is `value_bits` of two's complement value, then `exponent_bits` of exponent; it means
+    value * 2 ** (exponent - exponent_bias), and just the value without an exponent.
+    """
+
+    value_bits: int
+    exponent_bits: int
+    exponent_bias: int
+
+
+class JobLayout(Data):
+    """Widths of the fields of the `job` stream, in their order from bit 0."""
+
+    format: int
+    blocks: int
+    tiles: int
+    tokens: int
+    specials: int
+    """Each special value's two terms, 4 bits each, selector 0 and its first term lowest."""
+
+
+class GemmManifest(Data):
+    """The GEMM engine of a design."""
+
+    kind: str
+    rows: int
+    columns: int
+    activation_bits: int
+    activations: Literal["int8", "fp16"]
+    weights: WeightLayout
+    sums: SumLayout
+    job: JobLayout
+    macs_per_step: int
+    """Multiply-accumulates that a step word means at full occupancy: rows * columns * lanes."""
+    pipeline_cycles: int
+    """From the last step's first cycle to the first beat of sums."""
+
+
+class AttentionJobLayout(Data):
+    """Widths of the fields of the attention engine's `job` stream, in their order from bit 0."""
+
+    queries: int
+    """Address of the block's first query word."""
+    query_head: int
+    value_head: int
+    keys: int
+    first_position: int
+    last_position: int
+    """Smallest and largest position of the block's queries."""
+    causal: int
+    window: int
+    sinks: int
+    split: int
+    """Each query has `spans` columns; no bits in a design with one span."""
+
+
+class AttentionManifest(Data):
+    """The attention engine of a design; its arithmetic is defined in spec/attention_format.py.
+
+    A query is a column of words of `query_bits`: E elements, its scale, and its position (low word, high word). A beat
+    of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest, and has
+    `spans` such slices. An output is `output_bits` of two's complement: a value of V with `output_fraction` fraction
+    bits. A job that is not split has a query per column, and its tiles in the lowest slice. In one that is split,
+    columns spans * p to spans * p + spans - 1 hold query p, column spans * p gives its outputs, and slice s of a beat
+    is of the s-th of `spans` neighbouring tiles, which are visited together.
+    """
+
+    kind: str
+    rows: int
+    columns: int
+    input_bits: int
+    query_bits: int
+    output_bits: int
+    output_fraction: int
+    max_head: int
+    max_keys: int
+    spans: int
+    exp_end: int
+    """Cycles of the second half of an epoch up to the last step of the exponential."""
+    row_cycles: int
+    """From the last step of a block of queries to its first division."""
+    division_cycles: int
+    """Of one output, for all columns at once."""
+    job: AttentionJobLayout
+
+
+class CoreManifest(Data):
+    """What a program must know of the core, beside its engines; memories are counted in words of `lanes` elements."""
+
+    lanes: int
+    vector_words: int
+    activation_words: int
+    """Of each token."""
+    query_words: int
+    """Of each query column."""
+    staging_words: int
+    """Of each row of a tile of keys."""
+    cache_bits: int
+    """Of a key's or a value's element in memory."""
+    registers: RegisterTable
+    """Behind those of ap_ctrl_hs."""
+
+
+class Manifest(Data):
+    """A generated design."""
+
+    version: Literal[1]
+    name: str
+    config: Config
+    digest: str
+    top: str
+    verilog: str
+    ports: tuple[Port, ...]
+    modules: tuple[str, ...]
+    register_bits: int
+    memory_bits: int
+    gemm: GemmManifest | None = None
+    attention: AttentionManifest | None = None
+    core: CoreManifest | None = None
+
+    def formats(self) -> tuple[Format, ...]:
+        """The weight formats that the design takes, by job index."""
+        return tuple(FORMATS[step.format] for step in self.gemm.weights.steps) if self.gemm else ()
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+
+def load_manifest(path: Path) -> Manifest:
+    """The manifest at `path`; InputError when it is unreadable or not one of ours."""
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path}: not a design manifest of einloom: {error}") from error
+    if manifest.config.digest != manifest.digest:
+        raise InputError(f"{path}: the digest does not belong to the config; regenerate the design")
+    return manifest

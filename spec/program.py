@@ -1,0 +1,235 @@
+"""A compiled model: a program, the memory images it works on, and where its inputs and outputs are."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from einloom.spec.errors import InputError
+from einloom.spec.files import write_folder
+from einloom.spec.instruction import Instruction, decode
+from einloom.spec.isa import INSTRUCTION_BYTES
+from einloom.spec.manifest import Manifest
+
+VERSION = 1
+HEAD, PROGRAM, LISTING, SYSTEM = "program.json", "program.bin", "program.lst", "system.bin"
+Beat = Annotated[int, Field(ge=0, lt=1 << 32)]
+Count = Annotated[int, Field(ge=1, lt=1 << 32)]
+Bytes = npt.NDArray[np.uint8]
+
+
+class Symbols(BaseModel):
+    """Where the host finds what it shares with the program; beats count from the start of the system window."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    program: Beat
+    """Beat of the first instruction."""
+    instructions: Count
+    ids: Beat
+    """Beat of the first token's id; one beat for each position, the id in its low 32 bits."""
+    logits: Beat
+    """Beat of the first row of logits: one for each token of the last chunk."""
+    logits_stride: Beat
+    """Beats from one row to the next."""
+    vocab: Count
+    context: Count
+    """Positions for which there is room."""
+    cache: Beat
+    """Beat of the first key: what lies from here on is written by the core."""
+    cache_beats: Beat
+
+
+class MemoryUse(BaseModel):
+    """How full a memory on the chip is; words are counted as in CoreManifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    key: str
+    """Of the config, which makes it larger."""
+    used: int
+    words: int
+
+
+class Piece(BaseModel):
+    """A named part of the system window."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    offset: int
+    """Its first beat."""
+    size: int
+    """In bytes."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program for one design.
+
+    Attributes
+    ----------
+    digest : of the config of the design that it was compiled for.
+    instructions, notes : and what each is for.
+    memories : of the chip, and what the program uses of them.
+    pieces : what is where in the system window.
+    system : the system memory's image, the program included.
+    weights : the image of each weight channel.
+    """
+
+    name: str
+    digest: str
+    symbols: Symbols
+    instructions: tuple[Instruction, ...]
+    notes: tuple[str, ...]
+    memories: tuple[MemoryUse, ...]
+    pieces: tuple[Piece, ...]
+    system: Bytes
+    weights: tuple[Bytes, ...]
+
+    @property
+    def program_bytes(self) -> int:
+        return len(self.instructions) * INSTRUCTION_BYTES
+
+    @property
+    def image_bytes(self) -> int:
+        return self.system.size + sum(w.size for w in self.weights)
+
+    def write(self, folder: Path) -> None:
+        """Write all files into `folder`; InputError when that fails, with nothing half-written."""
+        write_folder(folder, self.files())
+
+    def listing(self) -> str:
+        """What a person can read, and `einloom.spec.isa.assemble` too."""
+        lines, note = list[str](), ""
+        for n, (instruction, about) in enumerate(zip(self.instructions, self.notes, strict=True)):
+            if about != note:
+                lines.append(f"# {about}")
+                note = about
+            lines.append(f"{instruction}  # {n}")
+        return "\n".join(lines) + "\n"
+
+    def files(self) -> dict[str, bytes]:
+        """The files of a compiled program, by their names, as `load_program` reads them; and a listing for people."""
+        program = b"".join(i.encode() for i in self.instructions)
+        contents = [program, self.system.tobytes(), *(w.tobytes() for w in self.weights)]
+        files = dict(zip(_image_names(len(self.weights)), contents, strict=True))
+        head: dict[str, Any] = {
+            "version": VERSION,
+            "name": self.name,
+            "digest": self.digest,
+            "symbols": self.symbols.model_dump(),
+            "notes": self.notes,
+            "memories": [m.model_dump() for m in self.memories],
+            "pieces": [p.model_dump() for p in self.pieces],
+            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        }
+        files[LISTING] = self.listing().encode()
+        return files | {HEAD: (json.dumps(head, indent=1) + "\n").encode()}
+
+
+class _Head(BaseModel):
+    """program.json."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int
+    name: str
+    digest: str
+    symbols: Symbols
+    notes: tuple[str, ...]
+    memories: tuple[MemoryUse, ...]
+    pieces: tuple[Piece, ...]
+    sha256: dict[str, str]
+    """Of every other file."""
+
+
+def load_program(folder: Path, manifest: Manifest) -> Program:
+    """The program in `folder`, compiled for the design of `manifest`.
+
+    InputError when it is unreadable, damaged, not one of ours, for another design, or holds an instruction that isn't
+    one.
+    """
+    if manifest.gemm is None or manifest.core is None:
+        raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
+    channels, beat_bytes = manifest.gemm.weights.channels, manifest.gemm.weights.beat_bits // 8
+    head = _load_head(folder / HEAD, manifest.digest)
+    images = {name: _load_image(folder / name, head.sha256.get(name)) for name in _image_names(channels)}
+    instructions = _instructions(folder / PROGRAM, images[PROGRAM].tobytes(), len(head.notes))
+    program = Program(
+        head.name,
+        head.digest,
+        head.symbols,
+        instructions,
+        head.notes,
+        head.memories,
+        head.pieces,
+        images[SYSTEM],
+        tuple(images[name] for name in _image_names(channels)[2:]),
+    )
+    _check_symbols(folder / HEAD, program, manifest.gemm.rows, beat_bytes)
+    return program
+
+
+def _image_names(channels: int) -> list[str]:
+    return [PROGRAM, SYSTEM, *(f"weights_{c}.bin" for c in range(channels))]
+
+
+def _load_head(path: Path, digest: str) -> _Head:
+    try:
+        head = _Head.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: not a compiled program of einloom: {error}") from error
+    if head.version != VERSION:
+        raise InputError(f"{path}: version {head.version}, but this einloom reads version {VERSION}")
+    if head.digest != digest:
+        raise InputError(f"{path}: compiled for another design; compile it again for this config")
+    return head
+
+
+def _load_image(path: Path, expected: str | None) -> Bytes:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if hashlib.sha256(raw).hexdigest() != expected:
+        raise InputError(f"{path}: is not the file that {HEAD} was written with: it is damaged, or of another program")
+    return np.frombuffer(raw, np.uint8).copy()
+
+
+def _instructions(path: Path, raw: bytes, count: int) -> tuple[Instruction, ...]:
+    if len(raw) != count * INSTRUCTION_BYTES:
+        raise InputError(f"{path}: is not {count} instructions long, as {HEAD} says")
+    instructions = list[Instruction]()
+    for n in range(count):
+        try:
+            instructions.append(decode(raw[n * INSTRUCTION_BYTES :][:INSTRUCTION_BYTES]))
+        except InputError as error:
+            raise InputError(f"{path}: instruction {n}: {error}") from error
+    return tuple(instructions)
+
+
+def _check_symbols(path: Path, program: Program, rows: int, beat_bytes: int) -> None:
+    """InputError unless everything that the host shares with the program lies in the image, the program itself too."""
+    s, beats = program.symbols, program.system.size // beat_bytes
+    parts = {
+        "ids": s.ids + s.context,
+        "logits": s.logits + rows * s.logits_stride,
+        "cache": s.cache + s.cache_beats,
+    }
+    for name, end in parts.items():
+        if end > beats:
+            raise InputError(f"{path}: symbols.{name} ends at beat {end} of an image of {beats}")
+    if 4 * s.vocab > s.logits_stride * beat_bytes:
+        raise InputError(f"{path}: a row of {s.vocab} logits is longer than symbols.logits_stride, {s.logits_stride}")
+    there = program.system[s.program * beat_bytes :][: program.program_bytes].tobytes()
+    if s.instructions != len(program.instructions) or there != b"".join(i.encode() for i in program.instructions):
+        raise InputError(f"{path}: symbols.program is not where the image has the instructions of {PROGRAM}")
