@@ -7,7 +7,7 @@ every memory's contents, which takes nearly half of the time of generating a cor
 from collections.abc import Iterable
 from typing import Any
 
-from amaranth.back import rtlil
+import amaranth.back.rtlil as rtlil
 from amaranth.hdl import _ir, _nir
 from amaranth.hdl._ast import SignalDict
 from amaranth.lib import wiring
