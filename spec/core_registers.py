@@ -17,7 +17,7 @@ def counter_names(channels: int) -> dict[str, str]:
     for unit in UNITS:
         name = unit.name.lower()
         counters[f"{name}_busy"] = f"cycles in which the {name} unit is at work"
-        counters[f"{name}_waiting"] = f"cycles in which an instruction of the {name} unit waits for tokens"
+        counters[f"{name}_waiting"] = f"cycles in which an instruction of the {name} unit waits for permits"
     return counters | {
         "gemm_starved": "cycles in which the GEMM engine waits for weights",
         "attention_array": "cycles in which the attention engine's 2D array is at work",

@@ -2,8 +2,9 @@
 decoder and docs/isa.md.
 
 An instruction is 256 bits, fields from bit 0 in the order of the table: the header, which all share, and the operands.
-Each instruction belongs to a unit. Units run side by side, each its own instructions in program order; an instruction
-starts when it has taken one token from each unit in `wait`, and gives one to each unit in `signal` when it is complete.
+Each instruction belongs to a unit. Units run side by side, and each executes its own instructions in program order. An
+instruction starts when it has taken a permit from each unit in `wait`. When it is complete, it gives one to each unit in
+`signal`.
 """
 
 from enum import IntEnum
@@ -13,7 +14,7 @@ INSTRUCTION_BITS = 256
 INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
 REDUCE_PARTIALS = 8
 """Partial sums that a lane keeps in SUM: at least the latency of the adder, so that it adds a word a cycle."""
-TOKEN_LIMIT = 255
+PERMIT_LIMIT = 255
 """Tokens that may wait between two units."""
 
 
@@ -42,7 +43,7 @@ class Unit(Meaning):
 
 
 UNITS = tuple(u for u in Unit if u is not Unit.CONTROL)
-"""Those that have a queue, and tokens."""
+"""Those that have a queue, and permits."""
 
 
 class CoreError(Meaning):
@@ -53,14 +54,14 @@ class CoreError(Meaning):
     PAST_END = 2, "the program went on behind its last instruction"
     WINDOW = 3, "a request reached outside its master's window"
     RESPONSE = 4, "memory answered with an error"
-    TOKENS = 5, "more tokens wait between two units than can be counted"
+    PERMITS = 5, "more permits wait between two units than can be counted"
     WATCHDOG = 6, "nothing was completed for too long"
     ABORTED = 7, "by the host"
     PARITY = 8, "a memory on the chip lost a bit"
 
 
 class Condition(Meaning):
-    """When an instruction is carried out; otherwise it only passes its tokens on."""
+    """When an instruction is carried out; otherwise it only passes its permits on."""
 
     ALWAYS = 0, "always"
     TOKEN_PRESENT = 1, "when the chunk has more than `first` tokens"
@@ -139,8 +140,8 @@ HEADER = (
     Field("opcode", 6, "the instruction"),
     Field("condition", 2, "when it is carried out", Condition),
     Field("first", 8, "first token of the chunk that it is about"),
-    Field("wait", 8, "bit u: take a token from unit u before the start", Unit, mask=True),
-    Field("signal", 8, "bit u: give a token to unit u at the end", Unit, mask=True),
+    Field("wait", 8, "bit u: take a permit from unit u before the start", Unit, mask=True),
+    Field("signal", 8, "bit u: give a permit to unit u at the end", Unit, mask=True),
 )
 
 
@@ -155,7 +156,7 @@ class Opcode(NamedTuple):
 
     @property
     def partners(self) -> int:
-        """The units with which the instruction may exchange tokens, as a mask."""
+        """The units with which the instruction may exchange permits, as a mask."""
         return 0 if self.unit is Unit.CONTROL else sum(1 << u for u in UNITS if u is not self.unit)
 
 

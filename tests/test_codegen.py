@@ -19,7 +19,7 @@ from einloom.sim.golden.executor import GoldenCore
 from einloom.sim.golden.memories import Chunk
 from einloom.spec.driver import Bytes
 from einloom.spec.errors import InputError
-from einloom.spec.isa import TOKEN_LIMIT, UNITS, Unit
+from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import compiled, core_manifest, small_llama
@@ -116,14 +116,14 @@ def test_without_tokens_some_order_is_wrong(prompted: Program, in_order: Bytes, 
 
 
 @pytest.mark.parametrize("slow", UNITS, ids=lambda u: u.name)
-def test_tokens_never_pile_up(program: Program, slow: Unit) -> None:
+def test_permits_never_pile_up(program: Program, slow: Unit) -> None:
     """Not even when one unit does nothing until all others have to wait for it."""
 
     def others_first(moves: list[Move]) -> Move:
         return min(moves, key=lambda move: (move[1] is slow, move[0] != "complete"))
 
     most = execute(program.instructions[:-1], 8, others_first).most
-    assert max(most.values()) <= TOKEN_LIMIT // 8
+    assert max(most.values()) <= PERMIT_LIMIT // 8
 
 
 # What fits.

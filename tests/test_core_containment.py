@@ -11,7 +11,7 @@ from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction, assemble
-from einloom.spec.isa import INSTRUCTION_BYTES, TOKEN_LIMIT, CoreError, Rows
+from einloom.spec.isa import INSTRUCTION_BYTES, PERMIT_LIMIT, CoreError, Rows
 from einloom.spec.program import Program
 from tests.core_bed import (
     Bed,
@@ -296,12 +296,12 @@ def test_an_error_of_the_cache_is_of_its_instruction(bed: Bed) -> None:
 
 
 def test_too_many_tokens_stop_the_core(bed: Bed) -> None:
-    give = ["vector op=mad signal=store"] * (TOKEN_LIMIT + 1)
+    give = ["vector op=mad signal=store"] * (PERMIT_LIMIT + 1)
     result, _ = run_both(bed, small_program(bed, [*give[:-1], "end"]), length=1)
     assert result.error is CoreError.NONE
     result, _ = run_both(bed, small_program(bed, [*give, "vector op=mad wait=load", "end"]), length=1)
-    assert result.error is CoreError.TOKENS
-    assert TOKEN_LIMIT <= result.index
+    assert result.error is CoreError.PERMITS
+    assert PERMIT_LIMIT <= result.index
 
 
 @pytest.mark.parametrize(

@@ -26,4 +26,4 @@ def test_a_thousand_jobs_leave_no_trace(bed: Bed) -> None:
     assert run.jobs >= 1000
     ends = {end.split(": ")[1] for end in run.ends}
     expected = {error.name for error in CoreError if error is not CoreError.PARITY}
-    assert ends >= expected - {CoreError.TOKENS.name} | {"RESET"}
+    assert ends >= expected - {CoreError.PERMITS.name} | {"RESET"}

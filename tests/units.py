@@ -1,4 +1,4 @@
-"""The units of a core side by side, as far as tokens go: queues, counters and barriers, in any order of events."""
+"""The units of a core side by side, as far as permits go: queues, counters and barriers, in any order of events."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ class Execution:
     Attributes
     ----------
     started, completed : of each instruction, the number of the event.
-    most : tokens that waited at once, at most, by (giving, taking) unit.
+    most : permits that waited at once, at most, by (giving, taking) unit.
     """
 
     started: dict[int, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Units:
         self._next, self._events = 0, 0
         self._queues: dict[Unit, deque[int]] = {u: deque() for u in UNITS}
         self.running: dict[Unit, int] = {}
-        self._tokens = {(giver, taker): 0 for giver in UNITS for taker in UNITS}
+        self._permits = {(giver, taker): 0 for giver in UNITS for taker in UNITS}
 
     def moves(self) -> list[Move]:
         """What may happen next; nothing when the end is reached, or never will be."""
@@ -65,32 +65,32 @@ class Units:
         self._events += 1
         if kind == "dispatch":
             if unit is Unit.CONTROL:
-                assert not any(self._tokens.values()), f"tokens are left at the barrier {self._next}: {self._tokens}"
+                assert not any(self._permits.values()), f"permits are left at the barrier {self._next}: {self._permits}"
             else:
                 self._queues[unit].append(self._next)
             self._next += 1
         elif kind == "start":
             n = self.running[unit] = self._queues[unit].popleft()
             for giver in self._partners(n, "wait"):
-                self._tokens[giver, unit] -= 1
+                self._permits[giver, unit] -= 1
             self.execution.started[n] = self._events
         else:
             n = self.running.pop(unit)
             for taker in self._partners(n, "signal"):
-                self._tokens[unit, taker] += 1
+                self._permits[unit, taker] += 1
                 most = self.execution.most
-                most[unit, taker] = max(most.get((unit, taker), 0), self._tokens[unit, taker])
+                most[unit, taker] = max(most.get((unit, taker), 0), self._permits[unit, taker])
             self.execution.completed[n] = self._events
 
     def _may_start(self, unit: Unit, n: int) -> bool:
-        return all(self._tokens[giver, unit] for giver in self._partners(n, "wait"))
+        return all(self._permits[giver, unit] for giver in self._partners(n, "wait"))
 
     def _partners(self, n: int, name: str) -> list[Unit]:
         return [u for u in UNITS if self._instructions[n][name] >> u & 1]
 
 
 def execute(instructions: Sequence[Instruction], depth: int, choose: Callable[[list[Move]], Move]) -> Execution:
-    """An execution in which `choose` says what happens; AssertionError when it ends early or leaves tokens."""
+    """An execution in which `choose` says what happens; AssertionError when it ends early or leaves permits."""
     units = Units([*instructions, Instruction.make("end")], depth)
     while moves := units.moves():
         units.move(choose(moves))

@@ -106,7 +106,7 @@ class RunReport:
     def _units(self, counters: dict[str, int]) -> Table:
         """What each unit did for the last token."""
         table = Table(title=f"units, cycles of the last token: {counters['cycles']:,}", title_justify="left")
-        for name in ("unit", "at work", "waiting for tokens", "starved"):
+        for name in ("unit", "at work", "waiting for permits", "starved"):
             table.add_column(name, justify="left" if name == "unit" else "right")
         for unit in UNITS:
             name = unit.name.lower()

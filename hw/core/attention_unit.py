@@ -12,8 +12,8 @@ from einloom.hw.bus.read_master import beat_layout
 from einloom.hw.bus.window import request_layout
 from einloom.hw.core.layouts import INDEX_BITS, POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
 from einloom.hw.core.output_words import BLOCK, OutputWords
+from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.core.tile_reader import TileReader
-from einloom.hw.core.token_board import MASK_BITS
 from einloom.hw.isa_layout import instruction_layout
 from einloom.hw.part import Part
 from einloom.spec.attention_format import QUERY_BITS

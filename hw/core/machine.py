@@ -12,10 +12,10 @@ from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.hw.core.gemm_unit import GemmUnit
 from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, join
 from einloom.hw.core.load_unit import LoadUnit
+from einloom.hw.core.permit_board import PermitBoard
 from einloom.hw.core.sequencer import ERROR_BITS, Sequencer
 from einloom.hw.core.spec import CoreSpec
 from einloom.hw.core.store_unit import StoreUnit
-from einloom.hw.core.token_board import TokenBoard
 from einloom.hw.core.unit_queue import UnitQueue
 from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
 from einloom.hw.core.weight_unit import WeightUnit
@@ -139,7 +139,7 @@ class Machine(Part):
 
     def _control(self, m, platform, sequencer, units):
         """Queues and tokens between the sequencer and the units."""
-        board = TokenBoard().place(m, "tokens", platform)
+        board = PermitBoard().place(m, "tokens", platform)
         idle = []
         for n, unit in enumerate(UNITS):
             part = units[unit]
@@ -178,7 +178,7 @@ class Machine(Part):
             idle.append(queue.idle)
         m.d.sync += sequencer.units_idle.eq(Cat(idle).all())
         m.d.comb += [
-            self.error.eq(Mux(board.overflow, CoreError.TOKENS, sequencer.error)),
+            self.error.eq(Mux(board.overflow, CoreError.PERMITS, sequencer.error)),
         ]
 
     def _find_oldest(self, m, sequencer):

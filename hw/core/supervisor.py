@@ -141,7 +141,7 @@ class Supervisor(Part):
         with m.If(self.machine_error != CoreError.NONE):
             m.d.comb += [
                 error.eq(self.machine_error),
-                index.eq(Mux(self.machine_error == CoreError.TOKENS, self.oldest, self.machine_index)),
+                index.eq(Mux(self.machine_error == CoreError.PERMITS, self.oldest, self.machine_index)),
             ]
         at_fault, found, at = self._last_of(m, list(zip(self.errors, self.indices, strict=True)))
         with m.If(at_fault):

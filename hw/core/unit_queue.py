@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.core.layouts import CHUNK, INDEX_BITS
-from einloom.hw.core.token_board import MASK_BITS
+from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.part import Part
 from einloom.spec.isa import HEADER, INSTRUCTION_BITS, UNITS, Condition
 
@@ -34,7 +34,7 @@ class UnitQueue(Part):
     -------
     i : In, stream of QUEUED
     chunk : In, stable while an instruction is there
-    available, take, give : this unit's ports of the TokenBoard
+    available, take, give : this unit's ports of the PermitBoard
     instruction : Out, stream; `ready` is completion
     unit_idle : In(1), nothing is in a unit that overlaps
     skip : Out(1), the condition of the presented instruction does not hold

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from einloom.mapping.codegen.image import ImageBuilder
 from einloom.mapping.regions import Allocator, Memory, Operand, Region
-from einloom.mapping.schedule.permits import Step, insert_tokens
+from einloom.mapping.schedule.permits import Step, insert_permits
 from einloom.mapping.schedule.prefetch import hoist_weights
 from einloom.spec.errors import InputError
 from einloom.spec.instruction import Instruction, float_bits
@@ -148,7 +148,7 @@ class ProgramBuilder:
             first = Instruction.make("load", offset=offset, words=region.words, d_base=region.base)
             steps = [Step(first, frozenset(), frozenset({region}), "constants"), *steps]
         steps = hoist_weights(steps)
-        return insert_tokens(steps), [step.note for step in steps]
+        return insert_permits(steps), [step.note for step in steps]
 
 
 def immediate(value: Constant) -> int:

@@ -1,4 +1,4 @@
-"""Dependency tokens: which instruction has to wait for which, and how the units tell each other."""
+"""Permits: which instruction has to wait for which, and how the units tell each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,13 +30,13 @@ class _History:
     readers: dict[Unit, int] = field(default_factory=dict)
 
 
-def insert_tokens(steps: Sequence[Step]) -> list[Instruction]:
+def insert_permits(steps: Sequence[Step]) -> list[Instruction]:
     """The instructions of `steps`, which are in an order that computes the right thing when executed one after the
-    other, with the tokens that make it right when the units run side by side.
+    other, with the permits that make it right when the units run side by side.
 
-    A unit executes its own instructions in order, so only dependencies between units need tokens, and one from the
+    A unit executes its own instructions in order, so only dependencies between units need permits, and one from the
     latest instruction of each other unit stands for all before it. What an instruction knows to be complete through
-    the tokens of others needs none either. CONTROL instructions wait for all units, so nothing crosses them.
+    the permits of others needs none either. CONTROL instructions wait for all units, so nothing crosses them.
     """
     waits: list[set[Unit]] = [set() for _ in steps]
     signals: list[set[Unit]] = [set() for _ in steps]

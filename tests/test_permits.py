@@ -1,4 +1,4 @@
-"""mapping/schedule/permits.py: instructions with tokens, executed by units in any order that the tokens allow."""
+"""mapping/schedule/permits.py: instructions with permits, executed by units in any order that the permits allow."""
 
 import random
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.mapping.regions import Memory, Region
-from einloom.mapping.schedule.permits import Step, insert_tokens
+from einloom.mapping.schedule.permits import Step, insert_permits
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import Unit
 from tests.units import Execution, execute
@@ -59,7 +59,7 @@ def violated(steps: Sequence[Step], execution: Execution) -> list[tuple[int, int
 @settings(max_examples=300)
 @given(steps(), st.integers(1, 6), st.integers(0, 1 << 32))
 def test_every_order_of_events_respects_the_dependencies(steps: list[Step], depth: int, seed: int) -> None:
-    execution = execute(insert_tokens(steps), depth, random.Random(seed).choice)
+    execution = execute(insert_permits(steps), depth, random.Random(seed).choice)
     assert violated(steps, execution) == []
 
 
@@ -69,14 +69,14 @@ def test_no_unit_is_too_fast_or_too_slow(steps: list[Step], slow: Unit) -> None:
     def last(moves: list[tuple[str, Unit]]) -> tuple[str, Unit]:
         return min(moves, key=lambda move: (move[1] is slow, move[0] != "complete"))
 
-    assert violated(steps, execute(insert_tokens(steps), 6, last)) == []
+    assert violated(steps, execute(insert_permits(steps), 6, last)) == []
 
 
 @settings(max_examples=100)
 @given(steps())
 def test_no_token_is_superfluous(steps: list[Step]) -> None:
     """Without any one of them, some order of events would be wrong: one in which the waiting unit is faster."""
-    made = insert_tokens(steps)
+    made = insert_permits(steps)
     for n, instruction in enumerate(made):
         for giver in Unit:
             if not instruction["wait"] >> giver & 1:
@@ -96,8 +96,8 @@ def test_no_token_is_superfluous(steps: list[Step]) -> None:
             assert violated(steps, execute(changed, len(made), hurry)), (n, giver)
 
 
-def test_tokens_of_a_pipeline() -> None:
-    made = insert_tokens([
+def test_permits_of_a_pipeline() -> None:
+    made = insert_permits([
         step(Unit.LOAD, writes=[0]),
         step(Unit.VECTOR, reads=[0], writes=[1]),
         step(Unit.GEMM, reads=[1], writes=[2]),
@@ -119,7 +119,7 @@ def test_tokens_of_a_pipeline() -> None:
 
 def test_what_others_know_needs_no_token() -> None:
     """The store knows from the vector unit that the load is complete, and an instruction what the one before knew."""
-    made = insert_tokens([
+    made = insert_permits([
         step(Unit.LOAD, writes=[0]),
         step(Unit.VECTOR, reads=[0], writes=[1]),
         step(Unit.STORE, reads=[0, 1]),
@@ -128,7 +128,7 @@ def test_what_others_know_needs_no_token() -> None:
     assert [i["wait"] for i in made] == [0, 1 << Unit.LOAD, 1 << Unit.VECTOR, 0]
 
 
-def test_the_checks_find_missing_tokens() -> None:
+def test_the_checks_find_missing_permits() -> None:
     plain = [step(Unit.LOAD, writes=[0]), step(Unit.VECTOR, reads=[0])]
     bare = [s.instruction for s in plain]
     hurry = execute(bare, 2, lambda moves: next((m for m in moves if m[0] != "complete"), moves[0]))
