@@ -3,8 +3,8 @@ decoder and docs/isa.md.
 
 An instruction is 256 bits, fields from bit 0 in the order of the table: the header, which all share, and the operands.
 Each instruction belongs to a unit. Units run side by side, and each executes its own instructions in program order. An
-instruction starts when it has taken a permit from each unit in `wait`. When it is complete, it gives one to each unit in
-`signal`.
+instruction starts when it has taken a permit from each unit in `wait`. When it is complete, it gives a permit to each
+unit in `signal`.
 """
 
 from enum import IntEnum

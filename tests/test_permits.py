@@ -135,5 +135,5 @@ def test_the_checks_find_missing_permits() -> None:
     assert violated(plain, hurry) == [(0, 1)]
     with pytest.raises(AssertionError, match="instructions \\[1\\] are not complete"):
         execute([bare[0], bare[1].changed(wait=1 << Unit.LOAD)], 2, lambda moves: moves[0])
-    with pytest.raises(AssertionError, match="tokens are left at the barrier 2"):
+    with pytest.raises(AssertionError, match="permits are left at the barrier 2"):
         execute([bare[0].changed(signal=1 << Unit.VECTOR), bare[1]], 2, lambda moves: moves[0])
