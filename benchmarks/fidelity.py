@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from einloom.cli.locate import DEFAULT_MODEL, find_config, shipped_models
-from einloom.cli.run import compile_model
 from einloom.generators.registry import describe
+from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement, agreement
 from einloom.models.core_decoder import CoreDecoder
 from einloom.models.float_decoder import Decoder

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from benchmarks.random_llama import llama_config, unit_scales
 from einloom.cli.locate import default_model, find_config
-from einloom.cli.run import compile_model
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.pipeline import compile_model
 from einloom.models.importer.huggingface import EMBEDDING, load_llama, tensor_shapes
 from einloom.models.importer.llama_config import LlamaConfig
 from einloom.spec.config import parse_config

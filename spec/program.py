@@ -106,7 +106,7 @@ class Program:
         write_folder(folder, self.files())
 
     def listing(self) -> str:
-        """What a person can read, and `einloom.spec.isa.assemble` too."""
+        """What a person can read, and `einloom.spec.instruction.assemble` too."""
         lines, note = list[str](), ""
         for n, (instruction, about) in enumerate(zip(self.instructions, self.notes, strict=True)):
             if about != note:

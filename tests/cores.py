@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from einloom.cli.run import compile_model
 from einloom.generators.registry import describe
+from einloom.mapping.pipeline import compile_model
 from einloom.models.core_decoder import CoreDecoder
 from einloom.models.importer.huggingface import LlamaModel, load_llama
 from einloom.sim.golden.driver import GoldenDriver

@@ -10,11 +10,12 @@ import typer
 from typer.testing import CliRunner
 
 from einloom.cli.locate import default_model, find_config, find_model, shipped_configs, shipped_models
-from einloom.cli.run import compile_model, run
+from einloom.cli.run import run
 from einloom.cli.run_report import JobTotals, report_of
 from einloom.generators.registry import describe
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.compress.quantize import quantize_per_channel
+from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement
 from einloom.models.importer.huggingface import load_llama
 from einloom.models.text_generation import Generation

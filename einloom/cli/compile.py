@@ -10,8 +10,8 @@ from rich.console import Console
 
 from einloom.cli.figures import print_figures
 from einloom.cli.locate import find_config, find_model
-from einloom.cli.run import compile_model
 from einloom.generators.registry import describe
+from einloom.mapping.pipeline import compile_model
 from einloom.mapping.report import mapping_report
 from einloom.models.importer.huggingface import load_llama
 from einloom.spec.files import write_folder

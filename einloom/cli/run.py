@@ -21,13 +21,10 @@ from einloom.fpga.kernel.interface import kernel_interface
 from einloom.fpga.kernel.kernel_xml import kernel_xml
 from einloom.fpga.kernel.wrapper import wrapper
 from einloom.generators.registry import describe, generate_all
-from einloom.mapping.codegen.heads import pad_heads
-from einloom.mapping.codegen.llama import compile_llama
-from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import agreement_with_float
-from einloom.models.calibrate import calibrate
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
-from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.importer.huggingface import load_llama
 from einloom.models.text_generation import generate_text
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
@@ -192,17 +189,6 @@ def _fulfil(request: Request, console: Console) -> RunReport:
         totals=totals,
         seconds=progress.seconds,
     )
-
-
-def compile_model(model: LlamaModel, manifest: Manifest) -> tuple[Program, float]:
-    """The model's program for a design, in the design's first weight format; and the stored bits per weight."""
-    assert manifest.core is not None
-    linears = pad_heads(model.config, model.linears, manifest.core.lanes)
-    tensors = quantize_for_engine(manifest.config.gemm, linears)
-    scales = calibrate(model, manifest.core.cache_bits)
-    program = compile_llama(model.config, tensors, model.tensors, scales, manifest)
-    bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values()) / sum(t.codes.size for t in tensors.values())
-    return program, bits
 
 
 def _open(

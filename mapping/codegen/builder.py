@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.check.program import check_steps
 from einloom.mapping.codegen.image import ImageBuilder
 from einloom.mapping.regions import Allocator, Memory, Operand, Region
 from einloom.mapping.schedule.permits import Step, insert_permits
@@ -34,14 +35,15 @@ class ProgramBuilder:
     vector, activations, queries, staging : allocators of the core's memories.
     """
 
-    def __init__(self, manifest: Manifest, *, contents: bool = True) -> None:
-        """Without `contents` nothing is kept of the image but its layout."""
+    def __init__(self, manifest: Manifest, *, contents: bool = True, check: bool = False) -> None:
+        """Without `contents` nothing is kept of the image but its layout; with `check` every pass is checked."""
         if manifest.core is None or manifest.gemm is None or manifest.attention is None:
             raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
         core = self.core = manifest.core
         self.gemm: GemmManifest = manifest.gemm
         self.attention: AttentionManifest = manifest.attention
         self.contents = contents
+        self._manifest, self._check = manifest, check
         self.image = ImageBuilder(self.beat_bytes, contents=contents)
         self.vector = Allocator(Memory.VECTOR, core.vector_words, "core.vector_words")
         self.activations = Allocator(Memory.ACTIVATIONS, core.activation_words, "core.activation_words")
@@ -135,8 +137,11 @@ class ProgramBuilder:
         )
 
     def finish(self) -> tuple[list[Instruction], list[str]]:
-        """The whole program, with its tokens, and a note for each instruction; `end` and the loading of the constants
-        included."""
+        """The whole program with its permits, and a note for each instruction; `end` and the load of the constants are
+        included.
+
+        CheckFailed when a pass made a program that would not compute what was meant, which is a bug of the compiler.
+        """
         self.emit("end")
         steps = self._steps
         if self._constant_region is not None:
@@ -147,7 +152,10 @@ class ProgramBuilder:
             offset = self.image.floats("constants", data.view(np.float32).ravel(), data.size)
             first = Instruction.make("load", offset=offset, words=region.words, d_base=region.base)
             steps = [Step(first, frozenset(), frozenset({region}), "constants"), *steps]
-        steps = hoist_weights(steps)
+        for reorder in (list[Step], hoist_weights):
+            steps = reorder(steps)
+            if self._check:
+                check_steps(steps, self._manifest, self.image.pieces)
         return insert_permits(steps), [step.note for step in steps]
 
 

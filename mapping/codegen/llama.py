@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.check.program import check_program
 from einloom.mapping.codegen.attention import AttentionCode, Heads
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.heads import pad_scales
@@ -34,6 +35,7 @@ def compile_llama(
     *,
     context: int | None = None,
     contents: bool = True,
+    check: bool = False,
 ) -> Program:
     """The program of a model on a design.
 
@@ -45,11 +47,16 @@ def compile_llama(
     context : positions to leave room for; the model's own if None.
     contents : False leaves all images zeros that take no memory, but for a program that is the same in every bit, so
         that the mapping of a model of any size can be studied.
+    check : hold the program against its regions after each pass, and in the end against its permits (mapping/check).
 
     Raises InputError when the model doesn't fit the design.
     """
-    p = ProgramBuilder(manifest, contents=contents)
-    return _Compiler(p, config, tensors, floats, manifest, context or config.max_position_embeddings).program(scales)
+    p = ProgramBuilder(manifest, contents=contents, check=check)
+    context = context or config.max_position_embeddings
+    program = _Compiler(p, config, tensors, floats, manifest, context).program(scales)
+    if check:
+        check_program(program, manifest)
+    return program
 
 
 class _Compiler:

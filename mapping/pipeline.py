@@ -1,0 +1,24 @@
+"""The way of a model to a program: compress, calibrate, lower, schedule."""
+
+from einloom.mapping.codegen.heads import pad_heads
+from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.models.calibrate import calibrate
+from einloom.models.importer.huggingface import LlamaModel
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import Program
+
+
+def compile_model(model: LlamaModel, manifest: Manifest, *, check: bool = True) -> tuple[Program, float]:
+    """The model's program for a design, in the design's first weight format; and the stored bits per weight.
+
+    With `check` the program is held against the rules of mapping/check after each pass. InputError when the model
+    doesn't fit the design.
+    """
+    assert manifest.core is not None
+    linears = pad_heads(model.config, model.linears, manifest.core.lanes)
+    tensors = quantize_for_engine(manifest.config.gemm, linears)
+    scales = calibrate(model, manifest.core.cache_bits)
+    program = compile_llama(model.config, tensors, model.tensors, scales, manifest, check=check)
+    bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values()) / sum(t.codes.size for t in tensors.values())
+    return program, bits
