@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyslang
 import pytest
-from amaranth import Module
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import CombinationalCycle
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
@@ -231,3 +232,34 @@ def test_the_manifest_names_the_ports_that_the_verilog_has() -> None:
     assert names["sums__payload"] == 4 * design.manifest.gemm.sums.value_bits
     assert sum(design.manifest.gemm.job.model_dump().values()) == names["job__payload"]
     assert {"clk", "rst", "job__valid", "sums__ready", "idle"} <= set(names)
+
+
+class Ring(Part):
+    """Logic in a circle: a wire that is the `how` of itself and an input."""
+
+    def __init__(self, how: str):
+        self.how = how
+        super().__init__({"a": In(4), "o": Out(4)}, how=how)
+
+    def elaborate(self, platform):
+        m = Module()
+        ring = Signal(4)
+        made = {
+            "sum": ring + self.a,
+            "and": ring & self.a,
+            "shift": self.a << ring[:2],
+            "choice": Mux(ring[0], self.a, 0),
+            "rotation": Cat(ring[1:], self.a[0]),  # no circle: each bit comes from another one, the last from outside
+        }
+        m.d.comb += [ring.eq(made[self.how]), self.o.eq(ring)]
+        return m
+
+
+@pytest.mark.parametrize("how", ["sum", "and", "shift", "choice"])
+def test_logic_in_a_circle_is_refused(how: str) -> None:
+    with pytest.raises(CombinationalCycle, match="signal ring bit"):
+        SharedModules().emit(Ring(how), "ring")
+
+
+def test_a_vector_whose_bits_depend_on_one_another_in_order_is_no_circle() -> None:
+    assert "module ring" in SharedModules().emit(Ring("rotation"), "ring")
