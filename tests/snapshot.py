@@ -22,7 +22,8 @@ from einloom.generators.registry import generate_all
 RECORD = Path(__file__).with_name("snapshot.json")
 KEYWORDS = frozenset(
     "always assign begin case casez default else end endcase endgenerate endmodule for function endfunction generate "
-    "genvar if initial inout input integer localparam module negedge or output parameter posedge reg signed wire".split()
+    "genvar if initial inout input integer localparam module negedge or output parameter posedge reg signed "
+    "wire".split()
 )
 NAME = re.compile(r"\\\S+|(?<![\w'$])[A-Za-z_$][\w$]*")
 Snapshot = dict[str, Any]

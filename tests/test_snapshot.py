@@ -1,5 +1,7 @@
 """Every shipped config generates the Verilog and the manifest that are recorded."""
 
+import re
+
 import pytest
 
 from einloom.cli.locate import shipped_configs
@@ -20,7 +22,7 @@ TEXT = "module pe(a, o);\n  input a;\n  wire [3:0] \\b[0] ;\n  assign o = a ? 4'
 
 
 def test_a_renamed_module_keeps_its_shape() -> None:
-    renamed = TEXT.replace("\\b[0] ", "\\c.d ").replace("(a,", "(first,").replace(" a", " first")
+    renamed = re.sub(r"\ba\b", "first", TEXT.replace("\\b[0] ", "\\c.d "))
     assert renamed != TEXT
     assert shape(renamed) == shape(TEXT)
 
