@@ -3,9 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from edalize.flows.vivado import Vivado
-
 from einloom.fpga.kernel.interface import KernelInterface
+from einloom.spec.errors import ToolError
 
 OUT_OF_CONTEXT = "out_of_context.tcl"
 SETTINGS = (
@@ -16,7 +15,11 @@ SETTINGS = (
 
 
 def vivado_project(kernel: KernelInterface, sources: list[str]) -> dict[str, str]:
-    """The project's files by name; their paths are relative to a folder beside rtl/."""
+    """The project's files by name; their paths are relative to a folder beside rtl/. ToolError without Edalize."""
+    try:
+        from edalize.flows.vivado import Vivado
+    except ImportError as error:
+        raise ToolError('a kernel folder needs Edalize: pip install "einloom[fpga]"') from error
     files = [{"name": f"../rtl/{name}", "file_type": "verilogSource"} for name in sources]
     files += [
         {"name": "../constraints/clock.xdc", "file_type": "xdc"},
