@@ -76,7 +76,6 @@ def read(model: LlamaModel, config: Config, tokens: list[int]) -> tuple[Floats, 
     """Logits [T, vocab] of the golden executor after each token, and the stored bits per weight."""
     manifest = describe(config)
     program, bits = compile_model(model, manifest)
-    assert manifest.gemm is not None
     rows = manifest.gemm.rows
     driver = GoldenDriver(manifest, program)
     decoder = CoreDecoder(driver, program, rows, manifest.gemm.weights.beat_bits // 8)

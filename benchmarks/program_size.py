@@ -40,7 +40,6 @@ LIMIT = 1 << 20
 
 def without_weights(config: LlamaConfig, manifest: Manifest) -> Program:
     """The program of a model of this shape; its matrices are single numbers that NumPy repeats."""
-    assert manifest.gemm is not None
     group, (step, *_) = manifest.gemm.weights.block, manifest.gemm.weights.steps
     tensors, floats = {}, {}
     for name, shape in tensor_shapes(config):

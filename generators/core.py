@@ -1,43 +1,32 @@
 """The core of a config: an accelerator around its two engines."""
 
 from dataclasses import replace
-from typing import TypedDict
 
 from einloom.generators.design import Design, describe, make_design
 from einloom.generators.fusemax import attention_spec
 from einloom.generators.gemm import gemm_spec
-from einloom.hw.core.core import Core
+from einloom.hw.core.core import PROBES, Core
 from einloom.hw.core.spec import CoreSpec
 from einloom.hw.pe.spec import PeSpec
 from einloom.spec.config import Config
 from einloom.spec.core_registers import core_registers, design_number
-from einloom.spec.errors import InputError
-from einloom.spec.manifest import AttentionManifest, CoreManifest, GemmManifest, Manifest
+from einloom.spec.manifest import CoreManifest, Manifest
 
 
 def core_design(config: Config, pe: PeSpec) -> Design:
     """The design of a config with the section core; InputError for one without."""
-    spec, parts = _parts(config, pe)
-    return make_design(config, Core(spec), **parts)
+    spec, manifest = _spec(config, pe)
+    return make_design(config, Core(spec), manifest, instances=PROBES)
 
 
 def core_manifest(config: Config, pe: PeSpec) -> Manifest:
     """What a program needs to know of that design, without its Verilog: at once."""
-    return describe(config, **_parts(config, pe)[1])
+    return describe(config, _spec(config, pe)[1])
 
 
-class _Parts(TypedDict):
-    """The engines' and the core's own parts of the manifest."""
-
-    gemm: GemmManifest
-    attention: AttentionManifest
-    core: CoreManifest
-
-
-def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
-    core, attention = config.core, config.attention_config
-    if core is None or attention is None:
-        raise InputError(f"{config.name} has no core: add the sections core and attention")
+def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
+    core, attention = config.core_section, config.attention_config
+    assert attention is not None  # the schema asks for it
     gemm_engine, gemm = gemm_spec(config, pe, core.beats_at_once)
     attention_engine, attention_part = attention_spec(attention)
     spec = CoreSpec(
@@ -55,6 +44,8 @@ def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
         parity=core.parity,
     )
     manifest = CoreManifest(
+        gemm=gemm,
+        attention=attention_part,
         lanes=core.lanes,
         vector_words=core.vector_words,
         activation_words=core.activation_words,
@@ -63,4 +54,4 @@ def _parts(config: Config, pe: PeSpec) -> tuple[CoreSpec, _Parts]:
         cache_bits=core.cache_bits,
         registers=core_registers(config.memory.channels),
     )
-    return spec, {"gemm": gemm, "attention": attention_part, "core": manifest}
+    return spec, manifest

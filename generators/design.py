@@ -1,6 +1,7 @@
 """A generated design: Verilog and manifest, and how they become files."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from einloom.spec.manifest import AttentionManifest, CoreManifest, GemmManifest,
 from einloom.spec.version import VERSION
 
 MANIFEST = "manifest.json"
+EngineOrCore = GemmManifest | AttentionManifest | CoreManifest
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,12 @@ class Design:
         write_folder(folder, {self.manifest.verilog: self.verilog.encode(), MANIFEST: self.manifest.to_json().encode()})
 
 
-def make_design(
-    config: Config,
-    top: Part,
-    *,
-    gemm: GemmManifest | None = None,
-    attention: AttentionManifest | None = None,
-    core: CoreManifest | None = None,
-) -> Design:
-    """Emit `top` and describe it by what it holds."""
-    described = describe(config, gemm=gemm, attention=attention, core=core)
+def make_design(config: Config, top: Part, part: EngineOrCore, *, instances: Mapping[str, str] | None = None) -> Design:
+    """Emit `top` and describe it as `part`.
+
+    `instances` are paths of parts by the names that they were placed with; the manifest has them as the Verilog does.
+    """
+    described = describe(config, part)
     name = described.top
     shared = SharedModules()
     text = shared.emit(top, name)
@@ -47,22 +45,17 @@ def make_design(
             "modules": tuple(shared.modules),
             "register_bits": registers,
             "memory_bits": memories,
+            "instances": {key: shared.verilog_path(name, path) for key, path in (instances or {}).items()},
         }
     )
     return Design(header + LINT_WAIVERS + text, manifest)
 
 
-def describe(
-    config: Config,
-    *,
-    gemm: GemmManifest | None = None,
-    attention: AttentionManifest | None = None,
-    core: CoreManifest | None = None,
-) -> Manifest:
+def describe(config: Config, part: EngineOrCore) -> Manifest:
     """The manifest of a design that has not been emitted: all but what the Verilog tells, which is empty."""
     name = "einloom_" + config.name.replace("-", "_")  # the prefix keeps clear of keywords
     return Manifest(
-        version=1,
+        version=2,
         name=config.name,
         config=config,
         digest=config.digest,
@@ -72,9 +65,8 @@ def describe(
         modules=(),
         register_bits=0,
         memory_bits=0,
-        gemm=gemm,
-        attention=attention,
-        core=core,
+        instances={},
+        design=part,
     )
 
 

@@ -91,6 +91,21 @@ class SharedModules:
                     registers += count * (int(width or 0) + 1)
         return registers, memories
 
+    def verilog_path(self, top: str, path: str) -> str:
+        """The hierarchical name, from `top` on, of the instances and the signal in the dotted `path`.
+
+        Yosys numbers an instance whose parent has a signal of its name. A copy in a generate loop is `copy[n].part`.
+        """
+        names, module = [], top
+        for name in path.split("."):
+            copy = "[" in name
+            pattern = rf"^ +(\w+) (\\?{re.escape(name)}(?:\$\d+ )?) ?\("
+            found = re.search(pattern, self.modules[module].verilog, re.MULTILINE) if module and not copy else None
+            names.append(found[2] if found else name)
+            if not copy:  # the copy's instance, `part`, stands in the same module
+                module = found[1] if found else ""
+        return ".".join(names)
+
     def _counts(self, top: str) -> dict[str, int]:
         """How often each module stands in the design."""
         counts = dict.fromkeys(self.modules, 0) | {top: 1}

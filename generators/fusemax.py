@@ -19,7 +19,7 @@ from einloom.spec.manifest import AttentionJobLayout, AttentionManifest
 def generate(config: Config) -> Design:
     """The attention engine of `config`."""
     spec, manifest = attention_spec(config)
-    return make_design(config, AttentionEngine(spec), attention=manifest)
+    return make_design(config, AttentionEngine(spec), manifest)
 
 
 def attention_spec(config: Config) -> tuple[AttentionSpec, AttentionManifest]:

@@ -18,7 +18,7 @@ MARGIN = 512  # control signals beside the wide ports
 def gemm_design(config: Config, pe: PeSpec) -> Design:
     """The design of `config` around processing elements of the spec `pe`."""
     top, manifest = gemm_engine(config, pe)
-    return make_design(config, top, gemm=manifest)
+    return make_design(config, top, manifest)
 
 
 def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:

@@ -9,7 +9,6 @@ from einloom.generators.gemm import gemm_design
 from einloom.hw.pe.spec import PeSpec
 from einloom.spec.config import Config
 from einloom.spec.config_engines import LutConfig
-from einloom.spec.errors import InputError
 from einloom.spec.manifest import Manifest
 
 GEMM_ENGINES: dict[str, Callable[[Config], PeSpec]] = {
@@ -34,12 +33,7 @@ def generate_all(config: Config) -> list[Design]:
 
 
 def describe(config: Config) -> Manifest:
-    """What a program needs to know of the core of `config`; InputError when it has none."""
-    if config.core is None:
-        raise InputError(
-            f"config {config.name} builds an engine, not a core that could run a model: add the section core (and "
-            "attention), or use another config"
-        )
+    """The manifest of the core of `config`, without its Verilog: at once. InputError when it has none."""
     return core_manifest(config, pe_spec(config))
 
 

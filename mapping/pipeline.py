@@ -15,7 +15,6 @@ def compile_model(model: LlamaModel, manifest: Manifest, *, check: bool = True) 
     With `check` the program is held against the rules of mapping/check after each pass. InputError when the model
     doesn't fit the design.
     """
-    assert manifest.core is not None
     linears = pad_heads(model.config, model.linears, manifest.core.lanes)
     tensors = quantize_for_engine(manifest.config.gemm, linears)
     scales = calibrate(model, manifest.core.cache_bits)

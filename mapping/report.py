@@ -54,7 +54,6 @@ def sections(program: Program) -> list[Section]:
 
 def mapping_report(program: Program, manifest: Manifest) -> str:
     """The report of a program that was compiled for the design of `manifest`."""
-    assert manifest.gemm is not None
     beat_bytes = manifest.gemm.weights.beat_bits // 8
     symbols, beats = program.symbols, [w.size // beat_bytes for w in program.weights]
     lines = [

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.generators.design import Design
-from einloom.sim.bench.core import UPSETS, Top, build_core, memory_beats
+from einloom.sim.bench.core import Top, build_core, memory_beats, upset_memories
 from einloom.sim.server import BenchServer
 from einloom.spec.core_registers import counter_names, window_names
 from einloom.spec.driver import Bytes, JobResult
-from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import CoreError
 from einloom.spec.program import Program
 from einloom.spec.registers import WORD_BITS, WORD_BYTES
@@ -60,20 +60,21 @@ class MemoryTiming:
 
 @dataclass(frozen=True)
 class Upset:
-    """A bit of a word that a memory on the chip, one of UPSETS, loses in a cycle of a job; or one of EACH_WORD, in all
-    cycles from then on."""
+    """A bit of a word that a memory on the chip, one of `upset_memories`, loses in a cycle of a job.
+
+    With EACH_WORD it is a bit of each word, in all cycles from then on.
+    """
 
     cycle: int
     memory: str
     word: int
     bit: int
 
-    @property
-    def ports(self) -> dict[str, int]:
-        memory = list(UPSETS).index(self.memory)
+    def ports(self, memories: Sequence[str]) -> dict[str, int]:
+        """The bench's ports; `memories` are those of the design, in its manifest's order."""
         return {
             "upset_at": self.cycle,
-            "upset_memory": memory,
+            "upset_memory": memories.index(self.memory),
             "upset_word": self.word,
             "upset_bit": self.bit,
         }
@@ -108,8 +109,7 @@ class SimulatedCore:
         job of more cycles than `limit` hangs; with `upsets`, memories on the chip can lose bits; without `prepared`,
         memories are empty and registers 0."""
         manifest = design.manifest
-        if manifest.core is None or manifest.gemm is None:
-            raise InputError(f"{manifest.name} has no core")
+        self._memories = list(upset_memories(manifest))
         self.timing = timing or MemoryTiming()
         self.program = program
         self.cycles = 0
@@ -185,7 +185,7 @@ class SimulatedCore:
         CheckFailed when it does not end, or breaks a rule of the bus.
         """
         writes = self._prepare_writes(_job(position, length))
-        result = self.complete(writes, abort_at=abort_at, **(upset.ports if upset else {}))
+        result = self.complete(writes, abort_at=abort_at, **(upset.ports(self._memories) if upset else {}))
         if abort_at:
             self._written.pop(self._registers["abort"].offset, None)
         return result

@@ -13,6 +13,7 @@ from einloom.generators.design import Design
 from einloom.sim.bench.build import build
 from einloom.sim.simulator import Simulator
 from einloom.spec.errors import CheckFailed, ToolError
+from einloom.spec.manifest import GemmManifest
 
 GEMM_MODULE = "einloom.sim.bench.cocotb_gemm"
 ATTENTION_MODULE = "einloom.sim.bench.cocotb_attention"
@@ -95,7 +96,7 @@ def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 
             "max_keys": max_keys,
             "report": str(report),
         }
-        module = GEMM_MODULE if design.manifest.gemm else ATTENTION_MODULE
+        module = GEMM_MODULE if isinstance(design.manifest.design, GemmManifest) else ATTENTION_MODULE
         run_cocotb(executable, folder, settings, BENCHES, seed=seed, module=module, waves=waves)
         lines = [json.loads(line) for line in report.read_text().splitlines()]
         if waves:

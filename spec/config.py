@@ -26,6 +26,7 @@ from einloom.spec.errors import ConfigError, InputError, Problem
 from einloom.spec.suggest import did_you_mean
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+ADD_A_CORE = "add the sections core and attention, or use another config"
 SHORT = reprlib.Repr()
 """Shows a value of the file in an error, cut where it is long."""
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
@@ -129,6 +130,13 @@ class Config(Section):
                 "engine.columns a multiple of memory.channels"
             )
         return self
+
+    @property
+    def core_section(self) -> CoreConfig:
+        """The section core; InputError when this config builds an engine alone."""
+        if self.core is None:
+            raise InputError(f"config {self.name} builds an engine, not a core that could run a model: {ADD_A_CORE}")
+        return self.core
 
     @property
     def gemm(self) -> GemmEngineConfig:

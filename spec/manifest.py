@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from einloom.spec.config import Config
+from einloom.spec.config import ADD_A_CORE, Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
 from einloom.spec.registers import RegisterTable
 
-VERSION = 1
+VERSION = 2
 
 
 class Data(BaseModel):
@@ -190,8 +190,13 @@ class AttentionManifest(Data):
 
 
 class CoreManifest(Data):
-    """What a program must know of the core, beside its engines; memories are counted in words of `lanes` elements."""
+    """A core: its engines, and what a program must know of the rest.
 
+    Memories are counted in words of `lanes` elements.
+    """
+
+    gemm: GemmManifest
+    attention: AttentionManifest
     lanes: int
     vector_words: int
     activation_words: int
@@ -205,11 +210,16 @@ class CoreManifest(Data):
     registers: RegisterTable
     """Behind those of ap_ctrl_hs."""
 
+    @property
+    def beat_bytes(self) -> int:
+        """Of each memory port."""
+        return self.gemm.weights.beat_bits // 8
+
 
 class Manifest(Data):
-    """A generated design."""
+    """A generated design: a GEMM engine, an attention engine, or a core with one of each."""
 
-    version: Literal[1]
+    version: Literal[2]
     name: str
     config: Config
     digest: str
@@ -217,15 +227,41 @@ class Manifest(Data):
     verilog: str
     ports: tuple[Port, ...]
     modules: tuple[str, ...]
+    instances: dict[str, str]
+    """Paths in the Verilog, from the top module on, of what benches look into: the names are those of the part."""
     register_bits: int
     memory_bits: int
-    gemm: GemmManifest | None = None
-    attention: AttentionManifest | None = None
-    core: CoreManifest | None = None
+    design: GemmManifest | AttentionManifest | CoreManifest
+
+    @property
+    def is_core(self) -> bool:
+        """True when the design runs programs."""
+        return isinstance(self.design, CoreManifest)
+
+    @property
+    def core(self) -> CoreManifest:
+        """The core; InputError when the design is an engine."""
+        if isinstance(self.design, CoreManifest):
+            return self.design
+        raise InputError(f"{self.name} is an engine without a core: {ADD_A_CORE}")
+
+    @property
+    def gemm(self) -> GemmManifest:
+        """The GEMM engine, alone or in a core; InputError when there is none."""
+        if isinstance(self.design, AttentionManifest):
+            raise InputError(f"{self.name} is an attention engine, {self.design.kind}, which takes no weights")
+        return self.design.gemm if isinstance(self.design, CoreManifest) else self.design
+
+    @property
+    def attention(self) -> AttentionManifest:
+        """The attention engine, alone or in a core; InputError when there is none."""
+        if isinstance(self.design, GemmManifest):
+            raise InputError(f"{self.name} is a GEMM engine, {self.design.kind}, which has no attention")
+        return self.design.attention if isinstance(self.design, CoreManifest) else self.design
 
     def formats(self) -> tuple[Format, ...]:
-        """The weight formats that the design takes, by job index."""
-        return tuple(FORMATS[step.format] for step in self.gemm.weights.steps) if self.gemm else ()
+        """The weight formats that the design takes, by job index; InputError when it takes no weights."""
+        return tuple(FORMATS[step.format] for step in self.gemm.weights.steps)
 
     def to_json(self) -> str:
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"

@@ -156,9 +156,7 @@ def load_program(folder: Path, manifest: Manifest) -> Program:
     InputError when it is unreadable, damaged, not one of ours, for another design, or holds an instruction that isn't
     one.
     """
-    if manifest.gemm is None or manifest.core is None:
-        raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
-    channels, beat_bytes = manifest.gemm.weights.channels, manifest.gemm.weights.beat_bits // 8
+    channels, beat_bytes = manifest.core.gemm.weights.channels, manifest.core.beat_bytes
     head = _load_head(folder / HEAD, manifest.digest)
     images = {name: _load_image(folder / name, head.sha256.get(name)) for name in _image_names(channels)}
     instructions = _instructions(folder / PROGRAM, images[PROGRAM].tobytes(), len(head.notes))

@@ -95,7 +95,6 @@ class Shape:
 
 def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
     """A model of random weights for a core, each matrix in any of the core's formats."""
-    assert manifest.core is not None
     rng = np.random.default_rng(seed)
     model = shape.config()
     floats, linears = {}, {}
@@ -129,7 +128,6 @@ def random_tokens(rng: np.random.Generator, shape: Shape, count: int) -> list[in
 
 def decoder(driver: SimulatedCore | GoldenDriver, manifest: Manifest, program: Program) -> CoreDecoder:
     """A model at the start of a text."""
-    assert manifest.gemm is not None
     return CoreDecoder(driver, program, manifest.gemm.rows, manifest.gemm.weights.beat_bits // 8)
 
 

@@ -50,6 +50,5 @@ def compiled(model: LlamaModel, manifest: Manifest) -> Program:
 
 def golden_decoder(program: Program, manifest: Manifest) -> CoreDecoder:
     """The program on the golden executor, at the start of a text."""
-    assert manifest.gemm is not None
     driver = GoldenDriver(manifest, program)
     return CoreDecoder(driver, program, manifest.gemm.rows, manifest.gemm.weights.beat_bits // 8)

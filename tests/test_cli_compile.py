@@ -78,8 +78,8 @@ def test_errors_leave_nothing_behind(model: Path, tmp_path: Path) -> None:
     small.write_text(yaml.safe_dump(core_config(core={"lanes": 8, "vector_words": 100}).model_dump(mode="json")))
     for arguments, message in (
         ((model, "-c", small), r"the vector memory is too small for this model: .* core\.vector_words .*"),
-        ((model, "-c", "fusemax-16x16"), r"config fusemax-16x16 builds an engine, not a core .* section core .*"),
-        ((model, "-c", "bitmod-8x8"), r"config bitmod-8x8 builds an engine, not a core .* section core .*"),
+        ((model, "-c", "fusemax-16x16"), r"config fusemax-16x16 builds an engine, not a core .* sections core .*"),
+        ((model, "-c", "bitmod-8x8"), r"config bitmod-8x8 builds an engine, not a core .* sections core .*"),
         ((model, "-c", "defualt"), r"defualt: neither a config file nor a shipped config, did you mean 'default'.*"),
         ((tmp_path / "no", "-c", "default"), r".*: no such model folder"),
     ):

@@ -165,7 +165,7 @@ def test_inputs_must_fill_the_lanes() -> None:
 
 def test_an_engine_is_not_enough(app: typer.Typer, model: Path) -> None:
     assert refusal(app, model, "-c", "bitmod-8x8") == (
-        "config bitmod-8x8 builds an engine, not a core that could run a model: add the section core (and attention), "
+        "config bitmod-8x8 builds an engine, not a core that could run a model: add the sections core and attention, "
         "or use another config"
     )
 

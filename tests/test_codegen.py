@@ -175,8 +175,8 @@ def test_what_does_not_fit_is_said_with_its_key(
 
 
 def test_an_engine_runs_no_programs(manifest: Manifest) -> None:
-    with pytest.raises(InputError, match=r"^small is an engine without a core, which runs no programs$"):
-        ProgramBuilder(manifest.model_copy(update={"core": None}))
+    with pytest.raises(InputError, match=r"^small is an engine without a core: add the sections core and "):
+        ProgramBuilder(manifest.model_copy(update={"design": manifest.gemm}))
 
 
 def test_memories_are_used_as_reported(program: Program, manifest: Manifest) -> None:

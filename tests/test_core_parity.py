@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from einloom.generators.registry import describe
-from einloom.sim.bench.core import UPSETS
+from einloom.hw.core.core import PROBES
 from einloom.sim.core import EACH_WORD, MemoryTiming, Upset
 from einloom.spec.driver import SYSTEM
 from einloom.spec.isa import CoreError
@@ -19,6 +19,7 @@ SMALL = {"engine": {"rows": 2, "columns": 8}, "memory": {"channels": 1}, "attent
 WORDS = {"activation_words": 12, "query_words": 20, "staging_words": 12}
 PARITY = core_config("small", **SMALL, core={**WORDS, "parity": True})
 BASE = 1 << 16  # bytes in front of each window
+MEMORIES = [name.removeprefix("memory.") for name in PROBES if name.startswith("memory.")]
 TIMES = 80
 ENOUGH = 3  # of them that stop the core
 TOKENS = 4
@@ -80,9 +81,9 @@ def test_texts_on_a_core_with_parity_are_golden(bed: Bed) -> None:
         bed.check_text(random_tokens(rng, SHAPE, 7), random_tokens(rng, SHAPE, 2), timing)
 
 
-@pytest.mark.parametrize("memory", UPSETS)
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_a_lost_bit_stops_the_core_or_does_no_harm(bed: Bed, memory: str) -> None:
-    rng = np.random.default_rng(list(UPSETS).index(memory))
+    rng = np.random.default_rng(MEMORIES.index(memory))
     bed.core.timing = MemoryTiming()
     text = bed.resume()
     for _ in range(2):

@@ -77,7 +77,6 @@ def test_a_kernel_between_third_party_models_is_golden(tmp_path: Path) -> None:
     ports = [CLOCK, RESET, *(port.name for port in manifest.ports if port.name not in ("clk", "rst"))]
     sources = {"design.v": design.verilog, "kernel.v": wrapper(manifest, kernel)}
     executable = Toolchain().build(sources, kernel.name, ports, separate=separate)
-    assert manifest.core is not None
     settings = {
         "registers": [r.model_dump(mode="json") for r in manifest.core.registers],
         "channels": len(model.weights),

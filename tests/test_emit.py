@@ -20,6 +20,7 @@ from einloom.hw.replicated import Replicated
 from einloom.sim.verilator import Toolchain
 from einloom.spec.config import load_config
 from einloom.spec.errors import InputError, ToolError
+from einloom.spec.manifest import CoreManifest
 from tests.strategies import make_config
 
 EXTRA = {
@@ -190,8 +191,9 @@ def test_verilator_lint_and_slang_report_nothing(name: str, tmp_path: Path) -> N
     top = design.manifest.top
     # --lint-only goes on to flatten every instance, which takes half a minute at 64x64 and over 14 GB at 256x256;
     # --json-only makes the same checks and stops there (the test below).
-    engine = design.manifest.gemm or design.manifest.attention
-    small = engine.rows * engine.columns <= 1024 and design.manifest.core is None
+    described = design.manifest.design
+    engine = described.gemm if isinstance(described, CoreManifest) else described
+    small = engine.rows * engine.columns <= 1024 and not design.manifest.is_core
     mode = "--lint-only" if small else "--json-only"
     tools.run([tools.command, mode, "-Wall", "--top-module", top, "-Mdir", "obj", str(source)], tmp_path)
     assert slang_accepts(source)

@@ -159,7 +159,6 @@ def test_an_engine_without_spans_has_nothing_of_them() -> None:
     whole, split = (generate(make_config({**SPLIT, "spans": spans})).manifest for spans in (1, 2))
     assert {"span_group", "span_group_array"} == {m for m in split.modules if "span" in m}
     assert not any("span" in m for m in whole.modules)
-    assert whole.attention is not None
     assert whole.attention.job.split == 0
     assert whole.memory_bits == split.memory_bits  # spans share queries, not memories
 

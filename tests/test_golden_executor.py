@@ -80,7 +80,6 @@ class Setting:
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Setting:
     core, changes = MODELS[request.param]
     model, manifest = small_llama(tmp_path_factory.mktemp("model"), **changes), core_manifest(**core)
-    assert manifest.core is not None
     watch = Watch()
     exact = Decoder(model, FloatLinears(model.linears), watch).step(TOKENS)
     limit = (1 << (manifest.core.cache_bits - 1)) - 1

@@ -135,7 +135,6 @@ def test_steps_that_break_their_regions_are_found(
 
 def test_footprints_are_what_golden_touches(program: Program, manifest: Manifest) -> None:
     """A word that an instruction changes on the golden executor lies in its footprint, for a whole chunk."""
-    assert manifest.gemm is not None
     core, footprints = (
         GoldenCore(manifest, program.system.copy(), program.weights),
         Footprints(manifest, program.pieces),

@@ -56,7 +56,6 @@ def compile(
 
 def _figures(program: Program, manifest: Manifest, folder: Path) -> dict[str, Any]:
     """What `--json` says; `memories` has the words used of each memory on the chip."""
-    assert manifest.gemm is not None
     beat_bytes = manifest.gemm.weights.beat_bits // 8
     return {
         "program": str(folder / PROGRAM),

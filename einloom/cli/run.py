@@ -74,11 +74,7 @@ class Request:
             raise InputError(f"--temperature must be 0 or a positive number, not {self.temperature}")
         if self.seed < 0:
             raise InputError(f"--seed must be 0 or more, not {self.seed}")
-        if self.config.core is None:
-            raise InputError(
-                f"config {self.config.name} builds an engine, not a core that could run a model: add the section core "
-                "(and attention), or use another config"
-            )
+        _ = self.config.core_section
         if self.board not in BOARDS:
             raise InputError(f"--board must be one of {', '.join(BOARDS)}, not {self.board!r}")
         if (self.backend == Backend.card) != (self.xclbin is not None):
@@ -220,7 +216,6 @@ def _open(
 
 
 def _decoder(driver: Driver, program: Program, manifest: Manifest, totals: JobTotals | None = None) -> CoreDecoder:
-    assert manifest.gemm is not None
     beat_bytes = manifest.gemm.weights.beat_bits // 8
     return CoreDecoder(driver, program, manifest.gemm.rows, beat_bytes, totals.add if totals else None)
 

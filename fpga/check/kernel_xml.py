@@ -76,8 +76,6 @@ def _ports(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
 
 
 def _arguments(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
-    assert manifest.core is not None
-    assert manifest.gemm is not None
     pointers = {f"{w}_base": f"m_axi_{w}" for w in window_names(manifest.gemm.weights.channels)}
     expected = _expected(manifest, pointers)
     elements = list(kernel.iterfind("args/arg"))
@@ -110,7 +108,6 @@ def _arguments(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
 
 def _expected(manifest: Manifest, pointers: Collection[str]) -> dict[str, tuple[int, int]]:
     """Offset and bytes of each argument: pointers of 8, scalars of 4, so that wide registers are two of those."""
-    assert manifest.core is not None
     expected = {}
     for register in (r for r in manifest.core.registers if r.access == "rw"):
         if register.name in pointers:

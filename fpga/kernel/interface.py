@@ -92,10 +92,7 @@ def kernel_interface(manifest: Manifest, board: Board) -> KernelInterface:
     Weight channel c is in bank c, and the system's memory in the bank behind them: every master has a bank of its own,
     so no two share a pseudo-channel's bandwidth.
     """
-    if manifest.core is None or manifest.gemm is None:
-        raise InputError(f"{manifest.name} is an engine without control and memory ports: add the sections core and "
-                         "attention to build a kernel")  # fmt: skip
-    channels = manifest.gemm.weights.channels
+    channels = manifest.core.gemm.weights.channels
     if channels + 1 > board.hbm_banks:
         raise InputError(
             f"{manifest.name}: {channels} weight channels and the system's memory need {channels + 1} banks; the "

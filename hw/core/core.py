@@ -28,6 +28,29 @@ READER_FIFO = 256  # beats due to each reader: a beat a cycle as long as memory 
 COUNTER_BITS = 64
 
 
+PROBES = {
+    "machine": "machine",
+    "registers": "registers",
+    "memory.vector": "machine.memory.words",
+    "memory.activations": "machine.gemm_unit.activations.banks.copy[1].part.words",
+    "memory.queries": "machine.attention_unit.queries.banks.copy[1].part.words",
+    "memory.staging": "machine.store_unit.tiles.staging.banks.copy[1].part.words",
+    "memory.states": "machine.attention_unit.engine.grid.copy[1].part.softmax.states",
+    "memory.dividends": "machine.attention_unit.engine.grid.copy[1].part.divider.bank",
+    "memory.values": "machine.attention_unit.reader.values.words",
+    "memory.weights": "machine.gemm_unit.weights_0.queue.words",
+    "memory.program_beats": "program_master.beats.words",
+    "memory.load_beats": "load_master.beats.words",
+    "memory.cache_beats": "cache_master.beats.words",
+    "memory.weight_beats": "weights0_master.beats.words",
+}
+"""Paths, in the names that parts are placed with, to what benches look into.
+
+These are the machine, the registers, and the memories on the chip that may lose a bit, by what they hold. Of a memory
+with copies, it is copy 1.
+"""
+
+
 class Core(Part):
     """An accelerator (design.md, section 5): AXI4-Lite control, a read-only AXI4 port for each weight channel, and one
     for everything else: the program, parameters, the cache and the results.

@@ -40,9 +40,6 @@ class Footprints:
     """Finds the footprints of a program's instructions on a design; CheckFailed when one reaches outside a memory."""
 
     def __init__(self, manifest: Manifest, pieces: Sequence[Piece]) -> None:
-        assert manifest.core is not None
-        assert manifest.gemm is not None
-        assert manifest.attention is not None
         self._core: CoreManifest = manifest.core
         self._gemm: GemmManifest = manifest.gemm
         self._attention: AttentionManifest = manifest.attention

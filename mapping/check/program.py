@@ -56,7 +56,6 @@ def check_program(program: Program, manifest: Manifest) -> None:
     waited for before an earlier instruction gives it, and no more wait than a counter holds. Products take exactly the
     beats that were asked for.
     """
-    assert manifest.gemm is not None
     footprints = Footprints(manifest, program.pieces)
     state = _Execution(footprints.sizes)
     asked = taken = 0

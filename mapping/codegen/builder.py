@@ -10,11 +10,10 @@ from einloom.mapping.codegen.image import ImageBuilder
 from einloom.mapping.regions import Allocator, Memory, Operand, Region
 from einloom.mapping.schedule.permits import Step, insert_permits
 from einloom.mapping.schedule.prefetch import hoist_weights
-from einloom.spec.errors import InputError
 from einloom.spec.instruction import Instruction, float_bits
 from einloom.spec.isa import Condition, Space, VectorOp
 from einloom.spec.isa import Operand as Source
-from einloom.spec.manifest import AttentionManifest, GemmManifest, Manifest
+from einloom.spec.manifest import Manifest
 from einloom.spec.program import MemoryUse
 
 Floats = npt.NDArray[np.float32]
@@ -37,11 +36,8 @@ class ProgramBuilder:
 
     def __init__(self, manifest: Manifest, *, contents: bool = True, check: bool = False) -> None:
         """Without `contents` nothing is kept of the image but its layout; with `check` every pass is checked."""
-        if manifest.core is None or manifest.gemm is None or manifest.attention is None:
-            raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
         core = self.core = manifest.core
-        self.gemm: GemmManifest = manifest.gemm
-        self.attention: AttentionManifest = manifest.attention
+        self.gemm, self.attention = core.gemm, core.attention
         self.contents = contents
         self._manifest, self._check = manifest, check
         self.image = ImageBuilder(self.beat_bytes, contents=contents)

@@ -57,23 +57,20 @@ BIG = 512  # PEs; above, one copy of their code is compiled instead of one per P
 def build(design: Design, *, waves: bool = False) -> Path:
     """The executable that simulates `design` in its engine's bench; cached."""
     manifest = design.manifest
-    engine = manifest.gemm or manifest.attention
-    assert engine is not None
-    bench, ports, values = (
-        (GEMM_BENCH, GEMM_PORTS, _gemm_values(manifest, manifest.gemm))
-        if manifest.gemm
-        else (ATTENTION_BENCH, ATTENTION_PORTS, _attention_values(manifest))
-    )
+    if isinstance(manifest.design, GemmManifest):
+        bench, ports, values = GEMM_BENCH, GEMM_PORTS, _gemm_values(manifest)
+        once = manifest.gemm.rows * manifest.gemm.columns > BIG
+    else:
+        # A FuseMax PE is so large that one copy of its code is quicker to compile and to run from the second one on.
+        bench, ports, values, once = ATTENTION_BENCH, ATTENTION_PORTS, _attention_values(manifest), True
     sources = {"design.v": design.verilog, f"{bench}.sv": bench_text(bench, values)}
     pes = [m for m in manifest.modules if m.endswith("_pe")]
-    # A FuseMax PE is large enough that one copy of its code is quicker to compile and to run from the second one on.
-    separate = pes if manifest.attention or engine.rows * engine.columns > BIG else ()
-    return Toolchain().build(sources, bench, ports, waves=waves, separate=separate)
+    return Toolchain().build(sources, bench, ports, waves=waves, separate=pes if once else ())
 
 
-def _gemm_values(manifest: Manifest, gemm: GemmManifest) -> dict[str, str | int]:
+def _gemm_values(manifest: Manifest) -> dict[str, str | int]:
     """What stands for the placeholders of gemm_bench.sv."""
-    widths = {port.name: port.width for port in manifest.ports}
+    gemm, widths = manifest.gemm, {port.name: port.width for port in manifest.ports}
     weights = [
         line
         for c in range(gemm.weights.channels)

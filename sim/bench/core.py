@@ -1,6 +1,5 @@
 """The bench of a core: its text, and its simulator."""
 
-import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -47,23 +46,10 @@ PORTS = (
     "escaped",
     "violations",
 )
+MEMORY = "memory."
+"""Begins the names of memories among a manifest's instances."""
 READ_CHANNELS = ("ar", "r")
 WRITE_CHANNELS = ("aw", "w", "b")
-UPSETS = {
-    "vector": "machine.memory.words",
-    "activations": "machine.gemm_unit.activations.banks.copy[1].part.words",
-    "queries": "machine.attention_unit.queries.banks.copy[1].part.words",
-    "staging": "machine.store_unit.tiles.staging.banks.copy[1].part.words",
-    "states": "machine.attention_unit.engine.grid.copy[1].part.softmax.states",
-    "dividends": "machine.attention_unit.engine.grid.copy[1].part.divider.bank",
-    "values": "machine.attention_unit.reader.values.words",
-    "weights": "machine.gemm_unit.weights_0.queue.words",
-    "program_beats": "program_master.beats.words",
-    "load_beats": "load_master.beats.words",
-    "cache_beats": "cache_master.beats.words",
-    "weight_beats": "weights0_master.beats.words",
-}
-"""The memories on the chip that may lose a bit, by what they hold; of those with copies, copy 1."""
 SEPARATE = ("fusemax_pe", "vector_lane", "integer_to_float")
 """Modules that are compiled once: large ones, of which there are many."""
 SEPARATE_PES = 64
@@ -116,7 +102,6 @@ def build_core(
     """The executable that simulates the core `design`, in `top` if it is not the top itself, with memories of so many
     beats each, the system's first; with `upsets` its memories on the chip can lose bits."""
     manifest = design.manifest
-    assert manifest.gemm is not None
     top = top or core_top(manifest)
     sources = {
         "design.v": design.verilog,
@@ -131,14 +116,13 @@ def build_core(
 
 
 def _windows(manifest: Manifest) -> list[str]:
-    assert manifest.gemm is not None
     return window_names(manifest.gemm.weights.channels)
 
 
 def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str:
     manifest = design.manifest
-    assert manifest.core is not None
-    assert manifest.gemm is not None
+    machine, registers = (f"{top.core}.{manifest.instances[name]}" for name in ("machine", "registers"))
+    memories = upset_memories(manifest).values()
     widths = {port.name: port.width for port in manifest.ports}
     names = _windows(manifest)
     registers = {r.name: r.offset for r in manifest.core.registers}
@@ -156,13 +140,14 @@ def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str
         "units": len(UNITS),
         "abort": registers["abort"],
         "memories": "\n".join(
-            _memory(n, name, size, widths, top.core) for n, (name, size) in enumerate(zip(names, beats, strict=True))
+            _memory(n, name, size, widths, registers) for n, (name, size) in enumerate(zip(names, beats, strict=True))
         ),
         "ports": "\n    ".join(_connections(widths, names, top.memories)),
         "escaped": " + ".join(f"64'(escapes[{n}]) + 64'(strays[{n}])" for n in range(len(names))),
         "violations": " + ".join(f"64'(breaks[{n}])" for n in range(len(names))),
-        "upsets": _upsets(design.verilog, top.core) if upsets else "",
-        "indices": "\n  ".join(f"assign index[{n}] = {top.core}.machine.indices__{n};" for n in range(len(UNITS))),
+        "upsets": "".join(_upset(n, f"{top.core}.{path}") for n, path in enumerate(memories)) if upsets else "",
+        "machine": machine,
+        "indices": "\n  ".join(f"assign index[{n}] = {machine}.indices__{n};" for n in range(len(UNITS))),
     }
     text = (resources.files("einloom.sim.bench") / f"{CORE_BENCH}.sv").read_text()
     for name, value in values.items():
@@ -170,25 +155,18 @@ def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str
     return text
 
 
-def _upsets(verilog: str, core: str) -> str:
-    """Bits of the memories on the chip turn over when the ports say so."""
-    return "".join(_upset(n, path, verilog, core) for n, path in enumerate(UPSETS.values()))
+def upset_memories(manifest: Manifest) -> dict[str, str]:
+    """Paths from the core on of its memories on the chip that can lose a bit, by what they hold."""
+    return {n.removeprefix(MEMORY): path for n, path in manifest.instances.items() if n.startswith(MEMORY)}
 
 
-def _upset(number: int, path: str, verilog: str, core: str) -> str:
-    """A bit of a word of memory `number` turns over, or of each word."""
-    words = ".".join([core, *(_instance(name, verilog) for name in path.split("."))])
+def _upset(number: int, words: str) -> str:
+    """A bit of a word of memory `number`, or of each word, turns over when the ports say so."""
     flipped = f"{words}[w] = {words}[w] ^ ($bits({words}[0])'(1) << upset_bit);"
     return f"""
   always @(negedge clk) if (upset && upset_memory == {number})
     for (int w = 0; w < $size({words}); w = w + 1)
       if (upset_word == 16'hffff || w == 32'(upset_word)) {flipped}"""
-
-
-def _instance(name: str, verilog: str) -> str:
-    """An instance's name in Verilog, which has a number where a signal of its parent has that name."""
-    numbered = re.search(rf"^  \w+ (\\{re.escape(name)}\$\d+ ) ?\(", verilog, re.MULTILINE)
-    return numbered[1] if numbered else name
 
 
 def _connections(widths: dict[str, int], names: list[str], ports: tuple[str, ...]) -> list[str]:
@@ -201,7 +179,7 @@ def _connections(widths: dict[str, int], names: list[str], ports: tuple[str, ...
     ]
 
 
-def _memory(number: int, name: str, size: int, widths: dict[str, int], core: str) -> str:
+def _memory(number: int, name: str, size: int, widths: dict[str, int], registers: str) -> str:
     """The wires of a port, and the memory behind it; channels that the port does not have are tied off."""
     prefix = f"m_axi_{name}_"
     wires = [f"wire [{width - 1}:0] {port};" for port, width in widths.items() if port.startswith(prefix)]
@@ -225,7 +203,7 @@ def _memory(number: int, name: str, size: int, widths: dict[str, int], core: str
     .error_write(error_memory == {number} ? error_write : 0), .restart(restarts),
     .load(loads && memory == {number}), .dump(dumps && memory == {number}),
     .file_offset(file_offset), .file_bytes(file_bytes),
-    .window_base({core}.registers.{name}_base), .window_size({core}.registers.{name}_size),
+    .window_base({registers}.{name}_base), .window_size({registers}.{name}_size),
     .read_beats(), .write_beats(), .read_bursts(), .write_bursts(),
     .escaped(escapes[{number}]), .strayed(strays[{number}]), .violations(breaks[{number}]),
     {connections}

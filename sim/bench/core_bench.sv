@@ -226,8 +226,8 @@ module core_bench (
   reg [63:0] began [0:UNITS-1];
   reg [UNITS-1:0] at_work;
   reg was_running;
-  wire [UNITS-1:0] presented = @core@.machine.presented;
-  wire [UNITS-1:0] completed = @core@.machine.completed;
+  wire [UNITS-1:0] presented = @machine@.presented;
+  wire [UNITS-1:0] completed = @machine@.completed;
   wire [31:0] index [0:UNITS-1];
   @indices@
   integer u;

@@ -60,9 +60,6 @@ class GoldenCore:
 
     def __init__(self, manifest: Manifest, system: Bytes, weights: tuple[Bytes, ...]) -> None:
         self.memories = Memories(manifest)
-        assert manifest.core is not None
-        assert manifest.gemm is not None
-        assert manifest.attention is not None
         self._core, self._gemm, self._attention = manifest.core, manifest.gemm, manifest.attention
         self.system, self.weights = system, weights
         self._beat = manifest.gemm.weights.beat_bits // 8

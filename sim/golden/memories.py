@@ -6,7 +6,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from einloom.spec.errors import InputError
 from einloom.spec.manifest import Manifest
 
 Bits = npt.NDArray[np.uint32]
@@ -42,9 +41,7 @@ class Memories:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        core, gemm, attention = manifest.core, manifest.gemm, manifest.attention
-        if core is None or gemm is None or attention is None:
-            raise InputError(f"{manifest.name} is an engine without a core, which runs no programs")
+        core, gemm, attention = manifest.core, manifest.core.gemm, manifest.core.attention
         self.vector = np.zeros((core.vector_words, core.lanes), np.uint32)
         self.activations = np.zeros((gemm.rows, core.activation_words, core.lanes), np.int8)
         self.queries = np.zeros((attention.columns, core.query_words, core.lanes), np.int16)
