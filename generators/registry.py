@@ -34,6 +34,7 @@ def generate_all(config: Config) -> list[Design]:
 
 def describe(config: Config) -> Manifest:
     """The manifest of the core of `config`, without its Verilog: at once. InputError when it has none."""
+    _ = config.core_section
     return core_manifest(config, pe_spec(config))
 
 

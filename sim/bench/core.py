@@ -121,7 +121,7 @@ def _windows(manifest: Manifest) -> list[str]:
 
 def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str:
     manifest = design.manifest
-    machine, registers = (f"{top.core}.{manifest.instances[name]}" for name in ("machine", "registers"))
+    machine, window_registers = (f"{top.core}.{manifest.instances[name]}" for name in ("machine", "registers"))
     memories = upset_memories(manifest).values()
     widths = {port.name: port.width for port in manifest.ports}
     names = _windows(manifest)
@@ -140,7 +140,8 @@ def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str
         "units": len(UNITS),
         "abort": registers["abort"],
         "memories": "\n".join(
-            _memory(n, name, size, widths, registers) for n, (name, size) in enumerate(zip(names, beats, strict=True))
+            _memory(n, name, size, widths, window_registers)
+            for n, (name, size) in enumerate(zip(names, beats, strict=True))
         ),
         "ports": "\n    ".join(_connections(widths, names, top.memories)),
         "escaped": " + ".join(f"64'(escapes[{n}]) + 64'(strays[{n}])" for n in range(len(names))),
