@@ -14,7 +14,7 @@ from einloom.mapping.cost.gemm import gemm_cycles, peak_macs_per_cycle
 from einloom.sim.bench.cases import random_tensor
 from einloom.sim.gemm_device import RtlDevice
 from einloom.spec.config import Config, MemoryConfig
-from einloom.spec.config_engines import BitmodConfig
+from einloom.spec.engines.bitmod import BitmodConfig
 from einloom.spec.formats import FORMATS
 
 INPUTS, TILES = 4096, 8

@@ -28,7 +28,8 @@ from einloom.models.linears import FloatLinears
 from einloom.models.text_generation import generate_text
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
-from einloom.spec.config_engines import BitmodConfig, IntMacConfig
+from einloom.spec.engines.bitmod import BitmodConfig
+from einloom.spec.engines.int_mac import IntMacConfig
 from einloom.spec.formats import FORMATS, TERM_FORMATS
 
 Floats = npt.NDArray[np.float32]

@@ -22,7 +22,7 @@ from benchmarks.synth_parts import add_library_option, read_libraries
 from benchmarks.synth_tiles import Measured, Tile, tile_if_any
 from einloom.fpga.recipes import Recipe, ultrascale
 from einloom.fpga.resources import Resources
-from einloom.spec.config_engines import LutConfig
+from einloom.spec.engines.lut import LutConfig
 
 ROWS, COLUMNS = 2, 64
 """LUT Tensor Core's tile; with tables of four inputs, M2 N64 K4."""

@@ -4,7 +4,7 @@ from einloom.hw.pe.bitmod import BitmodSpec
 from einloom.hw.pe.bitmod_fp16 import BitmodFp16Spec
 from einloom.hw.pe.spec import PeSpec
 from einloom.spec.config import Config
-from einloom.spec.config_engines import BitmodConfig
+from einloom.spec.engines.bitmod import BitmodConfig
 
 
 def pe_spec(config: Config) -> PeSpec:

@@ -11,12 +11,12 @@ from einloom.hw.array.tile_walk import job_layout
 from einloom.hw.pe.normaliser import division_steps
 from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
 from einloom.spec.config import Config
-from einloom.spec.config_engines import FuseMaxConfig
+from einloom.spec.engines.fusemax import FuseMaxConfig
 from einloom.spec.errors import InputError
 from einloom.spec.manifest import AttentionJobLayout, AttentionManifest
 
 
-def generate(config: Config) -> Design:
+def attention_design(config: Config) -> Design:
     """The attention engine of `config`."""
     spec, manifest = attention_spec(config)
     return make_design(config, AttentionEngine(spec), manifest)

@@ -7,6 +7,7 @@ from einloom.hw.array.engine import EngineSpec, GemmEngine
 from einloom.hw.array.sequencer import job_layout
 from einloom.hw.pe.spec import PeSpec, stored_bits
 from einloom.spec.config import Config
+from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
 from einloom.spec.formats import SCALE_BITS
 from einloom.spec.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
@@ -42,7 +43,7 @@ def gemm_spec(config: Config, pe: PeSpec, beats_at_once: int = 1) -> tuple[Engin
         beat_bits=config.memory.beat_bits * beats_at_once,
     )
     _require_writable(config, spec)
-    return spec, _manifest(spec, engine.kind, beats_at_once)
+    return spec, _manifest(spec, engine, beats_at_once)
 
 
 def _require_writable(config: Config, spec: EngineSpec) -> None:
@@ -63,7 +64,7 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
             )
 
 
-def _manifest(spec: EngineSpec, kind: str, beats_at_once: int) -> GemmManifest:
+def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmManifest:
     pe = spec.pe
     steps = tuple(
         StepWord(
@@ -78,10 +79,10 @@ def _manifest(spec: EngineSpec, kind: str, beats_at_once: int) -> GemmManifest:
     job = job_layout(formats=len(spec.formats), max_blocks=spec.max_blocks, max_tiles=spec.max_tiles, rows=spec.rows)
     fields = {name: Shape.cast(field.shape).width for name, field in job}
     return GemmManifest(
-        kind=kind,
+        kind=engine.kind,
         rows=spec.rows,
         columns=spec.columns,
-        activations="int8" if pe.activation_bits == 8 else "fp16",
+        activations=engine.activation_format.name,
         activation_bits=pe.activation_bits,
         weights=WeightLayout(
             channels=spec.channels,

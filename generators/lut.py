@@ -4,7 +4,7 @@ from einloom.hw.pe.lut import LutSpec
 from einloom.hw.pe.lut_fp16 import LutFp16Spec
 from einloom.hw.pe.spec import PeSpec
 from einloom.spec.config import Config
-from einloom.spec.config_engines import LutConfig
+from einloom.spec.engines.lut import LutConfig
 
 
 def pe_spec(config: Config) -> PeSpec:

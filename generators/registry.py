@@ -1,27 +1,22 @@
-"""The engines that configs can ask for: the one place where an engine is registered."""
+"""From a config to its designs, by the engines that it asks for (spec/engine_kinds.py)."""
 
 from collections.abc import Callable
+from typing import cast
 
-from einloom.generators import bitmod, fusemax, int_mac, lut
 from einloom.generators.core import core_design, core_manifest
 from einloom.generators.design import Design
+from einloom.generators.fusemax import attention_design
 from einloom.generators.gemm import gemm_design
 from einloom.hw.pe.spec import PeSpec
 from einloom.spec.config import Config
-from einloom.spec.config_engines import LutConfig
+from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.manifest import Manifest
-
-GEMM_ENGINES: dict[str, Callable[[Config], PeSpec]] = {
-    "bitmod": bitmod.pe_spec,
-    "int_mac": int_mac.pe_spec,
-    "lut": lut.pe_spec,
-}
-ATTENTION_ENGINES: dict[str, Callable[[Config], Design]] = {"fusemax": fusemax.generate}
+from einloom.spec.plugins import load
 
 
 def pe_spec(config: Config) -> PeSpec:
-    """The processing element of `config`'s GEMM engine."""
-    return GEMM_ENGINES[config.engine.kind](config)
+    """The processing element of `config`'s GEMM engine; InputError when it has none."""
+    return cast(Callable[[Config], PeSpec], load(engine_kinds()[config.gemm.kind].generator))(config)
 
 
 def generate_all(config: Config) -> list[Design]:
@@ -40,13 +35,7 @@ def describe(config: Config) -> Manifest:
 
 def generate(config: Config) -> Design:
     """The design of `config`'s engine alone."""
-    if config.engine.kind in ATTENTION_ENGINES:
-        return ATTENTION_ENGINES[config.engine.kind](config)
-    return gemm_design(config, pe_spec(_alone(config)))
-
-
-def _alone(config: Config) -> Config:
-    """`config` without what only a core can do for its engine: to make look-up tables before it."""
-    if not isinstance(config.engine, LutConfig):
-        return config
-    return config.model_copy(update={"engine": config.engine.model_copy(update={"precompute": "row"})})
+    if engine_kinds()[config.engine.kind].computes == "attention":
+        return attention_design(config)
+    alone = config.model_copy(update={"engine": config.gemm.alone()})
+    return gemm_design(alone, pe_spec(alone))

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from einloom.spec.activations import ACTIVATIONS
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format, Term
 from einloom.spec.lookup import remapped_codes
@@ -61,7 +62,7 @@ def pack_activations(activations: npt.NDArray[np.generic], manifest: GemmManifes
     """
     tokens, inputs = activations.shape
     lanes = manifest.weights.lanes
-    raw = np.zeros((manifest.rows, inputs), np.uint8 if manifest.activations == "int8" else np.uint16)
+    raw = np.zeros((manifest.rows, inputs), f"u{ACTIVATIONS[manifest.activations].dtype.itemsize}")
     raw[:tokens] = activations.view(raw.dtype)
     words = raw.reshape(manifest.rows, inputs // lanes, lanes).transpose(1, 0, 2)
     return np.frombuffer(words.astype(raw.dtype.newbyteorder("<")).tobytes(), np.uint8)

@@ -5,24 +5,19 @@ import json
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from einloom.spec import yaml_text
-from einloom.spec.config_engines import (
-    BitmodConfig,
-    EngineConfig,
-    FuseMaxConfig,
-    GemmEngineConfig,
-    LutConfig,
-    PositiveCount,
-    Section,
-    problem,
-)
+from einloom.spec.engine_kinds import engine_kinds
+from einloom.spec.engines.fusemax import FuseMaxConfig
+from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import ConfigError, InputError, Problem
+from einloom.spec.plugins import load
+from einloom.spec.section import PositiveCount, Section, problem
 from einloom.spec.suggest import did_you_mean
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
@@ -30,6 +25,14 @@ ADD_A_CORE = "add the sections core and attention, or use another config"
 SHORT = reprlib.Repr()
 """Shows a value of the file in an error, cut where it is long."""
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
+
+
+SECTIONS = {kind: cast(type[BaseModel], load(engine.section)) for kind, engine in engine_kinds().items()}
+"""The section of each engine."""
+if TYPE_CHECKING:
+    EngineConfig = GemmConfig | FuseMaxConfig
+else:
+    EngineConfig = Annotated[Union[tuple(SECTIONS.values())], Field(discriminator="kind")]  # noqa: UP007
 
 
 class MemoryConfig(Section):
@@ -73,15 +76,14 @@ class Config(Section):
     @model_validator(mode="after")
     def _core_fits(self) -> "Config":
         if self.core is None:
-            if isinstance(self.engine, LutConfig) and self.engine.precompute != "row":
-                raise problem("only a core has an operator to fuse table precompute with: set engine.precompute to row")
+            if isinstance(self.engine, GemmConfig):
+                for rule in self.engine.alone_problems():
+                    raise problem(rule)
             return self
         if isinstance(self.engine, FuseMaxConfig) or self.attention is None:
             raise problem("a core needs a GEMM engine as its engine, and the section attention")
-        if isinstance(self.engine, BitmodConfig | LutConfig) and self.engine.activations != "int8":
-            raise problem("a core quantises activations to int8: set engine.activations to int8")
-        if isinstance(self.engine, LutConfig) and self.engine.entries != "exact":
-            raise problem("a core's sums are exact: set engine.entries to exact")
+        for rule in self.engine.core_problems():
+            raise problem(rule)
         if self.engine.columns % self.core.lanes:
             raise problem(
                 f"the engine's {self.engine.columns} columns must be a multiple of core.lanes, {self.core.lanes}"
@@ -139,7 +141,7 @@ class Config(Section):
         return self.core
 
     @property
-    def gemm(self) -> GemmEngineConfig:
+    def gemm(self) -> GemmConfig:
         """The engine of linear layers; InputError when this config has none."""
         if isinstance(self.engine, FuseMaxConfig):
             raise InputError(f"{self.name} is an attention engine, {self.engine.kind}, which takes no weights")
@@ -187,7 +189,7 @@ def parse_config(text: str, file: Path | str) -> Config:
 
 def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
     """One pydantic error as a problem with its line; the discriminator's tag is not part of the key."""
-    kinds = dict(_engine_models())
+    kinds = SECTIONS
     location = tuple(
         p for n, p in enumerate(error["loc"]) if not (n == 1 and error["loc"][0] == "engine" and p in kinds)
     )
@@ -218,11 +220,6 @@ def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
     given = error["input"]
     shown = "" if error["type"] == "einloom" else f" (given: {SHORT.repr(given)})"
     return Problem(f"{error['msg']}{shown}", key, line)
-
-
-def _engine_models() -> Iterator[tuple[str, type[BaseModel]]]:
-    for model in get_args(get_args(EngineConfig)[0]):
-        yield model.model_fields["kind"].annotation.__args__[0], model
 
 
 def _line(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:

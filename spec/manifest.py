@@ -131,7 +131,8 @@ class GemmManifest(Data):
     rows: int
     columns: int
     activation_bits: int
-    activations: Literal["int8", "fp16"]
+    activations: str
+    """Their format (spec/activations.py)."""
     weights: WeightLayout
     sums: SumLayout
     job: JobLayout

@@ -9,8 +9,8 @@ import pytest
 from einloom.mapping.cost.gemm import gemm_cycles
 from einloom.sim.bench.cases import random_tensor
 from einloom.sim.gemm_device import RtlDevice
+from einloom.sim.strategies import make_config
 from einloom.spec.formats import FORMATS
-from tests.strategies import make_config
 
 CYCLES = {"bitmod-fp3": 2, "bitmod-fp4": 2, "int5": 3, "int6": 3, "int8": 4}
 INPUTS, TILES = 4096, (2, 6)

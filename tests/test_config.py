@@ -208,7 +208,10 @@ memory: {chanels: 2}
             "name: a\nengine: {kind: bitmd}",
             "line 2: engine.kind: must be one of bitmod, int_mac, lut, fusemax, not 'bitmd', did you",
         ),
-        ("name: a\nengine: {kind: int_mac, group: 32}", "line 2: engine.group: unknown key; known: rows, columns"),
+        (
+            "name: a\nengine: {kind: int_mac, group: 32}",
+            "line 2: engine.group: unknown key; known: kind, rows, columns",
+        ),
         ("name: a\nengine: {kind: bitmod, lanes: 16, group: 32}", "lasts 4 cycles with 16 lanes, but its bit-serial"),
         (
             "name: a\nengine: {kind: bitmod, max_inputs: 100}",

@@ -17,11 +17,11 @@ from einloom.generators.emit import SharedModules
 from einloom.generators.registry import generate
 from einloom.hw.part import Part
 from einloom.hw.replicated import Replicated
+from einloom.sim.strategies import make_config
 from einloom.sim.verilator import Toolchain
 from einloom.spec.config import load_config
 from einloom.spec.errors import InputError, ToolError
 from einloom.spec.manifest import CoreManifest
-from tests.strategies import make_config
 
 EXTRA = {
     "every-format": {

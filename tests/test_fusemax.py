@@ -20,10 +20,10 @@ from einloom.sim.attention_device import AttentionDevice
 from einloom.sim.bench.attention_cases import random_job
 from einloom.sim.golden.fusemax import State, attend, exp2
 from einloom.sim.simulate import simulate
+from einloom.sim.strategies import fusemax_configs, make_config
 from einloom.spec.attention_format import PROBABILITY_FRACTION, SCORE_FRACTION, AttentionFormat, Mask
 from einloom.spec.config import Config
 from einloom.spec.errors import CheckFailed, InputError
-from tests.strategies import fusemax_configs, make_config
 
 SMALL = {"kind": "fusemax", "rows": 4, "columns": 3, "max_head": 64, "max_keys": 4096}
 SPLIT = {**SMALL, "columns": 4, "spans": 2}

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from einloom.generators.registry import generate
 from einloom.sim.simulate import simulate
+from einloom.sim.strategies import bitmod_configs, int_mac_configs, lut_configs, make_config
 from einloom.spec.config import Config
 from tests.core_bed import BITMOD, core_config
-from tests.strategies import bitmod_configs, int_mac_configs, lut_configs, make_config
 
 EVERY_FORMAT = ["bitmod-fp4", "bitmod-fp3", "int8", "int6", "int5", "int4", "int2"]
 

@@ -24,11 +24,11 @@ from einloom.sim.golden.gemm import integer_gemm
 from einloom.sim.golden.lut import Rounding, rounded_gemm, rounding_bound
 from einloom.sim.golden.weight_stream import read_weights
 from einloom.sim.simulate import simulate
+from einloom.sim.strategies import make_config
 from einloom.spec.errors import CheckFailed
 from einloom.spec.formats import PLANE_FORMATS
 from einloom.spec.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
 from einloom.spec.trits import CODES, from_bytes, to_bytes
-from tests.strategies import make_config
 
 EVERY_FORMAT = pytest.mark.parametrize("format", PLANE_FORMATS.values(), ids=PLANE_FORMATS)
 SIZES = st.builds(table_sizes, st.sampled_from([1, 2, 4, 8, 16, 32, 64]), st.integers(1, 6))

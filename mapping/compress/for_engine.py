@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from einloom.mapping.compress.nearest import Float32
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
-from einloom.spec.config_engines import GemmEngineConfig
+from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
 from einloom.spec.quantized import QuantizedTensor
 
 
-def quantize_for_engine(engine: GemmEngineConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:
+def quantize_for_engine(engine: GemmConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:
     """Quantise the matrices [N outputs, K inputs] in the engine's first format, searching for the best group scales.
 
     Raises InputError with the name of the matrix that the engine can't take.
@@ -24,14 +24,14 @@ def quantize_for_engine(engine: GemmEngineConfig, weights: Mapping[str, Float32]
     return tensors
 
 
-def _quantize(engine: GemmEngineConfig, matrix: Float32) -> QuantizedTensor:
+def _quantize(engine: GemmConfig, matrix: Float32) -> QuantizedTensor:
     format = engine.weight_formats[0]
     if engine.scale_group is None:
         return quantize_per_channel(matrix, format, scale_search=len(format.planes) > 0)
     return quantize(matrix, format, engine.scale_group, scale_search=True)
 
 
-def _check_size(engine: GemmEngineConfig, outputs: int, inputs: int) -> None:
+def _check_size(engine: GemmConfig, outputs: int, inputs: int) -> None:
     if inputs > engine.max_inputs:
         raise InputError(f"its {inputs} inputs are more than engine.max_inputs, {engine.max_inputs}")
     if engine.scale_group is None and inputs % engine.lanes:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.sim.bench.batch import MAX_STEPS, Job, Stalls
+from einloom.spec.activations import ACTIVATIONS, Numbers
 from einloom.spec.formats import FORMATS, Format
 from einloom.spec.manifest import GemmManifest
 from einloom.spec.quantized import QuantizedTensor
@@ -34,22 +35,9 @@ def random_tensor(
     )
 
 
-def random_activations(
-    rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int
-) -> npt.NDArray[np.generic]:
-    """int8 over the whole range, or finite fp16 of one of several spreads of exponents, half of them rising."""
-    if gemm.activations == "int8":
-        return rng.integers(-128, 128, (tokens, inputs), np.int8)
-    spread = rng.choice([0, 3, 12, 30])
-    exponent = rng.integers(max(0, 15 - spread), min(30, 15 + spread) + 1, (tokens, inputs), np.uint16)
-    if rng.random() < 0.5:
-        exponent = np.minimum(exponent, rng.integers(1, 31, (tokens, 1)) * np.arange(1, inputs + 1) // inputs)
-        exponent = exponent.astype(np.uint16)
-    sign, fraction = (
-        rng.integers(0, 2, (2, tokens, inputs), np.uint16),
-        rng.integers(0, 1024, (tokens, inputs), np.uint16),
-    )
-    return (sign[0] << 15 | exponent << 10 | fraction).view(np.float16)
+def random_activations(rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int) -> Numbers:
+    """Activations [tokens, inputs] of any value that the design takes."""
+    return ACTIVATIONS[gemm.activations].random(rng, (tokens, inputs))
 
 
 def random_batch(rng: np.random.Generator, gemm: GemmManifest, max_blocks: int = 4) -> tuple[list[Job], Stalls]:
@@ -101,7 +89,7 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
         yield f"{format.name}: one output, one token, one non-zero input", [Job("one", one, single)], Stalls()
         quiet = replace(one, scales=np.zeros_like(one.scales) if gemm.weights.scale_bits else one.scales)
         yield f"{format.name}: zero scales", [Job("quiet", quiet, random_activations(rng, gemm, 1, block))], Stalls()
-        if gemm.activations == "fp16":
+        if ACTIVATIONS[gemm.activations].is_float:
             yield f"{format.name}: activations that double", [Job("doubling", one, _doubling(block))], Stalls()
         yield (
             f"{format.name}: two jobs back to back under back-pressure on every stream",
@@ -116,9 +104,7 @@ def _doubling(inputs: int) -> npt.NDArray[np.generic]:
     return (2.0 ** exponents[None]).astype(np.float16)
 
 
-def _constant(gemm: GemmManifest, tokens: int, inputs: int, value: int) -> npt.NDArray[np.generic]:
-    """Activations that are all `value`; for fp16 the extremes stand for the largest finite numbers."""
-    if gemm.activations == "int8":
-        return np.full((tokens, inputs), value, np.int8)
-    number = {127: 65504.0, -128: -65504.0}.get(value, float(value))
-    return np.full((tokens, inputs), number, np.float16)
+def _constant(gemm: GemmManifest, tokens: int, inputs: int, value: int) -> Numbers:
+    """Activations that are all `value`; -128 and 127 stand for the format's extremes."""
+    format = ACTIVATIONS[gemm.activations]
+    return format.constant((tokens, inputs), {-128: format.lowest, 127: format.highest}.get(value, value))

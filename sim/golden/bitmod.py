@@ -8,12 +8,23 @@ applies.
 import numpy as np
 import numpy.typing as npt
 
+from einloom.sim.golden import gemm
+from einloom.spec.manifest import GemmManifest
 from einloom.spec.quantized import QuantizedTensor
 
 Integers = npt.NDArray[np.int64]
 
 ALIGN_BITS, GUARD_BITS = 3, 6
 EXPONENT_BIAS = 25 + ALIGN_BITS + GUARD_BITS
+
+
+def golden_sums(
+    manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
+) -> tuple[Integers, Integers]:
+    """As sim/golden/engines.py has it."""
+    if manifest.activations == "fp16":
+        return fp16_gemm(activations.astype(np.float16, copy=False), tensor, manifest.weights.lanes)
+    return gemm.golden_sums(manifest, tensor, activations)
 
 
 def fp16_gemm(activations: npt.NDArray[np.float16], weights: QuantizedTensor, lanes: int) -> tuple[Integers, Integers]:

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from einloom.spec.manifest import GemmManifest
 from einloom.spec.quantized import QuantizedTensor
 
 EXACT = 1 << 53  # float64 holds every integer up to here, so a float64 matrix product below it is exact
@@ -24,3 +25,11 @@ def integer_gemm(activations: npt.NDArray[np.int8], weights: QuantizedTensor) ->
     if weights.shape[1] * 128 * int(np.abs(scaled).max(initial=0)) >= EXACT:
         return activations.astype(np.int64) @ scaled.T
     return np.rint(activations.astype(np.float64) @ scaled.T.astype(np.float64)).astype(np.int64)
+
+
+def golden_sums(
+    _manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """As sim/golden/engines.py has it, for engines with int8 activations and exact sums."""
+    value = integer_gemm(activations.astype(np.int8, copy=False), tensor)
+    return value, np.zeros_like(value)

@@ -1,4 +1,4 @@
-"""Random configs of GEMM engines."""
+"""Random configs of every engine, for tests; they need Hypothesis."""
 
 import yaml
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ def bitmod_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     formats = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=4, unique=True))
     channels = draw(st.sampled_from([1, 1, 2, 3]))
     columns = channels * draw(st.integers(1, max(1, max_size // channels)))
-    engine = {
+    engine: dict[str, object] = {
         "kind": "bitmod",
         "rows": draw(st.integers(1, max_size)),
         "columns": columns,
@@ -37,7 +37,7 @@ def bitmod_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
 def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     """Any int_mac design of up to max_size x max_size PEs."""
     channels = draw(st.sampled_from([1, 2]))
-    engine = {
+    engine: dict[str, object] = {
         "kind": "int_mac",
         "rows": draw(st.integers(1, max_size)),
         "columns": channels * draw(st.integers(1, max_size // channels)),
@@ -51,17 +51,18 @@ def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Conf
     """Any look-up design of up to max_size x max_size PEs, with tables of up to five lanes."""
     activations = draw(st.sampled_from(["int8", "int8", "fp16"]))
     entries = draw(st.sampled_from(["exact", "exact", "int8"]))
-    group = draw(st.sampled_from([32, 64, 128, "channel"]))
+    group: int | str = draw(st.sampled_from([32, 64, 128, "channel"]))
     lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16, 32, 64) if n <= max_lanes]))
     possible = [
         name
         for name, f in PLANE_FORMATS.items()
-        if (group == "channel" or group // lanes * len(f.planes) >= SCALE_BITS) and not (entries == "int8" and f.zero)
+        if (isinstance(group, str) or group // lanes * len(f.planes) >= SCALE_BITS)
+        and not (entries == "int8" and f.zero)
     ]
     if not possible:
         group, possible = "channel", ["bipolar1", "ternary"]
     channels = draw(st.sampled_from([1, 1, 2, 3]))
-    engine = {
+    engine: dict[str, object] = {
         "kind": "lut",
         "rows": draw(st.integers(1, max_size)),
         "columns": channels * draw(st.integers(1, max(1, max_size // channels))),
@@ -82,7 +83,7 @@ def fusemax_configs(draw: st.DrawFn, max_size: int = 4) -> Config:
     """Any attention engine of up to max_size x max_size PEs; in large sizes also with tall columns."""
     rows = draw(st.sampled_from([1, 2, 4, 8] if max_size < 8 else [1, 2, 4, 8, 16, 32, 64, 128]))
     spans = draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= max_size]))
-    engine = {
+    engine: dict[str, object] = {
         "kind": "fusemax",
         "rows": rows,
         "columns": spans * draw(st.integers(1, max_size // spans)),
