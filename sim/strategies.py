@@ -51,16 +51,15 @@ def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Conf
     """Any look-up design of up to max_size x max_size PEs, with tables of up to five lanes."""
     activations = draw(st.sampled_from(["int8", "int8", "fp16"]))
     entries = draw(st.sampled_from(["exact", "exact", "int8"]))
-    group: int | str = draw(st.sampled_from([32, 64, 128, "channel"]))
+    group = draw(st.sampled_from((32, 64, 128, None)))
     lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16, 32, 64) if n <= max_lanes]))
     possible = [
         name
         for name, f in PLANE_FORMATS.items()
-        if (isinstance(group, str) or group // lanes * len(f.planes) >= SCALE_BITS)
-        and not (entries == "int8" and f.zero)
+        if (group is None or group // lanes * len(f.planes) >= SCALE_BITS) and not (entries == "int8" and f.zero)
     ]
     if not possible:
-        group, possible = "channel", ["bipolar1", "ternary"]
+        group, possible = None, ["bipolar1", "ternary"]
     channels = draw(st.sampled_from([1, 1, 2, 3]))
     engine: dict[str, object] = {
         "kind": "lut",
@@ -73,7 +72,7 @@ def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Conf
         "entry_scale": draw(st.sampled_from(["step", "table"])) if entries == "int8" else "step",
         "activations": activations,
         "formats": draw(st.lists(st.sampled_from(possible), min_size=1, max_size=3, unique=True)),
-        "group": group,
+        "group": group or "channel",
     }
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256])))
 

@@ -210,7 +210,7 @@ memory: {chanels: 2}
         ),
         (
             "name: a\nengine: {kind: int_mac, group: 32}",
-            "line 2: engine.group: unknown key; known: kind, rows, columns",
+            "line 2: engine.group: unknown key; known: kind, rows",
         ),
         ("name: a\nengine: {kind: bitmod, lanes: 16, group: 32}", "lasts 4 cycles with 16 lanes, but its bit-serial"),
         (
