@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.random_llama import llama_config, random_tensors, unit_scales
-from einloom.cli.locate import find_config
+from einloom.catalogue import load_config
 from einloom.generators.registry import generate_all
 from einloom.mapping.codegen.llama import compile_llama
 from einloom.models.core_decoder import CoreDecoder
@@ -28,7 +28,7 @@ SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "groups": 4, "
 
 def measure(config_name: str, format: str, position: int, latency: int) -> dict[str, int]:
     """The counters of one step."""
-    config = find_config(config_name)
+    config = load_config(config_name)
     (design,) = generate_all(config)
     manifest = design.manifest
     model = llama_config(**SHAPE)
@@ -67,7 +67,7 @@ def main() -> None:
     ):
         table.add_column(heading, justify="right")
     for config in arguments.configs:
-        channels = find_config(config).memory.channels
+        channels = load_config(config).memory.channels
         for format in arguments.formats:
             started = time.perf_counter()
             counters = measure(config, format, arguments.position, arguments.latency)

@@ -14,8 +14,7 @@ import numpy as np
 
 from benchmarks.core_bandwidth import SHAPE
 from benchmarks.random_llama import llama_config, random_tensors, unit_scales
-from einloom.cli.locate import find_config
-from einloom.cli.timeline import draw_timeline
+from einloom.catalogue import load_config
 from einloom.generators.registry import generate_all
 from einloom.mapping.codegen.llama import compile_llama
 from einloom.models.core_decoder import CoreDecoder
@@ -24,6 +23,7 @@ from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.driver import SYSTEM
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
+from einloom.timeline import draw_timeline
 
 
 def term_cycles(program: Program, manifest: Manifest, chunks: int) -> int:
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--latency", type=int, default=100)
     parser.add_argument("--timeline", type=Path)
     arguments = parser.parse_args()
-    config = find_config(arguments.config)
+    config = load_config(arguments.config)
     (design,) = generate_all(config)
     manifest, model = design.manifest, llama_config(**SHAPE)
     tensors, floats = random_tensors(model, arguments.format, config.gemm.group, seed=1)

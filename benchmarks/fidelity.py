@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einloom.cli.locate import DEFAULT_MODEL, find_config, shipped_models
+from einloom.catalogue import DEFAULT_MODEL, load_config, shipped_models
 from einloom.generators.registry import describe
 from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement, agreement
@@ -50,7 +50,7 @@ def subjects() -> Iterator[tuple[str, str, Config]]:
 
     The default config with every weight format of its engine, and with the int8 array; and the look-up engine.
     """
-    default = find_config("default")
+    default = load_config("default")
     for name in sorted(TERM_FORMATS, key=lambda name: (-FORMATS[name].bits, name)):
         engine = BitmodConfig(kind="bitmod", formats=(name,))
         yield f"bitmod, {name}", DEFAULT_MODEL, default.model_copy(update={"engine": engine})
@@ -58,7 +58,7 @@ def subjects() -> Iterator[tuple[str, str, Config]]:
             plain = default.model_copy(update={"engine": IntMacConfig(kind="int_mac")})
             yield "int_mac, int8", DEFAULT_MODEL, plain
     for model, config in LOOK_UP:
-        found = find_config(config)
+        found = load_config(config)
         weights = f"lut, {found.gemm.weight_formats[0].name}"
         yield weights if model == DEFAULT_MODEL else f"{weights}, trained with it", model, found
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einloom.cli.locate import find_config
-from einloom.mapping.attention_operands import AttentionJob, quantise_channels, quantise_queries
+from einloom.catalogue import load_config
+from einloom.mapping.attention_operands import AttentionJob, quantize_channels, quantize_queries
 from einloom.mapping.cost.fusemax import AttentionShape, attention_cycles, tile_cycles
 from einloom.sim.attention_device import AttentionDevice
 from einloom.sim.bench.attention import AttentionOutcome
@@ -28,10 +28,10 @@ Floats = npt.NDArray[np.float64]
 def make_job(
     device: AttentionDevice, queries: Floats, keys: Floats, values: Floats, mask: Mask, first: int
 ) -> AttentionJob:
-    """Quantise one block of queries [P, E] at the positions from `first` on."""
-    key_codes, key_scale = quantise_channels(keys, device.format.input_bits)
-    value_codes, _ = quantise_channels(values, device.format.input_bits)
-    codes, scales = quantise_queries(queries, key_scale, device.format)
+    """Quantize one block of queries [P, E] at the positions from `first` on."""
+    key_codes, key_scale = quantize_channels(keys, device.format.input_bits)
+    value_codes, _ = quantize_channels(values, device.format.input_bits)
+    codes, scales = quantize_queries(queries, key_scale, device.format)
     positions = first + np.arange(len(queries))
     return AttentionJob("benchmark", codes, scales, positions, key_codes, value_codes, mask)
 
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--config", default="fusemax-16x16")
     parser.add_argument("--longest", type=int, default=16384)
     args = parser.parse_args()
-    with AttentionDevice(find_config(args.config)) as device:
+    with AttentionDevice(load_config(args.config)) as device:
         Console().print(shapes(device, args.longest))
         Console().print(
             "The bound is E + F + 6 cycles per visited tile, in which every PE of the 2D array is busy; for decode it "

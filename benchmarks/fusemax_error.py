@@ -2,7 +2,7 @@
 
     python -m benchmarks.fusemax_error
 
-Operands are counted from before quantisation. The golden model computes them; the RTL is equal to it in every bit.
+Operands are counted from before quantization. The golden model computes them; the RTL is equal to it in every bit.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einloom.cli.locate import default_model
+from einloom.catalogue import find_model
 from einloom.models.float_attention import float_attention
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_llama
@@ -52,7 +52,7 @@ def cases() -> dict[str, tuple[Floats, Floats, Floats]]:
 
 def model_cases() -> dict[str, tuple[Floats, Floats, Floats]]:
     """Queries, keys and values of every layer of the default model on a text."""
-    model = load_llama(default_model())
+    model = load_llama(find_model())
     found: dict[str, tuple[Floats, Floats, Floats]] = {}
 
     def record(queries: Floats, keys: Floats, values: Floats) -> Floats:

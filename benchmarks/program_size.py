@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.random_llama import llama_config, unit_scales
-from einloom.cli.locate import default_model, find_config
+from einloom.catalogue import find_model, load_config
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.llama import compile_llama
 from einloom.mapping.pipeline import compile_model
@@ -69,8 +69,8 @@ def main() -> int:
         program = without_weights(llama_config(**LLAMA_2_7B, context=context), manifest)
         largest = max(largest, program.program_bytes)
         row("LLaMA-2-7B", manifest, program, f"1 / {FLIGHTLLM_BYTES // program.program_bytes:,}")
-    default = describe(find_config("default"))
-    row("default", default, compile_model(load_llama(default_model()), default)[0], "")
+    default = describe(load_config("default"))
+    row("default", default, compile_model(load_llama(find_model()), default)[0], "")
     Console(width=120).print(table)
     return int(largest > LIMIT)
 

@@ -1,10 +1,10 @@
-"""Normalised squared error of the quantisers on the 37 linear layers of all-MiniLM-L6-v2.
+"""Normalised squared error of the quantizers on the 37 linear layers of all-MiniLM-L6-v2.
 
     python -m benchmarks.quantize_minilm MODEL
 
 MODEL is model.safetensors of sentence-transformers/all-MiniLM-L6-v2, or the folder with it. The error is
-sum((w - dequantised w)^2) / sum(w^2) over all 10.76 million weights, with groups of 128. The bars are what BitMoD's
-released quantiser reaches on these weights (HPCA 2025; its scales stay floats, ours are 8-bit), and 26 scales per group
+sum((w - dequantized w)^2) / sum(w^2) over all 10.76 million weights, with groups of 128. The bars are what BitMoD's
+released quantizer reaches on these weights (HPCA 2025; its scales stay floats, ours are 8-bit), and 26 scales per group
 on top of it. The exit code is 1 if a bar is missed.
 """
 

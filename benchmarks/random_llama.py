@@ -33,9 +33,9 @@ def llama_config(
 def random_tensors(
     config: LlamaConfig, format: str, group: int, seed: int
 ) -> tuple[dict[str, QuantizedTensor], dict[str, np.ndarray]]:
-    """The quantised matrices of a model, and its float tensors: values of a size that keeps activations near 1."""
+    """The quantized matrices of a model, and its float tensors: values of a size that keeps activations near 1."""
     rng = np.random.default_rng(seed)
-    quantised, floats = {}, {}
+    quantized, floats = {}, {}
     chosen = FORMATS[format]
     codes = np.flatnonzero([v <= chosen.qmax for v in np.abs(chosen.array)]).astype(np.uint8)
     for name, shape in tensor_shapes(config):
@@ -47,7 +47,7 @@ def random_tensors(
             outputs, inputs = shape
             groups = (outputs, inputs // group)
             size = np.sqrt(np.mean(chosen.array.astype(float) ** 2)) * 160 * math.sqrt(inputs) * chosen.unit
-            quantised[name] = QuantizedTensor(
+            quantized[name] = QuantizedTensor(
                 chosen,
                 group,
                 rng.choice(codes, shape),
@@ -55,7 +55,7 @@ def random_tensors(
                 rng.integers(0, 4, groups).astype(np.uint8) * np.uint8(chosen.special_code is not None),
                 np.full(outputs, 1 / size, np.float32),
             )
-    return quantised, floats
+    return quantized, floats
 
 
 def unit_scales(config: LlamaConfig) -> list[CacheScales]:

@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 from rich.console import Console
 from rich.table import Table
 
-from einloom.cli.locate import find_config
+from einloom.catalogue import load_config
 from einloom.generators.gemm import gemm_engine
 from einloom.generators.registry import pe_spec
 from einloom.mapping.pack import pack_activations, pack_job, pack_weights
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("config", nargs="?", default="default")
     parser.add_argument("--amaranth-cycles", type=int, default=300)
     args = parser.parse_args()
-    config = find_config(args.config)
+    config = load_config(args.config)
     rows = {
         "cocotb and Verilator": verilator_rate(config),
         "Amaranth's simulator": amaranth_rate(config, args.amaranth_cycles),

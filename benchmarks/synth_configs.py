@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from einloom.cli.locate import find_config, shipped_configs
+from einloom.catalogue import load_config, shipped_configs
 from einloom.fpga import yosys
 from einloom.fpga.recipes import ultrascale
 from einloom.fpga.resources import Resources
@@ -24,7 +24,7 @@ KEYS = ("lut", "ff", "carry8", "dsp", "bram36", "uram")
 
 def measure(name: str) -> dict[str, float]:
     """The resources and levels of the shipped config `name`, all of its designs together."""
-    results = [synthesise(d.verilog, d.manifest.top, ultrascale()) for d in generate_all(find_config(name))]
+    results = [synthesise(d.verilog, d.manifest.top, ultrascale()) for d in generate_all(load_config(name))]
     total = sum((result.total for result in results), Resources())
     return {key: getattr(total, key) for key in KEYS} | {"levels": max(result.levels for result in results)}
 

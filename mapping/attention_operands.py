@@ -1,4 +1,4 @@
-"""Attention as an engine takes it: quantised operands, and how they are packed into words and beats."""
+"""Attention as an engine takes it: quantized operands, and how they are packed into words and beats."""
 
 import math
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def attention_format(manifest: AttentionManifest) -> AttentionFormat:
     return AttentionFormat(manifest.input_bits, manifest.max_head, manifest.max_keys)
 
 
-def quantise_channels(tensor: Floats, bits: int) -> tuple[Integers, Floats]:
+def quantize_channels(tensor: Floats, bits: int) -> tuple[Integers, Floats]:
     """Keys or values [M, channels] as symmetric integers with one scale per channel: the nearest code.
 
     Scales of the keys' channels go into the queries, and those of the values' channels to the outputs, so neither
@@ -70,10 +70,10 @@ def quantise_channels(tensor: Floats, bits: int) -> tuple[Integers, Floats]:
     return np.rint(tensor / scale).astype(np.int64), scale
 
 
-def quantise_queries(queries: Floats, key_scale: Floats, format: AttentionFormat) -> tuple[Integers, Integers]:
+def quantize_queries(queries: Floats, key_scale: Floats, format: AttentionFormat) -> tuple[Integers, Integers]:
     """Queries [P, E] as int16 with an integer scale each, for keys of `key_scale` [E].
 
-    log2(e) / sqrt(E) and the scales of the keys are part of what is quantised. The engine's score is
+    log2(e) / sqrt(E) and the scales of the keys are part of what is quantized. The engine's score is
     sum(code * key) * scale / 2^(qk_drop + SCALE_SHIFT), in units of 2^-SCORE_FRACTION; so the scale is the smallest
     integer for which all codes fit, and the codes take up the rest exactly.
     """

@@ -1,4 +1,4 @@
-"""Quantised matrices and activations as the bytes that a design reads (spec/manifest.py, WeightLayout)."""
+"""Quantized matrices and activations as the bytes that a design reads (spec/manifest.py, WeightLayout)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ def _size(tensor: QuantizedTensor, layout: WeightLayout) -> tuple[int, int]:
     if layout.scale_bits and tensor.group != layout.block:
         raise InputError(f"this design takes groups of {layout.block}, not {tensor.group}")
     if not layout.scale_bits and (tensor.scales != 1).any():
-        raise InputError("this design has no group scales: quantise with one scale per output channel")
+        raise InputError("this design has no group scales: quantize with one scale per output channel")
     if inputs % layout.block:
         raise InputError(f"{inputs} inputs are not a multiple of {layout.block}")
     return -(-outputs // (layout.channels * layout.columns_per_channel)), inputs // layout.block

@@ -1,4 +1,4 @@
-"""How far the logits of a quantised model agree with those of the float model, on the same tokens."""
+"""How far the logits of a quantized model agree with those of the float model, on the same tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

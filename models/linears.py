@@ -17,7 +17,7 @@ class Linears(Protocol):
 
 
 class FloatLinears:
-    """The reference: float32 weights [N, K], nothing quantised."""
+    """The reference: float32 weights [N, K], nothing quantized."""
 
     def __init__(self, weights: Mapping[str, Floats]) -> None:
         self._weights = weights

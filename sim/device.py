@@ -32,7 +32,7 @@ class Counters:
 
 
 class Device(Protocol):
-    """Holds quantised matrices and multiplies them with int8 activations."""
+    """Holds quantized matrices and multiplies them with int8 activations."""
 
     counters: Counters
     peak_macs_per_cycle: float

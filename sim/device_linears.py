@@ -14,7 +14,7 @@ LARGEST_CODE = 127  # int8 activations are symmetric: -128 is never made
 
 
 class DeviceLinears:
-    """Quantised weights on a `Device`, which it loads: exact integer sums there, float32 scales here.
+    """Quantized weights on a `Device`, which it loads: exact integer sums there, float32 scales here.
 
     A token's activations become int8 with a scale of their own, and its sums become floats as
         y[t, n] = float32(sums[t, n]) * (token_scale[t] * (channel_scale[n] * unit))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
 
@@ -158,7 +158,7 @@ class Config(Section):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-def load_config(path: Path) -> Config:
+def read_config(path: Path) -> Config:
     """The config in the YAML file at `path`; ConfigError with every problem, its line and its key otherwise."""
     try:
         text = path.read_text()
@@ -177,6 +177,15 @@ def parse_config(text: str, file: Path | str) -> Config:
         raise ConfigError(file, [Problem(f"not YAML: {reason}", line=mark.line + 1 if mark else None)]) from error
     if not isinstance(data, dict):
         raise ConfigError(file, [Problem("must be a mapping with the keys name, engine and memory")])
+    return _checked(data, tree, file)
+
+
+def check_config(data: Mapping[str, Any]) -> Config:
+    """The config that a mapping is; ConfigError with every problem and its key otherwise."""
+    return _checked(dict(data), None, "config")
+
+
+def _checked(data: dict[str, Any], tree: yaml.Node | None, file: Path | str) -> Config:
     problems = list(_duplicates(tree))
     try:
         config = Config.model_validate(data)

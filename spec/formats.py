@@ -1,11 +1,11 @@
-"""Number formats of weights: the one definition that quantiser, golden model, decoder and memory packer share.
+"""Number formats of weights: the one definition that quantizer, golden model, decoder and memory packer share.
 
 A weight of a format is an integer `value` times the format's `unit` times the scale of its group. The integer is what
 the engines multiply; the unit is folded into the scale of the output channel.
 
 Families:
 
-* two's complement integers `int2` .. `int8`, symmetric (the quantiser uses -qmax .. qmax);
+* two's complement integers `int2` .. `int8`, symmetric (the quantizer uses -qmax .. qmax);
 * `bipolar1` .. `bipolar4`: the odd numbers -(2^b - 1) .. 2^b - 1, evenly spaced and without a zero;
 * `ternary`: -1, 0 and 1;
 * BitMoD's `bitmod-fp3` and `bitmod-fp4` (BitMoD, HPCA 2025, sections III-B and IV-A): sign-magnitude minifloats whose
@@ -129,7 +129,7 @@ class Format:
 
     @property
     def qmax(self) -> int:
-        """Largest magnitude that the quantiser uses, in integer steps and without special values."""
+        """Largest magnitude that the quantizer uses, in integer steps and without special values."""
         return max(self.table)
 
     @property

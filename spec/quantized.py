@@ -1,4 +1,4 @@
-"""A quantised weight matrix: what the quantiser makes, the packer lays out and the golden models compute with."""
+"""A quantized weight matrix: what the quantizer makes, the packer lays out and the golden models compute with."""
 
 from dataclasses import dataclass
 

@@ -52,6 +52,13 @@ def test_mapping_knows_hardware_through_the_manifest_alone() -> None:
         assert all(room_of(module) != "hw" for module in imported(path)), path
 
 
+def test_commands_call_nothing_but_the_api() -> None:
+    """A command may import what the package itself has, and the vocabulary."""
+    for path in (ROOT / "einloom" / "cli").glob("*.py"):
+        for module in imported(path):
+            assert room_of(module) in {"cli", "spec"}, f"{path.name} imports {module}"
+
+
 @pytest.mark.parametrize("room", ["mapping", "hw", "models", "sim", "fpga"])
 def test_folders_of_a_room_import_each_other_in_one_direction(room: str) -> None:
     arrows: dict[str, set[str]] = {}

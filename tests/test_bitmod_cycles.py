@@ -39,7 +39,7 @@ def cycles(device: RtlDevice, name: str, tiles: int) -> int:
 def test_four_macs_take_as_many_cycles_as_the_format_has_terms(device: RtlDevice, name: str) -> None:
     few, many = (cycles(device, name, tiles) for tiles in TILES)
     steps = INPUTS // 4
-    # What tiles add is their terms and nothing else: neither metadata nor the dequantiser costs a cycle.
+    # What tiles add is their terms and nothing else: neither metadata nor the dequantizer costs a cycle.
     assert many - few == (TILES[1] - TILES[0]) * steps * CYCLES[name]
     assert many <= TILES[1] * steps * CYCLES[name] / 0.97
 

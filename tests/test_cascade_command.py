@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from einloom.cli.cascade import cascade, find_cascade, shipped_cascades
+from einloom.catalogue import load_cascade, shipped_cascades
+from einloom.cli.cascade import cascade
 from einloom.mapping.cascade.plot import plot
 from einloom.mapping.cascade.report import report_on
 from einloom.spec.errors import InputError, ToolError
@@ -38,7 +39,7 @@ def test_json_from_a_file() -> None:
 
 def test_an_unknown_name() -> None:
     with pytest.raises(InputError, match="did you mean 'attention-1pass'"):
-        find_cascade("attention-1pas")
+        load_cascade("attention-1pas")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
@@ -52,7 +53,7 @@ def test_plots(tmp_path: Path, suffix: str) -> None:
 
 
 def test_plots_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = report_on(find_cascade("swiglu-ffn"))
+    report = report_on(load_cascade("swiglu-ffn"))
     with pytest.raises(InputError, match="a plot is a .png or .svg file"):
         plot(report, tmp_path / "graph.gif")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -62,7 +63,7 @@ def test_plots_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    report = report_on(find_cascade("attention-1pass"))
+    report = report_on(load_cascade("attention-1pass"))
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         plot(report, tmp_path / "file" / "graph.png")
@@ -70,7 +71,7 @@ def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
     def full(_from: str, _to: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("einloom.files.os.replace", full)
+    monkeypatch.setattr("einloom.spec.files.os.replace", full)
     with pytest.raises(InputError, match=r"graph\.svg: cannot be written: No space left on device"):
         plot(report, tmp_path / "graph.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

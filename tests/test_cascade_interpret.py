@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import einloom.mapping.cascade.interpret as interpreter
-from einloom.cli.cascade import find_cascade
+from einloom.catalogue import load_cascade
 from einloom.mapping.cascade.interpret import evaluate
 from einloom.mapping.cascade.load import parse_cascade
 from einloom.spec.errors import InputError
@@ -40,7 +40,7 @@ def test_attention(name: str, tiles: int, tile: int, e: int, p: int, seed: int) 
     seed = abs(seed) % 2**32
     m, f = tiles * tile, e + 1
     q, k, v = 30 * normal(seed, e, p), normal(seed + 1, e, m), normal(seed + 2, f, m)
-    cascade = find_cascade(name)
+    cascade = load_cascade(name)
     result = evaluate(cascade, {"Q": q, "K": k, "V": v}, {"M0": tile} if "M0" in cascade.ranks else {})
     assert np.allclose(result["AV"], softmax_attention(q, k, v), rtol=1e-10, atol=1e-12)
 
@@ -54,7 +54,7 @@ def test_masked_attention(name: str) -> None:
     if name.endswith("sinks"):
         sizes |= {"WINDOW": 6, "SINKS": 2}
         seen &= (key > query - 6) | (key < 2)
-    result = evaluate(find_cascade(name), {"Q": q, "K": k, "V": v}, sizes)
+    result = evaluate(load_cascade(name), {"Q": q, "K": k, "V": v}, sizes)
     assert np.allclose(result["AV"], softmax_attention(q, k, v, seen))
 
 
@@ -62,7 +62,7 @@ def test_lightning_attention() -> None:
     q, k, v = normal(1, 24, 5), normal(2, 24, 5), normal(3, 24, 6)
     i, j = np.mgrid[:24, :24]
     expected = np.where(j <= i, (q @ k.T) * 0.9 ** (i - j).clip(0), 0) @ v
-    result = evaluate(find_cascade("lightning-attention"), {"Q": q, "K": k, "V": v, "lambda": 0.9}, {"I": 4})
+    result = evaluate(load_cascade("lightning-attention"), {"Q": q, "K": k, "V": v, "lambda": 0.9}, {"I": 4})
     assert np.allclose(result["O"].reshape(24, 6), expected)
 
 
@@ -73,7 +73,7 @@ def test_gated_linear_attention() -> None:
         gate = (1 / (1 + np.exp(-x[t]))) ** (1 / 16)
         state = gate[:, None] * state + np.outer(k[t], v[t])
         expected.append(q[t] @ state)
-    result = evaluate(find_cascade("gated-linear-attention"), {"Q": q, "K": k, "V": v, "X": x}, {"I": 4})
+    result = evaluate(load_cascade("gated-linear-attention"), {"Q": q, "K": k, "V": v, "X": x}, {"I": 4})
     assert np.allclose(result["O"].reshape(24, 6), expected)
 
 
@@ -81,10 +81,10 @@ def test_swiglu_and_rmsnorm() -> None:
     x, wg, wu, wd = normal(1, 3, 4), normal(2, 4, 6), normal(3, 4, 6), normal(4, 6, 4)
     gate = x @ wg
     expected = (gate / (1 + np.exp(-gate)) * (x @ wu)) @ wd
-    assert np.allclose(evaluate(find_cascade("swiglu-ffn"), {"X": x, "WG": wg, "WU": wu, "WD": wd})["Y"], expected)
+    assert np.allclose(evaluate(load_cascade("swiglu-ffn"), {"X": x, "WG": wg, "WU": wu, "WD": wd})["Y"], expected)
     gain = normal(5, 4)
     expected = (x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-5) * gain) @ wg
-    assert np.allclose(evaluate(find_cascade("rmsnorm-gemm"), {"X": x, "GAIN": gain, "W": wg})["Y"], expected)
+    assert np.allclose(evaluate(load_cascade("rmsnorm-gemm"), {"X": x, "GAIN": gain, "W": wg})["Y"], expected)
 
 
 def run(lines: list[str], sizes: str = "M: 4", inputs: str = "X: [M]", **data: Array) -> dict[str, Array]:
@@ -169,7 +169,7 @@ def test_a_large_space_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_data_that_does_not_fit(data: dict[str, tuple[int, ...]], sizes: dict[str, int], expected: str) -> None:
     arrays = {name: np.zeros(shape) for name, shape in data.items()}
     with pytest.raises(InputError, match=expected):
-        evaluate(find_cascade("attention-1pass"), arrays, sizes)
+        evaluate(load_cascade("attention-1pass"), arrays, sizes)
 
 
 def test_reading_outside_and_ranks_without_a_size() -> None:

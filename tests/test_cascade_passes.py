@@ -2,7 +2,7 @@
 
 import pytest
 
-from einloom.cli.cascade import find_cascade, shipped_cascades
+from einloom.catalogue import load_cascade, shipped_cascades
 from einloom.mapping.cascade.load import parse_cascade
 from einloom.mapping.cascade.report import CascadeReport, report_on
 
@@ -28,7 +28,7 @@ SHIPPED: dict[str, tuple[dict[str, int], dict[str, str]]] = {
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_cascades(name: str) -> None:
-    report = report_on(find_cascade(name))
+    report = report_on(load_cascade(name))
     passes, live = SHIPPED[name]
     found = report.as_json()
     assert found["passes"] == passes
@@ -305,7 +305,7 @@ def test_renaming_everything_changes_nothing() -> None:
 
 
 def test_why_names_the_chain() -> None:
-    report = report_on(find_cascade("rmsnorm-gemm"))
+    report = report_on(load_cascade("rmsnorm-gemm"))
     assert report.why == [
         "D, pass 2: SS[t] is complete only after all of D, which reaches R[t]; XN[t, d] reads X[t, d] again, with R[t]"
     ]
@@ -316,7 +316,7 @@ def test_why_names_the_chain() -> None:
 
 
 def test_within_a_tile_a_fiber_may_be_read_more_often() -> None:
-    found = report_on(find_cascade("attention-1pass")).as_json()
+    found = report_on(load_cascade("attention-1pass")).as_json()
     assert found["within_tiles"] == {"M1": 1, "M0": 2}
 
 

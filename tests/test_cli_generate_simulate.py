@@ -93,7 +93,7 @@ FAULTS = {
 def test_a_planted_fault_ends_in_the_first_wrong_element_and_how_to_rerun(
     config: str, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    from einloom.cli import simulate
+    from einloom import simulation
     from einloom.generators.registry import generate
 
     def faulty(*arguments: object) -> Design:
@@ -103,7 +103,7 @@ def test_a_planted_fault_ends_in_the_first_wrong_element_and_how_to_rerun(
         assert before in tail
         return Design(head + pe + tail.replace(before, after), design.manifest)
 
-    monkeypatch.setattr(simulate, "generate_design", faulty)
+    monkeypatch.setattr(simulation, "generate", faulty)
     message = (
         r"RTL is not golden at token \d+, output \d+: expected -?\d+, got -?\d+ .*; rerun with waves: einloom simulate"
     )

@@ -69,7 +69,7 @@ def test_how_errors_end(
     def fail(_name: str) -> None:
         raise error
 
-    monkeypatch.setattr("einloom.cli.run.find_config", fail)
+    monkeypatch.setattr("einloom.cli.run.load_config", fail)
     assert ends_with(monkeypatch, "run") == code
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", message)
@@ -84,7 +84,7 @@ def test_termination_unwinds(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             unwound.append(True)
 
-    monkeypatch.setattr("einloom.cli.run.find_config", terminated)
+    monkeypatch.setattr("einloom.cli.run.load_config", terminated)
     assert ends_with(monkeypatch, "run") == 143
     assert unwound == [True]
 
@@ -93,7 +93,7 @@ def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_name: str) -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
 
-    monkeypatch.setattr("einloom.cli.run.find_config", fail)
+    monkeypatch.setattr("einloom.cli.run.load_config", fail)
     monkeypatch.setattr(sys, "argv", ["einloom", "run"])
     with pytest.raises(FileNotFoundError):
         entry.main()

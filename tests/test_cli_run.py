@@ -9,9 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from einloom.cli.locate import default_model, find_config, find_model, shipped_configs, shipped_models
+from einloom.catalogue import find_model, load_config, shipped_configs, shipped_models
 from einloom.cli.run import run
-from einloom.cli.run_report import JobTotals, report_of
 from einloom.generators.registry import describe
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.compress.quantize import quantize_per_channel
@@ -19,6 +18,7 @@ from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement
 from einloom.models.importer.huggingface import load_llama
 from einloom.models.text_generation import Generation
+from einloom.run_report import JobTotals, report_of
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.core_registers import counter_names
@@ -185,7 +185,7 @@ def test_a_mismatch_is_told_in_json_too(
 
 
 def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
-    llama, manifest = load_llama(model), describe(find_config(str(config)))
+    llama, manifest = load_llama(model), describe(load_config(str(config)))
     program, bits = compile_model(llama, manifest)
     totals = JobTotals()
     for cycles, beats in ((400, 100), (1000, 750)):
@@ -216,15 +216,15 @@ def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
 
 def test_configs_are_found_by_name_and_by_path(config: Path) -> None:
     assert {"default", "bitmod-8x8", "int-mac-16x16"} <= shipped_configs().keys()
-    assert all(find_config(name).name == name for name in shipped_configs())
-    assert find_config(str(config)).name == "tiny"
-    assert default_model().parts[-3:] == ("examples", "models", "shakespeare-1m")
+    assert all(load_config(name).name == name for name in shipped_configs())
+    assert load_config(str(config)).name == "tiny"
+    assert find_model().parts[-3:] == ("examples", "models", "shakespeare-1m")
 
 
 def test_models_are_found_by_name_and_by_path(tmp_path: Path) -> None:
     assert {"shakespeare-1m", "shakespeare-1m-w2", "shakespeare-1m-ternary"} == shipped_models().keys()
     assert all(find_model(Path(name)) == folder for name, folder in shipped_models().items())
-    assert find_model(None) == default_model()
+    assert find_model(None) == find_model()
     assert find_model(tmp_path) == tmp_path
     assert find_model(Path("nowhere")) == Path("nowhere")
 
@@ -244,4 +244,4 @@ def test_weights_trained_in_a_format_are_exact_in_it(name: str, format: str) -> 
 def test_unknown_configs(name: str, near: str) -> None:
     rule = re.escape(f"{name}: neither a config file nor a shipped config{near}")
     with pytest.raises(InputError, match=rf"^{rule}.*; shipped: .*default, .*int-mac-16x16"):
-        find_config(name)
+        load_config(name)

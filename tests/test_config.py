@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from einloom.cli.locate import shipped_configs
+from einloom.catalogue import shipped_configs
 from einloom.generators.registry import generate
-from einloom.spec.config import Config, load_config, parse_config
+from einloom.spec.config import Config, parse_config, read_config
 from einloom.spec.errors import ConfigError, InputError
 
 BASE: dict[str, Any] = {
@@ -164,7 +164,7 @@ def test_an_attention_engine_has_no_linear_layers() -> None:
 
 @pytest.mark.parametrize("path", shipped_configs().values(), ids=lambda path: path.stem)
 def test_shipped_configs_load_under_their_own_name(path: Path) -> None:
-    assert load_config(path).name == path.stem
+    assert read_config(path).name == path.stem
 
 
 def problems(text: str) -> str:
@@ -279,4 +279,4 @@ def test_aliases_and_merges_are_taken() -> None:
 
 def test_a_file_that_cannot_be_read_is_an_error_of_that_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
-        load_config(tmp_path / "absent.yaml")
+        read_config(tmp_path / "absent.yaml")

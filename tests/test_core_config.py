@@ -13,7 +13,7 @@ REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
     "core.lanes, 8, must be a multiple of engine.lanes": {"engine": {"lanes": 16, "group": 64}},
     "memory ports of 256 or 512 bits": {"memory": {"beat_bits": 128}},
     "must be whole beats of 512 bits": {"memory": {"beat_bits": 512}},
-    "quantises activations to int8": {"engine": {"activations": "fp16"}},
+    "quantizes activations to int8": {"engine": {"activations": "fp16"}},
     "set engine.activations to int8": {
         "engine": {"kind": "lut", "lanes": 8, "formats": ["bipolar4"], "activations": "fp16"}
     },

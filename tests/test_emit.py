@@ -12,14 +12,14 @@ from amaranth.hdl import CombinationalCycle
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from einloom.cli.locate import shipped_configs
+from einloom.catalogue import shipped_configs
 from einloom.generators.emit import SharedModules
 from einloom.generators.registry import generate
 from einloom.hw.part import Part
 from einloom.hw.replicated import Replicated
 from einloom.sim.strategies import make_config
 from einloom.sim.verilator import Toolchain
-from einloom.spec.config import load_config
+from einloom.spec.config import read_config
 from einloom.spec.errors import InputError, ToolError
 from einloom.spec.manifest import CoreManifest
 
@@ -37,7 +37,7 @@ EXTRA = {
     "spans": {"kind": "fusemax", "rows": 2, "columns": 8, "spans": 4, "max_head": 32, "max_keys": 8},
     "one-key": {"kind": "fusemax", "rows": 1, "columns": 1, "max_head": 32, "max_keys": 1},
 }
-CONFIGS = {name: load_config(path) for name, path in shipped_configs().items()}
+CONFIGS = {name: read_config(path) for name, path in shipped_configs().items()}
 CONFIGS |= {name: make_config(engine) for name, engine in EXTRA.items()}
 
 
@@ -169,8 +169,8 @@ def test_designs_too_wide_to_write_are_explained(size: dict[str, object], what: 
 
 def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "import hashlib; from einloom.cli.locate import find_config; from einloom.generators.registry import generate\n"
-        "d = generate(find_config('bitmod-8x8'))\n"
+        "import hashlib; from einloom.catalogue import load_config; from einloom.generators.registry import generate\n"
+        "d = generate(load_config('bitmod-8x8'))\n"
         "print(hashlib.sha256((d.verilog + d.manifest.to_json()).encode()).hexdigest())"
     )
     ours = generate(CONFIGS["bitmod-8x8"])

@@ -1,4 +1,4 @@
-"""mapping/codegen/float_ops.py and quantise.py on the golden executor, against float64."""
+"""mapping/codegen/float_ops.py and quantize.py on the golden executor, against float64."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 from einloom.mapping.codegen import float_ops
 from einloom.mapping.codegen.builder import ProgramBuilder
-from einloom.mapping.codegen.quantise import Scratch, layer_norm, quantise, quantise_normalised
+from einloom.mapping.codegen.quantize import Scratch, layer_norm, quantize, quantize_normalised
 from einloom.mapping.regions import Operand, Region
 from einloom.spec.isa import VectorOp
 from einloom.spec.manifest import Manifest
@@ -149,7 +149,7 @@ def test_layer_norm(manifest: Manifest) -> None:
     assert (np.abs(found - exact).max(axis=1) <= [2e-6, 2e-6, 2e-6, 8e-6]).all()
 
 
-# Quantisation.
+# Quantization.
 
 
 def check_codes(x: Floats, exact: Doubles, manifest: Manifest, emit: Callable[..., None], *operands: Floats) -> None:
@@ -168,22 +168,22 @@ def check_codes(x: Floats, exact: Doubles, manifest: Manifest, emit: Callable[..
     assert np.abs(codes - exact / expected[:, None]).max() <= HALF_STEP
 
 
-def test_quantised_activations(manifest: Manifest) -> None:
+def test_quantized_activations(manifest: Manifest) -> None:
     x, _, _ = vectors(5)
 
     def emit(p: ProgramBuilder, inputs: list[Region], codes: Region, scale: Region) -> None:
-        quantise(p, Scratch.of(p), inputs[0].at(), codes, scale, words=inputs[0].words)
+        quantize(p, Scratch.of(p), inputs[0].at(), codes, scale, words=inputs[0].words)
 
     check_codes(x, x.astype(np.float64), manifest, emit)
 
 
-def test_quantised_norms(manifest: Manifest) -> None:
+def test_quantized_norms(manifest: Manifest) -> None:
     x, gamma, _ = vectors(6)
 
     def emit(p: ProgramBuilder, inputs: list[Region], codes: Region, scale: Region) -> None:
         a, g = inputs
         weighted = p.per_token("weighted", a.words)
-        quantise_normalised(p, Scratch.of(p), a, g.at(), weighted, codes, scale, elements=256, epsilon=1e-5)
+        quantize_normalised(p, Scratch.of(p), a, g.at(), weighted, codes, scale, elements=256, epsilon=1e-5)
 
     exact = x / np.sqrt((x.astype(np.float64) ** 2).mean(axis=1, keepdims=True) + 1e-5) * gamma
     check_codes(x, exact, manifest, emit, np.ones((4, 1), np.float32) * gamma)
@@ -191,7 +191,7 @@ def test_quantised_norms(manifest: Manifest) -> None:
 
 def test_a_token_of_zeros_has_codes_of_zero(manifest: Manifest) -> None:
     def emit(p: ProgramBuilder, inputs: list[Region], scale: Region) -> None:
-        quantise(p, Scratch.of(p), inputs[0].at(), p.activations.region("codes", 2), scale, words=2)
+        quantize(p, Scratch.of(p), inputs[0].at(), p.activations.region("codes", 2), scale, words=2)
 
     scales, memories = computed(manifest, [np.zeros((1, 32), np.float32)], 1, emit)
     assert not memories.activations.any()

@@ -22,7 +22,7 @@ from einloom.hw.bus.read_master import ReadMaster
 from einloom.hw.bus.write_master import WriteMaster
 from einloom.hw.core import core
 from einloom.sim.verilator import Toolchain
-from einloom.spec.config import load_config
+from einloom.spec.config import read_config
 from einloom.spec.errors import InputError
 from tests.core_bed import BITMOD, Shape, core_config, core_design, random_program
 
@@ -71,7 +71,7 @@ def test_a_folder_is_the_same_every_time_and_holds_the_config(
 ) -> None:
     assert kernel_folder(design, BOARD, clock_mhz=300, slr=None) == files
     write_kernel_folder(tmp_path, files)
-    assert load_config(tmp_path / "config.yaml") == design.manifest.config
+    assert read_config(tmp_path / "config.yaml") == design.manifest.config
 
 
 def test_every_memory_port_has_a_bank_of_its_own_and_the_clock_and_die_are_as_asked(design: Design) -> None:

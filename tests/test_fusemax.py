@@ -14,7 +14,7 @@ from einloom.generators import fusemax
 from einloom.generators.registry import generate
 from einloom.hw.arith import exp2 as exp2_hardware
 from einloom.hw.array import attention_control, span_group
-from einloom.mapping.attention_operands import AttentionJob, pack_attention_job, quantise_channels, quantise_queries
+from einloom.mapping.attention_operands import AttentionJob, pack_attention_job, quantize_channels, quantize_queries
 from einloom.mapping.cost.fusemax import AttentionShape, attention_cycles
 from einloom.sim.attention_device import AttentionDevice
 from einloom.sim.bench.attention_cases import random_job
@@ -190,11 +190,11 @@ def test_exp2_is_accurate_and_exact_where_it_must_be() -> None:
 def attention(
     q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: Mask, positions: np.ndarray, bits: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(the engine's outputs in the units of v, float64 attention), [P, F] each, from unquantised tensors."""
+    """(the engine's outputs in the units of v, float64 attention), [P, F] each, from unquantized tensors."""
     format = AttentionFormat(bits, 128, 1 << 20)
-    keys, key_scale = quantise_channels(k, bits)
-    values, value_scale = quantise_channels(v, bits)
-    queries, scales = quantise_queries(q, key_scale, format)
+    keys, key_scale = quantize_channels(k, bits)
+    values, value_scale = quantize_channels(v, bits)
+    queries, scales = quantize_queries(q, key_scale, format)
     state = attend(format, 16, queries, scales, positions, keys, values, mask)
     scores = np.where(mask.visible(positions).T, q @ k.T / np.sqrt(q.shape[1]), -np.inf)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))

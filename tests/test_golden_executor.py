@@ -100,7 +100,7 @@ class Watch:
         return float_attention(queries, keys, values)
 
 
-class QuantisedCache:
+class QuantizedCache:
     """Float attention on keys and values that are integers of `bits` in units of each layer's scales."""
 
     def __init__(self, scales: Sequence[CacheScales], bits: int) -> None:
@@ -124,13 +124,13 @@ def test_logits_are_near_the_float_reference(setting: Setting) -> None:
     assert np.abs(found - exact).max() <= (4 if coarse else 0.8)
 
 
-def test_logits_are_those_of_the_same_quantisation_in_float(setting: Setting) -> None:
-    """Linear layers with exact sums of int8 activations, float attention on a quantised cache: what is left are codes
+def test_logits_are_those_of_the_same_quantization_in_float(setting: Setting) -> None:
+    """Linear layers with exact sums of int8 activations, float attention on a quantized cache: what is left are codes
     that round the other way, which are few."""
     if setting.model.config.head_dim < 32:
         pytest.skip("padding changes which weights share a scale")
     tensors = quantize_for_engine(setting.manifest.config.gemm, setting.model.linears)
-    cache = QuantisedCache(setting.scales, setting.manifest.core.cache_bits)
+    cache = QuantizedCache(setting.scales, setting.manifest.core.cache_bits)
     expected = Decoder(setting.model, DeviceLinears(GoldenDevice(), tensors), cache).step(TOKENS)
     found, _ = setting.decoded(1)
     assert agreement(expected, found).kl <= 5e-4

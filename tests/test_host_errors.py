@@ -158,7 +158,7 @@ def test_the_command_ends_with_a_sentence(
     manifest: Manifest, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, exit_code, sentence = COMMANDS[case]
-    monkeypatch.setattr("einloom.cli.run.pyxrt", lambda: make(manifest))
+    monkeypatch.setattr("einloom.running.pyxrt", lambda: make(manifest))
     error = refusal(tmp_path, xclbin=True)
     assert error.exit_code == exit_code
     assert re.search(sentence, str(error))
@@ -166,7 +166,7 @@ def test_the_command_ends_with_a_sentence(
 
 def test_an_image_larger_than_its_bank_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BOARDS, "u280", dataclasses.replace(BOARD, hbm_bank_bytes=8192))
-    monkeypatch.setattr("einloom.cli.run.pyxrt", lambda: FakeXrt([]))
+    monkeypatch.setattr("einloom.running.pyxrt", lambda: FakeXrt([]))
     error = refusal(tmp_path, xclbin=True)
     assert error.exit_code == 2
     assert re.search(r"^m_axi_system needs [\d,]+ bytes and its bank HBM\[2\] of the u280 has 8,192", str(error))

@@ -1,4 +1,4 @@
-"""The quantiser against a slow reference written from the paper, group by group and value by value."""
+"""The quantizer against a slow reference written from the paper, group by group and value by value."""
 
 from dataclasses import replace
 
@@ -253,5 +253,5 @@ def test_weights_must_be_a_matrix():
 
 
 def test_per_channel_takes_no_special_values():
-    expected = "bitmod-fp4 chooses a special value per group: quantise it in groups"
+    expected = "bitmod-fp4 chooses a special value per group: quantize it in groups"
     assert message(quantize_per_channel, gaussian(2, 8), FP4) == expected

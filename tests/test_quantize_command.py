@@ -9,6 +9,7 @@ import typer
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from einloom import quantized_model
 from einloom.cli import quantize as command
 from einloom.mapping.compress.storage import read_quantized
 from einloom.spec.errors import InputError
@@ -76,7 +77,7 @@ def test_output_holds_what_was_reported(folder, tmp_path):
         "layer.0.weight": 64,
         "layer.1.weight": 64,
     }
-    with pytest.raises(InputError, match="is quantised already; start from the original model"):
+    with pytest.raises(InputError, match="is quantized already; start from the original model"):
         run(output)
 
 
@@ -90,7 +91,7 @@ def test_refusals_come_before_the_work(folder, monkeypatch):
     def never(*_args, **_options):
         raise AssertionError("worked before refusing")
 
-    monkeypatch.setattr(command, "quantize_matrix", never)
+    monkeypatch.setattr(quantized_model, "quantize_matrix", never)
     model = folder / "model.safetensors"
     assert refusal(folder, "--weights", "int9").startswith("unknown format 'int9', did you mean ")
     expected = f"{model}: tensor layer.0.weight: a group of 96 doesn't divide the 256 inputs: use a group of 128"
@@ -105,7 +106,7 @@ def test_refusals_come_before_the_work(folder, monkeypatch):
 def test_the_bar_comes_only_when_work_is_long(monkeypatch, capsys, after, shown):
     monkeypatch.setenv("FORCE_COLOR", "1")  # as if stderr were a terminal
     monkeypatch.setattr(command, "BAR_AFTER", after)
-    with command._progress_bar("quantising", 10) as advance:
+    with command._progress_bar("quantizing") as progress:
         sleep(0.3)
-        advance(5)
-    assert ("quantising" in capsys.readouterr().err) == shown
+        progress(5, 10)
+    assert ("quantizing" in capsys.readouterr().err) == shown

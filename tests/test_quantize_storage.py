@@ -1,4 +1,4 @@
-"""Files of quantised tensors: exact round trips, readable by others, and nothing taken on trust."""
+"""Files of quantized tensors: exact round trips, readable by others, and nothing taken on trust."""
 
 import json
 import resource
@@ -129,9 +129,9 @@ def test_names_must_not_clash(tmp_path, model):
     assert message(write_quantized, path, tensors, open_model(tmp_path)) == expected
 
 
-def test_a_file_that_is_not_quantised(model):
+def test_a_file_that_is_not_quantized(model):
     path = model.path / "model.safetensors"
-    assert message(read_quantized, path) == f"{path}: holds no quantised tensors: its metadata has no 'einloom'"
+    assert message(read_quantized, path) == f"{path}: holds no quantized tensors: its metadata has no 'einloom'"
 
 
 CLAIM = {"format": "bitmod-fp3", "group": 4, "shape": [2, 12], "specials": [3, -3, 6, -6]}

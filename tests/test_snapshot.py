@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from einloom.cli.locate import shipped_configs
+from einloom.catalogue import shipped_configs
 from tests.snapshot import differences, modules, recorded, shape, snapshot_of
 
 

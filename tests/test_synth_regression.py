@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
 
 from benchmarks.synth_configs import KEYS, RECORD, measure
-from einloom.cli.locate import find_config, shipped_configs
+from einloom.catalogue import load_config, shipped_configs
 from einloom.fpga import yosys
 from einloom.fpga.boards import BOARDS
 
@@ -34,7 +34,7 @@ def test_resources_are_those_recorded(name: str) -> None:
 @pytest.mark.parametrize(("name", "region"), [("u280", "u280 less"), ("u280-slr", "SLR0")])
 def test_the_configs_for_the_board_leave_room_for_wires(name: str, region: str) -> None:
     """At most 70 % of any resource of the card, or of the die beside the HBM, without what the shell takes."""
-    ports = find_config(name).memory.channels + 1
+    ports = load_config(name).memory.channels + 1
     [room] = [of for what, of in BOARDS["u280"].regions(ports) if what.startswith(region)]
     for key in KEYS:
         assert RECORDED["configs"][name][key] <= 0.7 * getattr(room, key), key

@@ -9,12 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from einloom.cli.locate import examples_folder
-from einloom.mapping.cascade.load import load_cascade
-from einloom.mapping.cascade.model import Cascade
-from einloom.mapping.cascade.report import CascadeReport, report_on
-from einloom.spec.errors import InputError
-from einloom.spec.suggest import did_you_mean
+from einloom.cascades import AnalysedCascade
+from einloom.cascades import cascade as analyse
 
 
 def cascade(
@@ -25,12 +21,9 @@ def cascade(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count the passes that any mapping of a cascade must make, say why, and what must stay live."""
-    report = report_on(find_cascade(file))
+    report = analyse(file)
     if plot is not None:
-        # Drawing needs an optional package.
-        from einloom.mapping.cascade.plot import plot as draw
-
-        draw(report, plot)
+        report.plot(plot)
         Console(stderr=True).print(Text(f"wrote {plot}"))
     if as_json:
         typer.echo(json.dumps(report.as_json()))
@@ -43,25 +36,7 @@ def cascade(
     console.print(_footprints(report))
 
 
-def shipped_cascades() -> dict[str, Path]:
-    """The shipped cascades by name."""
-    return {path.stem: path for path in sorted((examples_folder() / "cascades").glob("*.yaml"))}
-
-
-def find_cascade(name_or_path: str) -> Cascade:
-    """The cascade in the file `name_or_path`, or the shipped one of that name; InputError when there is neither."""
-    path, shipped = Path(name_or_path), shipped_cascades()
-    if path.is_file():
-        return load_cascade(path)
-    if name_or_path in shipped:
-        return load_cascade(shipped[name_or_path])
-    near = did_you_mean(path.stem, shipped)
-    raise InputError(
-        f"{name_or_path}: neither a cascade file nor a shipped cascade{near}; shipped: {', '.join(shipped)}"
-    )
-
-
-def _einsums(report: CascadeReport) -> Table:
+def _einsums(report: AnalysedCascade) -> Table:
     ranks = [entry for entry in report.passes.ranks if entry.count.constant != 1]
     table = Table(title=report.cascade.name, title_justify="left")
     table.add_column("Einsum", overflow="fold")
@@ -77,7 +52,7 @@ def _einsums(report: CascadeReport) -> Table:
     return table
 
 
-def _passes(report: CascadeReport) -> Table:
+def _passes(report: AnalysedCascade) -> Table:
     table = Table("rank", "passes", "", title="Passes", title_justify="left")
     for entry in report.passes.ranks:
         table.add_row(
@@ -94,7 +69,7 @@ def _cut(ranks: tuple[str, ...]) -> str:
     return " x ".join(ranks)
 
 
-def _footprints(report: CascadeReport) -> Table:
+def _footprints(report: AnalysedCascade) -> Table:
     order = " > ".join(report.footprints.order)
     table = Table("tensor", "ranks", "live elements", title=f"Live with the loops {order}", title_justify="left")
     for tensor, size in report.footprints.live.items():

@@ -1,30 +1,65 @@
-"""The entry point of the `einloom` command: its subcommands, and how their errors end."""
+"""The entry point of the `einloom` command: subcommands, loaded when they are asked for, and how their errors end."""
 
 import errno
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-import einloom
-from einloom.cli.cascade import cascade
-from einloom.cli.compile import compile
-from einloom.cli.fpga import check, fpga
-from einloom.cli.generate import generate
-from einloom.cli.quantize import quantize
-from einloom.cli.run import run
-from einloom.cli.simulate import simulate
-from einloom.cli.synth import synth
 from einloom.spec.errors import EinloomError
+from einloom.spec.version import VERSION
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
 """What a disk may answer that is no bug of einloom."""
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("run", "Generate text with a design, check it bit for bit, and say what it costs."),
+    "compile": ("compile", "Compile a model for a design: program, listing, memory images, and a report."),
+    "generate": ("generate", "Write the Verilog of a config, and the manifest that describes it."),
+    "simulate": ("simulate", "Run a design's benches in Verilator and compare every result with the golden model."),
+    "synth": ("synth", "Synthesise a design with Yosys: resources of each part, share of a board, logic depth."),
+    "quantize": ("quantize", "Quantize the linear layers of a model; report bits per weight and error."),
+    "cascade": ("cascade", "Count the passes that any mapping of a cascade must make, and say why."),
+    "fpga": ("fpga", "Write the folder in which `make` builds an xclbin, and check it."),
+    "check": ("fpga", "Check a kernel folder without the vendor's tools."),
+}
+"""The module of each subcommand, and its line in the help: so that the help loads none of them."""
+
+
+class LazyCommand(TyperCommand):
+    """A subcommand that is loaded when it is used."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        assert self.name is not None
+        return real_command(self.name).make_context(info_name, args, parent, **extra)
+
+
+class LazyGroup(TyperGroup):
+    """The command with all its subcommands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        _, line = COMMANDS[cmd_name]
+        return LazyCommand(cmd_name, help=line, short_help=line)
+
+
+def real_command(name: str) -> Any:
+    """The subcommand itself."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(name)(getattr(import_module(f"einloom.cli.{COMMANDS[name][0]}"), name))
+    return typer.main.get_command(app)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"einloom {einloom.__version__}")
+        typer.echo(f"einloom {VERSION}")
         raise typer.Exit
 
 
@@ -38,10 +73,10 @@ def einloom_command(
 
 def make_app() -> typer.Typer:
     """The command with all its subcommands."""
-    app = typer.Typer(name="einloom", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        cls=LazyGroup, name="einloom", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
     app.callback()(einloom_command)
-    for command in (run, compile, generate, simulate, synth, quantize, cascade, fpga, check):
-        app.command()(command)
     return app
 
 

@@ -9,12 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 
 class TokenProgress:
-    """Tokens made so far, with the cycles that `cycles` says they took; use as a context manager.
-
-    Attributes
-    ----------
-    seconds : wall-clock time spent inside the context.
-    """
+    """Tokens made so far, with the cycles that `cycles` says they took; use as a context manager."""
 
     def __init__(self, console: Console, cycles: Callable[[], int], tokens: int) -> None:
         columns = (
@@ -25,7 +20,6 @@ class TokenProgress:
             TextColumn("{task.fields[cycles]}"),
             TimeElapsedColumn(),
         )
-        self.seconds = 0.0
         self._cycles = cycles
         self._bar = Progress(*columns, console=console, transient=True)
         self._task = self._bar.add_task("", total=tokens, cycles="")
@@ -39,7 +33,6 @@ class TokenProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        self.seconds = time.perf_counter() - self._started
 
     def advance(self, _token: int) -> None:
         """Another token is there."""

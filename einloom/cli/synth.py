@@ -1,10 +1,7 @@
 """`einloom synth`: what a design costs, from Yosys."""
 
 import json
-import re
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,19 +10,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from einloom.cli.locate import find_config
-from einloom.fpga.boards import BOARDS, Board
-from einloom.fpga.depth import Path as LogicPath
-from einloom.fpga.recipes import Recipe, cell_library, ultrascale
-from einloom.fpga.resources import Resources
-from einloom.fpga.synthesise import LEVELS, Part, Synthesis, synthesise
-from einloom.generators.registry import generate_all
-from einloom.spec.errors import InputError
-from einloom.spec.suggest import did_you_mean
+from einloom.synthesis import (
+    FPGA,
+    LEVELS,
+    Board,
+    LogicPath,
+    Resources,
+    Synthesis,
+    SynthesisReport,
+    require_plots,
+    synthesise,
+)
 
-CELLS = "cells"
-FPGA = ("lut", "ff", "carry8", "dsp", "bram36", "uram")
-LIBRARY = ("cells", "area_um2", "memory_bits")
 SHOWN_PARTS, SHOWN_PATHS = 40, 20
 WIDTH = 110
 
@@ -40,67 +36,25 @@ def synth(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Synthesise a design with Yosys: resources of each part, their share of a board, and logic depth."""
-    recipe = _recipe(target, liberty or [])
-    chosen = find_config(config)
     if plot is not None:
-        _require_plots(plot)
-    started = time.perf_counter()
+        require_plots(plot)
     console = Console(stderr=True)
-    with console.status("generating"):
-        designs = generate_all(chosen)
-    results = {}
-    ports = sum(bool(re.fullmatch(r"m_axi_\w+_arvalid", p.name)) for design in designs for p in design.manifest.ports)
-    for design in designs:
-        with _bar(console) as bar:
-            task = bar.add_task(design.manifest.top, total=None)
-            results[design.manifest.top] = synthesise(
-                design.verilog,
-                design.manifest.top,
-                recipe,
-                advance=lambda done, of: bar.update(task, completed=done, total=of),  # noqa: B023
-            )
-    seconds = round(time.perf_counter() - started, 1)
-    board = BOARDS.get(target)
-    if as_json:
-        typer.echo(json.dumps(_as_json(target, results, seconds, board, ports)))
-    else:
-        for result in results.values():
-            _print(result, board, ports, target)
-        Console().print(f"{seconds} s, {sum(r.reused for r in results.values())} modules from the cache")
-    if plot is not None:
-        from einloom.cli.synth_plot import plot_parts
-
-        plot_parts(plot, results, board)
-
-
-def _recipe(target: str, liberty: Sequence[Path]) -> Recipe:
-    if target in BOARDS:
-        if liberty:
-            raise InputError(f"--liberty is for a cell library, and --target {target} is a board: name another target")
-        return ultrascale()
-    if not liberty:
-        near = did_you_mean(target, BOARDS)
-        raise InputError(
-            f"--target {target}: not a board{near}; boards: {', '.join(BOARDS)}. For a cell library, name its files "
-            "with --liberty"
+    with _bar(console) as bar:
+        task = bar.add_task("generating", total=None)
+        report = synthesise(
+            config,
+            target,
+            liberty=liberty or (),
+            progress=lambda design, done, of: bar.update(task, description=design, completed=done, total=of),
         )
-    texts = {}
-    for path in liberty:
-        try:
-            texts[str(path)] = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read as a Liberty file: {error}") from error
-    return cell_library(texts)
-
-
-def _require_plots(path: Path) -> None:
-    """Fail before minutes of synthesis, not after."""
-    import importlib.util
-
-    if path.suffix not in (".svg", ".png", ".pdf"):
-        raise InputError(f"--plot {path}: name a file that ends in .svg, .png or .pdf")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError('--plot needs matplotlib: pip install "einloom[docs]"')
+    if as_json:
+        typer.echo(json.dumps(report.figures()))
+    else:
+        for result in report.results.values():
+            _print(result, report)
+        Console().print(f"{report.seconds} s, {report.reused} modules from the cache")
+    if plot is not None:
+        report.plot(plot)
 
 
 def _bar(console: Console) -> Progress:
@@ -108,44 +62,12 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
 
 
-def _as_json(
-    target: str, results: Mapping[str, Synthesis], seconds: float, board: Board | None, ports: int
-) -> dict[str, object]:
-    total = sum((result.total for result in results.values()), Resources())
-    return {
-        "target": target,
-        **asdict(total),
-        "shares": {name: _shares(total, of) for name, of in board.regions(ports)} if board else {},
-        "levels": max(result.levels for result in results.values()),
-        "parts": [_part(part) for result in results.values() for part in result.parts],
-        "paths": [{"part": name, **asdict(path)} for result in results.values() for name, path in result.deepest()],
-        "seconds": seconds,
-        "reused": sum(result.reused for result in results.values()),
-    }
-
-
-def _part(part: Part) -> dict[str, object]:
-    return {
-        "name": part.name,
-        "copies": part.copies,
-        "levels": part.levels,
-        "own": asdict(part.own),
-        "total": asdict(part.total),
-        "memories": dict(part.memories),
-        "children": dict(part.children),
-    }
-
-
-def _print(result: Synthesis, board: Board | None, ports: int, target: str) -> None:
+def _print(result: Synthesis, report: SynthesisReport) -> None:
     console = _wide()
-    console.print(_parts_table(result, FPGA if board else LIBRARY, target))
-    if board:
-        console.print(_share_table(result.total, board, ports))
+    console.print(_parts_table(result, report.keys, report.target))
+    if report.board:
+        console.print(_share_table(result.total, report.board, report))
     console.print(_paths_table(result.deepest()))
-
-
-def _shares(total: Resources, of: Resources) -> dict[str, float]:
-    return {key: round(getattr(total, key) / getattr(of, key), 4) for key in FPGA}
 
 
 def _wide() -> Console:
@@ -178,10 +100,10 @@ def _parts_row(
     table.add_row(name, copies, *counts, _number(getattr(one, keys[0])) if one else "", str(levels))
 
 
-def _share_table(total: Resources, board: Board, ports: int) -> Table:
+def _share_table(total: Resources, board: Board, report: SynthesisReport) -> Table:
     table = Table("", *FPGA, title=f"share of {board.name} ({board.part})")
-    for name, of in board.regions(ports):
-        table.add_row(name, *(f"{share:.1%}" for share in _shares(total, of).values()))
+    for name, of in board.regions(report.ports):
+        table.add_row(name, *(f"{share:.1%}" for share in report.shares(of, total).values()))
     return table
 
 

@@ -7,7 +7,7 @@ Straight-through estimation as in BitNet b1.58 (arXiv 2402.17764): the forward p
 activations, gradients go to the float weights behind them. Every linear layer takes part, the head included, which
 therefore gets a matrix of its own; the embedding, from which rows are only looked up, stays as it is. One scale per
 output channel, from its mean magnitude. What is written is the rounded weights as float16, which `einloom run`
-quantises to the same values again.
+quantizes to the same values again.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def _as_stored(scale):
 
 
 def int8(x):
-    """Codes times a scale per token, as the core quantises activations."""
+    """Codes times a scale per token, as the core quantizes activations."""
     scale = jnp.maximum(jnp.max(jnp.abs(x), -1, keepdims=True), 1e-6) / 127
     return jnp.round(x / scale) * scale
 

@@ -17,7 +17,7 @@ from einloom.fpga.check.tcl import interpreter, run_tcl
 from einloom.fpga.kernel.folder import CLOCK, CONFIG, DESIGN_TCL, FLOORPLAN, KERNEL_XML, LINK, PACKAGE_TCL, XRT_INI
 from einloom.fpga.kernel.interface import KernelInterface, kernel_interface
 from einloom.generators.design import MANIFEST
-from einloom.spec.config import load_config
+from einloom.spec.config import read_config
 from einloom.spec.errors import EinloomError, InputError
 from einloom.spec.manifest import Manifest, load_manifest
 
@@ -97,7 +97,7 @@ def _board(folder: Path) -> Board:
 
 
 def _config(folder: Path, manifest: Manifest) -> list[str]:
-    digest = load_config(folder / CONFIG).digest
+    digest = read_config(folder / CONFIG).digest
     return [] if digest == manifest.digest else [f"{CONFIG} is not the config that {MANIFEST} and the RTL are of"]
 
 

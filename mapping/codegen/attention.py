@@ -11,7 +11,7 @@ from einloom.mapping.attention_operands import attention_format
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of
 from einloom.mapping.codegen.parameters import LayerParameters
-from einloom.mapping.codegen.quantise import HeadScratch, quantise_queries
+from einloom.mapping.codegen.quantize import HeadScratch, quantize_queries
 from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
 from einloom.spec.attention_format import MIN_HEAD, SCALE_SHIFT, SCORE_FRACTION
@@ -176,7 +176,7 @@ class AttentionCode:
         self._linears.scaled(queries.at(), queries.at(), parameters.operand("q", at), scale, inner=words)
         self._rotate(rotated, queries, rope, count)
         p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters.operand("q.code", at), inner=words)
-        quantise_queries(
+        quantize_queries(
             p,
             self._scratch,
             rotated,

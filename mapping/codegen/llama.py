@@ -1,4 +1,4 @@
-"""From a quantised Llama to a program: one that serves every prompt and every position."""
+"""From a quantized Llama to a program: one that serves every prompt and every position."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from einloom.mapping.codegen.heads import pad_scales
 from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
 from einloom.mapping.codegen.mlp import MlpCode
 from einloom.mapping.codegen.parameters import LayerParameters, ParameterLoads
-from einloom.mapping.codegen.quantise import Scratch, quantise, quantise_normalised
+from einloom.mapping.codegen.quantize import Scratch, quantize, quantize_normalised
 from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
 from einloom.models.importer.huggingface import EMBEDDING
@@ -183,7 +183,7 @@ class _Compiler:
         p.note(f"{layer}: norm before attention")
         self._normalise(parameters["input_norm"], scales["attention"])
         self._attention.emit(layer, self._tensors, parameters, self._normalised, scales["attention"], self._rope)
-        quantise(
+        quantize(
             p,
             self._scratch,
             self._attention.output.at(),
@@ -196,12 +196,12 @@ class _Compiler:
         self._normalise(parameters["mlp_norm"], scales["mlp"])
         self._mlp.emit(layer, self._tensors, parameters, self._normalised, scales["mlp"])
         p.note(f"{layer}: down")
-        quantise(p, self._scratch, self._mlp.output.at(), self._wide, scales["inner"], words=self._mlp.output_words)
+        quantize(p, self._scratch, self._mlp.output.at(), self._wide, scales["inner"], words=self._mlp.output_words)
         self._add(f"{layer}.mlp.down_proj.weight", parameters["down"], scales["inner"])
 
     def _normalise(self, gamma: Operand, scale: Region) -> None:
         """The normalised codes of x, and their scale."""
-        quantise_normalised(
+        quantize_normalised(
             self._p,
             self._scratch,
             self._x,

@@ -1,4 +1,4 @@
-"""How much a quantised matrix differs from its original, and what it costs to store."""
+"""How much a quantized matrix differs from its original, and what it costs to store."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class Fidelity:
     format : name of its format.
     weights : how many there are.
     stored_bits : their codes and group metadata.
-    squared_error : sum of (weight - dequantised weight) ** 2.
+    squared_error : sum of (weight - dequantized weight) ** 2.
     squared_norm : sum of weight ** 2.
     """
 

@@ -1,4 +1,4 @@
-"""Quantisation of a whole model the way a config's engine takes it."""
+"""Quantization of a whole model the way a config's engine takes it."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from einloom.spec.quantized import QuantizedTensor
 
 
 def quantize_for_engine(engine: GemmConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:
-    """Quantise the matrices [N outputs, K inputs] in the engine's first format, searching for the best group scales.
+    """Quantize the matrices [N outputs, K inputs] in the engine's first format, searching for the best group scales.
 
     Raises InputError with the name of the matrix that the engine can't take.
     """

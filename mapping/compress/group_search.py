@@ -1,4 +1,4 @@
-"""The first level of quantisation: each group's step and special value, by smallest squared error.
+"""The first level of quantization: each group's step and special value, by smallest squared error.
 
 BitMoD (HPCA 2025, Algorithm 1): a group tries every special value with the step that maps its largest weight to the
 format's largest value, and keeps the first one with the smallest error. The scale search tries smaller and larger steps

@@ -22,7 +22,7 @@ class Levels:
 
     Attributes
     ----------
-    half_even : ties go to the even value, as for plain integers; otherwise to the lower one, as in BitMoD's quantiser.
+    half_even : ties go to the even value, as for plain integers; otherwise to the lower one, as in BitMoD's quantizer.
     first : number of the first position.
     values : float32 [positions], the nearest value.
     codes : uint8 [positions], that value's code.
@@ -60,7 +60,7 @@ def levels(format: Format) -> tuple[Levels, ...]:
 
 
 def _integers(format: Format) -> Levels:
-    """-qmax .. qmax: the quantiser is symmetric and leaves the most negative code alone."""
+    """-qmax .. qmax: the quantizer is symmetric and leaves the most negative code alone."""
     values = np.arange(-format.qmax, format.qmax + 1)
     codes = [format.table.index(v) for v in values]
     return Levels(True, -format.qmax, values.astype(np.float32), np.array(codes, np.uint8), np.float32(format.qmax))

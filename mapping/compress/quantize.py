@@ -1,4 +1,4 @@
-"""Quantisation of a weight matrix: rounding to nearest with a scale per group, or with one per output channel."""
+"""Quantization of a weight matrix: rounding to nearest with a scale per group, or with one per output channel."""
 
 from collections.abc import Callable
 
@@ -19,10 +19,10 @@ LARGEST_SHIFT = 126  # 2 ** +-126 are normal float32 numbers
 
 
 def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool = False) -> QuantizedTensor:
-    """Quantise `weights` with two levels of scales.
+    """Quantize `weights` with two levels of scales.
 
     Integer formats round half to even, with the largest weight of a group mapped to qmax. BitMoD formats also choose a
-    special value per group, and ties go to the lower value. The codes are those nearest under the quantised scales.
+    special value per group, and ties go to the lower value. The codes are those nearest under the quantized scales.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool
 
 
 def quantize_per_channel(weights: Float32, format: Format, *, scale_search: bool = False) -> QuantizedTensor:
-    """Quantise `weights` [N, K] with one scale per output channel and no group scales.
+    """Quantize `weights` [N, K] with one scale per output channel and no group scales.
 
     Raises InputError when weights are NaN or infinite, or when the format needs groups for its special values.
     """
     _check(weights)
     if format.special_code is not None:
-        raise InputError(f"{format.name} chooses a special value per group: quantise it in groups")
+        raise InputError(f"{format.name} chooses a special value per group: quantize it in groups")
     return _by_blocks(weights, format, weights.shape[1], lambda rows: _ungrouped(rows, format, scale_search))
 
 

@@ -1,4 +1,4 @@
-"""The second level of quantisation: the steps of an output channel's groups as 8-bit multiples of one float.
+"""The second level of quantization: the steps of an output channel's groups as 8-bit multiples of one float.
 
 VS-Quant's scheme as BitMoD uses it (HPCA 2025, section III-C and Table V): the channel's scale maps its largest step to
 255. Unlike there, no group with weights gets the scale 0, which would erase it.

@@ -1,4 +1,4 @@
-"""Quantised tensors as a safetensors file.
+"""Quantized tensors as a safetensors file.
 
 Tensor `x` of shape [N, K], with G = K / group, becomes
 
@@ -35,7 +35,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 
 
 class _Description(BaseModel):
-    """What the metadata says of a quantised tensor."""
+    """What the metadata says of a quantized tensor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,12 +54,12 @@ class _Metadata(BaseModel):
 
 @dataclass(frozen=True)
 class QuantizedFile:
-    """A file of quantised tensors.
+    """A file of quantized tensors.
 
     Attributes
     ----------
-    tensors : the quantised ones, by their names in the model.
-    others : names of the tensors in `file` that were not quantised.
+    tensors : the quantized ones, by their names in the model.
+    others : names of the tensors in `file` that were not quantized.
     file : to read those from.
     """
 
@@ -87,13 +87,13 @@ def write_quantized(path: Path, tensors: Mapping[str, QuantizedTensor], model: M
 
 
 def read_quantized(path: Path) -> QuantizedFile:
-    """The quantised tensors in the file at `path`.
+    """The quantized tensors in the file at `path`.
 
     Raises InputError with the tensor when anything in the file doesn't fit what its metadata says.
     """
     file = open_safetensors(path)
     if KEY not in file.header.metadata:
-        raise InputError(f"{path}: holds no quantised tensors: its metadata has no {KEY!r}")
+        raise InputError(f"{path}: holds no quantized tensors: its metadata has no {KEY!r}")
     try:
         metadata = _Metadata.model_validate_json(file.header.metadata[KEY])
     except ValidationError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from einloom.mapping.attention_operands import AttentionJob, quantise_channels, quantise_queries
+from einloom.mapping.attention_operands import AttentionJob, quantize_channels, quantize_queries
 from einloom.sim.golden.fusemax import attend
 from einloom.spec.attention_format import MIN_HEAD, AttentionFormat, Mask
 
@@ -19,7 +19,7 @@ JobRunner = Callable[[Sequence[AttentionJob]], list[Integers]]
 
 
 class IntegerAttention:
-    """Attention on quantised operands, computed by `run` in jobs of up to `columns` queries.
+    """Attention on quantized operands, computed by `run` in jobs of up to `columns` queries.
 
     Blocks of few queries, as in decoding, are split over `spans` columns per query.
 
@@ -46,11 +46,11 @@ class IntegerAttention:
         positions = np.repeat(np.arange(len(keys) - new, len(keys)), heads)
         mixed = np.empty((groups, new * heads, size), np.float32)
         for g in range(groups):
-            key_codes, key_scale = quantise_channels(keys[:, g].astype(np.float64), self._format.input_bits)
-            value_codes, value_scale = quantise_channels(values[:, g].astype(np.float64), self._format.input_bits)
+            key_codes, key_scale = quantize_channels(keys[:, g].astype(np.float64), self._format.input_bits)
+            value_codes, value_scale = quantize_channels(values[:, g].astype(np.float64), self._format.input_bits)
             # 1 / sqrt(E) belongs to the head's own size, so it is folded in before any padding.
             flat = queries[:, g].reshape(-1, size).astype(np.float64)
-            codes, scales = quantise_queries(flat, key_scale, self._format)
+            codes, scales = quantize_queries(flat, key_scale, self._format)
             mask = Mask(keys=len(keys), causal=True)
             jobs = [
                 AttentionJob(

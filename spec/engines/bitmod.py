@@ -24,7 +24,7 @@ class BitmodConfig(GemmConfig):
         return checked_formats(names, TERM_FORMATS)
 
     @model_validator(mode="after")
-    def _dequantiser_hides(self) -> "BitmodConfig":
+    def _dequantizer_hides(self) -> "BitmodConfig":
         needed = SCALE_BITS + (self.activations == "fp16")  # fp16 sums are aligned before they are scaled
         for name in self.formats:
             require_hidden_scale(name, self.group, self.lanes, FORMATS[name].terms_per_weight, needed)

@@ -47,7 +47,7 @@ class GemmConfig(Section):
     def core_problems(self) -> Iterator[str]:
         """Why a core can't have this engine, a sentence with its mend each."""
         if self.activation_format.name != "int8":
-            yield "a core quantises activations to int8: set engine.activations to int8"
+            yield "a core quantizes activations to int8: set engine.activations to int8"
 
     def alone_problems(self) -> Iterator[str]:
         """Why a config without a core can't have this engine, likewise."""

@@ -40,7 +40,7 @@ class LutConfig(GemmConfig):
         return checked_formats(names, PLANE_FORMATS)
 
     @model_validator(mode="after")
-    def _dequantiser_hides(self) -> "LutConfig":
+    def _dequantizer_hides(self) -> "LutConfig":
         if self.scale_group is not None:
             for name in self.formats:
                 require_hidden_scale(name, self.scale_group, self.lanes, len(FORMATS[name].planes), SCALE_BITS)

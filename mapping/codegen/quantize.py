@@ -11,7 +11,7 @@ from einloom.spec.isa import Space, VectorOp
 LARGEST_CODE = 127
 """int8 activations are symmetric."""
 SMALLEST_ABSMAX = 1e-30
-"""A token that is all but zero is quantised as if this were its largest element, so that the reciprocal is finite."""
+"""A token that is all but zero is quantized as if this were its largest element, so that the reciprocal is finite."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Scratch:
         return cls(*(p.per_token(f"scratch.{name}", 1) for name in ("absmax", "inverse", "square", "t", "u")))
 
 
-def quantise(p: ProgramBuilder, s: Scratch, x: Operand, d: Region, scale: Region, *, words: int) -> None:
+def quantize(p: ProgramBuilder, s: Scratch, x: Operand, d: Region, scale: Region, *, words: int) -> None:
     """d = int8 codes of the `words` of `x` with one scale per token: absmax / 127, which goes to `scale`."""
     p.vec(VectorOp.MAXABS, s.absmax.at(), x, inner=words)
     p.vec(VectorOp.MAX, s.absmax.at(), s.absmax.at(), SMALLEST_ABSMAX, inner=1)
@@ -39,7 +39,7 @@ def quantise(p: ProgramBuilder, s: Scratch, x: Operand, d: Region, scale: Region
     p.vec(VectorOp.MAD, scale.at(), s.absmax.at(), 1.0 / LARGEST_CODE, inner=1)
 
 
-def quantise_normalised(
+def quantize_normalised(
     p: ProgramBuilder,
     s: Scratch,
     x: Region,
@@ -58,7 +58,7 @@ def quantise_normalised(
     """
     words = p.words(elements)
     p.vec(VectorOp.MAD, weighted.at(), x.at(), gamma, inner=words)
-    quantise(p, s, weighted.at(), d, scale, words=words)
+    quantize(p, s, weighted.at(), d, scale, words=words)
     p.vec(VectorOp.SUM, s.square.at(), x.at(), x.at(), inner=words)
     p.vec(VectorOp.MAD, s.square.at(), s.square.at(), 1.0 / elements, p.constant(epsilon), inner=1)
     rsqrt(p, s.inverse.at(), s.square.at(), s.t.at(), s.u.at())
@@ -101,7 +101,7 @@ class HeadScratch:
         return cls(*(p.per_token(f"queries.{name}", heads) for name in ("scale", "inverse", "t")))
 
 
-def quantise_queries(
+def quantize_queries(
     p: ProgramBuilder, s: HeadScratch, x: Region, buffers: list[Region], *, head: int, group: int, block: int
 ) -> None:
     """The query buffers' words of the heads in `x`: int16 codes, and the integer scale of each head.

@@ -1,10 +1,12 @@
 """What `einloom run` tells at its end: one object of figures, as tables or as JSON."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from html import escape
 
 from rich.table import Table
 
+from einloom.html import figures_table
 from einloom.models.agreement import Agreement
 from einloom.models.importer.huggingface import LlamaModel
 from einloom.models.text_generation import Generation
@@ -98,6 +100,13 @@ class RunReport:
         yield table
         if self.counters:
             yield self._units(self.counters)
+
+    def _repr_html_(self) -> str:
+        figures = asdict(self)
+        text, _, counters = (figures.pop(name) for name in ("text", "token_ids", "counters"))
+        tables = [figures_table(f"{self.config} on the {self.backend} backend", figures)]
+        tables += [figures_table("counters of the last token", counters)] if counters else []
+        return f"<pre>{escape(text)}</pre>" + "".join(tables)
 
     @property
     def _rate(self) -> str:

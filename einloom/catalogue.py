@@ -1,0 +1,87 @@
+"""What a user names: configs, models and cascades, by path or by the name of a shipped one."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from einloom.spec.config import Config, check_config, read_config
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from einloom.mapping.cascade.model import Cascade
+    from einloom.models.importer.huggingface import LlamaModel
+
+DEFAULT_CONFIG = "default"
+DEFAULT_MODEL = "shakespeare-1m"
+
+
+def examples_folder() -> Path:
+    """The folder of examples on disk, in a checkout as well as in an installation."""
+    return Path(str(files("einloom.examples")))
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The shipped configs by name."""
+    return {path.stem: path for path in sorted((examples_folder() / "configs").glob("*.yaml"))}
+
+
+def shipped_models() -> dict[str, Path]:
+    """The folders of the shipped models by name."""
+    return {path.parent.name: path.parent for path in sorted((examples_folder() / "models").glob("*/config.json"))}
+
+
+def shipped_cascades() -> dict[str, Path]:
+    """The shipped cascades by name."""
+    return {path.stem: path for path in sorted((examples_folder() / "cascades").glob("*.yaml"))}
+
+
+def load_config(config: str | Path | Mapping[str, Any] | Config = DEFAULT_CONFIG) -> Config:
+    """The config in a YAML file, the shipped one of a name, or one from a mapping; a Config is given back.
+
+    ConfigError with every problem, its line and its key when the file or the mapping is no config. InputError when
+    there is neither a file nor a shipped config of the name.
+    """
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return check_config(config)
+    path, shipped = Path(config), shipped_configs()
+    if path.is_file():
+        return read_config(path)
+    if str(config) in shipped:
+        return read_config(shipped[str(config)])
+    near = did_you_mean(path.stem, shipped)
+    raise InputError(f"{config}: neither a config file nor a shipped config{near}; shipped: {', '.join(shipped)}")
+
+
+def find_model(model: str | Path | None = None) -> Path:
+    """The path that `model` is, the folder of the shipped model of that name, or of the default one if None."""
+    if model is None:
+        return shipped_models()[DEFAULT_MODEL]
+    path = Path(model)
+    return path if path.exists() else shipped_models().get(str(model), path)
+
+
+def load_model(model: "str | Path | LlamaModel | None" = None) -> "LlamaModel":
+    """The model in a folder of the Hugging Face layout, or the shipped one of a name; the default one if None.
+
+    InputError when the folder holds no model that can be read.
+    """
+    from einloom.models.importer.huggingface import LlamaModel, load_llama
+
+    return model if isinstance(model, LlamaModel) else load_llama(find_model(model))
+
+
+def load_cascade(cascade: str | Path) -> "Cascade":
+    """The cascade in a file, or the shipped one of a name; InputError when there is neither."""
+    from einloom.mapping.cascade.load import load_cascade as read_cascade
+
+    path, shipped = Path(cascade), shipped_cascades()
+    if path.is_file():
+        return read_cascade(path)
+    if str(cascade) in shipped:
+        return read_cascade(shipped[str(cascade)])
+    near = did_you_mean(path.stem, shipped)
+    raise InputError(f"{cascade}: neither a cascade file nor a shipped cascade{near}; shipped: {', '.join(shipped)}")

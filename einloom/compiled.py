@@ -1,0 +1,92 @@
+"""From a model to the program and the memory images that a config's core runs."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from einloom.catalogue import load_config, load_model
+from einloom.generators.registry import describe
+from einloom.html import figures_table
+from einloom.mapping.pipeline import compile_model
+from einloom.mapping.report import mapping_report
+from einloom.models.importer.huggingface import LlamaModel
+from einloom.spec.config import Config
+from einloom.spec.files import write_folder
+from einloom.spec.manifest import Manifest
+from einloom.spec.program import LISTING, PROGRAM, SYSTEM, Program
+
+REPORT = "report.txt"
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A model as a program for a design.
+
+    Attributes
+    ----------
+    model : what was compiled.
+    manifest : the design, without its Verilog.
+    program : instructions and memory images.
+    bits_per_weight : stored, over all weights of linear layers.
+    seconds : that it took.
+    """
+
+    model: LlamaModel
+    manifest: Manifest
+    program: Program
+    bits_per_weight: float
+    seconds: float
+
+    @property
+    def report(self) -> str:
+        """How the model was mapped, in words and tables."""
+        return mapping_report(self.program, self.manifest)
+
+    def write(self, folder: str | Path) -> None:
+        """Write program, listing, images and report; InputError when that fails, with nothing half-written."""
+        write_folder(Path(folder), self.program.files() | {REPORT: self.report.encode()})
+
+    def figures(self, folder: str | Path = "") -> dict[str, Any]:
+        """What `einloom compile --json` prints; paths are those in `folder`."""
+        program, core, inside = self.program, self.manifest.core, Path(folder)
+        return {
+            "program": str(inside / PROGRAM),
+            "image": str(inside / SYSTEM),
+            "listing": str(inside / LISTING),
+            "report": str(inside / REPORT),
+            "digest": program.digest,
+            "instructions": len(program.instructions),
+            "program_bytes": program.program_bytes,
+            "image_bytes": program.image_bytes,
+            "system_beats": program.system.size // core.beat_bytes,
+            "weight_beats": [w.size // core.beat_bytes for w in program.weights],
+            "beat_bytes": core.beat_bytes,
+            "context": program.symbols.context,
+            "chunk_tokens": core.gemm.rows,
+            "memories": {m.name: {"used": m.used, "words": m.words} for m in program.memories},
+            "bits_per_weight": round(self.bits_per_weight, 4),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def table(self, folder: str | Path = "") -> dict[str, str | int | float]:
+        """The figures, each as one value, for people."""
+        figures = self.figures(folder)
+        memories = figures.pop("memories")
+        figures["weight_beats"] = ", ".join(f"{beats:,}" for beats in figures["weight_beats"])
+        return figures | {name: f"{m['used']:,} of {m['words']:,} words" for name, m in memories.items()}
+
+    def _repr_html_(self) -> str:
+        return figures_table(f"Compiled for {self.manifest.name}", self.table())
+
+
+def compile(
+    model: str | Path | LlamaModel | None = None, config: str | Path | Mapping[str, Any] | Config = "default"
+) -> CompiledModel:
+    """Compile a model for the core of a config; InputError when the model doesn't fit it."""
+    started = time.perf_counter()
+    manifest = describe(load_config(config))
+    loaded = load_model(model)
+    program, bits = compile_model(loaded, manifest)
+    return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started)

@@ -1,0 +1,76 @@
+"""From a config to Verilog."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from einloom.catalogue import load_config
+from einloom.generators.design import MANIFEST, Design
+from einloom.generators.registry import generate_all
+from einloom.html import figures_table
+from einloom.spec.config import Config
+from einloom.spec.manifest import Manifest
+
+ATTENTION = "attention"  # the folder of the attention engine beside a GEMM engine
+
+
+@dataclass(frozen=True)
+class GeneratedDesign:
+    """What a config builds.
+
+    Attributes
+    ----------
+    design : the core, or else the engine.
+    beside : the attention engine of a config that has one and no core.
+    seconds : that it took.
+    """
+
+    design: Design
+    beside: Design | None
+    seconds: float
+
+    @property
+    def verilog(self) -> str:
+        return self.design.verilog
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.design.manifest
+
+    def write(self, folder: str | Path) -> None:
+        """Write Verilog and manifest into `folder`, those of the attention engine into `attention` below it."""
+        self.design.write(Path(folder))
+        if self.beside is not None:
+            self.beside.write(Path(folder) / ATTENTION)
+
+    def figures(self, folder: str | Path = "") -> dict[str, str | int | float]:
+        """What `einloom generate --json` prints; paths are those in `folder`."""
+        figures = _figures(self.design, Path(folder))
+        if self.beside is not None:
+            beside = _figures(self.beside, Path(folder) / ATTENTION)
+            figures |= {f"{ATTENTION}_{name}": value for name, value in beside.items()}
+        return figures | {"seconds": round(self.seconds, 3)}
+
+    def _repr_html_(self) -> str:
+        return figures_table(f"Verilog of {self.manifest.name}", self.figures())
+
+
+def generate(config: str | Path | Mapping[str, Any] | Config) -> GeneratedDesign:
+    """The Verilog of a config, and the manifest that describes it; InputError when the config can't be built."""
+    started = time.perf_counter()
+    design, *beside = generate_all(load_config(config))
+    return GeneratedDesign(design, beside[0] if beside else None, time.perf_counter() - started)
+
+
+def _figures(design: Design, folder: Path) -> dict[str, str | int | float]:
+    manifest = design.manifest
+    return {
+        "verilog": str(folder / manifest.verilog),
+        "manifest": str(folder / MANIFEST),
+        "bytes": len(design.verilog.encode()),
+        "modules": len(manifest.modules),
+        "register_bits": manifest.register_bits,
+        "memory_bits": manifest.memory_bits,
+    }

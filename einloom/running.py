@@ -1,0 +1,258 @@
+"""A compiled model on a core: opened on a backend, and text from it."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from einloom.catalogue import load_config
+from einloom.compiled import CompiledModel
+from einloom.compiled import compile as compile_for
+from einloom.fpga.boards import BOARDS
+from einloom.fpga.host.card import CardDriver
+from einloom.fpga.host.xrt import pyxrt
+from einloom.fpga.kernel.interface import kernel_interface
+from einloom.fpga.kernel.kernel_xml import kernel_xml
+from einloom.fpga.kernel.wrapper import wrapper
+from einloom.generators.registry import generate_all
+from einloom.models.agreement import agreement_with_float
+from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
+from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.text_generation import generate_text as continue_text
+from einloom.run_report import JobTotals, RunReport, report_of
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.config import Config
+from einloom.spec.driver import SYSTEM, Driver
+from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.program import Program
+from einloom.timeline import draw_timeline
+
+if TYPE_CHECKING:
+    from einloom.sim.core import SimulatedCore
+
+SIMULATED_XCLBIN = Path("simulated.xclbin")
+
+
+class Backend(StrEnum):
+    """What runs a program."""
+
+    rtl = "rtl"
+    """The simulated core."""
+    golden = "golden"
+    """The golden executor alone."""
+    kernel = "kernel"
+    """The simulated kernel, as Vitis gets it, by the host program that runs on a card."""
+    card = "card"
+
+
+Status = Callable[[str], None]
+"""Told what is being done, before it takes its time."""
+
+
+@dataclass
+class Accelerator:
+    """A compiled model on a backend, with the golden executor beside it; a context manager.
+
+    Attributes
+    ----------
+    compiled : the model.
+    backend : what runs it.
+    """
+
+    compiled: CompiledModel
+    backend: Backend
+    _golden: GoldenDriver
+    _under_test: Driver | None
+    _simulation: "SimulatedCore | None"
+    _opened: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> "Accelerator":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the simulation, or leave the card."""
+        self._opened.close()
+
+    @property
+    def cycles(self) -> int:
+        """Simulated so far; 0 on backends without a clock."""
+        return self._simulation.cycles if self._simulation is not None else 0
+
+    def draw_timeline(self, path: str | Path) -> None:
+        """Draw what each unit did in the last job; InputError on a backend that isn't simulated."""
+        require_simulation(self.backend)
+        assert self._simulation is not None
+        draw_timeline(self._simulation.trace(), self.compiled.program.instructions, Path(path))
+
+    def generate_text(
+        self,
+        prompt: str,
+        tokens: int = 32,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_token: Callable[[int], None] | None = None,
+    ) -> RunReport:
+        """Continue a prompt by up to `tokens`; every logit and the final memory are compared with golden's.
+
+        Parameters
+        ----------
+        temperature : 0 takes the most probable token, above 0 samples.
+        seed : of the sampling.
+        on_token : called with each token as it is made.
+
+        CheckFailed at the first difference, InputError when the prompt or an option can't be taken.
+        """
+        check_sampling(tokens, temperature, seed)
+        compiled, totals, started = self.compiled, JobTotals(), time.perf_counter()
+        model = compiled.model
+        reference = self._decoder(self._golden)
+        under_test = None if self._under_test is None else self._decoder(self._under_test, totals)
+        generation = continue_text(
+            reference if under_test is None else CheckedDecoder(under_test, reference),
+            model.encode(prompt),
+            tokens,
+            stop=model.config.eos_token_id,
+            temperature=temperature,
+            seed=seed,
+            on_token=on_token,
+        )
+        if self._under_test is not None:
+            _compare_memory(self._under_test, self._golden, compiled.program)
+        seconds = time.perf_counter() - started
+        agreement = agreement_with_float(model, generation.tokens[:-1], generation.logits)
+        return report_of(
+            model,
+            compiled.manifest,
+            compiled.program,
+            generation,
+            backend=str(self.backend),
+            bits_per_weight=compiled.bits_per_weight,
+            agreement=agreement,
+            totals=totals,
+            seconds=seconds,
+        )
+
+    def _decoder(self, driver: Driver, totals: JobTotals | None = None) -> CoreDecoder:
+        core = self.compiled.manifest.core
+        return CoreDecoder(
+            driver, self.compiled.program, core.gemm.rows, core.beat_bytes, totals.add if totals is not None else None
+        )
+
+
+def open(
+    compiled: CompiledModel,
+    backend: str = "rtl",
+    *,
+    xclbin: str | Path | None = None,
+    board: str = "u280",
+    device: int = 0,
+    status: Status = lambda _: None,
+) -> Accelerator:
+    """A compiled model on a backend: "rtl" (simulated core), "golden", "kernel" (simulated kernel) or "card".
+
+    Parameters
+    ----------
+    xclbin : what to load into the card; for the backend "card" only.
+    board : the card: u280 or u55c.
+    device : which card, as XRT counts them.
+    status : told what is being done.
+
+    InputError for a backend that isn't, ToolError when its tools are missing.
+    """
+    chosen = check_backend(backend, xclbin, board)
+    manifest, program = compiled.manifest, compiled.program
+    golden = GoldenDriver(manifest, program)
+    if chosen == Backend.golden:
+        return Accelerator(compiled, chosen, golden, None, None)
+    if chosen == Backend.card:
+        assert xclbin is not None
+        status("loading the card")
+        card = CardDriver(pyxrt(), Path(xclbin), manifest, program, BOARDS[board], device=device)
+        return Accelerator(compiled, chosen, golden, card, None)
+    # The simulator's toolchain is needed here only.
+    from einloom.sim.core import SimulatedCore
+    from einloom.sim.xrt import SimulatedXrt
+
+    status("generating the design")
+    (design,) = generate_all(manifest.config)
+    status("building the simulator (first time only)")
+    opened = ExitStack()
+    if chosen == Backend.rtl:
+        simulation = opened.enter_context(SimulatedCore(design, program))
+        return Accelerator(compiled, chosen, golden, simulation, simulation, opened)
+    kernel = kernel_interface(design.manifest, BOARDS[board])
+    xrt = opened.enter_context(SimulatedXrt(design, wrapper(design.manifest, kernel), kernel_xml(kernel), program))
+    driver = CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, BOARDS[board])
+    return Accelerator(compiled, chosen, golden, driver, xrt.core, opened)
+
+
+def generate_text(
+    model: Accelerator | str | Path | LlamaModel | None = None,
+    prompt: str = "ROMEO:",
+    tokens: int = 32,
+    *,
+    config: str | Path | Mapping[str, Any] | Config = "default",
+    backend: str = "rtl",
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> RunReport:
+    """Text from a model that is open, or from one that is compiled for `config` and opened on `backend` first.
+
+    The report has the text and what it cost; see Accelerator.generate_text.
+    """
+    if isinstance(model, Accelerator):
+        return model.generate_text(prompt, tokens, temperature=temperature, seed=seed)
+    check_sampling(tokens, temperature, seed)
+    with open(compile_for(model, load_config(config)), backend) as opened:
+        return opened.generate_text(prompt, tokens, temperature=temperature, seed=seed)
+
+
+def check_sampling(tokens: int, temperature: float, seed: int) -> None:
+    """InputError for options that no text can be made with."""
+    if tokens < 1:
+        raise InputError(f"--tokens must be at least 1, not {tokens}")
+    if not 0 <= temperature < math.inf:
+        raise InputError(f"--temperature must be 0 or a positive number, not {temperature}")
+    if seed < 0:
+        raise InputError(f"--seed must be 0 or more, not {seed}")
+
+
+def check_backend(backend: str, xclbin: str | Path | None, board: str) -> Backend:
+    """The backend of a name; InputError when there is none, or it doesn't go with the rest."""
+    if backend not in list(Backend):
+        raise InputError(f"--backend must be one of {', '.join(Backend)}, not {backend!r}")
+    if board not in BOARDS:
+        raise InputError(f"--board must be one of {', '.join(BOARDS)}, not {board!r}")
+    if (backend == Backend.card) != (xclbin is not None):
+        raise InputError("--backend card needs --xclbin FILE, and no other backend takes one")
+    if xclbin is not None and not Path(xclbin).is_file():
+        raise InputError(f"{xclbin}: no such file")
+    return Backend(backend)
+
+
+def require_simulation(backend: str) -> None:
+    """InputError for a backend that isn't simulated."""
+    if backend in (Backend.golden, Backend.card):
+        raise InputError(f"--timeline needs a simulation, which --backend {backend} has not")
+
+
+def _compare_memory(simulation: Driver, golden: Driver, program: Program) -> None:
+    """CheckFailed when the system's memory is not in the end what golden left."""
+    found, expected = (d.dump(SYSTEM, 0, program.system.size) for d in (simulation, golden))
+    wrong = (found != expected).nonzero()[0]
+    if len(wrong):
+        raise CheckFailed(
+            f"byte {wrong[0]} of the system's memory is {found[wrong[0]]}, golden has {expected[wrong[0]]}; "
+            f"{len(wrong)} bytes differ"
+        )

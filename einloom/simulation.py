@@ -1,0 +1,79 @@
+"""An engine's benches: its Verilog against its golden model."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from einloom.catalogue import load_config
+from einloom.generators.registry import generate
+from einloom.html import figures_table
+from einloom.spec.config import Config
+from einloom.spec.errors import CheckFailed, InputError
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """A run of an engine's benches in which every result was golden's in every bit.
+
+    Attributes
+    ----------
+    config, engine : the config's name and its engine's kind.
+    cases : jobs that were compared.
+    cycles : of all of them.
+    utilisation : share of the cycles, 0 to 1, in which the array was at work, stalls included.
+    waves : the trace that was asked for.
+    """
+
+    config: str
+    engine: str
+    seed: int
+    cases: int
+    cycles: int
+    utilisation: float
+    seconds: float
+    waves: Path | None
+
+    def figures(self) -> dict[str, str | int | float | bool]:
+        """What `einloom simulate --json` prints."""
+        figures: dict[str, str | int | float | bool] = {
+            "engine": self.engine,
+            "seed": self.seed,
+            "cases": self.cases,
+            "bit_exact": True,
+            "cycles": self.cycles,
+            "utilisation": round(self.utilisation, 4),
+            "seconds": round(self.seconds, 1),
+        }
+        return figures if self.waves is None else figures | {"waves": str(self.waves)}
+
+    def _repr_html_(self) -> str:
+        return figures_table(f"RTL of {self.config} against golden", self.figures())
+
+
+def simulate(
+    config: str | Path | Mapping[str, Any] | Config, *, seed: int = 1, cases: int = 40, waves: bool = False
+) -> SimulationReport:
+    """Run the benches of a config's engine in Verilator, corner cases and about `cases` random jobs.
+
+    CheckFailed with the first wrong element and the command that runs it again when a result is not golden's. With
+    `waves`, a VCD trace is left in the present folder.
+    """
+    if seed < 0 or cases < 1:
+        raise InputError("--seed must be 0 or more and --cases 1 or more")
+    chosen = load_config(config)
+    from einloom.sim.simulate import simulate as run_benches  # its toolchain is looked for when it is imported
+
+    started = time.perf_counter()
+    try:
+        result = run_benches(generate(chosen), seed=seed, cases=cases, waves=waves)
+    except CheckFailed as error:
+        named = config if isinstance(config, str | Path) else chosen.name
+        rerun = f"einloom simulate {named} --seed {seed} --cases {cases} --waves"
+        raise CheckFailed(f"{error}; rerun with waves: {rerun}") from error
+    trace = Path.cwd() / f"{chosen.name}.vcd" if waves else None
+    seconds = time.perf_counter() - started
+    return SimulationReport(
+        chosen.name, chosen.engine.kind, seed, result.cases, result.cycles, result.utilisation, seconds, trace
+    )

@@ -1,0 +1,174 @@
+"""What a design costs on an FPGA or in cells, from Yosys."""
+
+import importlib.util
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from einloom.catalogue import load_config
+from einloom.fpga.boards import BOARDS, Board
+from einloom.fpga.depth import Path as LogicPath
+from einloom.fpga.recipes import Recipe, cell_library, ultrascale
+from einloom.fpga.resources import Resources
+from einloom.fpga.synthesise import LEVELS, Part, Synthesis
+from einloom.fpga.synthesise import synthesise as synthesise_design
+from einloom.generators.registry import generate_all
+from einloom.html import rows_table
+from einloom.spec.config import Config
+from einloom.spec.errors import InputError
+from einloom.spec.suggest import did_you_mean
+
+__all__ = [
+    "FPGA",
+    "LEVELS",
+    "Board",
+    "LogicPath",
+    "Resources",
+    "Synthesis",
+    "SynthesisReport",
+    "require_plots",
+    "synthesise",
+]
+
+FPGA = ("lut", "ff", "carry8", "dsp", "bram36", "uram")
+LIBRARY = ("cells", "area_um2", "memory_bits")
+Progress = Callable[[str, int, int], None]
+"""Told (design, modules done, modules in all)."""
+
+
+@dataclass(frozen=True)
+class SynthesisReport:
+    """The synthesised designs of a config.
+
+    Attributes
+    ----------
+    target : a board, or a name for a cell library.
+    board : None for a library.
+    ports : memory ports, whose logic in the shell is charged to the board.
+    results : by the name of each design's top module.
+    seconds : that it took.
+    """
+
+    target: str
+    board: Board | None
+    ports: int
+    results: Mapping[str, Synthesis]
+    seconds: float
+
+    @property
+    def total(self) -> Resources:
+        """The resources of all designs together."""
+        return sum((result.total for result in self.results.values()), Resources())
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The resources that this target counts."""
+        return FPGA if self.board else LIBRARY
+
+    @property
+    def reused(self) -> int:
+        """Modules whose netlists were in the cache."""
+        return sum(result.reused for result in self.results.values())
+
+    def shares(self, of: Resources, total: Resources | None = None) -> dict[str, float]:
+        """The share of each resource, 0 to 1 and beyond, that the designs (or `total`) take of `of`."""
+        taken = self.total if total is None else total
+        return {key: round(getattr(taken, key) / getattr(of, key), 4) for key in FPGA}
+
+    def plot(self, file: str | Path) -> None:
+        """Draw a bar for each part into an .svg, .png or .pdf file; InputError without matplotlib."""
+        require_plots(Path(file))
+        from einloom.synthesis_plot import plot_parts  # needs an optional package
+
+        plot_parts(Path(file), self.results, self.board)
+
+    def figures(self) -> dict[str, Any]:
+        """What `einloom synth --json` prints."""
+        results = self.results
+        return {
+            "target": self.target,
+            **asdict(self.total),
+            "shares": {name: self.shares(of) for name, of in self.board.regions(self.ports)} if self.board else {},
+            "levels": max(result.levels for result in results.values()),
+            "parts": [_part(part) for result in results.values() for part in result.parts],
+            "paths": [{"part": name, **asdict(path)} for result in results.values() for name, path in result.deepest()],
+            "seconds": self.seconds,
+            "reused": self.reused,
+        }
+
+    def _repr_html_(self) -> str:
+        parts = [part for result in self.results.values() for part in result.parts]
+        rows = ([p.name, p.copies, *(getattr(p.own, key) * p.copies for key in self.keys), p.levels] for p in parts)
+        return rows_table(f"{', '.join(self.results)} on {self.target}", ("part", "copies", *self.keys, "levels"), rows)
+
+
+def synthesise(
+    config: str | Path | Mapping[str, Any] | Config,
+    target: str = "u280",
+    *,
+    liberty: Sequence[str | Path] = (),
+    progress: Progress = lambda _design, _done, _of: None,
+) -> SynthesisReport:
+    """Synthesise the designs of a config: resources of each part, and logic depth.
+
+    Parameters
+    ----------
+    target : a board (u280, u55c), or a name for the library of `liberty`.
+    liberty : the .lib files of a cell library.
+    progress : told how many modules are done.
+
+    InputError for an unknown target or a library that can't be read, ToolError without Yosys.
+    """
+    recipe = _recipe(target, [Path(path) for path in liberty])
+    chosen, started = load_config(config), time.perf_counter()
+    designs = generate_all(chosen)
+    ports = sum(bool(re.fullmatch(r"m_axi_\w+_arvalid", p.name)) for design in designs for p in design.manifest.ports)
+    results = {}
+    for design in designs:
+        top = design.manifest.top
+        results[top] = synthesise_design(design.verilog, top, recipe, advance=partial(progress, top))
+    return SynthesisReport(target, BOARDS.get(target), ports, results, round(time.perf_counter() - started, 1))
+
+
+def _recipe(target: str, liberty: Sequence[Path]) -> Recipe:
+    if target in BOARDS:
+        if liberty:
+            raise InputError(f"--liberty is for a cell library, and --target {target} is a board: name another target")
+        return ultrascale()
+    if not liberty:
+        near = did_you_mean(target, BOARDS)
+        raise InputError(
+            f"--target {target}: not a board{near}; boards: {', '.join(BOARDS)}. For a cell library, name its files "
+            "with --liberty"
+        )
+    texts = {}
+    for path in liberty:
+        try:
+            texts[str(path)] = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read as a Liberty file: {error}") from error
+    return cell_library(texts)
+
+
+def require_plots(path: Path) -> None:
+    """Fail before minutes of synthesis, not after."""
+    if path.suffix not in (".svg", ".png", ".pdf"):
+        raise InputError(f"--plot {path}: name a file that ends in .svg, .png or .pdf")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError('--plot needs matplotlib: pip install "einloom[docs]"')
+
+
+def _part(part: Part) -> dict[str, object]:
+    return {
+        "name": part.name,
+        "copies": part.copies,
+        "levels": part.levels,
+        "own": asdict(part.own),
+        "total": asdict(part.total),
+        "memories": dict(part.memories),
+        "children": dict(part.children),
+    }
