@@ -57,43 +57,29 @@ class AttentionUnit(Part):
     """
 
     def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
-        self.spec = spec
-        self.lanes = lanes
-        self.beat_bits = beat_bits
-        self.cache_bits = cache_bits
-        self.words = words
-        self.parity = parity
-        super().__init__(
-            {
-                **unit_ports(),
-                "skip": In(1),
-                "done": Out(1),
-                "signal": Out(MASK_BITS),
-                "idle": Out(1),
-                "index": In(INDEX_BITS),
-                "request_index": Out(INDEX_BITS),
-                "write": In(1),
-                "write_column": In(COLUMN_BITS),
-                "write_address": In(WORD_ADDRESS_BITS),
-                "write_data": In(lanes * QUERY_BITS),
-                "write_scale": In(1),
-                "write_token": In(TOKEN_BITS),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": In(stream.Signature(beat_layout(beat_bits))),
-                "result": Out(stream.Signature(word_layout(lanes))),
-                "array_busy": Out(1),
-                "row_busy": Out(1),
-                "waiting": Out(1),
-                **parity_ports(parity),
-                **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
-            },
-            spec=spec,
-            lanes=lanes,
-            beat_bits=beat_bits,
-            cache_bits=cache_bits,
-            words=words,
-            parity=parity,
-        )
+        super().__init__({
+            **unit_ports(),
+            "skip": In(1),
+            "done": Out(1),
+            "signal": Out(MASK_BITS),
+            "idle": Out(1),
+            "index": In(INDEX_BITS),
+            "request_index": Out(INDEX_BITS),
+            "write": In(1),
+            "write_column": In(COLUMN_BITS),
+            "write_address": In(WORD_ADDRESS_BITS),
+            "write_data": In(lanes * QUERY_BITS),
+            "write_scale": In(1),
+            "write_token": In(TOKEN_BITS),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": In(stream.Signature(beat_layout(beat_bits))),
+            "result": Out(stream.Signature(word_layout(lanes))),
+            "array_busy": Out(1),
+            "row_busy": Out(1),
+            "waiting": Out(1),
+            **parity_ports(parity),
+            **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -41,26 +41,22 @@ class Core(Part):
     """
 
     def __init__(self, spec: CoreSpec):
-        self.spec = spec
         bits = spec.beat_bits
         self._mux = ReadMux(len(READERS), bits, ADDRESS_BITS)
         id_bits = self._mux.id_bits
         weights: dict = {}
         for c in range(spec.channels):
             weights |= flat_members(f"m_axi_weights{c}", Out(axi_read(bits, ADDRESS_BITS)))
-        super().__init__(
-            {
-                **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
-                **flat_members(
-                    "m_axi_system",
-                    Out(axi_read(bits, ADDRESS_BITS, id_bits)),
-                    Out(axi_write(bits, ADDRESS_BITS, id_bits)),
-                ),
-                **weights,
-                "interrupt": Out(1),
-            },
-            spec=spec,
-        )
+        super().__init__({
+            **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
+            **flat_members(
+                "m_axi_system",
+                Out(axi_read(bits, ADDRESS_BITS, id_bits)),
+                Out(axi_write(bits, ADDRESS_BITS, id_bits)),
+            ),
+            **weights,
+            "interrupt": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -29,17 +29,11 @@ class FloatWords(Part):
     """
 
     def __init__(self, lanes: int, bits: int):
-        self.lanes = lanes
-        self.bits = bits
-        super().__init__(
-            {
-                "integers": In(stream.Signature(integers_layout(lanes, bits))),
-                "words": Out(stream.Signature(word_layout(lanes))),
-                "done": Out(1),
-            },
-            lanes=lanes,
-            bits=bits,
-        )
+        super().__init__({
+            "integers": In(stream.Signature(integers_layout(lanes, bits))),
+            "words": Out(stream.Signature(word_layout(lanes))),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

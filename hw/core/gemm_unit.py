@@ -41,32 +41,18 @@ class GemmUnit(Part):
     """
 
     def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int, parity: bool):
-        self.spec = spec
-        self.lanes = lanes
-        self.words = words
-        self.parity = parity
-        self.beats_at_once = beats_at_once
-        self.fifo_beats = fifo_beats
         bits = spec.pe.activation_bits
-        super().__init__(
-            {
-                **unit_ports(),
-                "weights": In(stream.Signature(spec.beat_bits // beats_at_once)).array(spec.channels),
-                "write": In(1),
-                "write_token": In(TOKEN_BITS),
-                "write_address": In(WORD_ADDRESS_BITS),
-                "write_data": In(lanes * bits),
-                "result": Out(stream.Signature(word_layout(lanes))),
-                "waiting": Out(1),
-                **parity_ports(parity),
-            },
-            spec=spec,
-            lanes=lanes,
-            words=words,
-            parity=parity,
-            beats_at_once=beats_at_once,
-            fifo_beats=fifo_beats,
-        )
+        super().__init__({
+            **unit_ports(),
+            "weights": In(stream.Signature(spec.beat_bits // beats_at_once)).array(spec.channels),
+            "write": In(1),
+            "write_token": In(TOKEN_BITS),
+            "write_address": In(WORD_ADDRESS_BITS),
+            "write_data": In(lanes * bits),
+            "result": Out(stream.Signature(word_layout(lanes))),
+            "waiting": Out(1),
+            **parity_ports(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -34,20 +34,12 @@ class LoadUnit(Part):
     """
 
     def __init__(self, tokens: int, lanes: int, beat_bits: int):
-        self.tokens = tokens
-        self.lanes = lanes
-        self.beat_bits = beat_bits
-        super().__init__(
-            {
-                **unit_ports(),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": In(stream.Signature(beat_layout(beat_bits))),
-                "result": Out(stream.Signature(word_layout(lanes))),
-            },
-            tokens=tokens,
-            lanes=lanes,
-            beat_bits=beat_bits,
-        )
+        super().__init__({
+            **unit_ports(),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": In(stream.Signature(beat_layout(beat_bits))),
+            "result": Out(stream.Signature(word_layout(lanes))),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -57,43 +57,39 @@ class Machine(Part):
     """
 
     def __init__(self, spec: CoreSpec):
-        self.spec = spec
         units = len(UNITS)
         ports: dict = {}
         for name in READERS:
             ports[f"{name}_request"] = Out(stream.Signature(request_layout()))
             ports[f"{name}_beats"] = In(stream.Signature(beat_layout(spec.beat_bits)))
-        super().__init__(
-            {
-                "start": In(1),
-                "program": In(OFFSET_BITS),
-                "instructions": In(INDEX_BITS),
-                "position": In(POSITION_BITS),
-                "length": In(POSITION_BITS),
-                **ports,
-                "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
-                "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
-                "store_request": Out(stream.Signature(request_layout())),
-                "store_beats": Out(stream.Signature(strobed_layout(spec.beat_bits))),
-                "store_answered": In(1),
-                "done": Out(1),
-                "error": Out(ERROR_BITS),
-                "index": Out(INDEX_BITS),
-                "oldest": Out(INDEX_BITS),
-                "cache_index": Out(INDEX_BITS),
-                "indices": Out(INDEX_BITS).array(units),
-                "busy": Out(units),
-                "waiting": Out(units),
-                "presented": Out(units),
-                "completed": Out(units),
-                "gemm_starved": Out(1),
-                "attention_array": Out(1),
-                "attention_row": Out(1),
-                "attention_starved": Out(1),
-                **(_parity_ports() if spec.parity else {}),
-            },
-            spec=spec,
-        )
+        super().__init__({
+            "start": In(1),
+            "program": In(OFFSET_BITS),
+            "instructions": In(INDEX_BITS),
+            "position": In(POSITION_BITS),
+            "length": In(POSITION_BITS),
+            **ports,
+            "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
+            "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
+            "store_request": Out(stream.Signature(request_layout())),
+            "store_beats": Out(stream.Signature(strobed_layout(spec.beat_bits))),
+            "store_answered": In(1),
+            "done": Out(1),
+            "error": Out(ERROR_BITS),
+            "index": Out(INDEX_BITS),
+            "oldest": Out(INDEX_BITS),
+            "cache_index": Out(INDEX_BITS),
+            "indices": Out(INDEX_BITS).array(units),
+            "busy": Out(units),
+            "waiting": Out(units),
+            "presented": Out(units),
+            "completed": Out(units),
+            "gemm_starved": Out(1),
+            "attention_array": Out(1),
+            "attention_row": Out(1),
+            "attention_starved": Out(1),
+            **(_parity_ports() if spec.parity else {}),
+        })
 
     def elaborate(self, platform):
         m = Module()

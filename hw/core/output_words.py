@@ -38,19 +38,13 @@ class OutputWords(Part):
     """
 
     def __init__(self, columns: int, lanes: int):
-        self.columns = columns
-        self.lanes = lanes
-        super().__init__(
-            {
-                "start": In(1),
-                "block": In(BLOCK),
-                "outputs": In(stream.Signature(columns * OUTPUT_BITS)),
-                "words": Out(stream.Signature(word_layout(lanes))),
-                "done": Out(1),
-            },
-            columns=columns,
-            lanes=lanes,
-        )
+        super().__init__({
+            "start": In(1),
+            "block": In(BLOCK),
+            "outputs": In(stream.Signature(columns * OUTPUT_BITS)),
+            "words": Out(stream.Signature(word_layout(lanes))),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -37,21 +37,15 @@ class Reporter(Part):
     """
 
     def __init__(self, numbers: int, beat_bits: int):
-        self.numbers = numbers
-        self.beat_bits = beat_bits
-        super().__init__(
-            {
-                "start": In(1),
-                "beat": In(PLACE_BITS),
-                "contents": In(numbers * NUMBER_BITS),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": Out(stream.Signature(strobed_layout(beat_bits))),
-                "answered": In(1),
-                "done": Out(1),
-            },
-            numbers=numbers,
-            beat_bits=beat_bits,
-        )
+        super().__init__({
+            "start": In(1),
+            "beat": In(PLACE_BITS),
+            "contents": In(numbers * NUMBER_BITS),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": Out(stream.Signature(strobed_layout(beat_bits))),
+            "answered": In(1),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -34,22 +34,16 @@ class RowStore(Part):
     """
 
     def __init__(self, lanes: int, beat_bits: int):
-        self.lanes = lanes
-        self.beat_bits = beat_bits
-        super().__init__(
-            {
-                **unit_ports(),
-                "address": Out(WORD_ADDRESS_BITS),
-                "read": Out(1),
-                "granted": In(1),
-                "word": In(lanes * FLOAT_BITS),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": Out(stream.Signature(strobed_layout(beat_bits))),
-                "answered": In(1),
-            },
-            lanes=lanes,
-            beat_bits=beat_bits,
-        )
+        super().__init__({
+            **unit_ports(),
+            "address": Out(WORD_ADDRESS_BITS),
+            "read": Out(1),
+            "granted": In(1),
+            "word": In(lanes * FLOAT_BITS),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": Out(stream.Signature(strobed_layout(beat_bits))),
+            "answered": In(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

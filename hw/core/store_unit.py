@@ -27,31 +27,22 @@ class StoreUnit(Part):
     """
 
     def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
-        self.parity = parity
         self._parts = RowStore(lanes, beat_bits), TileStore(lanes, beat_bits, rows, words, cache_bits, parity)
-        super().__init__(
-            {
-                **unit_ports(),
-                "write": In(1),
-                "write_token": In(TOKEN_BITS),
-                "write_address": In(WORD_ADDRESS_BITS),
-                "write_data": In(lanes * cache_bits),
-                "address": Out(WORD_ADDRESS_BITS),
-                "read": Out(1),
-                "granted": In(1),
-                "word": In(lanes * FLOAT_BITS),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": Out(stream.Signature(strobed_layout(beat_bits))),
-                "answered": In(1),
-                **parity_ports(parity),
-            },
-            lanes=lanes,
-            beat_bits=beat_bits,
-            rows=rows,
-            words=words,
-            cache_bits=cache_bits,
-            parity=parity,
-        )
+        super().__init__({
+            **unit_ports(),
+            "write": In(1),
+            "write_token": In(TOKEN_BITS),
+            "write_address": In(WORD_ADDRESS_BITS),
+            "write_data": In(lanes * cache_bits),
+            "address": Out(WORD_ADDRESS_BITS),
+            "read": Out(1),
+            "granted": In(1),
+            "word": In(lanes * FLOAT_BITS),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": Out(stream.Signature(strobed_layout(beat_bits))),
+            "answered": In(1),
+            **parity_ports(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

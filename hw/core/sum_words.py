@@ -28,24 +28,16 @@ class SumWords(Part):
     """
 
     def __init__(self, columns: int, sum_bits: int, lanes: int):
-        self.columns = columns
-        self.sum_bits = sum_bits
-        self.lanes = lanes
-        super().__init__(
-            {
-                "start": In(1),
-                "base": In(WORD_ADDRESS_BITS),
-                "stride": In(WORD_ADDRESS_BITS),
-                "tokens": In(TOKEN_BITS),
-                "tiles": In(TILE_BITS),
-                "sums": In(stream.Signature(columns * sum_bits)),
-                "words": Out(stream.Signature(word_layout(lanes))),
-                "done": Out(1),
-            },
-            columns=columns,
-            sum_bits=sum_bits,
-            lanes=lanes,
-        )
+        super().__init__({
+            "start": In(1),
+            "base": In(WORD_ADDRESS_BITS),
+            "stride": In(WORD_ADDRESS_BITS),
+            "tokens": In(TOKEN_BITS),
+            "tiles": In(TILE_BITS),
+            "sums": In(stream.Signature(columns * sum_bits)),
+            "words": Out(stream.Signature(word_layout(lanes))),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -50,26 +50,14 @@ class TileReader(Part):
     """
 
     def __init__(self, rows: int, beat_bits: int, cache_bits: int, max_head: int, parity: bool):
-        self.rows = rows
-        self.beat_bits = beat_bits
-        self.cache_bits = cache_bits
-        self.max_head = max_head
-        self.parity = parity
-        super().__init__(
-            {
-                "job": In(stream.Signature(TILES)),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": In(stream.Signature(beat_layout(beat_bits))),
-                "keys": Out(stream.Signature(rows * BYTE)),
-                "values": Out(stream.Signature(rows * BYTE)),
-                **corrupt_port(parity),
-            },
-            rows=rows,
-            beat_bits=beat_bits,
-            cache_bits=cache_bits,
-            max_head=max_head,
-            parity=parity,
-        )
+        super().__init__({
+            "job": In(stream.Signature(TILES)),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": In(stream.Signature(beat_layout(beat_bits))),
+            "keys": Out(stream.Signature(rows * BYTE)),
+            "values": Out(stream.Signature(rows * BYTE)),
+            **corrupt_port(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

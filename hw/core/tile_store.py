@@ -49,31 +49,17 @@ class TileStore(Part):
     """
 
     def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
-        self.lanes = lanes
-        self.beat_bits = beat_bits
-        self.rows = rows
-        self.words = words
-        self.cache_bits = cache_bits
-        self.parity = parity
-        super().__init__(
-            {
-                **unit_ports(),
-                "write": In(1),
-                "write_token": In(TOKEN_BITS),
-                "write_address": In(WORD_ADDRESS_BITS),
-                "write_data": In(lanes * cache_bits),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": Out(stream.Signature(strobed_layout(beat_bits))),
-                "answered": In(1),
-                **parity_ports(parity),
-            },
-            lanes=lanes,
-            beat_bits=beat_bits,
-            rows=rows,
-            words=words,
-            cache_bits=cache_bits,
-            parity=parity,
-        )
+        super().__init__({
+            **unit_ports(),
+            "write": In(1),
+            "write_token": In(TOKEN_BITS),
+            "write_address": In(WORD_ADDRESS_BITS),
+            "write_data": In(lanes * cache_bits),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": Out(stream.Signature(strobed_layout(beat_bits))),
+            "answered": In(1),
+            **parity_ports(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -23,13 +23,7 @@ class WeightUnit(Part):
     """
 
     def __init__(self, channels: int, beat_bits: int):
-        self.channels = channels
-        self.beat_bits = beat_bits
-        super().__init__(
-            {**unit_ports(), "requests": Out(stream.Signature(request_layout())).array(channels)},
-            channels=channels,
-            beat_bits=beat_bits,
-        )
+        super().__init__({**unit_ports(), "requests": Out(stream.Signature(request_layout())).array(channels)})
 
     def elaborate(self, platform):
         m = Module()
