@@ -268,12 +268,13 @@ def prove(before: Module, after: Module, old: Mapping[str, Module], new: Mapping
 proc
 opt_expr
 memory_map
-miter -equiv -flatten -make_outputs -ignore_gold_x gold gate miter
+miter -equiv -flatten gold gate miter
 hierarchy -top miter
-delete -output miter/gold_* miter/gate_*
 flatten
 opt
 async2sync
+setundef -init -zero
+setundef -zero
 techmap
 dffunmap
 opt_clean

@@ -11,13 +11,13 @@ from einloom.hw.bus.read_master import ReadMaster
 from einloom.hw.bus.read_mux import ReadMux
 from einloom.hw.bus.window import request_layout
 from einloom.hw.bus.write_master import WriteMaster, strobed_layout
-from einloom.hw.core.layouts import join
 from einloom.hw.core.machine import READERS, Machine
 from einloom.hw.core.reporter import NUMBER_BITS, Reporter
 from einloom.hw.core.request_log import RequestLog
 from einloom.hw.core.spec import CoreSpec
 from einloom.hw.core.supervisor import Supervisor
 from einloom.hw.part import Part
+from einloom.hw.wires import join
 from einloom.spec.core_registers import core_registers, counter_names, report_names
 from einloom.spec.isa import UNITS, CoreError, Unit
 

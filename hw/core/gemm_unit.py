@@ -8,12 +8,13 @@ from einloom.hw.array.engine import EngineSpec, GemmEngine
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.beat_queue import BeatQueue
 from einloom.hw.buffers.parity import connect_parity, parity_ports
-from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, join, unit_ports, word_layout
+from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
 from einloom.hw.core.sum_words import SumWords
 from einloom.hw.isa_layout import instruction_layout
 from einloom.hw.part import Part
 from einloom.hw.pe.spec import stored_bits
 from einloom.hw.replicated import Replicated
+from einloom.hw.wires import join
 
 
 class GemmUnit(Part):

@@ -10,7 +10,7 @@ from einloom.hw.bus.window import OFFSET_BITS, request_layout
 from einloom.hw.bus.write_master import strobed_layout
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.hw.core.gemm_unit import GemmUnit
-from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, join
+from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS
 from einloom.hw.core.load_unit import LoadUnit
 from einloom.hw.core.permit_board import PermitBoard
 from einloom.hw.core.sequencer import ERROR_BITS, Sequencer
@@ -21,6 +21,7 @@ from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
 from einloom.hw.core.weight_unit import WeightUnit
 from einloom.hw.part import Part
 from einloom.hw.vector.vector_unit import VectorUnit
+from einloom.hw.wires import join
 from einloom.spec.attention_format import QUERY_BITS
 from einloom.spec.isa import UNITS, CoreError, Space, Unit
 
