@@ -248,7 +248,7 @@ def _cut(module: Module, modules: Mapping[str, Module], name: str) -> str:
             lines.append(f"  assign {sink} = {source};")
         return ""
 
-    pattern = r"^  (" + "|".join(map(re.escape, module.children)) + r") (\S+) ?\(\n(.*?)^  \);\n"
+    pattern = r"^  (" + "|".join(map(re.escape, module.children)) + r") (\S+) *\(\n(.*?)^  \);\n"
     if module.children:
         text = re.sub(pattern, instance, text, flags=re.MULTILINE | re.DOTALL)
     start, end = text.index("("), text.index(");")
