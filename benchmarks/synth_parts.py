@@ -42,7 +42,6 @@ class _OneOfEach(Part):
     """Places all of them; nothing is left away, for all outputs are its own."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self.parts = parts
         super().__init__({f"outputs_{n}": Out(len(_outputs(part))) for n, part in enumerate(parts)})
 
     def elaborate(self, platform):

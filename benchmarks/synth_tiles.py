@@ -1,6 +1,6 @@
 """An engine's array as the sum of its distinct parts, each synthesised once."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from amaranth import Module, Shape, Signal
@@ -25,8 +25,7 @@ class EdgeRegister(Part):
     """
 
     def __init__(self, bits: int):
-        self.bits = bits
-        super().__init__({"value": In(bits), "registered": Out(bits)}, bits=bits)
+        super().__init__({"value": In(bits), "registered": Out(bits)})
 
     def elaborate(self, platform):  # noqa: ARG002 (Amaranth calls it so)
         m = Module()
@@ -117,16 +116,16 @@ class Measured:
 
     def __init__(self, tiles: Iterable[Tile | None], recipe: Recipe, others: Iterable[Part] = ()):
         self.recipe = recipe
-        parts = {_identity(part): part for part in others}
-        parts |= {_identity(part): part for tile in tiles if tile is not None for part, _ in tile.parts}
+        parts = {part.identity: part for part in others}
+        parts |= {part.identity: part for tile in tiles if tile is not None for part, _ in tile.parts}
         made = synthesise_parts(list(parts.values()), recipe)
         self._made = dict(zip(parts, made, strict=True))
 
     def part(self, part: Part) -> Resources:
-        return self._made[_identity(part)].total
+        return self._made[part.identity].total
 
     def levels(self, part: Part) -> int:
-        return self._made[_identity(part)].levels
+        return self._made[part.identity].levels
 
     def tile(self, tile: Tile) -> Resources:
         return sum((self.part(part) * count for part, count in tile.parts), Resources())
@@ -138,7 +137,3 @@ class Measured:
     def amount(self, resources: Resources) -> float:
         """Square micrometres of a cell library, LUTs of an FPGA."""
         return resources.area_um2 if self.recipe.cells else resources.lut
-
-
-def _identity(part: Part) -> Hashable:
-    return (type(part), *sorted(part.parameters.items()))

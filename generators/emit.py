@@ -129,7 +129,7 @@ class SharedModules:
     def _module_of(self, part: Part, count: int = 1) -> str:
         """The name of `part`'s module, emitted if it is the first of its kind; `count` more are placed by the
         opener."""
-        key = (type(part), *sorted(part.parameters.items()))
+        key = part.identity
         if key not in self._names:
             base = _base_name(part)
             same = sum(1 for name in self._names.values() if re.fullmatch(rf"{base}(_\d+)?", name))

@@ -1,26 +1,47 @@
 """A hardware part that is emitted once and placed many times."""
 
+from functools import cache
+from inspect import Signature, signature
+from typing import TYPE_CHECKING, Any
+
 from amaranth import Module, ResetInserter
 from amaranth.lib import wiring
 
 
 class Part(wiring.Component):
-    """A component with an identity: two parts of one class with equal `parameters` are the same module.
+    """A component with an identity: two parts of one class with equal parameters are the same module.
 
-    Subclasses pass their signature and every parameter that `elaborate` depends on. A parent puts a part into its
-    module with `place`, drives the part's ports and reads them; it need not know whether the part became a submodule
-    (Amaranth's simulator, where `platform` is None) or an instance of a shared module (generators/emit.py).
+    The arguments of a subclass's constructor are its parameters. They are attributes of those names, bound before the
+    constructor runs; `parameters` has them all. The constructor checks them and calls `super().__init__` with the
+    ports. A parent puts a part into its module with `place`, drives the part's ports and reads them. It need not know
+    whether the part became a submodule (Amaranth's simulator, where `platform` is None) or an instance of a shared
+    module (generators/emit.py).
     """
 
-    def __new__(cls, *_arguments, **_parameters):
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # parameters and ports
+
+    def __new__(cls, *arguments, **named):
         part = super().__new__(cls, src_loc_at=1)
         part._MustUse__used = True  # a part whose constructor refuses its parameters is not a forgotten one
+        bound = _constructor(cls).bind(part, *arguments, **named)
+        bound.apply_defaults()
+        _, *parameters = bound.arguments.items()
+        part.parameters = dict(parameters)
+        for name, value in parameters:
+            setattr(part, name, value)
         return part
 
-    def __init__(self, signature: dict, **parameters):
-        self.parameters = parameters
-        super().__init__(signature)
+    def __init__(self, ports: dict):
+        super().__init__(ports)
         self._MustUse__used = False
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The class and the parameters, parts among them by their own identity: equal where modules are the same."""
+        values = self.parameters.values()
+        return (type(self), *(value.identity if isinstance(value, Part) else value for value in values))
 
     def place(self, m: Module, name: str, platform, *, reset=None) -> "Part":
         """Put this part into `m` as `name`; returns it, so that `pe = PE(...).place(m, "pe", platform)` reads well.
@@ -33,3 +54,8 @@ class Part(wiring.Component):
             m.submodules[name] = platform.instance(self, reset)
             self._MustUse__used = True  # its module stands in for it, so Amaranth must not call it forgotten
         return self
+
+
+@cache
+def _constructor(cls: type) -> Signature:
+    return signature(cls.__init__)

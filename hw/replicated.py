@@ -23,10 +23,6 @@ class Replicated(Part):
     """
 
     def __init__(self, part: Part, count: int, *, sliced: tuple[str, ...], chain: tuple[str, str] | None = None):
-        self.part = part
-        self.count = count
-        self.sliced = sliced
-        self.chain = chain
         part._MustUse__used = True  # a pattern for copies; it is never placed itself
         ports = {}
         for name, member in part.signature.members.items():
@@ -36,11 +32,8 @@ class Replicated(Part):
             elif direction is In or (chain and name in chain):
                 ports[name] = direction(member.shape)
             else:
-                self._MustUse__silence = True  # nobody can use what was never made
                 raise ValueError(f"output {name} must be sliced or chained")
-        super().__init__(
-            ports, part=(type(part), *sorted(part.parameters.items())), count=count, sliced=sliced, chain=chain
-        )
+        super().__init__(ports)
 
     def slice_bits(self, name: str) -> int:
         """Width of one copy's slice of a sliced port."""

@@ -45,8 +45,7 @@ class Delay(Part):
     """A register of `bits`, for the tests below."""
 
     def __init__(self, bits: int):
-        self.bits = bits
-        super().__init__({"i": In(bits), "o": Out(bits)}, bits=bits)
+        super().__init__({"i": In(bits), "o": Out(bits)})
 
     def elaborate(self, platform):
         m = Module()
@@ -58,8 +57,7 @@ class Twice(Part):
     """Two delays of one width and one of another."""
 
     def __init__(self, width: int):
-        self.width = width
-        super().__init__({"i": In(width), "o": Out(width)}, width=width)
+        super().__init__({"i": In(width), "o": Out(width)})
 
     def elaborate(self, platform):
         m = Module()
@@ -102,8 +100,7 @@ class Chain(Part):
     """Adds its slice to what comes from the next copy."""
 
     def __init__(self, bits: int):
-        self.bits = bits
-        super().__init__({"own": In(bits), "above": In(bits), "below": Out(bits), "echo": Out(bits)}, bits=bits)
+        super().__init__({"own": In(bits), "above": In(bits), "below": Out(bits), "echo": Out(bits)})
 
     def elaborate(self, platform):
         m = Module()

@@ -35,19 +35,15 @@ class TermDecoder(Part):
     """
 
     def __init__(self, formats: tuple[Format, ...]):
-        self.formats = formats
         self.max_terms = max(f.terms_per_weight for f in formats)
-        super().__init__(
-            {
-                "code": In(max(f.bits for f in formats)),
-                "format": In(range(max(len(formats), 2))),
-                "term": In(range(max(self.max_terms, 2))),
-                "selector": In(SELECTOR_BITS),
-                "specials": In(SPECIALS),
-                "digit": Out(TERM),
-            },
-            formats=formats,
-        )
+        super().__init__({
+            "code": In(max(f.bits for f in formats)),
+            "format": In(range(max(len(formats), 2))),
+            "term": In(range(max(self.max_terms, 2))),
+            "selector": In(SELECTOR_BITS),
+            "specials": In(SPECIALS),
+            "digit": Out(TERM),
+        })
 
     def elaborate(self, platform):
         m = Module()

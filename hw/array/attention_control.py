@@ -65,9 +65,6 @@ class AttentionControl(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
-        self.format = format
-        self.rows = rows
-        self.spans = spans
         ports = {
             "issue": In(issue_layout(format, spans)),
             "control": Out(PE_CONTROL),
@@ -80,7 +77,7 @@ class AttentionControl(Part):
         }
         if spans > 1:
             ports["sum_spans"] = Out(1)
-        super().__init__(ports, format=format, rows=rows, spans=spans)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()

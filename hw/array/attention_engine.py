@@ -62,25 +62,21 @@ class AttentionEngine(Part):
     """
 
     def __init__(self, spec: AttentionSpec):
-        self.spec = spec
         beat = spec.spans * spec.rows * spec.format.input_bits
         self.sequencer = AttentionSequencer(spec.format, spec.rows, spec.spans)
-        super().__init__(
-            {
-                "job": In(stream.Signature(job_layout(spec.format, spec.spans))),
-                "keys": In(stream.Signature(beat)),
-                "values": In(stream.Signature(beat)),
-                "query_address": Out(QUERY_ADDRESS_BITS),
-                "query_read": Out(1),
-                "queries": In(spec.columns * QUERY_BITS),
-                "outputs": Out(stream.Signature(data.ArrayLayout(signed(OUTPUT_BITS), spec.columns))),
-                "idle": Out(1),
-                "busy": Out(1),
-                "row_busy": Out(1),
-                **corrupt_port(spec.parity),
-            },
-            spec=spec,
-        )
+        super().__init__({
+            "job": In(stream.Signature(job_layout(spec.format, spec.spans))),
+            "keys": In(stream.Signature(beat)),
+            "values": In(stream.Signature(beat)),
+            "query_address": Out(QUERY_ADDRESS_BITS),
+            "query_read": Out(1),
+            "queries": In(spec.columns * QUERY_BITS),
+            "outputs": Out(stream.Signature(data.ArrayLayout(signed(OUTPUT_BITS), spec.columns))),
+            "idle": Out(1),
+            "busy": Out(1),
+            "row_busy": Out(1),
+            **corrupt_port(spec.parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -50,9 +50,6 @@ class AttentionSequencer(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
-        self.format = format
-        self.rows = rows
-        self.spans = spans
         ports = {
             "job": In(stream.Signature(job_layout(format, spans))),
             "key_valid": In(1),
@@ -70,7 +67,7 @@ class AttentionSequencer(Part):
         }
         if spans > 1:
             ports["split"] = Out(1)
-        super().__init__(ports, format=format, rows=rows, spans=spans)
+        super().__init__(ports)
 
     @property
     def _given_layout(self):

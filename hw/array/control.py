@@ -29,8 +29,7 @@ class ControlPipeline(Part):
     """
 
     def __init__(self, timing: Timing):
-        self.timing = timing
-        super().__init__({"issue": In(ISSUE), "shift": In(1), "control": Out(CONTROL)}, timing=timing)
+        super().__init__({"issue": In(ISSUE), "shift": In(1), "control": Out(CONTROL)})
 
     def elaborate(self, platform):
         m = Module()
@@ -87,19 +86,15 @@ class Drain(Part):
     """
 
     def __init__(self, rows: int):
-        self.rows = rows
-        super().__init__(
-            {
-                "start": In(1),
-                "tokens": In(range(rows + 1)),
-                "load": In(1),
-                "valid": Out(1),
-                "ready": In(1),
-                "shift": Out(1),
-                "busy": Out(1),
-            },
-            rows=rows,
-        )
+        super().__init__({
+            "start": In(1),
+            "tokens": In(range(rows + 1)),
+            "load": In(1),
+            "valid": Out(1),
+            "ready": In(1),
+            "shift": Out(1),
+            "busy": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -95,7 +95,6 @@ class GemmEngine(Part):
     """
 
     def __init__(self, spec: EngineSpec):
-        self.spec = spec
         pe = spec.pe
         self.sequencer = Sequencer(
             bsig=tuple(pe.shifts(f) for f in spec.formats),
@@ -105,18 +104,15 @@ class GemmEngine(Part):
             max_tiles=spec.max_tiles,
             rows=spec.rows,
         )
-        super().__init__(
-            {
-                "job": In(stream.Signature(self.sequencer.job_layout)),
-                "weights": In(stream.Signature(spec.beat_bits)).array(spec.channels),
-                "activation_address": Out(self.sequencer.signature.members["address"].shape),
-                "activation_read": Out(1),
-                "activations": In(spec.rows * stored_bits(pe)),
-                "sums": Out(stream.Signature(data.ArrayLayout(pe.sum_bits, spec.columns))),
-                "idle": Out(1),
-            },
-            spec=spec,
-        )
+        super().__init__({
+            "job": In(stream.Signature(self.sequencer.job_layout)),
+            "weights": In(stream.Signature(spec.beat_bits)).array(spec.channels),
+            "activation_address": Out(self.sequencer.signature.members["address"].shape),
+            "activation_read": Out(1),
+            "activations": In(spec.rows * stored_bits(pe)),
+            "sums": Out(stream.Signature(data.ArrayLayout(pe.sum_bits, spec.columns))),
+            "idle": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

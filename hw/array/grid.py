@@ -24,20 +24,14 @@ class PeRow(Part):
     """
 
     def __init__(self, spec: PeSpec, columns: int):
-        self.spec = spec
-        self.columns = columns
-        super().__init__(
-            {
-                "activations": In(stored_bits(spec)),
-                "operand": In(columns * spec.operand_bits),
-                "scale_bit": In(columns),
-                "control": In(CONTROL),
-                "drain_in": In(columns * spec.sum_bits),
-                "drain_out": Out(columns * spec.sum_bits),
-            },
-            spec=spec,
-            columns=columns,
-        )
+        super().__init__({
+            "activations": In(stored_bits(spec)),
+            "operand": In(columns * spec.operand_bits),
+            "scale_bit": In(columns),
+            "control": In(CONTROL),
+            "drain_in": In(columns * spec.sum_bits),
+            "drain_out": Out(columns * spec.sum_bits),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -59,39 +59,28 @@ class Sequencer(Part):
         max_tiles: int,
         rows: int,
     ):
-        self.bsig = bsig
-        self.steps = steps
-        self.has_metadata = has_metadata
         self.max_terms = max(len(b) for b in bsig)
         self.job_layout = job_layout(formats=len(bsig), max_blocks=max_blocks, max_tiles=max_tiles, rows=rows)
-        super().__init__(
-            {
-                "job": In(stream.Signature(self.job_layout)),
-                "select": Out(range(1 + max(len(bsig), 1))),
-                "metadata_there": In(1),
-                "steps_there": In(len(bsig)),
-                "take": Out(1),
-                "align": Out(1),
-                "load_metadata": Out(1),
-                "load": Out(1),
-                "first": Out(1),
-                "address": Out(range(max(max_blocks * steps, 2))),
-                "read": Out(1),
-                "format": Out(range(max(len(bsig), 2))),
-                "term": Out(range(max(self.max_terms, 2))),
-                "specials": Out(SPECIALS),
-                "issue": Out(ISSUE),
-                "tokens": Out(range(rows + 1)),
-                "draining": In(1),
-                "idle": Out(1),
-            },
-            bsig=bsig,
-            steps=steps,
-            has_metadata=has_metadata,
-            max_blocks=max_blocks,
-            max_tiles=max_tiles,
-            rows=rows,
-        )
+        super().__init__({
+            "job": In(stream.Signature(self.job_layout)),
+            "select": Out(range(1 + max(len(bsig), 1))),
+            "metadata_there": In(1),
+            "steps_there": In(len(bsig)),
+            "take": Out(1),
+            "align": Out(1),
+            "load_metadata": Out(1),
+            "load": Out(1),
+            "first": Out(1),
+            "address": Out(range(max(max_blocks * steps, 2))),
+            "read": Out(1),
+            "format": Out(range(max(len(bsig), 2))),
+            "term": Out(range(max(self.max_terms, 2))),
+            "specials": Out(SPECIALS),
+            "issue": Out(ISSUE),
+            "tokens": Out(range(rows + 1)),
+            "draining": In(1),
+            "idle": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -38,27 +38,17 @@ class SpanGroup(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, digits: int, spans: int):
-        self.format = format
-        self.rows = rows
-        self.digits = digits
-        self.spans = spans
-        super().__init__(
-            {
-                "query": In(spans * QUERY_BITS),
-                "row": In(spans * rows * format.input_bits),
-                "control": In(PE_CONTROL),
-                "row_control": In(row_control(format, spans)),
-                "mask_control": In(MASK_CONTROL),
-                "divider_control": In(divider_control(format)),
-                "tile": In(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
-                "sum_spans": In(1),
-                "result": Out(spans * OUTPUT_BITS),
-            },
-            format=format,
-            rows=rows,
-            digits=digits,
-            spans=spans,
-        )
+        super().__init__({
+            "query": In(spans * QUERY_BITS),
+            "row": In(spans * rows * format.input_bits),
+            "control": In(PE_CONTROL),
+            "row_control": In(row_control(format, spans)),
+            "mask_control": In(MASK_CONTROL),
+            "divider_control": In(divider_control(format)),
+            "tile": In(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
+            "sum_spans": In(1),
+            "result": Out(spans * OUTPUT_BITS),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -60,23 +60,15 @@ class TileWalk(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
-        self.format = format
-        self.rows = rows
-        self.spans = spans
         self.doublings = (spans - 1).bit_length()
         self.job_layout = job_layout(format, spans)
-        super().__init__(
-            {
-                "job": In(stream.Signature(self.job_layout)),
-                "known": Out(1),
-                "advance": In(1),
-                "front": Out(front_layout(format, spans)),
-                "tiles": Out(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
-            },
-            format=format,
-            rows=rows,
-            spans=spans,
-        )
+        super().__init__({
+            "job": In(stream.Signature(self.job_layout)),
+            "known": Out(1),
+            "advance": In(1),
+            "front": Out(front_layout(format, spans)),
+            "tiles": Out(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
+        })
 
     def elaborate(self, platform):
         m = Module()

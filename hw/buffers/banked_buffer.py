@@ -21,27 +21,15 @@ class BufferBank(Part):
     """
 
     def __init__(self, words: int, lanes: int, bits: int, read_lanes: int, parity: bool):
-        self.words = words
-        self.lanes = lanes
-        self.bits = bits
-        self.read_lanes = read_lanes
-        self.parity = parity
-        super().__init__(
-            {
-                "write": In(1),
-                "address": In(range(max(words, 2))),
-                "data": In(lanes * bits),
-                "read": In(1),
-                "read_address": In(range(max(words * lanes // read_lanes, 2))),
-                "elements": Out(read_lanes * bits),
-                **corrupt_port(parity),
-            },
-            words=words,
-            lanes=lanes,
-            bits=bits,
-            read_lanes=read_lanes,
-            parity=parity,
-        )
+        super().__init__({
+            "write": In(1),
+            "address": In(range(max(words, 2))),
+            "data": In(lanes * bits),
+            "read": In(1),
+            "read_address": In(range(max(words * lanes // read_lanes, 2))),
+            "elements": Out(read_lanes * bits),
+            **corrupt_port(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -87,25 +75,15 @@ class BankedBuffer(Part):
     """
 
     def __init__(self, banks: int, words: int, lanes: int, bits: int, read_lanes: int = 1, *, parity: bool = False):
-        self.banks = banks
-        self.parity = parity
         self._pattern = BufferBank(words, lanes, bits, read_lanes, parity)
         ports = {name: self._pattern.signature.members[name] for name in ("address", "data", "read", "read_address")}
-        super().__init__(
-            {
-                "write": In(1),
-                "bank": In(range(max(banks, 2))),
-                **ports,
-                "elements": Out(banks * read_lanes * bits),
-                **parity_ports(parity),
-            },
-            banks=banks,
-            words=words,
-            lanes=lanes,
-            bits=bits,
-            read_lanes=read_lanes,
-            parity=parity,
-        )
+        super().__init__({
+            "write": In(1),
+            "bank": In(range(max(banks, 2))),
+            **ports,
+            "elements": Out(banks * read_lanes * bits),
+            **parity_ports(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

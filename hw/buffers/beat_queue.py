@@ -23,21 +23,11 @@ class BeatQueue(Part):
     """
 
     def __init__(self, beat_bits: int, at_once: int, beats: int, parity: bool = False):
-        self.beat_bits = beat_bits
-        self.at_once = at_once
-        self.beats = beats
-        self.parity = parity
-        super().__init__(
-            {
-                "i": In(stream.Signature(beat_bits)),
-                "o": Out(stream.Signature(at_once * beat_bits)),
-                **corrupt_port(parity),
-            },
-            beat_bits=beat_bits,
-            at_once=at_once,
-            beats=beats,
-            parity=parity,
-        )
+        super().__init__({
+            "i": In(stream.Signature(beat_bits)),
+            "o": Out(stream.Signature(at_once * beat_bits)),
+            **corrupt_port(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -36,21 +36,13 @@ class StreamFifo(Part):
     def __init__(self, width: int, depth: int, parity: bool = False):
         if depth < 2:
             raise ValueError(f"a queue must hold at least 2 words, not {depth!r}")
-        self.width = width
-        self.depth = depth
-        self.parity = parity
-        super().__init__(
-            {
-                "i": In(stream.Signature(width)),
-                "o": Out(stream.Signature(width)),
-                "level": Out(range(depth + 1)),
-                "clear": In(1),
-                **corrupt_port(parity),
-            },
-            width=width,
-            depth=depth,
-            parity=parity,
-        )
+        super().__init__({
+            "i": In(stream.Signature(width)),
+            "o": Out(stream.Signature(width)),
+            "level": Out(range(depth + 1)),
+            "clear": In(1),
+            **corrupt_port(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -34,22 +34,16 @@ class Gearbox(Part):
     """
 
     def __init__(self, beat_bits: int, word_bits: tuple[int, ...]):
-        self.beat_bits = beat_bits
-        self.word_bits = word_bits
         self.unit = gcd(beat_bits, *word_bits)
-        super().__init__(
-            {
-                "beats": In(stream.Signature(beat_bits)),
-                "select": In(range(max(len(word_bits), 2))),
-                "available": Out(1),
-                "coming": Out(len(word_bits)),
-                "word": Out(max(word_bits)),
-                "take": In(1),
-                "align": In(1),
-            },
-            beat_bits=beat_bits,
-            word_bits=word_bits,
-        )
+        super().__init__({
+            "beats": In(stream.Signature(beat_bits)),
+            "select": In(range(max(len(word_bits), 2))),
+            "available": Out(1),
+            "coming": Out(len(word_bits)),
+            "word": Out(max(word_bits)),
+            "take": In(1),
+            "align": In(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

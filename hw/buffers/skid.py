@@ -24,8 +24,7 @@ class SkidBuffer(Part):
     """
 
     def __init__(self, width: int):
-        self.width = width
-        super().__init__({"i": In(stream.Signature(width)), "o": Out(stream.Signature(width))}, width=width)
+        super().__init__({"i": In(stream.Signature(width)), "o": Out(stream.Signature(width))})
 
     def elaborate(self, platform):
         m = Module()

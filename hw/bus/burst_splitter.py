@@ -44,22 +44,12 @@ class BurstSplitter(Part):
     """
 
     def __init__(self, data_bits: int, address_bits: int = 64, max_burst: int = 64, beats_bits: int = BEATS_BITS):
-        self.data_bits = data_bits
-        self.address_bits = address_bits
-        self.max_burst = max_burst
-        self.beats_bits = beats_bits
         self.limit = burst_limit(data_bits, max_burst)
-        super().__init__(
-            {
-                "i": In(stream.Signature(span_layout(address_bits, beats_bits))),
-                "o": Out(stream.Signature(burst_layout(address_bits))),
-                "clear": In(1),
-            },
-            data_bits=data_bits,
-            address_bits=address_bits,
-            max_burst=max_burst,
-            beats_bits=beats_bits,
-        )
+        super().__init__({
+            "i": In(stream.Signature(span_layout(address_bits, beats_bits))),
+            "o": Out(stream.Signature(burst_layout(address_bits))),
+            "clear": In(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -63,8 +63,7 @@ class ControlRegisters(Part):
     """
 
     def __init__(self, table: RegisterTable, address_bits: int = 12):
-        self.table = check_table(table)
-        self.address_bits = address_bits
+        check_table(table)
         for register in table:
             end = register.offset + register.words * WORD_BYTES
             if end > 1 << address_bits:
@@ -80,7 +79,7 @@ class ControlRegisters(Part):
         }
         if clash := sorted(ports.keys() & fixed.keys()):
             raise ValueError(f"register {clash[0]}: the name is one of the slave's own ports")
-        super().__init__(fixed | ports, table=self.table, address_bits=address_bits)
+        super().__init__(fixed | ports)
 
     def elaborate(self, platform):
         m = Module()

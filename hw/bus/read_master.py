@@ -67,41 +67,25 @@ class ReadMaster(Part):
         id_bits: int = 1,
         parity: bool = False,
     ):
-        self.data_bits = data_bits
-        self.address_bits = address_bits
-        self.max_burst = max_burst
-        self.fifo_beats = fifo_beats
-        self.max_outstanding = max_outstanding
-        self.id_bits = id_bits
-        self.parity = parity
         if fifo_beats < burst_limit(data_bits, max_burst):
             raise ValueError(f"fifo_beats must hold a burst of {burst_limit(data_bits, max_burst)}, not {fifo_beats!r}")
-        super().__init__(
-            {
-                "request": In(stream.Signature(request_layout())),
-                "window_base": In(address_bits),
-                "window_size": In(address_bits),
-                "output": Out(stream.Signature(beat_layout(data_bits))),
-                "axi": Out(axi_read(data_bits, address_bits, id_bits)),
-                "stop": In(1),
-                "clear": In(1),
-                "idle": Out(1),
-                "error": Out(BusError),
-                "checked": Out(1),
-                "answered": Out(1),
-                "beat": Out(1),
-                "starved": Out(1),
-                "stalled": Out(1),
-                **corrupt_port(parity),
-            },
-            data_bits=data_bits,
-            address_bits=address_bits,
-            max_burst=max_burst,
-            fifo_beats=fifo_beats,
-            max_outstanding=max_outstanding,
-            id_bits=id_bits,
-            parity=parity,
-        )
+        super().__init__({
+            "request": In(stream.Signature(request_layout())),
+            "window_base": In(address_bits),
+            "window_size": In(address_bits),
+            "output": Out(stream.Signature(beat_layout(data_bits))),
+            "axi": Out(axi_read(data_bits, address_bits, id_bits)),
+            "stop": In(1),
+            "clear": In(1),
+            "idle": Out(1),
+            "error": Out(BusError),
+            "checked": Out(1),
+            "answered": Out(1),
+            "beat": Out(1),
+            "starved": Out(1),
+            "stalled": Out(1),
+            **corrupt_port(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -19,7 +19,7 @@ class ReadMux(Part):
 
     Parameters
     ----------
-    clients : number of clients, at least 1.
+    count : number of clients, at least 1.
     data_bits, address_bits : widths of all ports.
     client_id_bits : width of the clients' IDs.
 
@@ -29,24 +29,14 @@ class ReadMux(Part):
     axi : Out, AXI4 read channels with IDs of `id_bits`
     """
 
-    def __init__(self, clients: int, data_bits: int, address_bits: int = 64, client_id_bits: int = 1):
-        if clients < 1:
-            raise ValueError(f"a read port must have a client, not {clients!r}")
-        self.count = clients
-        self.data_bits = data_bits
-        self.address_bits = address_bits
-        self.client_id_bits = client_id_bits
-        self.id_bits = max((clients - 1).bit_length(), 1)
-        super().__init__(
-            {
-                "clients": In(axi_read(data_bits, address_bits, client_id_bits)).array(clients),
-                "axi": Out(axi_read(data_bits, address_bits, self.id_bits)),
-            },
-            clients=clients,
-            data_bits=data_bits,
-            address_bits=address_bits,
-            client_id_bits=client_id_bits,
-        )
+    def __init__(self, count: int, data_bits: int, address_bits: int = 64, client_id_bits: int = 1):
+        if count < 1:
+            raise ValueError(f"a read port must have a client, not {count!r}")
+        self.id_bits = max((count - 1).bit_length(), 1)
+        super().__init__({
+            "clients": In(axi_read(data_bits, address_bits, client_id_bits)).array(count),
+            "axi": Out(axi_read(data_bits, address_bits, self.id_bits)),
+        })
 
     def elaborate(self, platform):
         m = Module()

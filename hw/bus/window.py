@@ -40,21 +40,15 @@ class WindowCheck(Part):
     """
 
     def __init__(self, data_bits: int, address_bits: int = 64):
-        self.data_bits = data_bits
-        self.address_bits = address_bits
-        super().__init__(
-            {
-                "i": In(stream.Signature(request_layout())),
-                "o": Out(stream.Signature(span_layout(address_bits))),
-                "base": In(address_bits),
-                "size": In(address_bits),
-                "refused": Out(1),
-                "busy": Out(1),
-                "clear": In(1),
-            },
-            data_bits=data_bits,
-            address_bits=address_bits,
-        )
+        super().__init__({
+            "i": In(stream.Signature(request_layout())),
+            "o": Out(stream.Signature(span_layout(address_bits))),
+            "base": In(address_bits),
+            "size": In(address_bits),
+            "refused": Out(1),
+            "busy": Out(1),
+            "clear": In(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

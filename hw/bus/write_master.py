@@ -59,33 +59,21 @@ class WriteMaster(Part):
         max_outstanding: int = 16,
         id_bits: int = 1,
     ):
-        self.data_bits = data_bits
-        self.address_bits = address_bits
-        self.max_burst = max_burst
-        self.max_outstanding = max_outstanding
-        self.id_bits = id_bits
-        super().__init__(
-            {
-                "request": In(stream.Signature(request_layout())),
-                "window_base": In(address_bits),
-                "window_size": In(address_bits),
-                "data": In(stream.Signature(strobed_layout(data_bits))),
-                "axi": Out(axi_write(data_bits, address_bits, id_bits)),
-                "done": Out(1),
-                "stop": In(1),
-                "clear": In(1),
-                "idle": Out(1),
-                "error": Out(BusError),
-                "beat": Out(1),
-                "starved": Out(1),
-                "stalled": Out(1),
-            },
-            data_bits=data_bits,
-            address_bits=address_bits,
-            max_burst=max_burst,
-            max_outstanding=max_outstanding,
-            id_bits=id_bits,
-        )
+        super().__init__({
+            "request": In(stream.Signature(request_layout())),
+            "window_base": In(address_bits),
+            "window_size": In(address_bits),
+            "data": In(stream.Signature(strobed_layout(data_bits))),
+            "axi": Out(axi_write(data_bits, address_bits, id_bits)),
+            "done": Out(1),
+            "stop": In(1),
+            "clear": In(1),
+            "idle": Out(1),
+            "error": Out(BusError),
+            "beat": Out(1),
+            "starved": Out(1),
+            "stalled": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -8,47 +8,52 @@ from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import connect_parity, parity_ports
-from einloom.hw.bus.read_master import beat_layout
-from einloom.hw.bus.window import request_layout
-from einloom.hw.core.layouts import INDEX_BITS, POSITION_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
+from einloom.hw.core.layouts import (
+    INDEX_BITS,
+    POSITION_BITS,
+    TOKEN_BITS,
+    WORD_ADDRESS_BITS,
+    reader_ports,
+    unit_ports,
+    word_layout,
+)
 from einloom.hw.core.output_words import BLOCK, OutputWords
 from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.core.tile_reader import TileReader
-from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
+from einloom.hw.wires import join
 from einloom.spec.attention_format import QUERY_BITS
 
 COLUMN_BITS = 16
 BLOCKS = 4  # instructions that are taken and not complete
-# What is left to do for one of them: where its outputs go, if there are any, and its tokens.
-PENDING = data.StructLayout({"block": BLOCK, "nothing": 1, "signal": MASK_BITS})
 
 
 class AttentionUnit(Part):
-    """Carries out `attend` (spec/isa.py).
+    """Carries out `attend` (spec/isa.py), up to BLOCKS instructions at once.
 
-    The engine reads queries from a buffer with a bank for each column, keys and values through a TileReader, and its
+    The engine reads queries from a buffer with a bank for each column. Keys and values come through a TileReader;
     outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched
-    ahead and the engine goes on without a gap; an instruction alone costs the engine's cycles and memory's latency.
+    ahead and the engine goes on without a gap. An instruction alone costs the engine's cycles and memory's latency.
 
     Parameters
     ----------
-    spec : the engine's; its keys and values are 8 bits wide.
-    lanes, beat_bits, cache_bits : of the vector unit, of the port, of memory.
+    spec : size of the engine; its keys and values are 8 bits wide.
+    lanes, beat_bits, cache_bits : widths of the vector unit, of the port, of an element in memory.
     words : of the query buffer, for each column.
-    parity : of that buffer's words, of queued values, and of the engine's states.
+    parity : the query buffer, queued values and the engine's states have parity bits.
 
     Members
     -------
     instruction, chunk, busy : see `unit_ports`; but `ready` is not completion
-    skip : In(1), the instruction only passes on its tokens
+    skip : In(1), the instruction only passes its permits on
     done, signal : Out, the oldest instruction is complete, and its field of that name
     idle : Out(1), no instruction is there
     write, write_column, write_address, write_data : In, a word of a column of the query buffer
     write_scale, write_token : In, the word is a query's scale: the token's position is put behind it
     index : In, number of the instruction
     request, beats : to and from a read master of the system window
-    request_index : Out, number of the instruction that `request` is of
+    request_index : Out, number of the instruction whose tiles are requested
     result : Out, stream of words for the vector memory
     array_busy, row_busy : Out(1), the engine's 2D array and 1D row are at work
     waiting : Out(1), the engine could take a beat of keys or values and there is none
@@ -57,43 +62,31 @@ class AttentionUnit(Part):
     """
 
     def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
-        self.spec = spec
-        self.lanes = lanes
-        self.beat_bits = beat_bits
-        self.cache_bits = cache_bits
-        self.words = words
-        self.parity = parity
-        super().__init__(
-            {
-                **unit_ports(),
-                "skip": In(1),
-                "done": Out(1),
-                "signal": Out(MASK_BITS),
-                "idle": Out(1),
-                "index": In(INDEX_BITS),
-                "request_index": Out(INDEX_BITS),
-                "write": In(1),
-                "write_column": In(COLUMN_BITS),
-                "write_address": In(WORD_ADDRESS_BITS),
-                "write_data": In(lanes * QUERY_BITS),
-                "write_scale": In(1),
-                "write_token": In(TOKEN_BITS),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": In(stream.Signature(beat_layout(beat_bits))),
-                "result": Out(stream.Signature(word_layout(lanes))),
-                "array_busy": Out(1),
-                "row_busy": Out(1),
-                "waiting": Out(1),
-                **parity_ports(parity),
-                **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
-            },
-            spec=spec,
-            lanes=lanes,
-            beat_bits=beat_bits,
-            cache_bits=cache_bits,
-            words=words,
-            parity=parity,
-        )
+        super().__init__({
+            **unit_ports(),
+            "skip": In(1),
+            "done": Out(1),
+            "signal": Out(MASK_BITS),
+            "idle": Out(1),
+            "index": In(INDEX_BITS),
+            "request_index": Out(INDEX_BITS),
+            "write": In(1),
+            "write_column": In(COLUMN_BITS),
+            "write_address": In(WORD_ADDRESS_BITS),
+            "write_data": In(lanes * QUERY_BITS),
+            "write_scale": In(1),
+            "write_token": In(TOKEN_BITS),
+            **reader_ports(beat_bits),
+            "result": Out(stream.Signature(word_layout(lanes))),
+            "array_busy": Out(1),
+            "row_busy": Out(1),
+            "waiting": Out(1),
+            **parity_ports(parity),
+            **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
+        })
+        # The rest of an instruction's work: where its outputs go, if there are any, and its permits.
+        pending = {"block": BLOCK, "nothing": 1, "signal": MASK_BITS}
+        self._pending = data.StructLayout(pending | ({"index": INDEX_BITS} if parity else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -105,10 +98,9 @@ class AttentionUnit(Part):
         buffer = self._queries(m, platform, engine)
         if self.parity:
             connect_parity(m, self, buffer, (reader, engine))
-        layout = instruction_layout("attend")
-        i = data.View(layout, self.instruction.payload[: layout.size])
+        i = decoded(self.instruction.payload, "attend")
 
-        # What depends on the chunk takes two cycles, and is stable then.
+        # These depend on the chunk. They are stable after two cycles.
         tokens, last = Signal(TOKEN_BITS), Signal(POSITION_BITS)
         prepared = Signal(2)
         present = Signal(TOKEN_BITS)
@@ -119,53 +111,14 @@ class AttentionUnit(Part):
             prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
         ]
         nothing = self.skip | (tokens == 0) | (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
-        layout = self._pending
-        blocks = StreamFifo(layout.size, BLOCKS).place(m, "blocks", platform)
-        entry = data.View(layout, blocks.i.payload)
-        if self.parity:
-            m.d.comb += entry.index.eq(self.index)
-        offered = Signal()
-        m.d.comb += offered.eq(self.instruction.valid & prepared[1])
-        taken = []
-        for sink, needed in ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)):
-            sent = Signal(name=f"sent_{len(taken)}")
-            m.d.comb += sink.valid.eq(offered & needed & ~sent)
-            taken.append(sent | sink.ready | ~Value.cast(needed))
-            with m.If(self.instruction.ready):
-                m.d.sync += sent.eq(0)
-            with m.Elif(sink.valid & sink.ready):
-                m.d.sync += sent.eq(1)
-        m.d.comb += [
-            self.instruction.ready.eq(offered & Cat(taken).all()),
-            entry.nothing.eq(nothing),
-            entry.signal.eq(i.signal),
-            entry.block.base.eq(i.d_base + i.first * i.d_token),
-            entry.block.token.eq(i.d_token),
-            entry.block.outer.eq(i.d_outer),
-            entry.block.tokens.eq(tokens),
-            entry.block.group.eq(i.group),
-            entry.block.value_head.eq(i.value_head),
-            self.idle.eq(~self.instruction.valid & (blocks.level == 0)),
-        ]
+        blocks = StreamFifo(self._pending.size, BLOCKS).place(m, "blocks", platform)
+        self._offer(m, prepared[1], ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)))
+        self._describe(m, i, tokens, last, nothing, engine.job.payload, reader.job.payload, blocks.i.payload)
         self._complete(m, blocks, outputs)
         with m.If(reader.job.valid & reader.job.ready):
             m.d.sync += self.request_index.eq(self.index)
-
-        job = engine.job.payload
-        row_bits = (spec.rows - 1).bit_length()
         m.d.comb += [
-            job.queries.eq(i.queries),
-            job.query_head.eq(i.query_head),
-            job.value_head.eq(i.value_head),
-            job.keys.eq(last + 1),
-            job.first_position.eq(self.chunk.position + i.first),
-            job.last_position.eq(last),
-            job.causal.eq(1),
-            reader.job.payload.keys.eq(i.keys),
-            reader.job.payload.values.eq(i.values),
-            reader.job.payload.heads.query_head.eq(i.query_head),
-            reader.job.payload.heads.value_head.eq(i.value_head),
-            reader.job.payload.heads.tiles.eq((last >> row_bits) + 1),
+            self.idle.eq(~self.instruction.valid & (blocks.level == 0)),
             self.busy.eq(~self.idle),
             self.array_busy.eq(engine.busy),
             self.row_busy.eq(engine.row_busy),
@@ -179,16 +132,54 @@ class AttentionUnit(Part):
             (self.beats, reader.beats),
             (outputs.words, self.result),
         ):
-            m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+            join(m, source, sink)
         return m
 
-    @property
-    def _pending(self):
-        """PENDING, and with parity the instruction's number."""
-        return data.StructLayout(dict(PENDING.members) | ({"index": INDEX_BITS} if self.parity else {}))
+    def _offer(self, m, prepared, sinks):
+        """Offer the instruction to each of (stream, it is needed); it is taken when all that are needed have it."""
+        offered = Signal()
+        m.d.comb += offered.eq(self.instruction.valid & prepared)
+        taken = []
+        for n, (sink, needed) in enumerate(sinks):
+            sent = Signal(name=f"sent_{n}")
+            m.d.comb += sink.valid.eq(offered & needed & ~sent)
+            taken.append(sent | sink.ready | ~Value.cast(needed))
+            with m.If(self.instruction.ready):
+                m.d.sync += sent.eq(0)
+            with m.Elif(sink.valid & sink.ready):
+                m.d.sync += sent.eq(1)
+        m.d.comb += self.instruction.ready.eq(offered & Cat(taken).all())
+
+    def _describe(self, m, i, tokens, last, nothing, job, tiles, block):
+        """The instruction as the engine's job, as the reader's, and as the rest of its work."""
+        entry = data.View(self._pending, block)
+        if self.parity:
+            m.d.comb += entry.index.eq(self.index)
+        m.d.comb += [
+            entry.nothing.eq(nothing),
+            entry.signal.eq(i.signal),
+            entry.block.base.eq(i.d_base + i.first * i.d_token),
+            entry.block.token.eq(i.d_token),
+            entry.block.outer.eq(i.d_outer),
+            entry.block.tokens.eq(tokens),
+            entry.block.group.eq(i.group),
+            entry.block.value_head.eq(i.value_head),
+            job.queries.eq(i.queries),
+            job.query_head.eq(i.query_head),
+            job.value_head.eq(i.value_head),
+            job.keys.eq(last + 1),
+            job.first_position.eq(self.chunk.position + i.first),
+            job.last_position.eq(last),
+            job.causal.eq(1),
+            tiles.keys.eq(i.keys),
+            tiles.values.eq(i.values),
+            tiles.heads.query_head.eq(i.query_head),
+            tiles.heads.value_head.eq(i.value_head),
+            tiles.heads.tiles.eq((last >> (self.spec.rows - 1).bit_length()) + 1),
+        ]
 
     def _complete(self, m, blocks, outputs):
-        """The outputs of one block after the other; its instruction is complete when they are written."""
+        """Write the outputs of one block after the other; an instruction is complete when its own are written."""
         pending = data.View(self._pending, blocks.o.payload)
         if self.parity:
             m.d.comb += self.oldest_index.eq(pending.index)
@@ -206,7 +197,7 @@ class AttentionUnit(Part):
             m.d.sync += begun.eq(1)
 
     def _queries(self, m, platform, engine):
-        """The query buffer, which is returned; a scale's word gets its token's position."""
+        """Returns the query buffer; the token's position is put into the word of a scale."""
         spec = self.spec
         buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS, parity=self.parity)
         buffer = buffer.place(m, "queries", platform)

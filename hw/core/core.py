@@ -11,13 +11,13 @@ from einloom.hw.bus.read_master import ReadMaster
 from einloom.hw.bus.read_mux import ReadMux
 from einloom.hw.bus.window import request_layout
 from einloom.hw.bus.write_master import WriteMaster, strobed_layout
-from einloom.hw.core.layouts import join
 from einloom.hw.core.machine import READERS, Machine
 from einloom.hw.core.reporter import NUMBER_BITS, Reporter
 from einloom.hw.core.request_log import RequestLog
 from einloom.hw.core.spec import CoreSpec
 from einloom.hw.core.supervisor import Supervisor
 from einloom.hw.part import Part
+from einloom.hw.wires import join
 from einloom.spec.core_registers import core_registers, counter_names, report_names
 from einloom.spec.isa import UNITS, CoreError, Unit
 
@@ -64,26 +64,22 @@ class Core(Part):
     """
 
     def __init__(self, spec: CoreSpec):
-        self.spec = spec
         bits = spec.beat_bits
         self._mux = ReadMux(len(READERS), bits, ADDRESS_BITS)
         id_bits = self._mux.id_bits
         weights: dict = {}
         for c in range(spec.channels):
             weights |= flat_members(f"m_axi_weights{c}", Out(axi_read(bits, ADDRESS_BITS)))
-        super().__init__(
-            {
-                **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
-                **flat_members(
-                    "m_axi_system",
-                    Out(axi_read(bits, ADDRESS_BITS, id_bits)),
-                    Out(axi_write(bits, ADDRESS_BITS, id_bits)),
-                ),
-                **weights,
-                "interrupt": Out(1),
-            },
-            spec=spec,
-        )
+        super().__init__({
+            **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
+            **flat_members(
+                "m_axi_system",
+                Out(axi_read(bits, ADDRESS_BITS, id_bits)),
+                Out(axi_write(bits, ADDRESS_BITS, id_bits)),
+            ),
+            **weights,
+            "interrupt": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -1,9 +1,10 @@
-"""Words of integers on their way to the vector memory as words of floats."""
+"""Words of integers on their way to the vector memory, where they are words of floats."""
 
 from amaranth import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import delayed
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.core.layouts import WORD_ADDRESS_BITS, word_layout
 from einloom.hw.part import Part
@@ -19,7 +20,14 @@ def integers_layout(lanes: int, bits: int) -> data.StructLayout:
 
 
 class FloatWords(Part):
-    """Each integer to the nearest float32; a word in every cycle, TO_FLOAT_LATENCY + 1 cycles later.
+    """Converts each integer of a word to the nearest float32.
+
+    Throughput: a word a cycle. Latency: TO_FLOAT_LATENCY + 1 cycles.
+
+    Parameters
+    ----------
+    lanes : integers of a word.
+    bits : of an integer, with its sign.
 
     Members
     -------
@@ -29,17 +37,11 @@ class FloatWords(Part):
     """
 
     def __init__(self, lanes: int, bits: int):
-        self.lanes = lanes
-        self.bits = bits
-        super().__init__(
-            {
-                "integers": In(stream.Signature(integers_layout(lanes, bits))),
-                "words": Out(stream.Signature(word_layout(lanes))),
-                "done": Out(1),
-            },
-            lanes=lanes,
-            bits=bits,
-        )
+        super().__init__({
+            "integers": In(stream.Signature(integers_layout(lanes, bits))),
+            "words": Out(stream.Signature(word_layout(lanes))),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -59,16 +61,13 @@ class FloatWords(Part):
         m.d.sync += inside.eq(inside + put - take)
 
         along = data.StructLayout({"valid": 1, "last": 1, "address": WORD_ADDRESS_BITS})
-        behind = Signal(along)  # what goes beside the converters
+        beside = Signal(along)  # goes beside the converters
         m.d.comb += [
-            behind.valid.eq(put),
-            behind.last.eq(self.integers.payload.last),
-            behind.address.eq(self.integers.payload.address),
+            beside.valid.eq(put),
+            beside.last.eq(self.integers.payload.last),
+            beside.address.eq(self.integers.payload.address),
         ]
-        for n in range(TO_FLOAT_LATENCY):
-            following = Signal(along, name=f"behind_{n + 1}")
-            m.d.sync += following.eq(behind)
-            behind = following
+        behind = delayed(m, "behind", beside, TO_FLOAT_LATENCY, reset_less=False)
         entry, exit = data.View(tagged, queue.i.payload), data.View(tagged, queue.o.payload)
         m.d.comb += [
             entry.word.address.eq(behind.address),

@@ -1,15 +1,18 @@
-"""What the units of a core tell each other."""
+"""Ports and layouts that the units of a core share."""
 
-from amaranth import Module
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.bus.read_master import beat_layout
+from einloom.hw.bus.window import request_layout
+from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.isa_layout import HEADER_LAYOUT, field_bits
 from einloom.spec.isa import INSTRUCTION_BITS
 
-WORD_ADDRESS_BITS = 16  # of the memories on the chip: the base fields of instructions
-TOKEN_BITS = 8  # of a chunk: the field `first`
-POSITION_BITS = 25  # of a sequence: attention.max_keys is at most 2^24
-INDEX_BITS = 32  # of an instruction
+WORD_ADDRESS_BITS = field_bits("gemm", "d_base")  # address in a memory on the chip
+TOKEN_BITS = HEADER_LAYOUT["first"].width  # number of a token in its chunk
+POSITION_BITS = 25  # position in a sequence: attention.max_keys is at most 2^24
+INDEX_BITS = 32  # number of an instruction
 FLOAT_BITS = 32
 
 # The tokens at work: the position of the first, their number, and whether no chunk follows.
@@ -17,17 +20,44 @@ CHUNK = data.StructLayout({"position": POSITION_BITS, "tokens": TOKEN_BITS, "las
 
 
 def word_layout(lanes: int) -> data.StructLayout:
-    """A word on its way into the vector memory."""
+    """A word of the vector memory and the address where it is written."""
     return data.StructLayout({"address": WORD_ADDRESS_BITS, "data": lanes * FLOAT_BITS})
 
 
 def unit_ports() -> dict:
-    """What every unit has: an instruction stays valid until `ready`, which is its completion and means nothing where
-    there is none; the chunk at work, of at least one token then; and whether the unit does useful work in this cycle.
+    """Ports of every unit.
+
+    `instruction` stays valid until `ready`, which means that it is complete; without an instruction `ready` means
+    nothing. `chunk` has at least one token while an instruction is there. `busy` is 1 in cycles of useful work.
     """
     return {"instruction": In(stream.Signature(INSTRUCTION_BITS)), "chunk": In(CHUNK), "busy": Out(1)}
 
 
-def join(m: Module, source, sink) -> None:
-    """Connect two streams whose payloads are of the same width."""
-    m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+def reader_ports(beat_bits: int) -> dict:
+    """Ports of a part that has a read master of the system window."""
+    return {
+        "request": Out(stream.Signature(request_layout())),
+        "beats": In(stream.Signature(beat_layout(beat_bits))),
+    }
+
+
+def writer_ports(beat_bits: int) -> dict:
+    """Ports of a part that has a write master of the system window; `answered` ends a request."""
+    return {
+        "request": Out(stream.Signature(request_layout())),
+        "beats": Out(stream.Signature(strobed_layout(beat_bits))),
+        "answered": In(1),
+    }
+
+
+def write_ports(bits: int) -> dict:
+    """Ports of a part that takes words of `bits` from the vector unit, one in each cycle with `write`."""
+    return {
+        "write": In(1),
+        "write_token": In(TOKEN_BITS),
+        "write_address": In(WORD_ADDRESS_BITS),
+        "write_data": In(bits),
+    }
+
+
+WRITE_PORTS = tuple(write_ports(1))

@@ -1,30 +1,28 @@
 """The unit that fetches rows of memory: embeddings, rotations, parameters, token ids."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, enum, stream
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import stream
+from amaranth.lib.wiring import Out
 
-from einloom.hw.bus.read_master import beat_layout
-from einloom.hw.bus.window import OFFSET_BITS, request_layout
-from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout
-from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.bus.window import OFFSET_BITS
+from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, reader_ports, unit_ports, word_layout
+from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
-from einloom.spec.isa import BY_NAME, HEADER, Rows
+from einloom.spec.isa import BY_NAME, Rows
 
-ROW_BITS = 25  # of a row's number: a position or a token's id
-
-
-class _Step(enum.Enum, shape=2):
-    IDLE = 0
-    MULTIPLY = 1
-    REQUEST = 2
+ROW_BITS = 25  # number of a row: a position or a token's id
 
 
 class LoadUnit(Part):
     """Carries out `load` and `ids` (spec/isa.py).
 
-    A row is requested every four cycles, and its beats become words as they come, so long rows run at the port's
-    speed. The ids of the chunk's tokens stay in registers.
+    A row is requested every four cycles: its number, times the stride, offered, taken. Beats become words of `lanes`
+    float32 as they come, so long rows run at the port's speed. The ids of the chunk's tokens stay in registers.
+
+    Parameters
+    ----------
+    tokens : of a chunk, at most.
+    lanes, beat_bits : of the vector unit, of the port.
 
     Members
     -------
@@ -34,36 +32,25 @@ class LoadUnit(Part):
     """
 
     def __init__(self, tokens: int, lanes: int, beat_bits: int):
-        self.tokens = tokens
-        self.lanes = lanes
-        self.beat_bits = beat_bits
-        super().__init__(
-            {
-                **unit_ports(),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": In(stream.Signature(beat_layout(beat_bits))),
-                "result": Out(stream.Signature(word_layout(lanes))),
-            },
-            tokens=tokens,
-            lanes=lanes,
-            beat_bits=beat_bits,
-        )
+        super().__init__({
+            **unit_ports(),
+            **reader_ports(beat_bits),
+            "result": Out(stream.Signature(word_layout(lanes))),
+        })
 
     def elaborate(self, platform):
         m = Module()
-        layout = instruction_layout("load")
-        i = data.View(layout, self.instruction.payload[: layout.size])
-        is_ids = Signal()
-        opcode = self.instruction.payload[: HEADER[0].bits]
-        m.d.comb += [is_ids.eq(opcode == BY_NAME["ids"].code), self.busy.eq(self.instruction.valid)]
+        i = decoded(self.instruction.payload, "load")
+        is_ids, single = Signal(), Signal()
         ids = Array(Signal(ROW_BITS, name=f"id_{n}") for n in range(self.tokens))
         rows = Signal(TOKEN_BITS)
         words = Signal.like(i.words)
-        single = Signal()
         m.d.comb += [
+            is_ids.eq(i.opcode == BY_NAME["ids"].code),
             single.eq(~is_ids & (i.rows == Rows.ONE)),
             rows.eq(Mux(single, 1, self.chunk.tokens)),
             words.eq(i.words),
+            self.busy.eq(self.instruction.valid),
         ]
         requested = self._requests(m, i, is_ids, single, rows, ids)
         received = self._words(m, i, is_ids, rows, words, ids)
@@ -72,8 +59,7 @@ class LoadUnit(Part):
         return m
 
     def _requests(self, m, i, is_ids, single, rows, ids):
-        """Ask for row after row; returns whether all are asked for."""
-        step = Signal(_Step)
+        """Ask for one row after the other; returns whether all are asked for."""
         token = Signal(TOKEN_BITS)
         row = Signal(ROW_BITS, reset_less=True)
         product = Signal(OFFSET_BITS, reset_less=True)
@@ -81,40 +67,39 @@ class LoadUnit(Part):
         beats = self.lanes * FLOAT_BITS // self.beat_bits
         done = Signal()
         m.d.comb += [
-            self.request.valid.eq(step == _Step.REQUEST),
             self.request.payload.offset.eq((i.offset + product) << (self.beat_bits // 8).bit_length() - 1),
             self.request.payload.beats.eq(Mux(is_ids, 1, i.words * beats)),
             done.eq(token == rows),
         ]
         m.d.sync += product.eq(row * stride)
-        with m.Switch(step):
-            with m.Case(_Step.IDLE):
+        with m.FSM():
+            with m.State("idle"):
                 m.d.sync += [
                     row.eq(Mux(~is_ids & (i.rows == Rows.TOKENS), ids[token], self.chunk.position + token)),
                     stride.eq(Mux(is_ids, 1, Mux(single, 0, i.stride))),
                 ]
                 with m.If(self.instruction.valid & ~done & (is_ids | (i.words != 0))):
-                    m.d.sync += step.eq(_Step.MULTIPLY)
-            with m.Case(_Step.MULTIPLY):
-                m.d.sync += step.eq(_Step.REQUEST)
-            with m.Case(_Step.REQUEST):
+                    m.next = "multiply"
+            with m.State("multiply"):
+                m.next = "request"
+            with m.State("request"):
+                m.d.comb += self.request.valid.eq(1)
                 with m.If(self.request.ready):
-                    m.d.sync += [step.eq(_Step.IDLE), token.eq(token + 1)]
-        with m.If(self.instruction.ready):
-            m.d.sync += [token.eq(0), step.eq(_Step.IDLE)]
+                    m.d.sync += token.eq(token + 1)
+                    m.next = "idle"
+        with m.If(self.instruction.ready):  # an instruction without words, or one whose rows are all requested
+            m.d.sync += token.eq(0)
         return done
 
     def _words(self, m, i, is_ids, rows, words, ids):
-        """Beats into words and ids; returns whether all have left."""
+        """Make beats words, or ids; returns whether all have left."""
         count = self.lanes * FLOAT_BITS // self.beat_bits
         word = Signal(self.lanes * FLOAT_BITS, reset_less=True)
         part = Signal(range(max(count, 2)))
-        full = Signal()
+        full, done, take = Signal(), Signal(), Signal()
         token = Signal(TOKEN_BITS)
         index = Signal.like(words)
         row_base = Signal(WORD_ADDRESS_BITS)
-        done = Signal()
-        take = Signal()
         m.d.comb += [
             done.eq((token == rows) & ~full),
             self.beats.ready.eq(self.instruction.valid & (token != rows) & (~full | self.result.ready)),

@@ -10,7 +10,7 @@ from einloom.hw.bus.window import OFFSET_BITS, request_layout
 from einloom.hw.bus.write_master import strobed_layout
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.hw.core.gemm_unit import GemmUnit
-from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, join
+from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS
 from einloom.hw.core.load_unit import LoadUnit
 from einloom.hw.core.permit_board import PermitBoard
 from einloom.hw.core.sequencer import ERROR_BITS, Sequencer
@@ -21,6 +21,7 @@ from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
 from einloom.hw.core.weight_unit import WeightUnit
 from einloom.hw.part import Part
 from einloom.hw.vector.vector_unit import VectorUnit
+from einloom.hw.wires import join
 from einloom.spec.attention_format import QUERY_BITS
 from einloom.spec.isa import UNITS, CoreError, Space, Unit
 
@@ -57,43 +58,39 @@ class Machine(Part):
     """
 
     def __init__(self, spec: CoreSpec):
-        self.spec = spec
         units = len(UNITS)
         ports: dict = {}
         for name in READERS:
             ports[f"{name}_request"] = Out(stream.Signature(request_layout()))
             ports[f"{name}_beats"] = In(stream.Signature(beat_layout(spec.beat_bits)))
-        super().__init__(
-            {
-                "start": In(1),
-                "program": In(OFFSET_BITS),
-                "instructions": In(INDEX_BITS),
-                "position": In(POSITION_BITS),
-                "length": In(POSITION_BITS),
-                **ports,
-                "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
-                "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
-                "store_request": Out(stream.Signature(request_layout())),
-                "store_beats": Out(stream.Signature(strobed_layout(spec.beat_bits))),
-                "store_answered": In(1),
-                "done": Out(1),
-                "error": Out(ERROR_BITS),
-                "index": Out(INDEX_BITS),
-                "oldest": Out(INDEX_BITS),
-                "cache_index": Out(INDEX_BITS),
-                "indices": Out(INDEX_BITS).array(units),
-                "busy": Out(units),
-                "waiting": Out(units),
-                "presented": Out(units),
-                "completed": Out(units),
-                "gemm_starved": Out(1),
-                "attention_array": Out(1),
-                "attention_row": Out(1),
-                "attention_starved": Out(1),
-                **(_parity_ports() if spec.parity else {}),
-            },
-            spec=spec,
-        )
+        super().__init__({
+            "start": In(1),
+            "program": In(OFFSET_BITS),
+            "instructions": In(INDEX_BITS),
+            "position": In(POSITION_BITS),
+            "length": In(POSITION_BITS),
+            **ports,
+            "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
+            "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
+            "store_request": Out(stream.Signature(request_layout())),
+            "store_beats": Out(stream.Signature(strobed_layout(spec.beat_bits))),
+            "store_answered": In(1),
+            "done": Out(1),
+            "error": Out(ERROR_BITS),
+            "index": Out(INDEX_BITS),
+            "oldest": Out(INDEX_BITS),
+            "cache_index": Out(INDEX_BITS),
+            "indices": Out(INDEX_BITS).array(units),
+            "busy": Out(units),
+            "waiting": Out(units),
+            "presented": Out(units),
+            "completed": Out(units),
+            "gemm_starved": Out(1),
+            "attention_array": Out(1),
+            "attention_row": Out(1),
+            "attention_starved": Out(1),
+            **(_parity_ports() if spec.parity else {}),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -6,12 +6,14 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.float_words import FloatWords
 from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
+from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
+from einloom.hw.wires import join
 from einloom.spec.attention_format import OUTPUT_BITS
 
-HEAD_BITS = 8
+HEAD_BITS = field_bits("attend", "value_head")
 
-# Where the outputs of a block go: the first word, the strides of tokens and heads, and how many of each there are.
+# Place of a block's outputs: the first word, the strides of tokens and heads, and how many of each there are.
 BLOCK = data.StructLayout({
     "base": WORD_ADDRESS_BITS,
     "token": WORD_ADDRESS_BITS,
@@ -23,11 +25,18 @@ BLOCK = data.StructLayout({
 
 
 class OutputWords(Part):
-    """Turns outputs, which come element by element of all columns, into words of one column's elements.
+    """Turns outputs into words: from one element of all columns to `lanes` elements of one column.
 
-    `lanes` elements gather in shift registers, one for each column; then the columns that hold a query leave one after
-    the other, token by token and head by head. So `lanes` elements cost as many more cycles as there are queries,
-    which the dividers need anyway.
+    The engine gives element f of every column at once. `lanes` elements gather in a shift register for each column.
+    Then the columns that hold a query leave one after the other, token by token and head by head, as float32 words at
+    base + token * token stride + head * outer stride + word of the head.
+
+    Throughput: `lanes` elements take `lanes` cycles and one for each query, in which the dividers compute the next.
+
+    Parameters
+    ----------
+    columns : of the engine.
+    lanes : elements of a word.
 
     Members
     -------
@@ -38,19 +47,13 @@ class OutputWords(Part):
     """
 
     def __init__(self, columns: int, lanes: int):
-        self.columns = columns
-        self.lanes = lanes
-        super().__init__(
-            {
-                "start": In(1),
-                "block": In(BLOCK),
-                "outputs": In(stream.Signature(columns * OUTPUT_BITS)),
-                "words": Out(stream.Signature(word_layout(lanes))),
-                "done": Out(1),
-            },
-            columns=columns,
-            lanes=lanes,
-        )
+        super().__init__({
+            "start": In(1),
+            "block": In(BLOCK),
+            "outputs": In(stream.Signature(columns * OUTPUT_BITS)),
+            "words": Out(stream.Signature(word_layout(lanes))),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -74,11 +77,9 @@ class OutputWords(Part):
             last_token.eq(token == self.block.tokens - 1),
             last_word.eq(word == (self.block.value_head >> (self.lanes - 1).bit_length()) - 1),
             floats.integers.payload.last.eq(last_head & last_token & last_word),
-            self.words.payload.eq(floats.words.payload),
-            self.words.valid.eq(floats.words.valid),
-            floats.words.ready.eq(self.words.ready),
             self.done.eq(floats.done),
         ]
+        join(m, floats.words, self.words)
         with m.If(take):
             m.d.sync += gathered.eq(gathered + 1)
             for n, column in enumerate(columns):
@@ -98,7 +99,7 @@ class OutputWords(Part):
                         word.eq(word + 1),
                         gathered.eq(0),
                     ]
-        # The words may wait for the vector memory for long, while the next block's outputs are there already.
+        # The next block's outputs may be there while the last words still wait for the vector memory.
         with m.If(move & floats.integers.payload.last):
             m.d.sync += active.eq(0)
         with m.If(self.start):

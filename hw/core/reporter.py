@@ -1,88 +1,57 @@
-"""What a job came to, written to memory when it has ended."""
+"""Writes a job's numbers to memory when the job has ended."""
 
 from amaranth import Module, Signal
-from amaranth.lib import enum, stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import beat_bytes
-from einloom.hw.bus.window import request_layout
-from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.core.layouts import writer_ports
+from einloom.hw.core.transfer import Transfer
 from einloom.hw.part import Part
 
 NUMBER_BITS = 64
-PLACE_BITS = 40  # of a beat in the window
-
-
-class _Step(enum.Enum, shape=2):
-    IDLE = 0
-    REQUEST = 1
-    SEND = 2
-    ANSWER = 3
+PLACE_BITS = 40  # number of a beat in the window
 
 
 class Reporter(Part):
-    """Writes `numbers` numbers of 64 bits, low byte first, behind each other from a beat of the system window on.
+    """Writes `numbers` numbers of 64 bits, low byte first, one behind the other, from a beat of the system window on.
 
-    The host can then learn of a job with the same transfer that brings its results, where a driver offers it no way to
-    read registers. The beats follow `start` by two cycles, one in each, as fast as the master takes them.
+    A host whose driver cannot read registers learns of a job with the transfer that brings its results. The first beat
+    follows `start` by two cycles; then one beat a cycle, as fast as the master takes them.
 
     Members
     -------
     start : In(1), high up to `done`
-    beat : In, `contents` : In, the first number lowest; stable while `start` is high
-    request : Out, stream for a WriteMaster
-    beats : Out, stream
-    answered : In(1), from the master
+    beat : In, where the numbers go; `contents` : In, the first number lowest; both stable while `start` is high
+    request, beats, answered : to a write master of the system window
     done : Out(1), a pulse
     """
 
     def __init__(self, numbers: int, beat_bits: int):
-        self.numbers = numbers
-        self.beat_bits = beat_bits
-        super().__init__(
-            {
-                "start": In(1),
-                "beat": In(PLACE_BITS),
-                "contents": In(numbers * NUMBER_BITS),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": Out(stream.Signature(strobed_layout(beat_bits))),
-                "answered": In(1),
-                "done": Out(1),
-            },
-            numbers=numbers,
-            beat_bits=beat_bits,
-        )
+        super().__init__({
+            "start": In(1),
+            "beat": In(PLACE_BITS),
+            "contents": In(numbers * NUMBER_BITS),
+            **writer_ports(beat_bits),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()
         beats = -(-self.numbers * NUMBER_BITS // self.beat_bits)
-        step = Signal(_Step)
         sent = Signal(range(beats))
         padded = Signal(beats * self.beat_bits)
-        strobes = beat_bytes(self.beat_bits)
+        transfer = Transfer(m, self)
+        transfer.run(start=self.start, last_beat=sent == beats - 1)
         m.d.comb += [
             padded.eq(self.contents),
-            self.request.valid.eq(step == _Step.REQUEST),
-            self.request.payload.offset.eq(self.beat << (strobes - 1).bit_length()),
+            self.request.payload.offset.eq(self.beat << (beat_bytes(self.beat_bits) - 1).bit_length()),
             self.request.payload.beats.eq(beats),
-            self.beats.valid.eq(step == _Step.SEND),
             self.beats.payload.data.eq(padded.word_select(sent, self.beat_bits)),
             self.beats.payload.strobe.eq(~0),
-            self.done.eq((step == _Step.ANSWER) & self.answered),
+            self.done.eq(transfer.done),
         ]
-        with m.Switch(step):
-            with m.Case(_Step.IDLE):
-                with m.If(self.start):
-                    m.d.sync += step.eq(_Step.REQUEST)
-            with m.Case(_Step.REQUEST):
-                with m.If(self.request.ready):
-                    m.d.sync += [step.eq(_Step.SEND), sent.eq(0)]
-            with m.Case(_Step.SEND):
-                with m.If(self.beats.ready):
-                    m.d.sync += sent.eq(sent + 1)
-                    with m.If(sent == beats - 1):
-                        m.d.sync += step.eq(_Step.ANSWER)
-            with m.Case(_Step.ANSWER):
-                with m.If(self.answered):
-                    m.d.sync += step.eq(_Step.IDLE)
+        with m.If(transfer.request & self.request.ready):
+            m.d.sync += sent.eq(0)
+        with m.Elif(transfer.beat):
+            m.d.sync += sent.eq(sent + 1)
         return m

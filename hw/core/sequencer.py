@@ -52,29 +52,21 @@ class Sequencer(Part):
     """
 
     def __init__(self, tokens: int, beat_bits: int, formats: int):
-        self.tokens = tokens
-        self.beat_bits = beat_bits
-        self.formats = formats
-        super().__init__(
-            {
-                "start": In(1),
-                "program": In(OFFSET_BITS),
-                "instructions": In(INDEX_BITS),
-                "position": In(POSITION_BITS),
-                "length": In(POSITION_BITS),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": In(stream.Signature(beat_layout(beat_bits))),
-                "queues": Out(stream.Signature(QUEUED)).array(len(UNITS)),
-                "units_idle": In(1),
-                "chunk": Out(CHUNK),
-                "done": Out(1),
-                "error": Out(ERROR_BITS),
-                "index": Out(INDEX_BITS),
-            },
-            tokens=tokens,
-            beat_bits=beat_bits,
-            formats=formats,
-        )
+        super().__init__({
+            "start": In(1),
+            "program": In(OFFSET_BITS),
+            "instructions": In(INDEX_BITS),
+            "position": In(POSITION_BITS),
+            "length": In(POSITION_BITS),
+            "request": Out(stream.Signature(request_layout())),
+            "beats": In(stream.Signature(beat_layout(beat_bits))),
+            "queues": Out(stream.Signature(QUEUED)).array(len(UNITS)),
+            "units_idle": In(1),
+            "chunk": Out(CHUNK),
+            "done": Out(1),
+            "error": Out(ERROR_BITS),
+            "index": Out(INDEX_BITS),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -6,21 +6,29 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.float_words import FloatWords
 from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
+from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
+from einloom.hw.wires import join
 
-TILE_BITS = 20  # the field `tiles`
+TILE_BITS = field_bits("gemm", "tiles")
 
 
 class SumWords(Part):
     """Cuts beats of `columns` integers into words of `lanes` float32, with their addresses.
 
-    Beats come for each tile and each token; the words of a token's tiles follow each other. A word in every cycle;
-    a beat is taken when the one before is cut up.
+    There is a beat for each tile and, in a tile, for each token. The words of token t and tile k begin at
+    base + t * stride + k * columns / lanes. Throughput: a word a cycle; a beat is taken when the one before is cut up.
+
+    Parameters
+    ----------
+    columns : integers of a beat, a multiple of `lanes`.
+    sum_bits : of an integer.
+    lanes : of a word.
 
     Members
     -------
     start : In(1), a product begins, whose numbers are stable up to `done`
-    base, stride : In, address of the first word, and from one token to the next
+    base, stride : In, address of the first word, and words from one token to the next
     tokens, tiles : In, of the product, not 0
     sums : In, stream of beats
     words : Out, stream
@@ -28,24 +36,16 @@ class SumWords(Part):
     """
 
     def __init__(self, columns: int, sum_bits: int, lanes: int):
-        self.columns = columns
-        self.sum_bits = sum_bits
-        self.lanes = lanes
-        super().__init__(
-            {
-                "start": In(1),
-                "base": In(WORD_ADDRESS_BITS),
-                "stride": In(WORD_ADDRESS_BITS),
-                "tokens": In(TOKEN_BITS),
-                "tiles": In(TILE_BITS),
-                "sums": In(stream.Signature(columns * sum_bits)),
-                "words": Out(stream.Signature(word_layout(lanes))),
-                "done": Out(1),
-            },
-            columns=columns,
-            sum_bits=sum_bits,
-            lanes=lanes,
-        )
+        super().__init__({
+            "start": In(1),
+            "base": In(WORD_ADDRESS_BITS),
+            "stride": In(WORD_ADDRESS_BITS),
+            "tokens": In(TOKEN_BITS),
+            "tiles": In(TILE_BITS),
+            "sums": In(stream.Signature(columns * sum_bits)),
+            "words": Out(stream.Signature(word_layout(lanes))),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -58,18 +58,17 @@ class SumWords(Part):
         row = Signal(WORD_ADDRESS_BITS)  # first word of the token that comes next
         final = Signal()  # `beat` is the last one
         move = Signal()
+        integers = floats.integers
         m.d.comb += [
-            floats.integers.valid.eq(left != 0),
-            floats.integers.payload.integers.eq(beat[:slice_bits]),
-            floats.integers.payload.address.eq(address),
-            floats.integers.payload.last.eq(final & (left == 1)),
-            move.eq(floats.integers.valid & floats.integers.ready),
+            integers.valid.eq(left != 0),
+            integers.payload.integers.eq(beat[:slice_bits]),
+            integers.payload.address.eq(address),
+            integers.payload.last.eq(final & (left == 1)),
+            move.eq(integers.valid & integers.ready),
             self.sums.ready.eq((left == 0) | ((left == 1) & move)),
-            self.words.payload.eq(floats.words.payload),
-            self.words.valid.eq(floats.words.valid),
-            floats.words.ready.eq(self.words.ready),
             self.done.eq(floats.done),
         ]
+        join(m, floats.words, self.words)
         with m.If(move):
             m.d.sync += [left.eq(left - 1), beat.eq(beat >> slice_bits), address.eq(address + 1)]
         with m.If(self.sums.valid & self.sums.ready):
@@ -82,12 +81,8 @@ class SumWords(Part):
                 final.eq((token == self.tokens - 1) & (tile == self.tiles - 1)),
             ]
             with m.If(token == self.tokens - 1):
-                m.d.sync += [
-                    token.eq(0),
-                    tile.eq(tile + 1),
-                    tile_base.eq(tile_base + slices),
-                    row.eq(tile_base + slices),
-                ]
+                next_tile = tile_base + slices
+                m.d.sync += [token.eq(0), tile.eq(tile + 1), tile_base.eq(next_tile), row.eq(next_tile)]
         with m.If(self.start):
             m.d.sync += [token.eq(0), tile.eq(0), tile_base.eq(self.base), row.eq(self.base)]
         return m

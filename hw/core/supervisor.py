@@ -54,34 +54,30 @@ class Supervisor(Part):
     """
 
     def __init__(self, masters: int):
-        self.masters = masters
-        super().__init__(
-            {
-                "ap_start": In(1),
-                "ap_done": Out(1),
-                "ap_idle": Out(1),
-                "abort": In(1),
-                "watchdog": In(WATCHDOG_BITS),
-                "start": Out(1),
-                "machine_done": In(1),
-                "machine_error": In(ERROR_BITS),
-                "machine_index": In(INDEX_BITS),
-                "oldest": In(INDEX_BITS),
-                "progress": In(1),
-                "errors": In(BusError).array(masters),
-                "indices": In(INDEX_BITS).array(masters),
-                "idle": In(masters),
-                "stop": Out(1),
-                "clear": Out(1),
-                "running": Out(1),
-                "error": Out(ERROR_BITS),
-                "error_index": Out(INDEX_BITS),
-                "reports": In(1),
-                "reporting": Out(1),
-                "report_done": In(1),
-            },
-            masters=masters,
-        )
+        super().__init__({
+            "ap_start": In(1),
+            "ap_done": Out(1),
+            "ap_idle": Out(1),
+            "abort": In(1),
+            "watchdog": In(WATCHDOG_BITS),
+            "start": Out(1),
+            "machine_done": In(1),
+            "machine_error": In(ERROR_BITS),
+            "machine_index": In(INDEX_BITS),
+            "oldest": In(INDEX_BITS),
+            "progress": In(1),
+            "errors": In(BusError).array(masters),
+            "indices": In(INDEX_BITS).array(masters),
+            "idle": In(masters),
+            "stop": Out(1),
+            "clear": Out(1),
+            "running": Out(1),
+            "error": Out(ERROR_BITS),
+            "error_index": Out(INDEX_BITS),
+            "reports": In(1),
+            "reporting": Out(1),
+            "report_done": In(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -10,17 +10,18 @@ from einloom.hw.part import Part
 class TileOrder(Part):
     """Counts K0, K1, V0, K2, V1 and so on up to the last tile's values: values follow their keys by one tile.
 
-    Behind the first keys, keys and values alternate up to the last keys, and two tiles of values end a job of more than
-    one. So what follows is known from the kind of the present tile and the number of keys, and all outputs are
-    registers: what they say is the start of long paths.
+    After K0 and K1, values and keys alternate up to the last keys; a job of more than one tile ends with two tiles of
+    values. So the next tile follows from the kind of the present one and the number of keys so far. All outputs are
+    registers, because they feed long paths. A step takes one cycle.
 
     Members
     -------
-    start : In(1), begin with `tiles` tiles, which are not 0, and stable from the next cycle up to the end
-    advance : In(1), on to the next; only while `active`
-    active : Out(1), there is a present one
-    is_values : Out(1), it is a tile of values
-    last : Out(1), none follows
+    start : In(1), begin
+    tiles : In, their number, not 0; stable from the cycle after `start` up to the end
+    advance : In(1), go on to the next tile; only while `active`
+    active : Out(1), there is a present tile
+    is_values : Out(1), it is one of values
+    last : Out(1), none follows it
     """
 
     def __init__(self):
@@ -35,7 +36,7 @@ class TileOrder(Part):
 
     def elaborate(self, platform):
         m = Module()
-        keys = Signal(POSITION_BITS)  # tiles of them, up to the present one
+        keys = Signal(POSITION_BITS)  # tiles of keys up to the present tile
         all_keys = Signal()
         first = Signal()
         m.d.comb += all_keys.eq(keys == self.tiles)

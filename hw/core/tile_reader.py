@@ -7,39 +7,42 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.gearbox import Gearbox
 from einloom.hw.buffers.parity import corrupt_port
-from einloom.hw.bus.read_master import beat_layout
-from einloom.hw.bus.window import request_layout
-from einloom.hw.core.layouts import POSITION_BITS
+from einloom.hw.core.layouts import POSITION_BITS, reader_ports
 from einloom.hw.core.tile_order import TileOrder
+from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
+from einloom.hw.wires import join
 
 BYTE = 8
-HEAD_BITS = 8  # the fields `query_head` and `value_head`
-BEAT_BITS = 32  # the fields `keys` and `values`
+HEAD_BITS = field_bits("attend", "query_head")
+BEAT_BITS = field_bits("attend", "keys")
 AHEAD = 2  # jobs that are requested and not wholly delivered
 
-# What is delivered: elements of a key and of a value, and tiles.
+# Shape of a job: elements of a key and of a value, and tiles.
 SHAPE = data.StructLayout({"query_head": HEAD_BITS, "value_head": HEAD_BITS, "tiles": POSITION_BITS})
-# One job: the first beat of keys and of values, and their shape, in which nothing is 0.
+# A job: the first beat of keys, that of values, and their shape, in which nothing is 0.
 TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": SHAPE})
 
 
 class TileReader(Part):
-    """Requests tiles in the engine's order (TileOrder), and cuts the beats that come into those of the engine.
+    """Requests tiles of keys and values in the order of TileOrder, and cuts memory's beats into the engine's.
 
-    The order is the engine's own but for one thing: where a job is known in time, the engine takes its first keys
-    before the last values of the job before. So a tile of values has room in a queue, and one stream from memory serves
-    keys and values without ever waiting for itself. A tile lies in memory as, for each byte of a key, that byte of all
-    rows. A request in every cycle; an engine beat in every cycle that memory's beats allow. A job is taken while the
-    one before is still delivered.
+    A tile lies in memory byte by byte: for each byte of a key, that byte of all rows. An engine beat is one element of
+    all rows, so it is `rows` bytes, or half as many with `cache_bits` 4.
+
+    The engine takes tiles in the same order but for one case. Across jobs it may read the first keys of job n + 1
+    before the last values of job n, which memory sends first. So one tile of values is buffered; otherwise the shared
+    stream would deadlock. A job is taken while the one before is still delivered.
+
+    Throughput: a request a cycle; an engine beat a cycle as long as memory's beats come as fast.
 
     Parameters
     ----------
     rows : keys of a tile, a power of two.
-    beat_bits : of memory.
+    beat_bits : width of memory's beats.
     cache_bits : 4 or 8; with 4, a byte is two elements, the even one lowest.
-    max_head : elements of a value, at most.
-    parity : of the queued values.
+    max_head : elements of a value, at most: the depth of the queue.
+    parity : the queued values have parity bits.
 
     Members
     -------
@@ -50,26 +53,13 @@ class TileReader(Part):
     """
 
     def __init__(self, rows: int, beat_bits: int, cache_bits: int, max_head: int, parity: bool):
-        self.rows = rows
-        self.beat_bits = beat_bits
-        self.cache_bits = cache_bits
-        self.max_head = max_head
-        self.parity = parity
-        super().__init__(
-            {
-                "job": In(stream.Signature(TILES)),
-                "request": Out(stream.Signature(request_layout())),
-                "beats": In(stream.Signature(beat_layout(beat_bits))),
-                "keys": Out(stream.Signature(rows * BYTE)),
-                "values": Out(stream.Signature(rows * BYTE)),
-                **corrupt_port(parity),
-            },
-            rows=rows,
-            beat_bits=beat_bits,
-            cache_bits=cache_bits,
-            max_head=max_head,
-            parity=parity,
-        )
+        super().__init__({
+            "job": In(stream.Signature(TILES)),
+            **reader_ports(beat_bits),
+            "keys": Out(stream.Signature(rows * BYTE)),
+            "values": Out(stream.Signature(rows * BYTE)),
+            **corrupt_port(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -79,6 +69,7 @@ class TileReader(Part):
         return m
 
     def _request(self, m, platform, shapes):
+        """Ask for the tiles of a job; their shape goes to `shapes`, for the delivery."""
         order = TileOrder().place(m, "requested", platform)
         job = Signal(TILES)
         keys, values = Signal(BEAT_BITS), Signal(BEAT_BITS)  # the next tiles' first beats
@@ -88,7 +79,7 @@ class TileReader(Part):
         def beats(head):
             return ((head << row_shift) >> beat_shift)[: HEAD_BITS + row_shift]
 
-        chosen = Signal.like(self.request.payload)
+        beats_of_tile = Signal.like(self.request.payload.beats)
         m.d.comb += [
             self.job.ready.eq(~order.active & shapes.i.ready),
             shapes.i.valid.eq(self.job.valid & self.job.ready),
@@ -97,27 +88,28 @@ class TileReader(Part):
             order.tiles.eq(job.heads.tiles),
             order.advance.eq(self.request.valid & self.request.ready),
             self.request.valid.eq(order.active),
-            chosen.beats.eq(Mux(order.is_values, beats(job.heads.value_head), beats(job.heads.query_head))),
-            chosen.offset.eq(Mux(order.is_values, values, keys) << beat_shift),
-            self.request.payload.eq(chosen),
+            beats_of_tile.eq(Mux(order.is_values, beats(job.heads.value_head), beats(job.heads.query_head))),
+            self.request.payload.beats.eq(beats_of_tile),
+            self.request.payload.offset.eq(Mux(order.is_values, values, keys) << beat_shift),
         ]
         with m.If(order.start):
             m.d.sync += [job.eq(self.job.payload), keys.eq(self.job.payload.keys), values.eq(self.job.payload.values)]
         with m.Elif(order.advance):
             with m.If(order.is_values):
-                m.d.sync += values.eq(values + chosen.beats)
+                m.d.sync += values.eq(values + beats_of_tile)
             with m.Else():
-                m.d.sync += keys.eq(keys + chosen.beats)
+                m.d.sync += keys.eq(keys + beats_of_tile)
 
     def _deliver(self, m, platform, shapes):
+        """Cut beats into elements, and send each to the engine's keys or to the queue of values."""
         order = TileOrder().place(m, "delivered", platform)
         gearbox = Gearbox(self.beat_bits, (self.rows * BYTE,)).place(m, "gearbox", platform)
         values = StreamFifo(self.rows * BYTE, self.max_head, self.parity).place(m, "values", platform)
         if self.parity:
             m.d.comb += self.corrupt.eq(values.corrupt)
         shape = Signal(SHAPE)
-        left = Signal(HEAD_BITS)  # elements of the tile behind the present one
-        fresh = Signal()  # the present tile's first element comes next
+        left = Signal(HEAD_BITS)  # elements of the present tile behind the next one
+        fresh = Signal()  # the next element is the tile's first
         move, ends, high = Signal(), Signal(), Signal()
         element = Signal(self.rows * BYTE)
         head = Mux(order.is_values, shape.value_head, shape.query_head)
@@ -132,13 +124,11 @@ class TileReader(Part):
             self.keys.valid.eq(order.active & gearbox.available & ~order.is_values),
             values.i.payload.eq(element),
             values.i.valid.eq(order.active & gearbox.available & order.is_values),
-            self.values.payload.eq(values.o.payload),
-            self.values.valid.eq(values.o.valid),
-            values.o.ready.eq(self.values.ready),
             move.eq((self.keys.valid & self.keys.ready) | (values.i.valid & values.i.ready)),
             ends.eq(Mux(fresh, head == 1, left == 0)),
             order.advance.eq(move & ends),
         ]
+        join(m, values.o, self.values)
         if self.cache_bits == BYTE:
             m.d.comb += [element.eq(gearbox.word), gearbox.take.eq(move)]
         else:

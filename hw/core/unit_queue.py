@@ -45,8 +45,6 @@ class UnitQueue(Part):
     """
 
     def __init__(self, overlaps: bool = False, skips: bool = False):
-        self.overlaps = overlaps
-        self.skips = skips
         ports = {
             "i": In(stream.Signature(QUEUED)),
             "chunk": In(CHUNK),
@@ -61,7 +59,7 @@ class UnitQueue(Part):
             "unit_idle": In(1),
             "skip": Out(1),
         }
-        super().__init__(ports, overlaps=overlaps, skips=skips)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()

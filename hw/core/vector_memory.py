@@ -34,28 +34,20 @@ class VectorMemory(Part):
     """
 
     def __init__(self, words: int, lanes: int, parity: bool):
-        self.words = words
-        self.lanes = lanes
-        self.parity = parity
         word = lanes * FLOAT_BITS
         ports: dict = {}
         for name in ("a", "b", "c", "store"):
             ports |= {f"{name}_address": In(WORD_ADDRESS_BITS), f"{name}_read": In(1), f"{name}_data": Out(word)}
-        super().__init__(
-            {
-                **ports,
-                "store_granted": Out(1),
-                "crowded": Out(1),
-                "vector_write": In(1),
-                "vector_word": In(word_layout(lanes)),
-                **{name: In(stream.Signature(word_layout(lanes))) for name in WRITERS},
-                **parity_ports(parity),
-                **({"store_corrupt": Out(1)} if parity else {}),
-            },
-            words=words,
-            lanes=lanes,
-            parity=parity,
-        )
+        super().__init__({
+            **ports,
+            "store_granted": Out(1),
+            "crowded": Out(1),
+            "vector_write": In(1),
+            "vector_word": In(word_layout(lanes)),
+            **{name: In(stream.Signature(word_layout(lanes))) for name in WRITERS},
+            **parity_ports(parity),
+            **({"store_corrupt": Out(1)} if parity else {}),
+        })
 
     def elaborate(self, platform):
         m = Module()

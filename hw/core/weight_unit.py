@@ -1,20 +1,20 @@
 """The unit that fetches weights."""
 
 from amaranth import Module, Signal
-from amaranth.lib import data, stream
+from amaranth.lib import stream
 from amaranth.lib.wiring import Out
 
 from einloom.hw.bus.window import request_layout
 from einloom.hw.core.layouts import unit_ports
-from einloom.hw.isa_layout import instruction_layout
+from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 
 
 class WeightUnit(Part):
     """Carries out `weights` (spec/isa.py): the same request to the master of every weight channel.
 
-    An instruction is complete when all masters have taken it, so they run ahead of the GEMM engine as far as their
-    queues of beats allow.
+    An instruction is complete when all masters have taken the request, at best in its first cycle. So requests run
+    ahead of the GEMM engine as far as the masters' queues have room.
 
     Members
     -------
@@ -23,20 +23,12 @@ class WeightUnit(Part):
     """
 
     def __init__(self, channels: int, beat_bits: int):
-        self.channels = channels
-        self.beat_bits = beat_bits
-        super().__init__(
-            {**unit_ports(), "requests": Out(stream.Signature(request_layout())).array(channels)},
-            channels=channels,
-            beat_bits=beat_bits,
-        )
+        super().__init__({**unit_ports(), "requests": Out(stream.Signature(request_layout())).array(channels)})
 
     def elaborate(self, platform):
         m = Module()
-        layout = instruction_layout("weights")
-        i = data.View(layout, self.instruction.payload[: layout.size])
-        sent = Signal(self.channels)
-        taken = Signal(self.channels)
+        i = decoded(self.instruction.payload, "weights")
+        sent, taken = Signal(self.channels), Signal(self.channels)
         for n, request in enumerate(self.requests):
             m.d.comb += [
                 request.valid.eq(self.instruction.valid & ~sent[n] & (i.beats != 0)),
@@ -44,10 +36,7 @@ class WeightUnit(Part):
                 request.payload.beats.eq(i.beats),
                 taken[n].eq(sent[n] | request.ready | (i.beats == 0)),
             ]
-        m.d.comb += [
-            self.instruction.ready.eq(taken.all()),
-            self.busy.eq(self.instruction.valid),
-        ]
+        m.d.comb += [self.instruction.ready.eq(taken.all()), self.busy.eq(self.instruction.valid)]
         with m.If(self.instruction.ready):
             m.d.sync += sent.eq(0)
         with m.Elif(self.instruction.valid):

@@ -70,17 +70,13 @@ class AlignedTables(Part):
     """
 
     def __init__(self, spec):
-        self.spec = spec
         self.lanes = spec.lanes
         self.has_scale = spec.group is not None
-        super().__init__(
-            {
-                "activations": In(data.ArrayLayout(FP16, self.lanes)),
-                "control": In(CONTROL),
-                "shared": Out(spec.shared),
-            },
-            spec=spec,
-        )
+        super().__init__({
+            "activations": In(data.ArrayLayout(FP16, self.lanes)),
+            "control": In(CONTROL),
+            "shared": Out(spec.shared),
+        })
 
     def elaborate(self, platform):
         m = Module()

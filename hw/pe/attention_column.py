@@ -48,19 +48,12 @@ class TileMask(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
-        self.format = format
-        self.rows = rows
-        super().__init__(
-            {
-                "query": In(QUERY_BITS),
-                "tile": In(tile_layout(format, rows, spans)),
-                "control": In(MASK_CONTROL),
-                "visible": Out(rows),
-            },
-            format=format,
-            rows=rows,
-            spans=spans,
-        )
+        super().__init__({
+            "query": In(QUERY_BITS),
+            "tile": In(tile_layout(format, rows, spans)),
+            "control": In(MASK_CONTROL),
+            "visible": Out(rows),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -109,11 +102,6 @@ class AttentionColumn(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, digits: int, spans: int = 1, parity: bool = False):
-        self.format = format
-        self.rows = rows
-        self.digits = digits
-        self.spans = spans
-        self.parity = parity
         ports = {
             "query": In(signed(QUERY_BITS)),
             "row": In(rows * format.input_bits),
@@ -132,7 +120,7 @@ class AttentionColumn(Part):
                 "state": Out(signed(format.state_bits)),
                 "final_state": In(signed(format.state_bits)),
             }
-        super().__init__(ports, format=format, rows=rows, digits=digits, spans=spans, parity=parity)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()

@@ -102,9 +102,8 @@ class BitmodPE(Part):
     """
 
     def __init__(self, spec: BitmodSpec):
-        self.spec = spec
         lanes = data.ArrayLayout(signed(8), spec.lanes), data.ArrayLayout(TERM, spec.lanes)
-        super().__init__(pe_ports(spec, *lanes), spec=spec)
+        super().__init__(pe_ports(spec, *lanes))
 
     def elaborate(self, platform):
         m = Module()

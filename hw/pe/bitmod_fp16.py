@@ -118,9 +118,8 @@ class BitmodFp16PE(Part):
     """
 
     def __init__(self, spec: BitmodFp16Spec):
-        self.spec = spec
         lanes = data.ArrayLayout(FP16, spec.lanes), data.ArrayLayout(TERM, spec.lanes)
-        super().__init__(pe_ports(spec, *lanes), spec=spec)
+        super().__init__(pe_ports(spec, *lanes))
 
     def elaborate(self, platform):
         m = Module()

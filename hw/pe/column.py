@@ -81,21 +81,15 @@ class BitmodColumn(Part):
     """
 
     def __init__(self, formats: tuple[Format, ...], lanes: int):
-        self.formats = formats
-        self.lanes = lanes
-        super().__init__(
-            {
-                **code_ports(formats, lanes),
-                **SCALE_PORTS,
-                "selector": In(SELECTOR_BITS),
-                "format": In(range(max(len(formats), 2))),
-                "term": In(range(max(*(f.terms_per_weight for f in formats), 2))),
-                "specials": In(SPECIALS),
-                "operand": Out(data.ArrayLayout(TERM, lanes)),
-            },
-            formats=formats,
-            lanes=lanes,
-        )
+        super().__init__({
+            **code_ports(formats, lanes),
+            **SCALE_PORTS,
+            "selector": In(SELECTOR_BITS),
+            "format": In(range(max(len(formats), 2))),
+            "term": In(range(max(*(f.terms_per_weight for f in formats), 2))),
+            "specials": In(SPECIALS),
+            "operand": Out(data.ArrayLayout(TERM, lanes)),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -136,10 +130,8 @@ class CodeColumn(Part):
     """
 
     def __init__(self, format: Format, lanes: int):
-        self.format = format
-        self.lanes = lanes
         operand = Out(data.ArrayLayout(format.bits, lanes))
-        super().__init__({**code_ports((format,), lanes), "operand": operand}, format=format, lanes=lanes)
+        super().__init__({**code_ports((format,), lanes), "operand": operand})
 
     def elaborate(self, platform):
         m = Module()

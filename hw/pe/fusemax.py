@@ -68,19 +68,15 @@ class FuseMaxPE(Part):
     """
 
     def __init__(self, format: AttentionFormat):
-        self.format = format
-        super().__init__(
-            {
-                "query": In(signed(QUERY_BITS)),
-                "row": In(signed(format.input_bits)),
-                "visible": In(1),
-                "maximum": In(signed(SCORE_BITS)),
-                "control": In(PE_CONTROL),
-                "score": Out(signed(SCORE_BITS)),
-                "product": Out(signed(format.product_bits)),
-            },
-            format=format,
-        )
+        super().__init__({
+            "query": In(signed(QUERY_BITS)),
+            "row": In(signed(format.input_bits)),
+            "visible": In(1),
+            "maximum": In(signed(SCORE_BITS)),
+            "control": In(PE_CONTROL),
+            "score": Out(signed(SCORE_BITS)),
+            "product": Out(signed(format.product_bits)),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -71,9 +71,8 @@ class IntMacPE(Part):
     """
 
     def __init__(self, spec: IntMacSpec):
-        self.spec = spec
         lanes = data.ArrayLayout(signed(8), spec.lanes)
-        super().__init__(pe_ports(spec, lanes, lanes), spec=spec)
+        super().__init__(pe_ports(spec, lanes, lanes))
 
     def elaborate(self, platform):
         m = Module()

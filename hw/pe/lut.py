@@ -288,8 +288,7 @@ class LutPE(Part):
     """
 
     def __init__(self, spec: LutSpec):
-        self.spec = spec
-        super().__init__(pe_ports(spec, spec.shared, spec.operand_bits), spec=spec)
+        super().__init__(pe_ports(spec, spec.shared, spec.operand_bits))
 
     @property
     def tables(self):

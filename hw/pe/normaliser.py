@@ -46,20 +46,12 @@ class Divider(Part):
     """
 
     def __init__(self, format: AttentionFormat, digits: int, parity: bool = False):
-        self.format = format
-        self.digits = digits
-        self.parity = parity
-        super().__init__(
-            {
-                "state": In(signed(format.state_bits)),
-                "control": In(divider_control(format)),
-                "result": Out(signed(OUTPUT_BITS)),
-                **corrupt_port(parity),
-            },
-            format=format,
-            digits=digits,
-            parity=parity,
-        )
+        super().__init__({
+            "state": In(signed(format.state_bits)),
+            "control": In(divider_control(format)),
+            "result": Out(signed(OUTPUT_BITS)),
+            **corrupt_port(parity),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -134,23 +126,17 @@ class DivisionControl(Part):
     """
 
     def __init__(self, format: AttentionFormat, digits: int):
-        self.format = format
-        self.digits = digits
-        super().__init__(
-            {
-                "start": In(1),
-                "head": In(range(format.max_head + 1)),
-                "address": Out(range(format.max_head + 1)),
-                "divisor": Out(1),
-                "dividend": Out(1),
-                "step": Out(1),
-                "valid": Out(1),
-                "ready": In(1),
-                "done": Out(1),
-            },
-            format=format,
-            digits=digits,
-        )
+        super().__init__({
+            "start": In(1),
+            "head": In(range(format.max_head + 1)),
+            "address": Out(range(format.max_head + 1)),
+            "divisor": Out(1),
+            "dividend": Out(1),
+            "step": Out(1),
+            "valid": Out(1),
+            "ready": In(1),
+            "done": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -61,10 +61,6 @@ class OnlineSoftmax(Part):
     """
 
     def __init__(self, format: AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False):
-        self.format = format
-        self.sum_bits = sum_bits
-        self.spans = spans
-        self.parity = parity
         ports = {
             "tile_maximum": In(signed(SCORE_BITS)),
             "tile_sum": In(signed(sum_bits)),
@@ -75,7 +71,7 @@ class OnlineSoftmax(Part):
         }
         if spans > 1:
             ports["merged_maximum"] = In(signed(SCORE_BITS))
-        super().__init__(ports, format=format, sum_bits=sum_bits, spans=spans, parity=parity)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()

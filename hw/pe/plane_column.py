@@ -42,30 +42,14 @@ class PlaneColumn(Part):
         delays: tuple[int, ...],
         scale_delay: int | None,
     ):
-        self.formats = formats
-        self.sizes = sizes
-        self.remapped = remapped
-        self.offline = offline
-        self.signs = signs
-        self.delays = delays
-        self.scale_delay = scale_delay
         self.lanes = sum(sizes)
-        super().__init__(
-            {
-                **code_ports(formats, self.lanes),
-                **({} if scale_delay is None else SCALE_PORTS),
-                "format": In(range(max(len(formats), 2))),
-                "term": In(range(max(*(len(f.planes) for f in formats), 2))),
-                "operand": Out(len(delays)),
-            },
-            formats=formats,
-            sizes=sizes,
-            remapped=remapped,
-            offline=offline,
-            signs=signs,
-            delays=delays,
-            scale_delay=scale_delay,
-        )
+        super().__init__({
+            **code_ports(formats, self.lanes),
+            **({} if scale_delay is None else SCALE_PORTS),
+            "format": In(range(max(len(formats), 2))),
+            "term": In(range(max(*(len(f.planes) for f in formats), 2))),
+            "operand": Out(len(delays)),
+        })
 
     def elaborate(self, platform):
         m = Module()

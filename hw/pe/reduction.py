@@ -29,16 +29,8 @@ class Reduction(Part):
     """
 
     def __init__(self, operation: str, bits: int, count: int):
-        self.operation = operation
-        self.bits = bits
-        self.count = count
         self.result_bits = bits + ((count - 1).bit_length() if operation == "add" else 0)
-        super().__init__(
-            {"values": In(bits * count), "result": Out(signed(self.result_bits))},
-            operation=operation,
-            bits=bits,
-            count=count,
-        )
+        super().__init__({"values": In(bits * count), "result": Out(signed(self.result_bits))})
 
     def elaborate(self, platform):
         m = Module()

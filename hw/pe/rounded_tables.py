@@ -60,23 +60,11 @@ class RoundedTables(Part):
     """
 
     def __init__(self, sizes: tuple[int, ...], halved: bool, limit: int, per_table: bool, delays: tuple[int, ...]):
-        self.sizes = sizes
-        self.halved = halved
-        self.limit = limit
-        self.per_table = per_table
-        self.delays = delays
         self.activation_bits = signed_bits(limit - 1)
-        super().__init__(
-            {
-                "activations": In(sum(sizes) * self.activation_bits),
-                "shared": Out(rounded_layout(sizes, halved, limit, per_table)),
-            },
-            sizes=sizes,
-            halved=halved,
-            limit=limit,
-            per_table=per_table,
-            delays=delays,
-        )
+        super().__init__({
+            "activations": In(sum(sizes) * self.activation_bits),
+            "shared": Out(rounded_layout(sizes, halved, limit, per_table)),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -61,23 +61,11 @@ class TableGenerator(Part):
     """
 
     def __init__(self, sizes: tuple[int, ...], halved: bool, zero: bool, limit: int, delays: tuple[int, ...]):
-        self.sizes = sizes
-        self.halved = halved
-        self.zero = zero
-        self.limit = limit
         self.activation_bits = signed_bits(limit - 1)
-        self.delays = delays
-        super().__init__(
-            {
-                "activations": In(sum(sizes) * self.activation_bits),
-                "shared": Out(tables_layout(sizes, halved, zero, limit)),
-            },
-            sizes=sizes,
-            halved=halved,
-            zero=zero,
-            limit=limit,
-            delays=delays,
-        )
+        super().__init__({
+            "activations": In(sum(sizes) * self.activation_bits),
+            "shared": Out(tables_layout(sizes, halved, zero, limit)),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -128,9 +116,7 @@ class TableDelay(Part):
     """
 
     def __init__(self, layout: data.StructLayout, delays: tuple[int, ...]):
-        self.layout = layout
-        self.delays = delays
-        super().__init__({"activations": In(layout.size), "shared": Out(layout)}, layout=layout, delays=delays)
+        super().__init__({"activations": In(layout.size), "shared": Out(layout)})
 
     def elaborate(self, platform):
         m = Module()

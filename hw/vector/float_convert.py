@@ -36,11 +36,11 @@ class FloatToInteger(Part):
     """
 
     def __init__(self, widths: tuple[int, ...]):
-        self.widths = widths
-        super().__init__(
-            {"value": In(BITS), "select": In(range(max(len(widths), 2))), "result": Out(signed(max(widths)))},
-            widths=widths,
-        )
+        super().__init__({
+            "value": In(BITS),
+            "select": In(range(max(len(widths), 2))),
+            "result": Out(signed(max(widths))),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -106,8 +106,7 @@ class IntegerToFloat(Part):
     """
 
     def __init__(self, bits: int):
-        self.bits = bits
-        super().__init__({"value": In(signed(bits)), "result": Out(BITS)}, bits=bits)
+        super().__init__({"value": In(signed(bits)), "result": Out(BITS)})
 
     def elaborate(self, platform):
         m = Module()

@@ -32,13 +32,7 @@ class Issue(Part):
     """
 
     def __init__(self, memory_cycles: int, longer: int):
-        self.memory_cycles = memory_cycles
-        self.longer = longer
-        super().__init__(
-            {"candidate": In(CANDIDATE), "pause": In(1), "taken": Out(1), "issued": Out(CANDIDATE)},
-            memory_cycles=memory_cycles,
-            longer=longer,
-        )
+        super().__init__({"candidate": In(CANDIDATE), "pause": In(1), "taken": Out(1), "issued": Out(CANDIDATE)})
 
     def elaborate(self, platform):
         m = Module()

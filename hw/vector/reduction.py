@@ -71,22 +71,18 @@ class ReductionTail(Part):
     """
 
     def __init__(self, lanes: int):
-        self.lanes = lanes
-        super().__init__(
-            {
-                "start": In(1),
-                "enable": In(1),
-                "sum": In(1),
-                "word": In(range(REDUCE_PARTIALS)),
-                "active": Out(1),
-                "fill": Out(1),
-                "left": Out(Left),
-                "right": Out(Right),
-                "fold": Out(1),
-                "last": Out(1),
-            },
-            lanes=lanes,
-        )
+        super().__init__({
+            "start": In(1),
+            "enable": In(1),
+            "sum": In(1),
+            "word": In(range(REDUCE_PARTIALS)),
+            "active": Out(1),
+            "fill": Out(1),
+            "left": Out(Left),
+            "right": Out(Right),
+            "fold": Out(1),
+            "last": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -35,20 +35,14 @@ class VectorSequencer(Part):
     """
 
     def __init__(self, lanes: int, overlap: bool):
-        self.lanes = lanes
-        self.overlap = overlap
-        super().__init__(
-            {
-                "instruction": In(stream.Signature(INSTRUCTION)),
-                "tokens": In(TOKEN_BITS),
-                "done": In(1),
-                "idle": Out(1),
-                "candidate": Out(CANDIDATE),
-                "taken": In(1),
-            },
-            lanes=lanes,
-            overlap=overlap,
-        )
+        super().__init__({
+            "instruction": In(stream.Signature(INSTRUCTION)),
+            "tokens": In(TOKEN_BITS),
+            "done": In(1),
+            "idle": Out(1),
+            "candidate": Out(CANDIDATE),
+            "taken": In(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

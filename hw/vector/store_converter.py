@@ -26,16 +26,12 @@ class StoreConverter(Part):
     """
 
     def __init__(self, widths: tuple[int, ...]):
-        self.widths = widths
-        super().__init__(
-            {
-                "value": In(BITS),
-                "select": In(range(max(len(widths), 2))),
-                "convert": In(1),
-                "stored": Out(BITS),
-            },
-            widths=widths,
-        )
+        super().__init__({
+            "value": In(BITS),
+            "select": In(range(max(len(widths), 2))),
+            "convert": In(1),
+            "stored": Out(BITS),
+        })
 
     def elaborate(self, platform):
         m = Module()

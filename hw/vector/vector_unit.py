@@ -67,31 +67,19 @@ class VectorUnit(Part):
     """
 
     def __init__(self, lanes: int, read_latency: int, write_latency: int, kv_bits: int, overlap: bool):
-        self.lanes = lanes
-        self.read_latency = read_latency
-        self.write_latency = write_latency
-        self.kv_bits = kv_bits
-        self.overlap = overlap
-        super().__init__(
-            {
-                "instruction": In(stream.Signature(INSTRUCTION)),
-                "tokens": In(TOKEN_BITS),
-                "pause": In(1),
-                "done": Out(1),
-                "signal": Out(SLOT["signal"].shape),
-                "idle": Out(1),
-                **{f"{p}_address": Out(ADDRESS_BITS) for p in READS},
-                **{f"{p}_read": Out(1) for p in READS},
-                **{f"{p}_data": In(BITS * lanes) for p in READS},
-                "result": Out(result_layout(lanes)),
-                "busy": Out(1),
-            },
-            lanes=lanes,
-            read_latency=read_latency,
-            write_latency=write_latency,
-            kv_bits=kv_bits,
-            overlap=overlap,
-        )
+        super().__init__({
+            "instruction": In(stream.Signature(INSTRUCTION)),
+            "tokens": In(TOKEN_BITS),
+            "pause": In(1),
+            "done": Out(1),
+            "signal": Out(SLOT["signal"].shape),
+            "idle": Out(1),
+            **{f"{p}_address": Out(ADDRESS_BITS) for p in READS},
+            **{f"{p}_read": Out(1) for p in READS},
+            **{f"{p}_data": In(BITS * lanes) for p in READS},
+            "result": Out(result_layout(lanes)),
+            "busy": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

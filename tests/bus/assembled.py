@@ -27,10 +27,6 @@ class Assembled(Part):
     """`readers` ReadMasters on one ReadMux, and a WriteMaster, all with one window and one port of Vitis's names."""
 
     def __init__(self, readers: int, data_bits: int, max_burst: int, fifo_beats: int):
-        self.readers = readers
-        self.data_bits = data_bits
-        self.max_burst = max_burst
-        self.fifo_beats = fifo_beats
         self.id_bits = max((readers - 1).bit_length(), 1)
         ports = {
             "request": In(stream.Signature(request_layout())),
@@ -49,7 +45,7 @@ class Assembled(Part):
         ports |= flat_members(
             PORT, Out(axi_read(data_bits, id_bits=self.id_bits)), Out(axi_write(data_bits, id_bits=self.id_bits))
         )
-        super().__init__(ports, readers=readers, data_bits=data_bits, max_burst=max_burst, fifo_beats=fifo_beats)
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
