@@ -26,6 +26,11 @@ def core_manifest(config: Config, pe: PeSpec) -> Manifest:
     return describe(config, **_parts(config, pe)[1])
 
 
+def core_spec(config: Config, pe: PeSpec) -> CoreSpec:
+    """What that core is made of, for simulation in Amaranth."""
+    return _parts(config, pe)[0]
+
+
 class _Parts(TypedDict):
     """The engines' and the core's own parts of the manifest."""
 

@@ -66,6 +66,7 @@ class PartBench:
     tail : cycles behind the end, in which nothing may come.
     cycles : how many are run at least.
     optional : input streams whose payloads need not be taken.
+    until : what else must hold before the end, as partners see it.
     backend : "pysim", or "verilator", which takes neither functions nor partners and watches nothing.
     """
 
@@ -83,6 +84,7 @@ class PartBench:
         tail: int = 20,
         cycles: int = 0,
         optional: Sequence[str] = (),
+        until: Callable[[], bool] | None = None,
         backend: str = "pysim",
     ) -> None:
         self.part = part
@@ -90,6 +92,7 @@ class PartBench:
         self.inputs = {name: [] for name, s in self.streams.items() if s.is_input}
         self.pauses = dict(pauses or {})
         self.partners, self.watch, self.optional = tuple(partners), tuple(watch), tuple(optional)
+        self.until = until
         self.seed, self.limit, self.tail, self.cycles, self.backend = seed, limit, tail, cycles, backend
         for name, payloads in (inputs or {}).items():
             self.inputs[self._known(name, self.inputs, "input stream")] = list(payloads)
@@ -137,7 +140,7 @@ class PartBench:
                 words, cycles = self._verilate(feeds, counts, held, sizes)
                 traces: dict[str, list[int]] = {}
             else:
-                session = Session(feeds, counts, self.pauses, held, **sizes)
+                session = Session(feeds, counts, self.pauses, held, until=self.until, **sizes)
                 traces = _Pysim.of(self.part).run(self, session, dict.fromkeys((*self.watch, *watch)))
                 words = {name: drain.words for name, drain in session.drains.items()}
                 cycles = {name: drain.cycles for name, drain in session.drains.items()}
@@ -171,7 +174,7 @@ class PartBench:
 
     def _verilate(self, feeds, counts, held, sizes) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
         """The same streams through the emitted Verilog."""
-        if self.partners or self.watch or any(callable(value) for value in self.held.values()):
+        if self.partners or self.watch or self.until or any(callable(value) for value in self.held.values()):
             raise ValueError("Verilator runs streams and values; functions, partners and traces need pysim")
         ports = [p.verilog for s in self.streams.values() for p in (s.payload, s.valid, s.ready)]
         ports += [p.verilog for p in self.plain.values()]

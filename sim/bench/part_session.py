@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Pause = float | Sequence[int]
@@ -102,6 +102,7 @@ class Session:
     limit : cycles up to the tail.
     least : cycles at least, for those who watch plain outputs.
     optional : input streams whose words need not be taken.
+    until : what else must hold before the tail.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Session:
         tail: int,
         least: int = 0,
         optional: Sequence[str] = (),
+        until: Callable[[], bool] | None = None,
     ) -> None:
         def bits(name: str) -> Iterator[bool]:
             return pause_bits(pauses.get(name, 0.0), seed, name)
@@ -127,7 +129,7 @@ class Session:
         self.over = False
         self.taken: dict[str, int | None] = {}
         self._limit, self._tail, self._least = limit, tail, least
-        self._optional = optional
+        self._optional, self._until = optional, until
         self._quiet_since: int | None = None
 
     def drive(self) -> Iterator[tuple[str, str, int]]:
@@ -168,4 +170,4 @@ class Session:
         inputs = (f"{f.name} ({f.given} of {f.given + len(f.words)} given)" for f in left)
         missing = (d for d in self.drains.values() if d.wanted is not None and len(d.words) < d.wanted)
         outputs = (f"{d.name} ({len(d.words)} of {d.wanted} came)" for d in missing)
-        return [*inputs, *outputs]
+        return [*inputs, *outputs, *(["`until`"] if self._until and not self._until() else [])]

@@ -73,8 +73,10 @@ def reader(memory: Memory, beat_bytes: int, request: str = "request", beats: str
 class Writer:
     """A write master and its memory: takes the beats of one request after the other, and answers a few cycles later."""
 
-    def __init__(self, beat_bytes: int, prefix: str = "", latency: int = 3) -> None:
-        self.memory: dict[int, int] = {}
+    def __init__(
+        self, beat_bytes: int, prefix: str = "", latency: int = 3, memory: dict[int, int] | None = None
+    ) -> None:
+        self.memory: dict[int, int] = {} if memory is None else memory
         self.answers = 0
         self._beat_bytes, self._latency = beat_bytes, latency
         self._request, self._beats, self._answered = f"{prefix}request", f"{prefix}beats", f"{prefix}answered"

@@ -1,4 +1,4 @@
-"""Keys and values into the tiles of the cache, as `store_kv` is defined, by TileStore and by the StoreUnit around it."""
+"""Keys and values into the tiles of the cache as `store_kv` is defined, by TileStore and by StoreUnit around it."""
 
 import random
 
