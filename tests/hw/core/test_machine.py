@@ -3,13 +3,12 @@
 from functools import cache
 
 import numpy as np
-import pytest
 
 from einloom.hw.core.machine import READERS, Machine
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import UNITS, CoreError, Unit
-from tests.hw.around import PAUSES, Memory, Writer, reader
+from tests.hw.around import Memory, Writer, reader
 from tests.hw.core.programs import BEATS, every_unit, image
 from tests.hw.core.small import small
 
@@ -70,10 +69,9 @@ class Job:
         self.bench.check(lambda _: dict.fromkeys(names))
 
 
-@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
-def test_memory_is_the_golden_cores_when_a_program_ends(pause: float) -> None:
+def test_memory_is_the_golden_cores_when_a_program_ends() -> None:
     program = every_unit(small("int_mac").manifest)
-    job = Job(program, pause)
+    job = Job(program, pause=0.3)
     job.run()
     job.golden.run(0, len(program), POSITION, LENGTH)
     assert (job.error, len(job.done)) == (CoreError.NONE, 1)
@@ -90,7 +88,7 @@ def test_memory_is_the_golden_cores_when_a_program_ends(pause: float) -> None:
 
 def test_a_mistake_is_told_with_its_number() -> None:
     program = [*every_unit(small("int_mac").manifest)[:1], Instruction.make("vector", op=15)]
-    job = Job(program, 0.0)
+    job = Job(program, pause=0.0)
     job.run()
     assert (job.error, job.index, job.done) == (CoreError.ILLEGAL, 1, [])
     assert job.completed[Unit.LOAD] == 1
