@@ -9,7 +9,7 @@ from einloom.spec.isa import CoreError
 from einloom.spec.registers import CTRL
 from tests.hw.around import Memory
 from tests.hw.bus.axi_partners import AxiMemory, Host
-from tests.hw.core.programs import BEATS, every_unit, image
+from tests.hw.core.programs import BEATS, image, scaled_rows
 from tests.hw.core.small import small
 
 LENGTH, POSITION = 3, 4
@@ -19,7 +19,7 @@ REPORT = 240  # beat
 
 def test_a_job_from_the_hosts_start_to_its_report_and_one_outside_its_window() -> None:
     core = small("int_mac")
-    program = every_unit(core.manifest)
+    program = scaled_rows(core.manifest)
     raw, golden, beat = image(program, core.manifest), core.golden(), core.spec.beat_bits // 8
     golden.system = raw.copy()
     golden.run(0, len(program), POSITION, LENGTH)
@@ -76,5 +76,5 @@ def test_a_job_from_the_hosts_start_to_its_report_and_one_outside_its_window() -
     assert numbers["design"] == core.spec.design
     assert numbers["error"] == 0
     assert numbers["completed"] == 2 * (len(program) - 2)
-    assert numbers["gemm_busy"] > 0
+    assert numbers["vector_busy"] > 0
     assert all(BASE <= address < BASE + BEATS * beat for address, _ in system.bursts)

@@ -12,7 +12,7 @@ from tests.hw.around import Memory, Writer, reader
 from tests.hw.core.programs import BEATS, every_unit, image
 from tests.hw.core.small import small
 
-LENGTH, POSITION = 3, 4
+LENGTH, POSITION = 2, 3  # one chunk, in two tiles of the cache
 
 
 @cache
@@ -80,10 +80,9 @@ def test_memory_is_the_golden_cores_when_a_program_ends() -> None:
     assert not len(wrong), (
         f"byte {wrong[0]}: {found[wrong[0]]}, golden {job.golden.system[wrong[0]]}; {len(wrong)} differ"
     )
-    assert (job.golden.system != job.raw).sum() > 200
-    chunks = 2
+    assert (job.golden.system != job.raw).sum() > 100
     for unit in UNITS:
-        assert job.completed[unit] == chunks * sum(i.opcode.unit is unit for i in program), unit.name
+        assert job.completed[unit] == sum(i.opcode.unit is unit for i in program), unit.name
 
 
 def test_a_mistake_is_told_with_its_number() -> None:
