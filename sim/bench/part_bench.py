@@ -184,7 +184,7 @@ class PartBench:
         names = {name: s.payload.verilog.removesuffix("__payload") for name, s in self.streams.items()}
         names |= {name: port.verilog for name, port in self.plain.items()}
         inputs = [name for name, port in self.plain.items() if port.is_input]
-        pauses = {name: p if isinstance(p, float | int) else list(p) for name, p in self.pauses.items()}
+        pauses = {name: p if isinstance(p, float | int | str) else list(p) for name, p in self.pauses.items()}
         with tempfile.TemporaryDirectory(prefix="einloom-") as temporary:
             folder = Path(temporary)
             stimulus = {"feeds": feeds, "wanted": counts, "pauses": pauses, "held": held, **sizes}

@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-Pause = float | Sequence[int]
-"""The chance of a pause in a cycle, or bits, 1 for a pause, that are repeated for ever."""
+PATIENT = "patient"
+Pause = float | str | Sequence[int]
+"""The chance of a pause in a cycle, or bits, 1 for a pause, that are repeated for ever; or PATIENT for an output that
+is ready only when there is a word, and so finds a part that waits for `ready` before it offers one."""
 
 
 class Mismatch(AssertionError):
@@ -20,6 +22,8 @@ class TimedOut(Mismatch):
 
 def pause_bits(pause: Pause, seed: int, name: str) -> Iterator[bool]:
     """Whether the stream `name` pauses, cycle by cycle."""
+    if pause == PATIENT:
+        return itertools.repeat(False)
     if isinstance(pause, float | int):
         if not 0 <= pause < 1:
             raise ValueError(f"{name}: the chance of a pause must be from 0 up to below 1, not {pause!r}")
@@ -63,13 +67,14 @@ class Drain:
     name: str
     pauses: Iterator[bool]
     wanted: int | None
+    patient: bool = False
     ready: bool = False
     pending: int | None = None
     words: list[int] = field(default_factory=list)
     cycles: list[int] = field(default_factory=list)
 
     def invite(self) -> int:
-        self.ready = not next(self.pauses)
+        self.ready = not next(self.pauses) and (not self.patient or self.pending is not None)
         return int(self.ready)
 
     def edge(self, cycle: int, valid: int, word: int) -> int | None:
@@ -123,7 +128,9 @@ class Session:
             return pause_bits(pauses.get(name, 0.0), seed, name)
 
         self.feeds = {name: Feed(name, deque(words), bits(name)) for name, words in feeds.items()}
-        self.drains = {name: Drain(name, bits(name), count) for name, count in wanted.items()}
+        self.drains = {
+            name: Drain(name, bits(name), count, pauses.get(name) == PATIENT) for name, count in wanted.items()
+        }
         self.held = held
         self.cycle = 0
         self.over = False

@@ -6,6 +6,7 @@ import pytest
 from einloom.hw.core.float_words import QUEUE, FloatWords
 from einloom.hw.vector.float_convert import TO_FLOAT_LATENCY
 from einloom.sim.bench.part_bench import PartBench
+from einloom.sim.bench.part_session import PATIENT
 from tests.hw.around import PAUSES, Events
 
 PARTS = {shape: FloatWords(*shape) for shape in ((1, 40), (4, 26))}
@@ -36,9 +37,9 @@ def floats(word: dict[str, int], lanes: int, bits: int) -> dict[str, int]:
     return {"address": word["address"], "data": data}
 
 
-@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+@pytest.mark.parametrize("pause", [*PAUSES.values(), PATIENT], ids=[*PAUSES, PATIENT])
 @pytest.mark.parametrize("shape", PARTS)
-def test_integers_become_the_nearest_floats(shape: tuple[int, int], pause: float) -> None:
+def test_integers_become_the_nearest_floats(shape: tuple[int, int], pause: float | str) -> None:
     given, events = words(*shape), Events("done")
     bench = PartBench(PARTS[shape], {"integers": given}, pauses={"integers": pause, "words": pause}, partners=[events])
     run = bench.check(lambda inputs: {"words": [floats(word, *shape) for word in inputs["integers"]]})
