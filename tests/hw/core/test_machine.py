@@ -36,6 +36,7 @@ class Job:
         self.done: list[int] = []
         self.error = self.index = 0
         self.completed = dict.fromkeys(UNITS, 0)
+        self.busy, self.waited = dict.fromkeys(UNITS, 0), dict.fromkeys(UNITS, 0)  # cycles
         masters = [reader(self.memory, self.beat, f"{name}_request", f"{name}_beats") for name in READERS]
         streams = ("program_beats", "load_beats", "cache_beats", "weights_0", "store_request", "store_beats")
         self.bench = PartBench(
@@ -63,6 +64,8 @@ class Job:
         self.error, self.index = cycle["error"], cycle["index"]
         for n, unit in enumerate(UNITS):
             self.completed[unit] += cycle["completed"] >> n & 1
+            self.busy[unit] += cycle["busy"] >> n & 1
+            self.waited[unit] += cycle["waiting"] >> n & 1
 
     def run(self) -> None:
         names = (*(f"{name}_request" for name in READERS), "weights_requests_0", "store_request", "store_beats")
@@ -83,6 +86,9 @@ def test_memory_is_the_golden_cores_when_a_program_ends() -> None:
     assert (job.golden.system != job.raw).sum() > 100
     for unit in UNITS:
         assert job.completed[unit] == sum(i.opcode.unit is unit for i in program), unit.name
+        assert job.busy[unit] > 0, unit.name
+    assert job.waited[Unit.WEIGHTS] == 0  # whose instruction needs no permit
+    assert job.waited[Unit.STORE] > 0
 
 
 def test_a_mistake_is_told_with_its_number() -> None:

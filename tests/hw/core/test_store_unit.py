@@ -9,6 +9,27 @@ from tests.hw.around import PAUSES, Writer, chunk, instruction
 PART = StoreUnit(2, 64, rows=4, words=2, cache_bits=8, parity=False)
 
 
+@pytest.mark.parametrize("name", ["store", "store_kv"])
+def test_the_unit_is_busy_from_the_cycle_behind_an_instruction_to_its_end(name: str) -> None:
+    fields = {"words": 1} if name == "store" else {"elements": 2}
+    busy, ends = [], []
+
+    def watch(cycle: Cycle) -> None:
+        busy.append(cycle["busy"])
+        if cycle.taken("instruction") is not None:
+            ends.append(cycle.number)
+
+    bench = PartBench(
+        PART,
+        {"instruction": [instruction(name, offset=0, **fields)]},
+        held={"chunk": chunk(position=1, tokens=1), "granted": 1},
+        partners=[Writer(8), watch],
+    )
+    bench.check(lambda _: {"request": [{"offset": 0, "beats": 1}], "beats": [None]})
+    (end,) = ends
+    assert busy[: end + 2] == [0, *[1] * end, 0]
+
+
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
 def test_each_instruction_goes_to_its_part(pause: float) -> None:
     """Eight bytes of rows of the vector memory, all ones here, and four of keys, which are 0x0201 for each token."""
@@ -40,4 +61,4 @@ def test_each_instruction_goes_to_its_part(pause: float) -> None:
     rows = {start + n: 255 for start in (0, 8, 256) for n in range(8)}
     assert writer.memory == keys | rows
     assert not busy[-1]
-    assert any(busy)
+    assert busy[6] == 1

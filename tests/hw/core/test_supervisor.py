@@ -115,7 +115,8 @@ def test_a_job_is_reported_though_memory_never_answers_and_no_other_starts_until
     script = merged(
         pulse(1, ap_start=1), {3: {"idle": 0b011}}, pulse(5, abort=1), {40: {"ap_start": 1}}, {100: {"idle": 0b111}}
     )
-    events, traces = run(script, 130, watchdog=10)
+    events, traces = run(script, 130, watchdog=10, reports=1)
+    assert not [cycle for cycle in events["reporting"] if cycle < 110]  # of a job that the host knows the end of
     owed = [cycle for cycle in events["ap_done"] if cycle < 100]
     assert owed[0] < 20  # the abort, when memory had not answered for 10 cycles
     assert traces["error"][owed[0]] == CoreError.ABORTED
