@@ -1,10 +1,11 @@
 """What stands around a part in a core, for PartBench: memory behind its masters, and instructions for its units."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from einloom.sim.bench.part_bench import Cycle
+from einloom.hw.part import Part
+from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.instruction import Instruction
 
 PAUSES = {"full-rate": 0.0, "paused": 0.5}
@@ -120,3 +121,21 @@ class Events:
 def now_and_then(chance: float, seed: int = 1) -> Callable[[int], int]:
     """A bit that is set with this chance in each cycle."""
     return lambda cycle: int(random.Random(f"{seed}/{cycle}").random() < chance)
+
+
+def check_pipeline(
+    part: Part,
+    output: str,
+    latency: int,
+    expected: Sequence[Any],
+    *,
+    late: Mapping[str, tuple[int, Sequence[Any]]] | None = None,
+    **inputs: Sequence[Any],
+) -> None:
+    """Operands of a part without back-pressure, one in each cycle, and its results `latency` cycles later.
+
+    `late` are inputs that come so many cycles behind the operands; `None` in `expected` is any result.
+    """
+    held: dict[str, Any] = {name: list(values) for name, values in inputs.items()}
+    held |= {name: [0] * cycles + list(values) for name, (cycles, values) in (late or {}).items()}
+    PartBench(part, held=held, tail=0).check(lambda _: {output: [None] * latency + list(expected)})
