@@ -81,13 +81,13 @@ FAULTS = {
     "store: complete before memory has answered": Fault(
         test_row_store,
         "beat-is-word",
-        lambda part: Faulty(part, {"answered": lambda _, answered: Const(1)}),
+        lambda part: Faulty(part, {"answered": lambda *_: Const(1)}),
         test_row_store.test_an_instruction_is_complete_when_memory_has_answered_its_last_row,
     ),
     "floats: a word is offered when memory takes one": Fault(
         test_float_words,
         (4, 26),
-        lambda part: Faulty(part, {"words_valid": lambda m, valid: valid & part.words.ready}),
+        lambda part: Faulty(part, {"words_valid": lambda _, valid: valid & part.words.ready}),
         lambda: test_float_words.test_integers_become_the_nearest_floats((4, 26), "patient"),
     ),
     "reader: values of a job where keys should be": Fault(

@@ -2,9 +2,10 @@
 
 Source: J. R. Hauser, TestFloat release 3e, test cases for binary32. Level 1: exponents at the ends and around 1 and
 2^24 with both signs, each with significands at the ends; every pair of these, and random numbers of many kinds. Level
-2, of which only a part is taken: the same exponents with significands of one bit, of all but one, and of runs. SoftFloat release 3e, through `softfloatpy`, computes in IEEE 754; where the vector unit differs by its
-definition (spec/isa.py) the operands and results are changed here: subnormals are zeros of their sign, a result that is
-tiny before rounding is one too, and every NaN is 0x7fc00000.
+2, of which only a part is taken: the same exponents with significands of one bit, of all but one, and of runs.
+SoftFloat release 3e, through `softfloatpy`, computes in IEEE 754; where the vector unit differs by its definition
+(spec/isa.py) the operands and results are changed here: subnormals are zeros of their sign, a result that is tiny
+before rounding is one too, and every NaN is 0x7fc00000.
 """
 
 from collections.abc import Callable, Iterator
