@@ -24,6 +24,11 @@ def core_manifest(config: Config, pe: PeSpec) -> Manifest:
     return describe(config, _spec(config, pe)[1])
 
 
+def core_spec(config: Config, pe: PeSpec) -> CoreSpec:
+    """What that core is made of, for simulation in Amaranth."""
+    return _spec(config, pe)[0]
+
+
 def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
     core, attention = config.core_section, config.attention_config
     assert attention is not None  # the schema asks for it

@@ -11,7 +11,7 @@ from einloom.hw.part import Part
 from einloom.sim.verilator import Toolchain
 from tests.bus.assembled import Assembled
 from tests.bus.build import MEMORY
-from tests.test_bus_control_registers import TABLE
+from tests.hw.bus.test_control_registers import TABLE
 from tests.test_emit import slang_accepts
 
 PARTS = {

@@ -1,0 +1,1 @@
+"""Each part of hw/array by itself."""

@@ -1,0 +1,94 @@
+"""Small cores for Amaranth's simulator, and golden ones beside them."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.generators.core import core_spec
+from einloom.generators.registry import describe, pe_spec
+from einloom.hw.core.spec import CoreSpec
+from einloom.sim.golden.executor import GoldenCore
+from einloom.sim.golden.memories import Chunk
+from einloom.spec.instruction import Instruction
+from einloom.spec.manifest import Manifest
+from tests.cores import core_config
+from tests.hw.around import Memory
+
+CONFIGS = {
+    "int_mac": {
+        "engine": {"kind": "int_mac", "rows": 2, "columns": 8, "lanes": 8},
+        "attention": {"rows": 4, "columns": 2, "max_head": 32, "max_keys": 1024},
+        "core": {
+            "lanes": 8,
+            "vector_words": 512,
+            "activation_words": 16,
+            "query_words": 32,
+            "staging_words": 32,
+            "fifo_beats": 64,
+            "cache_bits": 8,
+        },
+    },
+    "bitmod": {
+        "engine": {
+            "kind": "bitmod",
+            "rows": 3,
+            "columns": 16,
+            "lanes": 4,
+            "formats": ["bitmod-fp4", "int6"],
+            "group": 32,
+        },
+        "attention": {"rows": 8, "columns": 4, "max_head": 64, "max_keys": 1024},
+        "core": {
+            "lanes": 8,
+            "vector_words": 512,
+            "activation_words": 32,
+            "query_words": 64,
+            "staging_words": 32,
+            "fifo_beats": 64,
+            "cache_bits": 4,
+        },
+        "memory": {"channels": 2},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Small:
+    """A core, what a program must know of it, and its golden twin."""
+
+    spec: CoreSpec
+    manifest: Manifest
+
+    def golden(self, system: Memory | None = None, beats: int = 64) -> GoldenCore:
+        """With the first `beats` of `system`, and random weights."""
+        size = beats * self.spec.beat_bits // 8
+        memory = system or Memory()
+        raw = np.frombuffer(bytes(memory.byte(n) for n in range(size)), np.uint8).copy()
+        rng = np.random.default_rng(1)
+        weights = tuple(rng.integers(0, 256, size, np.uint8) for _ in range(self.spec.channels))
+        return GoldenCore(self.manifest, raw, weights)
+
+
+@cache
+def small(name: str) -> Small:
+    config = core_config(**CONFIGS[name])
+    return Small(core_spec(config, pe_spec(config)), describe(config))
+
+
+def execute(core: GoldenCore, now: dict[str, int], name: str, **fields: int) -> None:
+    """One instruction on the golden core."""
+    line = Instruction.make(name, **fields).encode()
+    core.execute(line, Chunk(now["position"], now["tokens"], bool(now["last"])))
+
+
+def word(core: GoldenCore, address: int) -> dict[str, int]:
+    """A word of the golden vector memory, on its way there."""
+    lanes: npt.NDArray[np.uint32] = core.memories.vector[address]
+    return {"address": address, "data": int.from_bytes(lanes.astype("<u4").tobytes(), "little")}
+
+
+def packed(values: npt.NDArray[np.integer], bits: int) -> int:
+    """Integers side by side, the first lowest."""
+    return sum((int(v) & (1 << bits) - 1) << bits * n for n, v in enumerate(values))

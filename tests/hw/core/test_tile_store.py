@@ -1,0 +1,116 @@
+"""Keys and values into the tiles of the cache as `store_kv` is defined, by TileStore and by StoreUnit around it."""
+
+import random
+
+import pytest
+
+from einloom.hw.core.store_unit import StoreUnit
+from einloom.hw.core.tile_store import TileStore
+from einloom.hw.part import Part
+from einloom.sim.bench.part_bench import Cycle, PartBench
+from tests.hw.around import PAUSES, Writer, chunk, following, instruction
+
+ROWS = 4
+LANES = 4
+WORDS = 6
+# name -> (part, bits of a beat, bits of an element)
+SHAPES: dict[str, tuple[Part, int, int]] = {
+    "int8": (TileStore(LANES, 64, ROWS, WORDS, 8, parity=False), 64, 8),
+    "int4": (TileStore(LANES, 64, ROWS, WORDS, 4, parity=False), 64, 4),
+    "narrow": (TileStore(LANES, 16, ROWS, WORDS, 8, parity=False), 16, 8),
+    "in-its-unit": (StoreUnit(LANES, 64, ROWS, WORDS, 8, parity=False), 64, 8),
+}
+# (first word of the staging buffer, elements, first beat, chunk); those of a step are written before it is given.
+STEPS = [
+    (0, 8, 100, chunk(position=5, tokens=2)),  # inside a tile
+    (2, 4, 10, chunk(position=2, tokens=4)),  # on into the next tile
+    (0, 0, 10, chunk(position=2, tokens=4)),  # nothing
+    (3, 12, 3, chunk(position=0, tokens=4)),  # a whole tile
+    (5, 4, 0, chunk(position=7, tokens=1)),  # the last row, and the last word
+    (1, 8, (1 << 32) - 1, chunk(position=3, tokens=3)),
+]
+
+
+def staged(cache_bits: int, seed: int) -> list[list[list[int]]]:
+    """For each step the elements of each token."""
+    rng = random.Random(seed)
+    return [
+        [[rng.getrandbits(cache_bits) for _ in range(elements)] for _ in range(now["tokens"])]
+        for _, elements, _, now in STEPS
+    ]
+
+
+def golden(elements: list[list[list[int]]], beat: int, cache_bits: int) -> tuple[list[dict[str, int]], dict[int, int]]:
+    """(requests, bytes in memory): byte e of a tile's rows lie together; two elements of 4 bits are a byte."""
+    requests, memory = [], {}
+    for (_, size, offset, now), tokens in zip(STEPS, elements, strict=True):
+        row_bytes = size * cache_bits // 8
+        tile_beats = row_bytes * ROWS // beat
+        positions = range(now["position"], now["position"] + now["tokens"])
+        for tile in sorted({p // ROWS for p in positions}) if size else ():
+            requests.append({"offset": (offset + tile * tile_beats) * beat, "beats": tile_beats})
+        for position, token in zip(positions, tokens, strict=True):
+            raw = sum(e << cache_bits * n for n, e in enumerate(token)).to_bytes(row_bytes, "little")
+            tile, row = divmod(position, ROWS)
+            start = (offset + tile * tile_beats) * beat
+            memory |= {start + e * ROWS + row: byte for e, byte in enumerate(raw)}
+    return requests, memory
+
+
+def stage(elements: list[list[list[int]]], cache_bits: int) -> object:
+    """Writes each step's elements, a word of a token in each cycle, and then gives its instruction."""
+    step, words = 0, []
+
+    def prepare() -> None:
+        base, size, _, _ = STEPS[step]
+        for token, row in enumerate(elements[step]):
+            for n in range(0, size, LANES):
+                data = sum(e << cache_bits * i for i, e in enumerate(row[n : n + LANES]))
+                words.append({"write_token": token, "write_address": base + n // LANES, "write_data": data})
+
+    def partner(cycle: Cycle) -> None:
+        nonlocal step
+        if cycle.number == 0:
+            prepare()
+        if cycle.taken("instruction") is not None:
+            step += 1
+            if step < len(STEPS):
+                prepare()
+        elif cycle.number and cycle.taken("instruction") is None and not words and partner.given == step:
+            base, size, offset, _ = STEPS[step]
+            cycle.put("instruction", instruction("store_kv", offset=offset, base=base, elements=size))
+            partner.given += 1
+            if partner.given == len(STEPS):
+                partner.given = -1
+        cycle.set("write", int(bool(words)))
+        for name, value in (words.pop(0) if words else {}).items():
+            cycle.set(name, value)
+
+    partner.given = 0
+    return partner
+
+
+@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_keys_lie_in_the_tiles_of_their_positions_and_nothing_else_changes(shape: str, pause: float) -> None:
+    part, beat_bits, cache_bits = SHAPES[shape]
+    beat = beat_bits // 8
+    elements = staged(cache_bits, seed=3)
+    requests, memory = golden(elements, beat, cache_bits)
+    writer = Writer(beat, latency=1 if not pause else 9)
+    bench = PartBench(
+        part,
+        held={"chunk": STEPS[0][3]},
+        pauses=dict.fromkeys(("instruction", "request", "beats"), pause),
+        partners=[following("instruction", chunk=[s[3] for s in STEPS]), stage(elements, cache_bits), writer],
+    )
+    run = bench.check(lambda _: {"request": requests, "beats": [None] * sum(r["beats"] for r in requests)})
+    assert {hex(a): (writer.memory.get(a), b) for a, b in memory.items() if writer.memory.get(a) != b} == {}
+    assert writer.memory.keys() == memory.keys()
+    assert writer.answers == len(requests)
+    if not pause:
+        cycles, sent = run.cycles["beats"], 0
+        for request in requests:
+            its = cycles[sent : sent + request["beats"]]
+            sent += request["beats"]
+            assert its == list(range(its[0], its[0] + len(its)))  # a beat in every cycle
