@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from einloom.fpga.resources import Resources
+from einloom.spec.plugins import plugins
 
 TOOLS = "2023.1"
 """Vitis and Vivado; the last release whose platforms include the U280."""
@@ -60,7 +62,7 @@ _U280_SHELL = (
 # The same project's examples reserve this for a channel of 512 bits; narrower ones take less.
 _HBM_PORT = Resources(lut=5_000, ff=6_500, carry8=0)
 
-BOARDS = {
+BOARDS: dict[str, Board] = {
     "u280": Board(
         "u280",
         "xcu280-fsvh2892-2L-e",
@@ -76,3 +78,5 @@ BOARDS = {
         "u55c", "xcu55c-fsvh2892-2L-e", _VU37P, 3, "xilinx_u55c_gen3x16_xdma_3_202210_1", 32, 512 << 20, (), _HBM_PORT
     ),
 }
+BOARDS |= {board.name: board for board in cast(tuple[Board, ...], plugins("einloom.boards"))}
+"""Those of this package, and of packages with an entry point in the group `einloom.boards`."""

@@ -126,7 +126,7 @@ def cell_library(libraries: Mapping[str, str]) -> Recipe:
 
 
 def _techmaps(*names: str) -> dict[str, str]:
-    return {name: (files("fpga") / "techmap" / name).read_text() for name in names}
+    return {name: (files("einloom.fpga") / "techmap" / name).read_text() for name in names}
 
 
 def liberty_cells(text: str) -> dict[str, Cell]:

@@ -11,12 +11,11 @@ from einloom.hw.pe.spec import PeSpec
 from einloom.spec.config import Config
 from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.manifest import Manifest
-from einloom.spec.plugins import load
 
 
 def pe_spec(config: Config) -> PeSpec:
     """The processing element of `config`'s GEMM engine; InputError when it has none."""
-    return cast(Callable[[Config], PeSpec], load(engine_kinds()[config.gemm.kind].generator))(config)
+    return cast(Callable[[Config], PeSpec], engine_kinds()[config.gemm.kind].load("generator"))(config)
 
 
 def generate_all(config: Config) -> list[Design]:

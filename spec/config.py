@@ -16,7 +16,6 @@ from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.engines.fusemax import FuseMaxConfig
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import ConfigError, InputError, Problem
-from einloom.spec.plugins import load
 from einloom.spec.section import PositiveCount, Section, problem
 from einloom.spec.suggest import did_you_mean
 
@@ -27,7 +26,7 @@ SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
 
 
-SECTIONS = {kind: cast(type[BaseModel], load(engine.section)) for kind, engine in engine_kinds().items()}
+SECTIONS = {kind: cast(type[BaseModel], engine.load("section")) for kind, engine in engine_kinds().items()}
 """The section of each engine."""
 if TYPE_CHECKING:
     EngineConfig = GemmConfig | FuseMaxConfig

@@ -6,8 +6,10 @@ EngineKind (docs/tutorial-engine.md).
 
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Literal, cast
 
+from einloom.spec.errors import ToolError
 from einloom.spec.plugins import plugins
 
 
@@ -32,6 +34,15 @@ class EngineKind:
     generator: str
     golden: str
     strategy: str
+
+    def load(self, piece: Literal["section", "generator", "golden", "strategy"]) -> object:
+        """One of its pieces; ToolError when it can't be loaded."""
+        path: str = getattr(self, piece)
+        module, _, attribute = path.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except Exception as error:
+            raise ToolError(f"engine {self.kind}: its {piece}, {path}, can't be loaded: {error}") from error
 
 
 def _products(kind: str, section: str, golden: str) -> EngineKind:

@@ -23,11 +23,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.spec.errors import InputError
+from einloom.spec.plugins import plugins
 from einloom.spec.suggest import did_you_mean
 from einloom.spec.trits import TRIT_VALUES, TRITS_PER_BYTE
 
@@ -232,6 +234,9 @@ FORMATS: dict[str, Format] = {
         _minifloat("bitmod-fp4", 0.5, (0, 1, 2, 3, 4, 6, 8, 12), (10, -10, 16, -16)),
     )
 }
+
+FORMATS |= {format.name: format for format in cast(tuple[Format, ...], plugins("einloom.formats"))}
+"""Those of this package, and of packages with an entry point in the group `einloom.formats`."""
 
 
 TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig}

@@ -1,7 +1,6 @@
 """Things that other packages bring: found by the names of entry points."""
 
 from functools import cache
-from importlib import import_module
 from importlib.metadata import entry_points
 
 from einloom.spec.errors import ToolError
@@ -21,9 +20,3 @@ def plugins(group: str) -> tuple[object, ...]:
                 f"uninstall {package}"
             ) from error
     return tuple(found)
-
-
-def load(path: str) -> object:
-    """The object at `module:attribute`."""
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)

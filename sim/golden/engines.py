@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.manifest import GemmManifest
-from einloom.spec.plugins import load
 from einloom.spec.quantized import QuantizedTensor
 
 Integers = npt.NDArray[np.int64]
@@ -29,5 +28,5 @@ def golden_sums(
     manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
 ) -> tuple[Integers, Integers]:
     """What the engine of `manifest` computes: see GoldenSums."""
-    model = cast(GoldenSums, load(engine_kinds()[manifest.kind].golden))
+    model = cast(GoldenSums, engine_kinds()[manifest.kind].load("golden"))
     return model(manifest, tensor, activations)
