@@ -1,6 +1,8 @@
 """GEMM engines in Verilator against their golden models, over configs as well as data."""
 
 import json
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 
 from einloom.generators.registry import generate
 from einloom.sim.simulate import simulate
-from einloom.sim.strategies import bitmod_configs, int_mac_configs, lut_configs, make_config
+from einloom.sim.strategies import make_config
 from einloom.spec.config import Config
+from einloom.spec.engine_kinds import engine_kinds
 from tests.core_bed import BITMOD, core_config
 
 EVERY_FORMAT = ["bitmod-fp4", "bitmod-fp3", "int8", "int6", "int5", "int4", "int2"]
@@ -82,40 +85,30 @@ def check(config: Config, seed: int, cases: int) -> None:
         raise
 
 
-@settings(max_examples=8)
-@given(config=bitmod_configs(), seed=st.integers(0, 1 << 30))
-def test_random_bitmod_designs_are_golden(config: Config, seed: int) -> None:
-    check(config, seed, cases=8)
+KINDS = [kind for kind, engine in engine_kinds().items() if engine.computes == "products"]
+FEW = {"bitmod": 8}
+"""Random designs in the default suite; 3 of each other engine."""
+MANY = {"lut": 280, "bitmod": 180}
+"""In the long one; 40 of each other engine. Of the look-up designs about 200 are different."""
 
 
-@settings(max_examples=3)
-@given(config=int_mac_configs(), seed=st.integers(0, 1 << 30))
-def test_random_int_mac_designs_are_golden(config: Config, seed: int) -> None:
-    check(config, seed, cases=8)
+def random_designs(kind: str, examples: int, cases: int, *size: int) -> None:
+    strategy = cast(Callable[..., st.SearchStrategy[Config]], engine_kinds()[kind].load("strategy"))
+
+    @settings(max_examples=examples)
+    @given(config=strategy(*size), seed=st.integers(0, 1 << 30))
+    def each(config: Config, seed: int) -> None:
+        check(config, seed, cases)
+
+    each()
 
 
-@settings(max_examples=3)
-@given(config=lut_configs(max_lanes=8), seed=st.integers(0, 1 << 30))
-def test_random_lut_designs_are_golden(config: Config, seed: int) -> None:
-    check(config, seed, cases=8)
-
-
-@pytest.mark.slow
-@settings(max_examples=280)  # of which about 200 are different designs
-@given(config=lut_configs(), seed=st.integers(0, 1 << 30))
-def test_many_random_lut_designs_are_golden(config: Config, seed: int) -> None:
-    check(config, seed, cases=12)
-
-
-@pytest.mark.slow
-@settings(max_examples=180)
-@given(config=bitmod_configs(max_size=8), seed=st.integers(0, 1 << 30))
-def test_many_random_bitmod_designs_are_golden(config: Config, seed: int) -> None:
-    check(config, seed, cases=12)
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_designs_of_an_engine_are_golden(kind: str) -> None:
+    random_designs(kind, FEW.get(kind, 3), 8)
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
-@given(config=int_mac_configs(max_size=8), seed=st.integers(0, 1 << 30))
-def test_many_random_int_mac_designs_are_golden(config: Config, seed: int) -> None:
-    check(config, seed, cases=12)
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_random_designs_of_an_engine_are_golden(kind: str) -> None:
+    random_designs(kind, MANY.get(kind, 40), 12, 8)
