@@ -16,5 +16,5 @@ ENGINES = {
 def test_corners_are_golden(name: str) -> None:
     part, manifest = engine({"rows": 1, "columns": 1, **ENGINES[name]})
     assert pe_of(part) is IntMacPE
-    for what, jobs, _ in corner_batches(manifest):
+    for _, jobs, _ in corner_batches(manifest):
         check(part, manifest, jobs, 0.0)
