@@ -1,6 +1,11 @@
-"""Connections between the ports of parts."""
+"""Ports of parts, and connections between them."""
 
 from amaranth import Module
+
+
+def flags(flow, *names: str) -> dict:
+    """Ports of one bit each; `flow` is In or Out."""
+    return {name: flow(1) for name in names}
 
 
 def join(m: Module, source, sink) -> None:
@@ -11,3 +16,14 @@ def join(m: Module, source, sink) -> None:
 def feed(m: Module, source, sink, *names: str) -> None:
     """Drive the ports `names` of `sink` with the ports of those names of `source`."""
     m.d.comb += [getattr(sink, name).eq(getattr(source, name)) for name in names]
+
+
+def choose(m: Module, target, test, cases: dict, default=None, *, domain: str = "comb") -> None:
+    """Assign to `target` the value of the case that `test` is in; a key is a number, or several in a tuple."""
+    with m.Switch(test):
+        for case, value in cases.items():
+            with m.Case(*(case if isinstance(case, tuple) else (case,))):
+                m.d[domain] += target.eq(value)
+        if default is not None:
+            with m.Default():
+                m.d[domain] += target.eq(default)

@@ -30,7 +30,7 @@ class Delays:
     resets : names of those whose registers a reset clears.
     """
 
-    def __init__(self, m: Module, values: Mapping[str, object], resets: Collection[str]):
+    def __init__(self, m: Module, values: Mapping[str, object], resets: Collection[str] = ()):
         self._m = m
         self._resets = resets
         self._taps = {name: [value] for name, value in values.items()}

@@ -15,6 +15,7 @@ from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import AttentionColumn
 from einloom.hw.pe.normaliser import DivisionControl
 from einloom.hw.replicated import Replicated
+from einloom.hw.wires import flags
 from einloom.spec.attention_format import OUTPUT_BITS, QUERY_ADDRESS_BITS, QUERY_BITS, AttentionFormat
 
 
@@ -72,9 +73,7 @@ class AttentionEngine(Part):
             "query_read": Out(1),
             "queries": In(spec.columns * QUERY_BITS),
             "outputs": Out(stream.Signature(data.ArrayLayout(signed(OUTPUT_BITS), spec.columns))),
-            "idle": Out(1),
-            "busy": Out(1),
-            "row_busy": Out(1),
+            **flags(Out, "idle", "busy", "row_busy"),
             **corrupt_port(spec.parity),
         })
 

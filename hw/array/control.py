@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
 from einloom.hw.pe.timing import CONTROL, Timing
+from einloom.hw.wires import flags
 
 # A term at work, in the cycle in which its codes are decoded.
 ISSUE = data.StructLayout({
@@ -89,11 +90,8 @@ class Drain(Part):
         super().__init__({
             "start": In(1),
             "tokens": In(range(rows + 1)),
-            "load": In(1),
-            "valid": Out(1),
-            "ready": In(1),
-            "shift": Out(1),
-            "busy": Out(1),
+            **flags(In, "load", "ready"),
+            **flags(Out, "valid", "shift", "busy"),
         })
 
     def elaborate(self, platform):

@@ -6,6 +6,8 @@ Signatures are seen from the initiator: a master has a member `Out(axi_read(...)
 Members bear the protocol's own names in lower case. Bursts are INCR, of beats as wide as the data bus.
 """
 
+from collections.abc import Callable
+
 from amaranth import Module, Value
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Member, Out
@@ -18,7 +20,7 @@ LITE_BITS = 32
 
 
 class Response(enum.Enum, shape=2):
-    """What RRESP and BRESP say."""
+    """Values of RRESP and BRESP."""
 
     OKAY = 0
     EXOKAY = 1
@@ -27,7 +29,7 @@ class Response(enum.Enum, shape=2):
 
 
 class BusError(enum.Enum, shape=2):
-    """Why a master has stopped; the first reason holds until it is cleared."""
+    """The reason why a master has stopped; the first one holds until it is cleared."""
 
     NONE = 0
     WINDOW = 1
@@ -53,78 +55,38 @@ def burst_limit(data_bits: int, max_burst: int) -> int:
 def axi_read(data_bits: int, address_bits: int = 64, id_bits: int = 1) -> wiring.Signature:
     """The channels AR and R."""
     beat_bytes(data_bits)
-    return wiring.Signature(
-        _address_channel("ar", address_bits, id_bits)
-        | {
-            "rid": In(id_bits),
-            "rdata": In(data_bits),
-            "rresp": In(2),
-            "rlast": In(1),
-            "rvalid": In(1),
-            "rready": Out(1),
-        }
-    )
+    read = _ports(In, rid=id_bits, rdata=data_bits, rresp=2, rlast=1, rvalid=1) | _ports(Out, rready=1)
+    return wiring.Signature(_address_channel("ar", address_bits, id_bits) | read)
 
 
 def axi_write(data_bits: int, address_bits: int = 64, id_bits: int = 1) -> wiring.Signature:
     """The channels AW, W and B."""
-    return wiring.Signature(
-        _address_channel("aw", address_bits, id_bits)
-        | {
-            "wdata": Out(data_bits),
-            "wstrb": Out(beat_bytes(data_bits)),
-            "wlast": Out(1),
-            "wvalid": Out(1),
-            "wready": In(1),
-            "bid": In(id_bits),
-            "bresp": In(2),
-            "bvalid": In(1),
-            "bready": Out(1),
-        }
-    )
+    write = _ports(Out, wdata=data_bits, wstrb=beat_bytes(data_bits), wlast=1, wvalid=1) | _ports(In, wready=1)
+    answer = _ports(In, bid=id_bits, bresp=2, bvalid=1) | _ports(Out, bready=1)
+    return wiring.Signature(_address_channel("aw", address_bits, id_bits) | write | answer)
 
 
 def axi_lite(address_bits: int) -> wiring.Signature:
     """AXI4-Lite with 32 bits of data."""
-    return wiring.Signature({
-        "awaddr": Out(address_bits),
-        "awprot": Out(3),
-        "awvalid": Out(1),
-        "awready": In(1),
-        "wdata": Out(LITE_BITS),
-        "wstrb": Out(LITE_BITS // 8),
-        "wvalid": Out(1),
-        "wready": In(1),
-        "bresp": In(2),
-        "bvalid": In(1),
-        "bready": Out(1),
-        "araddr": Out(address_bits),
-        "arprot": Out(3),
-        "arvalid": Out(1),
-        "arready": In(1),
-        "rdata": In(LITE_BITS),
-        "rresp": In(2),
-        "rvalid": In(1),
-        "rready": Out(1),
-    })
+    write = _ports(Out, awaddr=address_bits, awprot=3, awvalid=1) | _ports(In, awready=1)
+    write |= _ports(Out, wdata=LITE_BITS, wstrb=LITE_BITS // 8, wvalid=1) | _ports(In, wready=1)
+    write |= _ports(In, bresp=2, bvalid=1) | _ports(Out, bready=1)
+    read = _ports(Out, araddr=address_bits, arprot=3, arvalid=1) | _ports(In, arready=1)
+    read |= _ports(In, rdata=LITE_BITS, rresp=2, rvalid=1) | _ports(Out, rready=1)
+    return wiring.Signature(write | read)
+
+
+def _ports(flow: Callable[[int], Member], **widths: int) -> dict[str, Member]:
+    return {name: flow(width) for name, width in widths.items()}
 
 
 def _address_channel(channel: str, address_bits: int, id_bits: int) -> dict[str, Member]:
-    return {
-        f"{channel}id": Out(id_bits),
-        f"{channel}addr": Out(address_bits),
-        f"{channel}len": Out(8),
-        f"{channel}size": Out(3),
-        f"{channel}burst": Out(2),
-        f"{channel}cache": Out(4),
-        f"{channel}prot": Out(3),
-        f"{channel}valid": Out(1),
-        f"{channel}ready": In(1),
-    }
+    outputs = _ports(Out, id=id_bits, addr=address_bits, len=8, size=3, burst=2, cache=4, prot=3, valid=1)
+    return {channel + name: member for name, member in (outputs | _ports(In, ready=1)).items()}
 
 
 def drive_constants(m: Module, port: wiring.PureInterface, channel: str, data_bits: int) -> None:
-    """Drive what is the same for every burst on the channel `ar` or `aw` of a master's port; its ID is 0."""
+    """Drive the signals of channel `ar` or `aw` of a master's port that are the same for every burst; the ID is 0."""
     constants = {
         "id": 0,
         "size": (beat_bytes(data_bits)).bit_length() - 1,

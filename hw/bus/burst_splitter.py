@@ -1,4 +1,4 @@
-"""Requests for memory into the bursts that AXI allows."""
+"""Cuts requests for memory into the bursts that AXI allows."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream
@@ -16,18 +16,19 @@ def span_layout(address_bits: int, beats_bits: int = BEATS_BITS) -> data.StructL
 
 
 def burst_layout(address_bits: int) -> data.StructLayout:
-    """A burst as AXI says it (`len` is beats - 1), and whether it ends its request."""
+    """A burst in AXI's terms (`len` is beats - 1), and whether it ends its request."""
     return data.StructLayout({"address": address_bits, "len": 8, "last": 1})
 
 
 class BurstSplitter(Part):
     """Cuts requests into bursts that end at multiples of the longest burst, so that none crosses 4 KiB.
 
-    A request's first burst is shorter when its address is not such a multiple; every other one starts at one, so the
-    next address needs no adder behind the length. A burst is worked out a cycle ahead, for whether there is room for
-    it, and so for the next request, is asked in the cycle in which it is there. One burst a cycle, the first one the
-    cycle after its request; the next request's follow without a gap. A request for no beats is swallowed. The low bits
-    of an address, inside a beat, must be 0.
+    The first burst of a request is shorter when its address is not such a multiple. Every other burst starts at one, so
+    the next address needs no adder behind the length. Bursts are computed a cycle ahead, because a master compares
+    their length with its room in the cycle in which they are offered.
+
+    Throughput: a burst a cycle, without a gap between requests. Latency: 1 cycle. A request for no beats is swallowed.
+    The low bits of an address, inside a beat, must be 0.
 
     Parameters
     ----------
@@ -55,12 +56,11 @@ class BurstSplitter(Part):
         m = Module()
         inside = beat_bytes(self.data_bits).bit_length() - 1  # address bits inside a beat
         within = self.limit.bit_length() - 1  # address bits that count beats inside the longest burst
-        active = Signal()
+        active, sent = Signal(), Signal()
         address = Signal(self.address_bits, reset_less=True)
         behind = Signal(self.beats_bits, reset_less=True)  # beats of the request, less one
         length = Signal(8, reset_less=True)  # of the burst, less one
         last = Signal(reset_less=True)
-        sent = Signal()
         m.d.comb += [
             self.o.payload.address.eq(address),
             self.o.payload.len.eq(length),
@@ -71,7 +71,7 @@ class BurstSplitter(Part):
         ]
 
         def burst(beats, room):
-            """The next one, where `beats` are left, less one, and `room` up to the next such multiple, less one."""
+            """Compute the next one: `beats` + 1 are left, and `room` + 1 fit up to the next multiple."""
             ends = beats <= room
             m.d.sync += [behind.eq(beats), last.eq(ends), length.eq(Mux(ends, beats, room))]
 

@@ -1,11 +1,11 @@
 """The registers through which the host controls a kernel."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import axi_lite
 from einloom.hw.part import Part
+from einloom.hw.wires import flags
 from einloom.spec.registers import (
     AP_DONE,
     AP_IDLE,
@@ -25,23 +25,17 @@ from einloom.spec.registers import (
 )
 
 
-class _Write(enum.Enum, shape=2):
-    ADDRESS = 0
-    DATA = 1
-    RESPONSE = 2
-
-
 class ControlRegisters(Part):
-    """An AXI4-Lite slave with a register table behind the control registers of Vitis's `ap_ctrl_hs`.
+    """An AXI4-Lite slave: the control registers of Vitis's `ap_ctrl_hs`, and a register table behind them.
 
     CTRL (0x00): ap_start (bit 0; the host sets it, `ap_ready` clears it unless auto_restart is set), ap_done (bit 1;
     set by `ap_done`, cleared by reading), ap_idle (bit 2), ap_ready (bit 3; set by `ap_ready`, cleared by reading),
     auto_restart (bit 7), interrupt (bit 9). GIER (0x04) bit 0 enables the interrupt, IP_IER (0x08) its causes: done
     (bit 0) and ready (bit 1). IP_ISR (0x0c) holds causes that came while enabled; writing a 1 toggles one.
 
-    One write and one read at a time, each answered OKAY: a write takes three cycles, a read two. Strobes are honoured.
+    One write and one read at a time, each answered OKAY. A write takes three cycles, a read two. Strobes are honoured.
     Offsets without a register read as 0 and ignore writes; address bits below a word are ignored. `rw` registers are 0
-    after reset. The two words of a wide `ro` register are read one by one, so only one that stands still is read whole.
+    after reset. The two words of a wide `ro` register are read one by one, so it must stand still to be read whole.
 
     Source: Vitis user guides UG1393, "Control requirements for XRT-managed kernels", and UG1399, "S_AXILITE control
     register map".
@@ -69,14 +63,8 @@ class ControlRegisters(Part):
             if end > 1 << address_bits:
                 raise ValueError(f"register {register.name}: it ends at {end:#x}, beyond {address_bits} address bits")
         ports = {r.name: Out(r.bits) if r.access == "rw" else In(r.bits) for r in table}
-        fixed = {
-            "axi": In(axi_lite(address_bits)),
-            "ap_start": Out(1),
-            "ap_done": In(1),
-            "ap_ready": In(1),
-            "ap_idle": In(1),
-            "irq": Out(1),
-        }
+        control = flags(Out, "ap_start", "irq") | flags(In, "ap_done", "ap_ready", "ap_idle")
+        fixed = {"axi": In(axi_lite(address_bits)), **control}
         if clash := sorted(ports.keys() & fixed.keys()):
             raise ValueError(f"register {clash[0]}: the name is one of the slave's own ports")
         super().__init__(fixed | ports)
@@ -93,7 +81,7 @@ class ControlRegisters(Part):
         m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in self.axi.wstrb))
 
         def write(offset: int, value):
-            """`value` as the bus writes it when the word is the one at `offset`."""
+            """(the bus writes the word at `offset`, `value` as it is then)."""
             hit = written & (words == offset // WORD_BYTES)
             bits = mask[: len(value)]
             return hit, (value & ~bits) | (self.axi.wdata & bits)
@@ -118,22 +106,25 @@ class ControlRegisters(Part):
         return value
 
     def _writes(self, m: Module, words: Signal, written: Signal) -> None:
-        """An address, then its data, then the response."""
-        state = Signal(_Write)
-        m.d.comb += [
-            self.axi.awready.eq(state == _Write.ADDRESS),
-            self.axi.wready.eq(state == _Write.DATA),
-            self.axi.bvalid.eq(state == _Write.RESPONSE),
-            written.eq(self.axi.wvalid & self.axi.wready),
-        ]
-        with m.If(self.axi.awvalid & self.axi.awready):
-            m.d.sync += [words.eq(self.axi.awaddr[2:]), state.eq(_Write.DATA)]
-        with m.If(written):
-            m.d.sync += state.eq(_Write.RESPONSE)
-        with m.If(self.axi.bvalid & self.axi.bready):
-            m.d.sync += state.eq(_Write.ADDRESS)
+        """Take an address, then its data, then give the response."""
+        m.d.comb += written.eq(self.axi.wvalid & self.axi.wready)
+        with m.FSM():
+            with m.State("address"):
+                m.d.comb += self.axi.awready.eq(1)
+                with m.If(self.axi.awvalid):
+                    m.d.sync += words.eq(self.axi.awaddr[2:])
+                    m.next = "data"
+            with m.State("data"):
+                m.d.comb += self.axi.wready.eq(1)
+                with m.If(self.axi.wvalid):
+                    m.next = "response"
+            with m.State("response"):
+                m.d.comb += self.axi.bvalid.eq(1)
+                with m.If(self.axi.bready):
+                    m.next = "address"
 
     def _reads(self, m: Module, read: Signal, answer: Signal) -> None:
+        """Take an address, then give the word there."""
         m.d.comb += [self.axi.arready.eq(~self.axi.rvalid), read.eq(self.axi.arvalid & self.axi.arready)]
         with m.If(read):
             m.d.sync += [self.axi.rdata.eq(answer), self.axi.rvalid.eq(1)]
@@ -141,13 +132,9 @@ class ControlRegisters(Part):
             m.d.sync += self.axi.rvalid.eq(0)
 
     def _control(self, m: Module, write, mask: Signal, read: Signal) -> dict:
-        """The registers of ap_ctrl_hs; returns their values by offset."""
-        done = Signal()
-        ready = Signal()
-        auto_restart = Signal()
-        enabled = Signal()
-        causes_enabled = Signal(2)
-        causes = Signal(2)
+        """Add the registers of ap_ctrl_hs; returns their values by offset."""
+        done, ready, auto_restart, enabled = Signal(), Signal(), Signal(), Signal()
+        causes_enabled, causes = Signal(2), Signal(2)
         events = Cat(self.ap_done, self.ap_ready)
         ctrl_read = Signal()
         m.d.comb += ctrl_read.eq(read & (self.axi.araddr[2:] == CTRL // WORD_BYTES))
@@ -157,7 +144,7 @@ class ControlRegisters(Part):
         ]
 
         zeros = Const(0, WORD_BITS)
-        ctrl_hit, ctrl = write(CTRL, zeros)  # what is not strobed counts as 0: a start is never written by accident
+        ctrl_hit, ctrl = write(CTRL, zeros)  # bits without a strobe count as 0: no start by accident
         with m.If(ctrl_hit & ctrl[AP_START]):
             m.d.sync += self.ap_start.eq(1)
         with m.Elif(self.ap_ready):

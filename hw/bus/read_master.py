@@ -2,42 +2,44 @@
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import Out
 
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import corrupt_port
-from einloom.hw.bus.axi import BusError, Response, axi_read, burst_limit, drive_constants
-from einloom.hw.bus.burst_splitter import BurstSplitter
-from einloom.hw.bus.window import WindowCheck, request_layout
+from einloom.hw.bus.axi import Response, axi_read, burst_limit, drive_constants
+from einloom.hw.bus.master import Front, master_ports
 from einloom.hw.part import Part
+from einloom.hw.wires import flags, join
 
 
 def beat_layout(data_bits: int) -> data.StructLayout:
-    """A beat, and whether it is the last one of its request."""
+    """A beat of memory, and whether it is the last one of its request."""
     return data.StructLayout({"data": data_bits, "last": 1})
 
 
 class ReadMaster(Part):
-    """Turns requests into AXI4 read bursts, and what memory answers into one stream of beats, in order.
+    """Turns requests into AXI4 read bursts, and memory's answers into one stream of beats, in order.
 
-    A burst is asked for only when the queue of beats has room for all of it, so RREADY depends on nothing but
-    whether beats are due, whatever the consumer does. A beat in every cycle, as long as `fifo_beats` covers the
-    memory's latency and `max_outstanding` bursts do; the next request's bursts follow without a gap. ARVALID rises
-    four cycles after an accepted request; a beat leaves one cycle (up to 32 `fifo_beats`) or three after it came.
+    A burst is announced only when the queue of beats has room for all of it. So RREADY is 1 whenever beats are due,
+    whatever the consumer does.
+
+    Throughput: a beat a cycle, also from one request to the next, if `fifo_beats` and `max_outstanding` bursts cover
+    the memory's latency. Latency: ARVALID rises four cycles after an accepted request; a beat leaves one cycle (up to
+    32 `fifo_beats`) or three after it came.
 
     `stop` or an error halts the master until `clear`: no request is taken and no burst announced, except one that
-    already stands on AR; beats still due are accepted and dropped. The output's stream rules hold up to `clear`, which
-    withdraws what is buffered.
+    already stands on AR. Beats still due are accepted and dropped. The rules of streams hold for the output up to
+    `clear`, which withdraws buffered beats.
 
     Parameters
     ----------
     data_bits : width of a beat.
     address_bits : width of a byte address.
     max_burst : beats of the longest burst, a power of two.
-    fifo_beats : room for beats that were asked for and not yet taken.
-    max_outstanding : bursts that were asked for and not wholly answered.
+    fifo_beats : beats that may be asked for and not yet taken.
+    max_outstanding : bursts that may be asked for and not wholly answered.
     id_bits : width of ARID, which is always 0.
-    parity : of the buffered beats.
+    parity : buffered beats have parity bits.
 
     Members
     -------
@@ -47,14 +49,14 @@ class ReadMaster(Part):
     axi : Out, AXI4 read channels
     stop : In(1), halt
     clear : In(1), while `idle`: forget requests, buffered beats, the halt and the error
-    idle : Out(1), nothing is asked of memory, nor will be without another request
+    idle : Out(1), memory owes nothing, and will not without another request
     error : Out, the first error
-    checked : Out(1), a request is found inside the window
-    answered : Out(1), memory has answered all of a request, without an error
+    checked : Out(1), a request has passed the check of the window
+    answered : Out(1), memory has answered a whole request, without an error
     beat : Out(1), a beat is accepted from memory
     starved : Out(1), a beat is due and memory gives none
     stalled : Out(1), a burst waits because the consumer has left no room
-    corrupt : Out(1), with `parity` only: the beat that was taken in the cycle before is not what memory answered
+    corrupt : Out(1), with `parity` only: the beat that was taken in the cycle before lost a bit
     """
 
     def __init__(
@@ -70,99 +72,53 @@ class ReadMaster(Part):
         if fifo_beats < burst_limit(data_bits, max_burst):
             raise ValueError(f"fifo_beats must hold a burst of {burst_limit(data_bits, max_burst)}, not {fifo_beats!r}")
         super().__init__({
-            "request": In(stream.Signature(request_layout())),
-            "window_base": In(address_bits),
-            "window_size": In(address_bits),
+            **master_ports(address_bits),
             "output": Out(stream.Signature(beat_layout(data_bits))),
             "axi": Out(axi_read(data_bits, address_bits, id_bits)),
-            "stop": In(1),
-            "clear": In(1),
-            "idle": Out(1),
-            "error": Out(BusError),
-            "checked": Out(1),
-            "answered": Out(1),
-            "beat": Out(1),
-            "starved": Out(1),
-            "stalled": Out(1),
+            **flags(Out, "checked", "answered"),
             **corrupt_port(parity),
         })
 
     def elaborate(self, platform):
         m = Module()
-        window = WindowCheck(self.data_bits, self.address_bits).place(m, "window", platform)
-        splitter = BurstSplitter(self.data_bits, self.address_bits, self.max_burst).place(m, "splitter", platform)
+        front = Front(m, self, platform)
         # Bursts that memory has not wholly answered: their length and whether they end a request.
         due = StreamFifo(8 + 1, self.max_outstanding).place(m, "due", platform)
         beats = StreamFifo(self.data_bits + 1, self.fifo_beats, self.parity).place(m, "beats", platform)
         if self.parity:
             m.d.comb += self.corrupt.eq(beats.corrupt)
-
-        halted = Signal()
-        halt = Signal()
-        wipe = Signal()
-        connect(m, window.o, splitter.i)
-        m.d.comb += [
-            halt.eq(self.stop | halted),
-            self.idle.eq(
-                ~self.axi.arvalid & (due.level == 0) & (halted | ~(window.busy | splitter.o.valid)),
-            ),
-            wipe.eq(self.clear & self.idle),
-            window.base.eq(self.window_base),
-            window.size.eq(self.window_size),
-            window.i.payload.eq(self.request.payload),
-            window.i.valid.eq(self.request.valid & ~halt),
-            self.request.ready.eq(window.i.ready & ~halt),
-            self.checked.eq(window.o.valid & window.o.ready & ~halt),
-        ]
-        m.d.comb += [part.clear.eq(wipe) for part in (window, splitter, due, beats)]
-        self._ask(m, splitter, due, beats, halt, wipe)
-        bad = self._answer(m, due, beats, halt)
-
-        with m.If(wipe):
-            m.d.sync += [halted.eq(0), self.error.eq(BusError.NONE)]
-        with m.Else():
-            m.d.sync += halted.eq(halt | bad | window.refused)
-            with m.If((self.error == BusError.NONE) & ~halt):
-                with m.If(bad):
-                    m.d.sync += self.error.eq(BusError.RESPONSE)
-                with m.Elif(window.refused):
-                    m.d.sync += self.error.eq(BusError.WINDOW)
+        m.d.comb += self.checked.eq(front.window.o.valid & front.window.o.ready & ~front.halt)
+        self._ask(m, front, due, beats)
+        bad = self._answer(m, due, beats, front.halt)
+        front.stop(m, quiet=~self.axi.arvalid & (due.level == 0), bad=bad, queues=(due, beats))
         return m
 
-    def _ask(self, m: Module, splitter, due, beats, halt: Signal, wipe: Signal) -> None:
+    def _ask(self, m: Module, front: Front, due, beats) -> None:
         """Announce bursts for which there is room."""
-        burst = splitter.o.payload
+        burst, halt = front.bursts.payload, front.halt
         needed = Signal(9)
         free = Signal(range(self.fifo_beats + 1), init=self.fifo_beats)  # beats of room that no burst has reserved
-        room = Signal()
-        announce = Signal()
-        taken = Signal()
+        room, announce, taken = Signal(), Signal(), Signal()
+        join(m, beats.o, self.output)
         m.d.comb += [
             needed.eq(burst.len + 1),
             room.eq(burst.len < free),
-            splitter.o.ready.eq(room & due.i.ready & ~halt & (~self.axi.arvalid | self.axi.arready)),
-            announce.eq(splitter.o.valid & splitter.o.ready),
+            front.bursts.ready.eq(room & due.i.ready & ~halt & (~self.axi.arvalid | self.axi.arready)),
+            announce.eq(front.bursts.valid & front.bursts.ready),
             due.i.valid.eq(announce),
             due.i.payload.eq(Cat(burst.len, burst.last)),
-            self.output.valid.eq(beats.o.valid),
-            self.output.payload.eq(beats.o.payload),
-            beats.o.ready.eq(self.output.ready),
             taken.eq(beats.o.valid & beats.o.ready),
-            self.stalled.eq(splitter.o.valid & ~room & ~halt),
+            self.stalled.eq(front.bursts.valid & ~room & ~halt),
         ]
-        m.d.sync += free.eq(Mux(wipe, self.fifo_beats, free - Mux(announce, needed, 0) + taken))
+        m.d.sync += free.eq(Mux(front.wipe, self.fifo_beats, free - Mux(announce, needed, 0) + taken))
         drive_constants(m, self.axi, "ar", self.data_bits)
         with m.If(announce):
-            m.d.sync += [
-                self.axi.araddr.eq(burst.address),
-                self.axi.arlen.eq(burst.len),
-                self.axi.arvalid.eq(1),
-            ]
+            m.d.sync += [self.axi.araddr.eq(burst.address), self.axi.arlen.eq(burst.len), self.axi.arvalid.eq(1)]
         with m.Elif(self.axi.arready):
             m.d.sync += self.axi.arvalid.eq(0)
 
     def _answer(self, m: Module, due, beats, halt: Signal) -> Signal:
-        """Take beats that are due; returns whether one is not what was asked for."""
+        """Take beats that are due; returns whether one is an error, or not as many came as were asked for."""
         length = due.o.payload[:8]
         ends_request = due.o.payload[8]
         count = Signal(8)
@@ -172,7 +128,7 @@ class ReadMaster(Part):
             self.beat.eq(self.axi.rvalid & self.axi.rready),
             self.starved.eq(due.o.valid & ~self.axi.rvalid),
             bad.eq(self.beat & ((self.axi.rresp != Response.OKAY) | (self.axi.rlast != (count == length)))),
-            # A burst ends where memory says so: that also drains one of a wrong length, of which nothing is kept.
+            # A burst ends with RLAST. So one of a wrong length is drained, too; none of its beats is kept.
             due.o.ready.eq(self.beat & self.axi.rlast),
             beats.i.valid.eq(self.beat & ~halt & ~bad),
             beats.i.payload.eq(Cat(self.axi.rdata, self.axi.rlast & ends_request)),

@@ -1,4 +1,4 @@
-"""Several readers on one AXI4 read port."""
+"""One AXI4 read port for several readers."""
 
 from amaranth import Const, Module, Signal
 from amaranth.lib.wiring import In, Out
@@ -13,9 +13,10 @@ DATA_MEMBERS = ("rdata", "rresp", "rlast")
 class ReadMux(Part):
     """Shares one AXI4 read port between clients, whose bursts carry the client's number as their ID.
 
-    Clients take turns: after a burst, the next client in a circle that has one. A burst goes out one cycle after it
-    was accepted, one in every cycle. Beats go by their ID to the client without delay, in whatever order memory sends
-    bursts of different IDs, beat by beat if it likes. The clients' own IDs are ignored, and answered with 0.
+    Clients take turns: after a burst, the next client in a circle that has one. Memory may send beats of different IDs
+    in any order; each goes to the client of its ID. The clients' own IDs are ignored, and answered with 0.
+
+    Throughput: a burst and a beat a cycle. Latency: 1 cycle for a burst, none for a beat.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The bounds of what a master may touch."""
+"""Checks that a master's requests stay inside its window."""
 
 from amaranth import Module, Signal
 from amaranth.lib import data, stream
@@ -12,17 +12,16 @@ OFFSET_BITS = 40  # a terabyte inside a window; an address would have to be relo
 
 
 def request_layout() -> data.StructLayout:
-    """What a master is asked for: consecutive beats from a byte offset in its window on."""
+    """A master's request: consecutive beats from a byte offset in its window on."""
     return data.StructLayout({"offset": OFFSET_BITS, "beats": BEATS_BITS})
 
 
 class WindowCheck(Part):
-    """Turns offsets into addresses, and refuses what is not wholly inside the window.
+    """Turns offsets into addresses, and refuses requests that are not wholly inside the window.
 
-    Refused is a request for no beats, one whose offset or window is not aligned to beats, one that ends behind the
-    window's end, and any request when the window itself ends behind the last address. All sums are as wide as their
-    results, so nothing wraps into the window. Requests keep their order, two cycles behind, one in every cycle; a
-    refused one reports in its turn.
+    A request is refused if it asks for no beats, if its offset or the window is not aligned to beats, if it ends behind
+    the window's end, or if the window ends behind the last address. All sums are as wide as their results, so nothing
+    wraps into the window. Throughput: a request a cycle. Latency: 2 cycles; a refusal takes its turn.
 
     Parameters
     ----------

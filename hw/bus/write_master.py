@@ -2,37 +2,37 @@
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.fifo import StreamFifo
-from einloom.hw.bus.axi import BusError, Response, axi_write, beat_bytes, drive_constants
-from einloom.hw.bus.burst_splitter import BurstSplitter
-from einloom.hw.bus.window import WindowCheck, request_layout
+from einloom.hw.bus.axi import Response, axi_write, beat_bytes, drive_constants
+from einloom.hw.bus.master import Front, master_ports
 from einloom.hw.part import Part
 
 
 def strobed_layout(data_bits: int) -> data.StructLayout:
-    """A beat, and which of its bytes to write."""
+    """A beat for memory, and which of its bytes to write."""
     return data.StructLayout({"data": data_bits, "strobe": beat_bytes(data_bits)})
 
 
 class WriteMaster(Part):
     """Turns requests and a stream of beats into AXI4 write bursts.
 
-    The beats of the requests follow each other in the data stream. A beat in every cycle, one cycle behind the stream;
-    bursts are announced ahead of their data, up to `max_outstanding` unanswered ones, and the next request's follow
-    without a gap. AWVALID rises four cycles after an accepted request. W never waits for AW to be accepted, as AXI
-    demands.
+    The data stream has the beats of one request behind those of the other. Bursts are announced ahead of their data, up
+    to `max_outstanding` unanswered ones. W never waits for AW to be accepted, as AXI demands.
+
+    Throughput: a beat a cycle, also from one request to the next. Latency: 1 cycle from the stream to W; AWVALID rises
+    four cycles after an accepted request.
 
     `stop` or an error halts the master until `clear`: no request and no beat is taken and no burst announced, except
-    one that already stands on AW; what was announced is completed with strobes of 0, and no request is done any more.
+    one that already stands on AW. Announced bursts are completed with strobes of 0. No request is `done` any more.
 
     Parameters
     ----------
     data_bits : width of a beat.
     address_bits : width of a byte address.
     max_burst : beats of the longest burst, a power of two.
-    max_outstanding : bursts announced and not answered.
+    max_outstanding : bursts that may be announced and not answered.
     id_bits : width of AWID, which is always 0.
 
     Members
@@ -44,7 +44,7 @@ class WriteMaster(Part):
     done : Out(1), a pulse for each request, in order, the cycle after its last response
     stop : In(1), halt
     clear : In(1), while `idle`: forget requests, the halt and the error
-    idle : Out(1), memory has answered all that was announced, and nothing will be without another request
+    idle : Out(1), memory has answered all announced bursts; none will follow without another request
     error : Out, the first error
     beat : Out(1), a beat is accepted by memory
     starved : Out(1), memory could take a beat of an announced burst and the stream gives none
@@ -60,74 +60,33 @@ class WriteMaster(Part):
         id_bits: int = 1,
     ):
         super().__init__({
-            "request": In(stream.Signature(request_layout())),
-            "window_base": In(address_bits),
-            "window_size": In(address_bits),
+            **master_ports(address_bits),
             "data": In(stream.Signature(strobed_layout(data_bits))),
             "axi": Out(axi_write(data_bits, address_bits, id_bits)),
             "done": Out(1),
-            "stop": In(1),
-            "clear": In(1),
-            "idle": Out(1),
-            "error": Out(BusError),
-            "beat": Out(1),
-            "starved": Out(1),
-            "stalled": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        window = WindowCheck(self.data_bits, self.address_bits).place(m, "window", platform)
-        splitter = BurstSplitter(self.data_bits, self.address_bits, self.max_burst).place(m, "splitter", platform)
+        front = Front(m, self, platform)
         # Announced bursts: the lengths of those that still need beats, and whether those unanswered end a request.
         unsent = StreamFifo(8, self.max_outstanding).place(m, "unsent", platform)
         unanswered = StreamFifo(1, self.max_outstanding).place(m, "unanswered", platform)
-
-        halted = Signal()
-        halt = Signal()
-        wipe = Signal()
-        connect(m, window.o, splitter.i)
-        m.d.comb += [
-            halt.eq(self.stop | halted),
-            self.idle.eq(
-                ~self.axi.awvalid
-                & ~self.axi.wvalid
-                & (unsent.level == 0)
-                & (unanswered.level == 0)
-                & (halted | ~(window.busy | splitter.o.valid))
-            ),
-            wipe.eq(self.clear & self.idle),
-            window.base.eq(self.window_base),
-            window.size.eq(self.window_size),
-            window.i.payload.eq(self.request.payload),
-            window.i.valid.eq(self.request.valid & ~halt),
-            self.request.ready.eq(window.i.ready & ~halt),
-        ]
-        m.d.comb += [part.clear.eq(wipe) for part in (window, splitter, unsent, unanswered)]
-        self._announce(m, splitter, unsent, unanswered, halt)
-        self._send(m, unsent, halt)
-        bad = self._answers(m, unanswered, halt)
-
-        with m.If(wipe):
-            m.d.sync += [halted.eq(0), self.error.eq(BusError.NONE)]
-        with m.Else():
-            m.d.sync += halted.eq(halt | bad | window.refused)
-            with m.If((self.error == BusError.NONE) & ~halt):
-                with m.If(bad):
-                    m.d.sync += self.error.eq(BusError.RESPONSE)
-                with m.Elif(window.refused):
-                    m.d.sync += self.error.eq(BusError.WINDOW)
+        self._announce(m, front, unsent, unanswered)
+        self._send(m, unsent, front.halt)
+        bad = self._answers(m, unanswered, front.halt)
+        quiet = ~self.axi.awvalid & ~self.axi.wvalid & (unsent.level == 0) & (unanswered.level == 0)
+        front.stop(m, quiet=quiet, bad=bad, queues=(unsent, unanswered))
         return m
 
-    def _announce(self, m: Module, splitter, unsent, unanswered, halt: Signal) -> None:
-        """Bursts onto AW."""
-        burst = splitter.o.payload
+    def _announce(self, m: Module, front: Front, unsent, unanswered) -> None:
+        """Put bursts onto AW."""
+        burst = front.bursts.payload
+        free = ~self.axi.awvalid | self.axi.awready
         announce = Signal()
         m.d.comb += [
-            splitter.o.ready.eq(
-                unsent.i.ready & unanswered.i.ready & ~halt & (~self.axi.awvalid | self.axi.awready),
-            ),
-            announce.eq(splitter.o.valid & splitter.o.ready),
+            front.bursts.ready.eq(unsent.i.ready & unanswered.i.ready & ~front.halt & free),
+            announce.eq(front.bursts.valid & front.bursts.ready),
             unsent.i.valid.eq(announce),
             unsent.i.payload.eq(burst.len),
             unanswered.i.valid.eq(announce),
@@ -135,20 +94,14 @@ class WriteMaster(Part):
         ]
         drive_constants(m, self.axi, "aw", self.data_bits)
         with m.If(announce):
-            m.d.sync += [
-                self.axi.awaddr.eq(burst.address),
-                self.axi.awlen.eq(burst.len),
-                self.axi.awvalid.eq(1),
-            ]
+            m.d.sync += [self.axi.awaddr.eq(burst.address), self.axi.awlen.eq(burst.len), self.axi.awvalid.eq(1)]
         with m.Elif(self.axi.awready):
             m.d.sync += self.axi.awvalid.eq(0)
 
     def _send(self, m: Module, unsent, halt: Signal) -> None:
-        """Beats onto W: what stands there must not change, so a halt empties the strobes of those behind it."""
+        """Put beats onto W. The beat that stands there must not change; behind it a halt empties the strobes."""
         count = Signal(8)
-        last = Signal()
-        free = Signal()
-        send = Signal()
+        last, free, send = Signal(), Signal(), Signal()
         m.d.comb += [
             free.eq(~self.axi.wvalid | self.axi.wready),
             last.eq(count == unsent.o.payload),

@@ -2,7 +2,7 @@
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from einloom.hw.buffers.skid import SkidBuffer
 from einloom.hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
@@ -17,7 +17,7 @@ from einloom.hw.core.request_log import RequestLog
 from einloom.hw.core.spec import CoreSpec
 from einloom.hw.core.supervisor import Supervisor
 from einloom.hw.part import Part
-from einloom.hw.wires import join
+from einloom.hw.wires import feed, join
 from einloom.spec.core_registers import core_registers, counter_names, report_names
 from einloom.spec.isa import UNITS, CoreError, Unit
 
@@ -52,8 +52,10 @@ with copies, it is copy 1.
 
 
 class Core(Part):
-    """An accelerator (design.md, section 5): AXI4-Lite control, a read-only AXI4 port for each weight channel, and one
-    for everything else: the program, parameters, the cache and the results.
+    """An accelerator: AXI4-Lite control, a read-only AXI4 port for each weight channel, and an AXI4 port for the rest.
+
+    The system port serves the program, parameters, the cache and the results. Its four masters and those of the
+    weights stand beside the memory; registers (`SkidBuffer`) cut every stream between them and the machine.
 
     Members
     -------
@@ -83,17 +85,44 @@ class Core(Part):
 
     def elaborate(self, platform):
         m = Module()
-        spec, bits, channels = self.spec, self.spec.beat_bits, self.spec.channels
+        spec, channels = self.spec, self.spec.channels
         registers = ControlRegisters(core_registers(channels), CONTROL_BITS).place(m, "registers", platform)
         supervisor = Supervisor(len(READERS) + 1 + channels).place(m, "supervisor", platform)
         machine = Machine(spec).place(m, "machine", platform, reset=supervisor.clear)
-        mux = self._mux.place(m, "mux", platform)
         connect_flat(m, self, "s_axi_control", registers.axi)
+        masters = [
+            *self._place_readers(m, platform, supervisor, machine),
+            self._place_writer(m, platform, registers, supervisor, machine),
+            *self._place_weight_readers(m, platform, supervisor, machine),
+        ]
+        for n, (master, window, index, request) in enumerate(masters):
+            self._cross(m, platform, f"request_{n}", supervisor, request, master.request)
+            feed(m, supervisor, master, "stop", "clear")
+            m.d.comb += [
+                master.window_base.eq(getattr(registers, f"{window}_base")),
+                master.window_size.eq(getattr(registers, f"{window}_size")),
+                supervisor.errors[n].eq(master.error),
+                supervisor.indices[n].eq(index),
+                supervisor.idle[n].eq(master.idle),
+            ]
+        beats = [master.beat for master, *_ in masters]
+        self._control(m, registers, supervisor, machine, beats)
+        if spec.parity:
+            readers = [master for master, *_ in masters if isinstance(master, ReadMaster)]
+            self._check_parity(m, registers, supervisor, machine, readers)
+        self._count(m, registers, supervisor, machine, beats)
+        return m
+
+    # These return masters, each with the name of its window, the instruction it works for, and its requests.
+
+    def _place_readers(self, m, platform, supervisor, machine):
+        """A read master for each of READERS, all on the system port."""
+        mux = self._mux.place(m, "mux", platform)
         connect_flat(m, self, "m_axi_system", mux.axi)
-        masters = []  # with the window of each, the instruction it works for, and its requests
+        masters = []
         for n, name in enumerate(READERS):
             master = self._reader().place(m, f"{name}_master", platform)
-            _connect_read(m, master.axi, mux.clients[n])
+            connect(m, master.axi, mux.clients[n])
             request = getattr(machine, f"{name}_request")
             if name == "cache":
                 index = self._culprit(m, platform, name, supervisor, master, request, machine.cache_index)
@@ -101,38 +130,18 @@ class Core(Part):
                 index = machine.index if name == "program" else machine.indices[UNITS.index(Unit.LOAD)]
             masters.append((master, "system", index, request))
             self._cross(m, platform, f"{name}_beats", supervisor, master.output, getattr(machine, f"{name}_beats"))
-        writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=mux.id_bits).place(m, "store_master", platform)
+        return masters
+
+    def _place_writer(self, m, platform, registers, supervisor, machine):
+        """The write master of the system port, which the machine's stores and the report share."""
+        bits, names = self.spec.beat_bits, report_names(self.spec.channels)
+        writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=self._mux.id_bits)
+        writer = writer.place(m, "store_master", platform)
         connect_flat(m, self, "m_axi_system", writer.axi)
-        reporter = Reporter(len(report_names(channels)), bits).place(m, "reporter", platform, reset=supervisor.clear)
+        reporter = Reporter(len(names), bits).place(m, "reporter", platform, reset=supervisor.clear)
         stores = stream.Signature(strobed_layout(bits)).create()
         self._cross(m, platform, "store_beats", supervisor, machine.store_beats, stores)
         requests = _share_writer(m, supervisor, machine, stores, reporter, writer)
-        masters.append((writer, "system", machine.indices[UNITS.index(Unit.STORE)], requests))
-        for c in range(channels):
-            master = self._reader().place(m, f"weights{c}_master", platform)
-            connect_flat(m, self, f"m_axi_weights{c}", master.axi)
-            self._cross(m, platform, f"weights{c}_beats", supervisor, master.output, machine.weights[c])
-            request, window = machine.weights_requests[c], f"weights{c}"
-            index = machine.indices[UNITS.index(Unit.WEIGHTS)]
-            masters.append((
-                master,
-                window,
-                self._culprit(m, platform, window, supervisor, master, request, index),
-                request,
-            ))
-        for n, (master, window, index, request) in enumerate(masters):
-            self._cross(m, platform, f"request_{n}", supervisor, request, master.request)
-            m.d.comb += [
-                master.window_base.eq(getattr(registers, f"{window}_base")),
-                master.window_size.eq(getattr(registers, f"{window}_size")),
-                master.stop.eq(supervisor.stop),
-                master.clear.eq(supervisor.clear),
-                supervisor.errors[n].eq(master.error),
-                supervisor.indices[n].eq(index),
-                supervisor.idle[n].eq(master.idle),
-            ]
-        beats = [master.beat for master, *_ in masters]
-        self._control(m, registers, supervisor, machine, beats)
         m.d.comb += [
             supervisor.reports.eq(registers.report != 0),
             supervisor.report_done.eq(reporter.done),
@@ -140,24 +149,33 @@ class Core(Part):
             reporter.beat.eq(registers.report),
             reporter.contents.eq(self._report(registers)),
         ]
-        if spec.parity:
-            readers = [master for master, *_ in masters if isinstance(master, ReadMaster)]
-            self._check_parity(m, registers, supervisor, machine, readers)
-        self._count(m, registers, supervisor, machine, beats)
-        return m
+        return writer, "system", machine.indices[UNITS.index(Unit.STORE)], requests
+
+    def _place_weight_readers(self, m, platform, supervisor, machine):
+        """A read master with a port of its own for each weight channel."""
+        masters = []
+        for c in range(self.spec.channels):
+            window, request = f"weights{c}", machine.weights_requests[c]
+            master = self._reader().place(m, f"{window}_master", platform)
+            connect_flat(m, self, f"m_axi_{window}", master.axi)
+            self._cross(m, platform, f"{window}_beats", supervisor, master.output, machine.weights[c])
+            index = machine.indices[UNITS.index(Unit.WEIGHTS)]
+            index = self._culprit(m, platform, window, supervisor, master, request, index)
+            masters.append((master, window, index, request))
+        return masters
 
     def _reader(self):
         return ReadMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, READER_FIFO, parity=self.spec.parity)
 
     def _cross(self, m, platform, name, supervisor, source, sink):
-        """Join two streams by registers: masters stand beside the memory, the machine may lie on other dies."""
+        """Join two streams by registers, because the machine may lie on other dies than the masters."""
         width = len(Value.cast(source.payload))
         skid = SkidBuffer(width).place(m, f"{name}_crossing", platform, reset=supervisor.clear)
         join(m, source, skid.i)
         join(m, skid.o, sink)
 
     def _culprit(self, m, platform, name, supervisor, master, request, index):
-        """The instruction that a master's error is of, whose unit may have gone on."""
+        """Index of the instruction whose request failed. A log has it, since the unit may execute a later one."""
         log = RequestLog().place(m, f"{name}_log", platform, reset=supervisor.clear)
         m.d.comb += [
             log.put.eq(request.valid & request.ready),
@@ -169,27 +187,22 @@ class Core(Part):
         return log.culprit
 
     def _control(self, m, registers, supervisor, machine, beats):
+        """Connect registers, supervisor and machine."""
+        feed(m, registers, supervisor, "ap_start", "abort", "watchdog")
+        feed(m, supervisor, registers, "ap_done", "ap_idle", "error", "error_index")
+        feed(m, registers, machine, "program", "instructions", "position", "length")
         m.d.comb += [
-            supervisor.ap_start.eq(registers.ap_start),
-            registers.ap_done.eq(supervisor.ap_done),
             registers.ap_ready.eq(supervisor.ap_done),
-            registers.ap_idle.eq(supervisor.ap_idle),
             self.interrupt.eq(registers.irq),
-            supervisor.abort.eq(registers.abort),
-            supervisor.watchdog.eq(registers.watchdog),
             supervisor.machine_done.eq(machine.done),
             supervisor.machine_error.eq(machine.error),
             supervisor.machine_index.eq(machine.index),
             supervisor.oldest.eq(machine.oldest),
-            registers.error.eq(supervisor.error),
-            registers.error_index.eq(supervisor.error_index),
             machine.start.eq(supervisor.start),
         ]
-        # Beats and completions come late in a cycle, completions later.
+        # Completions come so late in a cycle that they take one register more than beats.
         completed = Signal(len(UNITS))
         m.d.sync += [completed.eq(machine.completed), supervisor.progress.eq(Cat(*beats, completed).any())]
-        for name in ("program", "instructions", "position", "length"):
-            m.d.comb += getattr(machine, name).eq(getattr(registers, name))
 
     def _report(self, registers):
         """The numbers of a report, each in its 64 bits."""
@@ -198,8 +211,11 @@ class Core(Part):
         return Cat(Cat(value, Const(0, NUMBER_BITS - len(value))) for value in values)
 
     def _check_parity(self, m, registers, supervisor, machine, readers):
-        """A lost bit stops the job. Words have no parity until they are written, so after a reset, before the first
-        job, all are; and after a lost bit, so that it stops no other job."""
+        """A lost bit stops the job.
+
+        Words have no parity until they are written. So all are written after a reset, before the first job, and again
+        after a lost bit, so that it stops no later job.
+        """
         spec = self.spec
         words = max(spec.vector_words, spec.activation_words, spec.query_words, spec.staging_words)
         scrubbing = Signal(init=1)
@@ -225,10 +241,10 @@ class Core(Part):
             ]
 
     def _count(self, m, registers, supervisor, machine, beats):
-        """The counters: they begin at 0 with each job."""
+        """Count what happens in a job; the counters begin at 0 with each job."""
         readers = len(READERS)
         system_reads = Signal()
-        completed = Signal(len(UNITS))  # in the cycle before; the program's end comes two cycles later
+        completed = Signal(len(UNITS))  # a cycle late, which is in time: the program's end comes two cycles later
         m.d.comb += system_reads.eq(Cat(beats[:readers]).any())
         m.d.sync += completed.eq(machine.completed)
         events = {"cycles": supervisor.running}
@@ -250,8 +266,7 @@ class Core(Part):
 
 
 def _share_writer(m, supervisor, machine, stores, reporter, writer):
-    """Connect the writer's data with the machine's `stores`, or the reporter's beats while it has the writer; the
-    requests of both."""
+    """Give the writer to the machine's `stores`, or to the reporter while it writes; returns the requests of both."""
     requests = stream.Signature(request_layout()).create()
     sources = ((requests, machine.store_request, reporter.request), (writer.data, stores, reporter.beats))
     for sink, store, report in sources:
@@ -263,10 +278,3 @@ def _share_writer(m, supervisor, machine, stores, reporter, writer):
         ]
     m.d.comb += [machine.store_answered.eq(writer.done & ~supervisor.reporting), reporter.answered.eq(writer.done)]
     return requests
-
-
-def _connect_read(m, source, sink):
-    """Connect a master's read port with a slave's."""
-    for name, member in source.signature.members.items():
-        here, there = getattr(source, name), getattr(sink, name)
-        m.d.comb += there.eq(here) if member.flow == Out else here.eq(there)

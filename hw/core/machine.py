@@ -1,16 +1,16 @@
-"""What executes programs: the sequencer, the units and the memories between them."""
+"""The machine that executes programs: the sequencer, the units and the memories between them."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import delayed
 from einloom.hw.buffers.parity import parity_ports
 from einloom.hw.bus.read_master import beat_layout
 from einloom.hw.bus.window import OFFSET_BITS, request_layout
-from einloom.hw.bus.write_master import strobed_layout
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.hw.core.gemm_unit import GemmUnit
-from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS
+from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, reader_ports, writer_ports
 from einloom.hw.core.load_unit import LoadUnit
 from einloom.hw.core.permit_board import PermitBoard
 from einloom.hw.core.sequencer import ERROR_BITS, Sequencer
@@ -21,11 +21,11 @@ from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
 from einloom.hw.core.weight_unit import WeightUnit
 from einloom.hw.part import Part
 from einloom.hw.vector.vector_unit import VectorUnit
-from einloom.hw.wires import join
+from einloom.hw.wires import feed, flags, join
 from einloom.spec.attention_format import QUERY_BITS
 from einloom.spec.isa import UNITS, CoreError, Space, Unit
 
-RESULT_LATENCY = 2  # of the vector unit: a register lies between its results and the memories
+RESULT_LATENCY = 2  # from a vector unit's result to a read that finds it: a register lies before the memories
 OVERLAPPING = (Unit.VECTOR, Unit.ATTENTION)
 """Units that take an instruction while the one before is at work."""
 READERS = ("program", "load", "cache")
@@ -33,7 +33,7 @@ READERS = ("program", "load", "cache")
 
 
 class Machine(Part):
-    """Executes one program at a time; all of it is back at its start after a reset.
+    """Executes one program at a time. A reset ends the program and leaves nothing of it.
 
     Members
     -------
@@ -43,26 +43,25 @@ class Machine(Part):
     store_request, store_beats, store_answered : to and from the write master of the system window
     done : Out(1)
     error : Out, CoreError of the machine's own
-    index : Out, number of the instruction at which the sequencer stands
-    scrub, scrub_address : In, with parity only: zeros are written into a word of each memory on the chip
-    readers_corrupt, weights_corrupt : In, with parity only: a beat from one of READERS, or of weights, is not what
-        memory answered
-    corrupt, corrupt_index : Out, with parity only: a word from a memory on the chip is not what was written, and the
-        number of the instruction that used it
+    index : Out, number of the sequencer's instruction
     oldest : Out, number of the oldest instruction that waits or is at work, a few cycles late
-    cache_index : Out, number of the instruction that the request to the cache's master is of
-    indices : Out, array over UNITS, of the instruction that each is at
-    busy, waiting : Out, bit n for unit n of UNITS: at work, and waiting for tokens
-    presented, completed : Out, likewise: an instruction is carried out, and complete
+    cache_index : Out, number of the instruction whose tiles are requested from the cache's master
+    indices : Out, array over UNITS: number of each unit's instruction
+    busy, waiting : Out, bit n for unit n of UNITS: it is at work; it waits for permits
+    presented, completed : Out, likewise: an instruction is carried out; it is complete
     gemm_starved, attention_array, attention_row, attention_starved : Out(1), see the units
+    scrub, scrub_address : In, with parity: zeros are written into a word of each memory on the chip
+    readers_corrupt, weights_corrupt : In, with parity: a beat from one of READERS, or of weights, lost a bit
+    corrupt, corrupt_index : Out, with parity: a word from a memory on the chip lost a bit, and the number of the
+        instruction that used it
     """
 
     def __init__(self, spec: CoreSpec):
         units = len(UNITS)
         ports: dict = {}
         for name in READERS:
-            ports[f"{name}_request"] = Out(stream.Signature(request_layout()))
-            ports[f"{name}_beats"] = In(stream.Signature(beat_layout(spec.beat_bits)))
+            ports |= {f"{name}_{port}": member for port, member in reader_ports(spec.beat_bits).items()}
+        ports |= {f"store_{port}": member for port, member in writer_ports(spec.beat_bits).items()}
         super().__init__({
             "start": In(1),
             "program": In(OFFSET_BITS),
@@ -72,9 +71,6 @@ class Machine(Part):
             **ports,
             "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
             "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
-            "store_request": Out(stream.Signature(request_layout())),
-            "store_beats": Out(stream.Signature(strobed_layout(spec.beat_bits))),
-            "store_answered": In(1),
             "done": Out(1),
             "error": Out(ERROR_BITS),
             "index": Out(INDEX_BITS),
@@ -85,10 +81,7 @@ class Machine(Part):
             "waiting": Out(units),
             "presented": Out(units),
             "completed": Out(units),
-            "gemm_starved": Out(1),
-            "attention_array": Out(1),
-            "attention_row": Out(1),
-            "attention_starved": Out(1),
+            **flags(Out, "gemm_starved", "attention_array", "attention_row", "attention_starved"),
             **(_parity_ports() if spec.parity else {}),
         })
 
@@ -135,7 +128,7 @@ class Machine(Part):
         return m
 
     def _control(self, m, platform, sequencer, units):
-        """Queues and tokens between the sequencer and the units."""
+        """Queues and permits between the sequencer and the units."""
         board = PermitBoard().place(m, "tokens", platform)
         idle = []
         for n, unit in enumerate(UNITS):
@@ -144,13 +137,11 @@ class Machine(Part):
                 m, f"{unit.name.lower()}_queue", platform
             )
             join(m, sequencer.queues[n], queue.i)
+            join(m, queue.instruction, part.instruction)
             m.d.comb += [
                 queue.chunk.eq(sequencer.chunk),
                 queue.available.eq(board.available[n]),
                 board.take[n].eq(queue.take),
-                part.instruction.payload.eq(queue.instruction.payload),
-                part.instruction.valid.eq(queue.instruction.valid),
-                queue.instruction.ready.eq(part.instruction.ready),
                 self.indices[n].eq(queue.index),
                 self.busy[n].eq(part.busy),
                 self.waiting[n].eq(queue.waiting),
@@ -174,12 +165,10 @@ class Machine(Part):
             m.d.comb += board.give[n].eq(given)
             idle.append(queue.idle)
         m.d.sync += sequencer.units_idle.eq(Cat(idle).all())
-        m.d.comb += [
-            self.error.eq(Mux(board.overflow, CoreError.PERMITS, sequencer.error)),
-        ]
+        m.d.comb += self.error.eq(Mux(board.overflow, CoreError.PERMITS, sequencer.error))
 
     def _find_oldest(self, m, sequencer):
-        """Compares with the instruction of one unit after the other, one in each cycle."""
+        """Find the oldest instruction, by comparing with one unit's in each cycle."""
         turn = Signal(range(len(UNITS)))
         before, oldest = Signal(INDEX_BITS), Signal(INDEX_BITS)
         here = Array(self.indices)[turn]
@@ -190,26 +179,27 @@ class Machine(Part):
             m.d.sync += [turn.eq(0), before.eq(sequencer.index), self.oldest.eq(oldest)]
 
     def _check_parity(self, m, sequencer, memory, units):
-        """A word that was used is not the one that was written, and which instruction used it."""
+        """Find out that a word lost a bit, and which instruction used it."""
         gemm, attention, store = units[Unit.GEMM], units[Unit.ATTENTION], units[Unit.STORE]
         for part in (memory, gemm, attention, store):
-            m.d.comb += [part.scrub.eq(self.scrub), part.scrub_address.eq(self.scrub_address)]
+            feed(m, self, part, "scrub", "scrub_address")
         at = dict(zip(UNITS, self.indices, strict=True))
         program, load, cache = self.readers_corrupt
+        reading = self._vector_index(m, units[Unit.VECTOR])
         for corrupt, index in (
             (self.weights_corrupt, self.oldest),
             (program, sequencer.index),
-            (load, _delayed(m, at[Unit.LOAD], 1)),
+            (load, delayed(m, "loaded", at[Unit.LOAD], 1, reset_less=False)),
             (gemm.corrupt, at[Unit.GEMM]),
             (attention.corrupt | cache, attention.oldest_index),
-            (memory.corrupt, _delayed(m, self._vector_index(m, units[Unit.VECTOR]), READ_LATENCY + 1)),
+            (memory.corrupt, delayed(m, "read", reading, READ_LATENCY + 1, reset_less=False)),
             (store.corrupt | memory.store_corrupt, at[Unit.STORE]),
         ):
             with m.If(corrupt):
                 m.d.sync += [self.corrupt.eq(1), self.corrupt_index.eq(index)]
 
     def _vector_index(self, m, vector):
-        """The instruction whose word the vector unit reads: its last one may still wait when the next is presented."""
+        """The instruction whose word the vector unit reads; its last word may still wait when the next is presented."""
         presented = self.indices[UNITS.index(Unit.VECTOR)]
         waits, before = Signal(), Signal(INDEX_BITS)
         with m.If(vector.instruction.valid & vector.instruction.ready):
@@ -219,10 +209,10 @@ class Machine(Part):
         return Mux(waits, before, presented)
 
     def _ports(self, m, sequencer, units):
-        """What goes out to the masters and the counters."""
+        """Connect the masters and the counters."""
         load, attention, store = units[Unit.LOAD], units[Unit.ATTENTION], units[Unit.STORE]
-        for name in ("start", "program", "instructions", "position", "length"):
-            m.d.comb += getattr(sequencer, name).eq(getattr(self, name))
+        feed(m, self, sequencer, "start", "program", "instructions", "position", "length")
+        feed(m, sequencer, self, "done", "index")
         for name, part in (("program", sequencer), ("load", load), ("cache", attention)):
             join(m, part.request, getattr(self, f"{name}_request"))
             join(m, getattr(self, f"{name}_beats"), part.beats)
@@ -238,8 +228,6 @@ class Machine(Part):
             ]
         m.d.comb += [
             store.answered.eq(self.store_answered),
-            self.done.eq(sequencer.done),
-            self.index.eq(sequencer.index),
             self.gemm_starved.eq(units[Unit.GEMM].waiting),
             self.attention_array.eq(attention.array_busy),
             self.attention_row.eq(attention.row_busy),
@@ -247,7 +235,7 @@ class Machine(Part):
         ]
 
     def _vector(self, m, memory, units):
-        """The vector unit's operands, and where its results go."""
+        """Connect the vector unit's operands, and take each result to its memory."""
         spec, vector = self.spec, units[Unit.VECTOR]
         for name in ("a", "b", "c"):
             m.d.comb += [
@@ -288,19 +276,10 @@ class Machine(Part):
 
 
 def _parity_ports() -> dict:
-    """Of a machine with parity."""
+    """Ports of a machine with parity."""
     return {
         **parity_ports(True),
         "corrupt_index": Out(INDEX_BITS),
         "readers_corrupt": In(len(READERS)),
         "weights_corrupt": In(1),
     }
-
-
-def _delayed(m, value, cycles):
-    """The value so many cycles later."""
-    for _ in range(cycles):
-        register = Signal.like(value, name="delayed")
-        m.d.sync += register.eq(value)
-        value = register
-    return value

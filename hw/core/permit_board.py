@@ -1,23 +1,24 @@
-"""The permits that wait between units."""
+"""The permits between units."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.isa_layout import HEADER_LAYOUT
 from einloom.hw.part import Part
 from einloom.spec.isa import PERMIT_LIMIT, UNITS
 
-MASK_BITS = 8  # the fields `wait` and `signal`: bit u is unit u
+MASK_BITS = HEADER_LAYOUT["wait"].width  # bit u is unit u
 
 
 class PermitBoard(Part):
-    """A counter for each pair of units: permits that the first gave and the second has not taken.
+    """Counts permits: for each pair of units, how many the first gave that the second has not taken.
 
-    Ports are arrays over UNITS; masks have the bit u for unit u.
+    Ports are arrays over UNITS; bit u of a mask is unit u. A permit is `available` in the cycle after it was given.
 
     Members
     -------
     give : In, the units to which this unit gives a permit
-    available : Out, the units that have a permit for this unit; as of the cycle before
+    available : Out, the units that have a permit for this unit
     take : In, the units from which this unit takes a permit; only those available
     overflow : Out(1), a counter would have gone beyond PERMIT_LIMIT two cycles before
     """
@@ -42,7 +43,7 @@ class PermitBoard(Part):
                 permits = Signal(range(PERMIT_LIMIT + 1), name=f"{producer.name}_to_{consumer.name}".lower())
                 given, taken = self.give[p][consumer], self.take[c][producer]
                 m.d.sync += permits.eq(permits + given - taken)
-                # That there are some, known early in a cycle: units wait for it.
+                # A register says that there are some, because units begin their cycle with it.
                 some = Signal(name=f"{producer.name}_for_{consumer.name}".lower())
                 m.d.sync += some.eq(given | (permits > 1) | ((permits == 1) & ~taken))
                 m.d.comb += self.available[c][producer].eq(some)

@@ -1,4 +1,4 @@
-"""Which instruction a master's request is of, when the unit that asked has long gone on."""
+"""The instructions whose requests a master is working on."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import memory
@@ -6,28 +6,29 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.layouts import INDEX_BITS
 from einloom.hw.part import Part
+from einloom.hw.wires import flags
 
 DEPTH = 32  # requests between a unit and memory's last answer, at most: those of a ReadMaster's bursts and a few more
 
 
 class RequestLog(Part):
-    """Remembers the instruction of each request on its way through a ReadMaster.
+    """Remembers the instruction of each request on its way through a ReadMaster, for error reports.
+
+    The unit that asked may execute a later instruction when the request fails.
 
     Members
     -------
     put, index : In, a request is taken, and the number of its instruction
     checked, answered : In, see ReadMaster; requests leave in order
-    refused : In(1), `culprit` is about a request that is not inside the window, else about one that memory refused
-    culprit : Out, the number of the instruction that the oldest such request is of
+    refused : In(1), a request failed the window's check; otherwise memory answered one with an error
+    culprit : Out, number of the instruction of the oldest request that is not checked, or not answered
     """
 
     def __init__(self):
         super().__init__({
             "put": In(1),
             "index": In(INDEX_BITS),
-            "checked": In(1),
-            "answered": In(1),
-            "refused": In(1),
+            **flags(In, "checked", "answered", "refused"),
             "culprit": Out(INDEX_BITS),
         })
 

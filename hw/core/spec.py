@@ -8,16 +8,16 @@ from einloom.hw.array.engine import EngineSpec
 
 @dataclass(frozen=True)
 class CoreSpec:
-    """What a core is made of.
+    """Size of a core.
 
     Parameters
     ----------
     gemm, attention : the engines; the GEMM engine's channels are the weight ports.
-    beats_at_once : of a memory port in a beat of the GEMM engine.
-    lanes : of the vector unit.
-    vector_words, activation_words, query_words, staging_words : of the memories on the chip, of `lanes` elements each.
-    fifo_beats : of each weight channel's queue.
-    cache_bits : of a key's or value's element in memory.
+    beats_at_once : beats of a memory port in a beat of the GEMM engine.
+    lanes : float32 lanes of the vector unit.
+    vector_words, activation_words, query_words, staging_words : words of `lanes` elements in the memories on the chip.
+    fifo_beats : beats in the queue of each weight channel.
+    cache_bits : width of an element of a key or value in memory.
     design : a number of 64 bits that reports begin with.
     parity : the memories on the chip have parity bits.
     """
@@ -37,15 +37,15 @@ class CoreSpec:
 
     @property
     def tokens(self) -> int:
-        """Of a chunk, at most."""
+        """Tokens of a chunk, at most."""
         return self.gemm.rows
 
     @property
     def beat_bits(self) -> int:
-        """Of all memory ports."""
+        """Width of all memory ports."""
         return self.gemm.beat_bits // self.beats_at_once
 
     @property
     def channels(self) -> int:
-        """Weight channels."""
+        """Number of weight channels."""
         return self.gemm.channels

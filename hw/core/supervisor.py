@@ -1,37 +1,29 @@
 """Starts and ends jobs, and stops those that go wrong."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import BusError
 from einloom.hw.core.layouts import INDEX_BITS
 from einloom.hw.core.sequencer import ERROR_BITS
 from einloom.hw.part import Part
+from einloom.hw.wires import flags
 from einloom.spec.isa import CoreError
 
 WATCHDOG_BITS = 32
 
 
-class _Step(enum.Enum, shape=3):
-    IDLE = 0
-    RUN = 1
-    STOP = 2
-    CLEAR = 3
-    OWED = 4
-    REPORT = 5
-
-
 class Supervisor(Part):
-    """From ap_start to ap_done.
+    """Carries out jobs: from ap_start to ap_done.
 
-    A job ends with the program's end, the first error, an abort, or the watchdog. Then all masters stop, and when
-    memory has answered all they asked for they and the machine are cleared, so that the next job finds everything as
-    after a reset. When memory does not answer in the watchdog's time, the job is reported all the same; as long as
-    answers are due, no other one starts, and each that is wanted ends with the watchdog.
+    A job ends with the program's end, the first error, an abort, or the watchdog. Then all masters stop. When memory
+    has answered all requests, masters and machine are cleared, so the next job finds everything as after a reset.
 
-    Where a report is wanted, it is written next, by the cleared writer, which is stopped and cleared again; a report
-    that cannot be written is given up, and the job's own end stands.
+    If memory never answers, the job is reported as done anyway, after the watchdog's time. Until the missing answers
+    arrive, each later job fails with WATCHDOG.
+
+    A report is written after the job, by the cleared writer, which is stopped and cleared again. A report that cannot
+    be written is given up; the job's own error stands.
 
     Parameters
     ----------
@@ -40,25 +32,27 @@ class Supervisor(Part):
     Members
     -------
     ap_start, ap_done, ap_idle : see ControlRegisters; `ap_done` is `ap_ready` too
-    abort : In(1); watchdog : In, cycles without progress, 0 for never
-    start : Out(1), to the machine
-    machine_done : In(1); machine_error, machine_index : In, the program's own mistake, and its instruction
-    oldest : In, the instruction that is blamed when no other can be: by the watchdog, an abort, too many tokens
+    abort : In(1)
+    watchdog : In, cycles without progress that end a job, 0 for never
     progress : In(1), something was completed
+    start : Out(1), to the machine
+    machine_done : In(1), the program's end
+    machine_error, machine_index : In, the program's own mistake, and its instruction
+    oldest : In, the instruction that is blamed for the watchdog, an abort, or too many permits
     errors, indices : In, each master's error, and the instruction that it works for
-    idle : In, bit n for each master
+    idle : In, bit n: master n owes and is owed nothing
     stop, clear : Out(1), to the masters; `clear` resets the machine
     running : Out(1)
     error, error_index : Out, of the last job
-    reports : In(1), a report is wanted; reporting : Out(1), it is being written; report_done : In(1)
+    reports : In(1), a report is wanted
+    reporting : Out(1), it is being written
+    report_done : In(1), it is written
     """
 
     def __init__(self, masters: int):
         super().__init__({
-            "ap_start": In(1),
-            "ap_done": Out(1),
-            "ap_idle": Out(1),
-            "abort": In(1),
+            **flags(In, "ap_start", "abort"),
+            **flags(Out, "ap_done", "ap_idle"),
             "watchdog": In(WATCHDOG_BITS),
             "start": Out(1),
             "machine_done": In(1),
@@ -69,9 +63,7 @@ class Supervisor(Part):
             "errors": In(BusError).array(masters),
             "indices": In(INDEX_BITS).array(masters),
             "idle": In(masters),
-            "stop": Out(1),
-            "clear": Out(1),
-            "running": Out(1),
+            **flags(Out, "stop", "clear", "running"),
             "error": Out(ERROR_BITS),
             "error_index": Out(INDEX_BITS),
             "reports": In(1),
@@ -81,56 +73,57 @@ class Supervisor(Part):
 
     def elaborate(self, platform):
         m = Module()
-        step = Signal(_Step)
-        quiet = Signal(WATCHDOG_BITS)
-        late = Signal()
-        owed = Signal()  # the host knows of the job's end already; memory had not answered
-        written = Signal()  # the report, or what became of it
+        quiet = Signal(WATCHDOG_BITS)  # cycles without progress
+        late, waits = Signal(), Signal()
+        owed = Signal()  # the host was told of the job's end before memory had answered
+        written = Signal()  # the report is written, or given up
         error, index = Signal(ERROR_BITS), Signal(INDEX_BITS)
-        m.d.comb += [
-            late.eq((self.watchdog != 0) & (quiet == self.watchdog)),
-            self.ap_idle.eq(step == _Step.IDLE),
-            self.running.eq(step == _Step.RUN),
-            self.stop.eq((step == _Step.STOP) | (step == _Step.OWED)),
-            self.clear.eq(step == _Step.CLEAR),
-            self.reporting.eq(step == _Step.REPORT),
-        ]
-        waits = (step == _Step.IDLE) | ((step == _Step.OWED) & ~self.ap_start)
+        failed = Cat(found != BusError.NONE for found in self.errors).any()
+        m.d.comb += late.eq((self.watchdog != 0) & (quiet == self.watchdog))
         m.d.sync += [quiet.eq(Mux(self.progress | late | waits, 0, quiet + 1)), self.ap_done.eq(0)]
         self._first(m, late, error, index)
-        with m.Switch(step):
-            with m.Case(_Step.IDLE):
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += [self.ap_idle.eq(1), waits.eq(1)]
                 with m.If(self.ap_start & ~self.ap_done):
                     m.d.comb += self.start.eq(1)
-                    m.d.sync += [self.error.eq(0), self.error_index.eq(0), step.eq(_Step.RUN)]
-            with m.Case(_Step.RUN):
+                    m.d.sync += [self.error.eq(0), self.error_index.eq(0)]
+                    m.next = "run"
+            with m.State("run"):
+                m.d.comb += self.running.eq(1)
                 with m.If(error != CoreError.NONE):
-                    m.d.sync += [self.error.eq(error), self.error_index.eq(index), step.eq(_Step.STOP)]
-                with m.Elif(self.machine_done):
-                    m.d.sync += step.eq(_Step.STOP)
-            with m.Case(_Step.STOP):
+                    m.d.sync += [self.error.eq(error), self.error_index.eq(index)]
+                with m.If((error != CoreError.NONE) | self.machine_done):
+                    m.next = "stop"
+            with m.State("stop"):
+                m.d.comb += self.stop.eq(1)
                 with m.If(self.idle.all()):
-                    m.d.sync += step.eq(_Step.CLEAR)
+                    m.next = "clear"
                 with m.Elif(late):
-                    m.d.sync += [step.eq(_Step.OWED), self.ap_done.eq(1), owed.eq(1)]
-            with m.Case(_Step.CLEAR):
+                    m.d.sync += [self.ap_done.eq(1), owed.eq(1)]
+                    m.next = "owed"
+            with m.State("clear"):
+                m.d.comb += self.clear.eq(1)
                 with m.If(self.reports & ~written & ~owed):
-                    m.d.sync += [step.eq(_Step.REPORT), written.eq(1)]
+                    m.d.sync += written.eq(1)
+                    m.next = "report"
                 with m.Else():
-                    m.d.sync += [step.eq(_Step.IDLE), self.ap_done.eq(~owed), owed.eq(0), written.eq(0)]
-            with m.Case(_Step.REPORT):
-                failed = Cat(found != BusError.NONE for found in self.errors).any()
-                with m.If(self.report_done | failed | late):
-                    m.d.sync += step.eq(_Step.STOP)
-            with m.Case(_Step.OWED):
+                    m.d.sync += [self.ap_done.eq(~owed), owed.eq(0), written.eq(0)]
+                    m.next = "idle"
+            with m.State("owed"):
+                m.d.comb += [self.stop.eq(1), waits.eq(~self.ap_start)]
                 with m.If(self.idle.all()):
-                    m.d.sync += step.eq(_Step.CLEAR)
+                    m.next = "clear"
                 with m.Elif(late):
                     m.d.sync += [self.error.eq(CoreError.WATCHDOG), self.error_index.eq(0), self.ap_done.eq(1)]
+            with m.State("report"):
+                m.d.comb += self.reporting.eq(1)
+                with m.If(self.report_done | failed | late):
+                    m.next = "stop"
         return m
 
     def _first(self, m, late, error, index):
-        """The error of this cycle, a program's own mistakes last, for they may follow from a master's."""
+        """Choose the error of this cycle: an abort, a master's, the program's (a master may be why), the watchdog's."""
         m.d.comb += index.eq(self.oldest)
         with m.If(late):
             m.d.comb += error.eq(CoreError.WATCHDOG)
@@ -149,7 +142,7 @@ class Supervisor(Part):
             m.d.comb += [error.eq(CoreError.ABORTED), index.eq(self.oldest)]
 
     def _last_of(self, m, masters):
-        """(is there one, error, index) of the last of the masters with an error; a tree, for there may be many."""
+        """(there is one, error, index) of the last master with an error, by a tree, for there may be many masters."""
         if len(masters) == 1:
             [(found, index)] = masters
             return found != BusError.NONE, found, index

@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.layouts import POSITION_BITS
 from einloom.hw.part import Part
+from einloom.hw.wires import flags
 
 
 class TileOrder(Part):
@@ -29,9 +30,7 @@ class TileOrder(Part):
             "start": In(1),
             "tiles": In(POSITION_BITS),
             "advance": In(1),
-            "active": Out(1),
-            "is_values": Out(1),
-            "last": Out(1),
+            **flags(Out, "active", "is_values", "last"),
         })
 
     def elaborate(self, platform):

@@ -1,4 +1,4 @@
-"""The queue in front of a unit: it keeps instructions until their tokens are there."""
+"""The queue in front of a unit: it keeps instructions until their permits are there."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
@@ -7,28 +7,29 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.core.layouts import CHUNK, INDEX_BITS
 from einloom.hw.core.permit_board import MASK_BITS
+from einloom.hw.isa_layout import HEADER_LAYOUT
 from einloom.hw.part import Part
-from einloom.spec.isa import HEADER, INSTRUCTION_BITS, UNITS, Condition
+from einloom.hw.wires import flags, join
+from einloom.spec.isa import INSTRUCTION_BITS, UNITS, Condition
 
 DEPTH = 16  # instructions that may wait, so that the sequencer gets to those of other units
 
 # An instruction and its number in the program.
 QUEUED = data.StructLayout({"instruction": INSTRUCTION_BITS, "index": INDEX_BITS})
-HEADER_LAYOUT = data.StructLayout({field.name: field.bits for field in HEADER})
 
 
 class UnitQueue(Part):
-    """Presents instructions in order, each when the units that it waits for have given their tokens.
+    """Presents instructions in order, each when the units that it waits for have given their permits.
 
-    An instruction whose condition does not hold only takes its tokens and gives its own; so do all in a job of no
-    tokens. One follows the other without a gap when its tokens are there.
+    An instruction whose condition does not hold is skipped: it only takes its permits and gives its own. So is every
+    instruction of a job without tokens. One instruction follows the other without a gap when its permits are there.
 
     Parameters
     ----------
-    overlaps : the unit takes an instruction before the one before is complete. Then `ready` is not completion, the unit
-        gives the tokens itself, and the queue only those of instructions that are skipped, when the unit is idle.
-    skips : the unit overlaps and is told which instructions to skip, so that their tokens need not wait until it is
-        idle.
+    overlaps : the unit takes an instruction before the one before is complete. Then `ready` is not completion. The unit
+        gives the permits itself; the queue gives those of skipped instructions, when the unit is idle.
+    skips : the unit overlaps and is told which instructions to skip. It passes their permits on in order, so they need
+        not wait until it is idle.
 
     Members
     -------
@@ -39,7 +40,7 @@ class UnitQueue(Part):
     unit_idle : In(1), nothing is in a unit that overlaps
     skip : Out(1), the condition of the presented instruction does not hold
     index : Out, number of the instruction that is presented or waits
-    waiting : Out(1), an instruction waits for tokens
+    waiting : Out(1), an instruction waits for permits
     completed : Out(1), an instruction is complete
     idle : Out(1), there is none
     """
@@ -53,11 +54,8 @@ class UnitQueue(Part):
             "give": Out(MASK_BITS),
             "instruction": Out(stream.Signature(INSTRUCTION_BITS)),
             "index": Out(INDEX_BITS),
-            "waiting": Out(1),
-            "completed": Out(1),
-            "idle": Out(1),
+            **flags(Out, "waiting", "completed", "idle", "skip"),
             "unit_idle": In(1),
-            "skip": Out(1),
         }
         super().__init__(ports)
 
@@ -72,9 +70,6 @@ class UnitQueue(Part):
         to_unit = 1 if self.skips else wanted
         gives = 0 if self.skips else ~wanted if self.overlaps else 1
         m.d.comb += [
-            queue.i.payload.eq(self.i.payload),
-            queue.i.valid.eq(self.i.valid),
-            self.i.ready.eq(queue.i.ready),
             go.eq(valid & (started | ~Cat(fields.wait[u] & ~self.available[u] for u in UNITS).any())),
             self.take.eq(Mux(go & ~started, fields.wait, 0)),
             self.instruction.payload.eq(head.instruction),
@@ -88,6 +83,7 @@ class UnitQueue(Part):
             load.eq(~valid | self.completed),
             queue.o.ready.eq(load),
         ]
+        join(m, self.i, queue.i)
         with m.If(load):
             m.d.sync += [head.eq(entry), valid.eq(queue.o.valid), started.eq(0)]
             m.d.sync += wanted.eq(self._wanted(entry))
@@ -96,7 +92,7 @@ class UnitQueue(Part):
         return m
 
     def _wanted(self, entry):
-        """Whether the condition of a queued instruction holds."""
+        """The condition of a queued instruction holds."""
         fields = data.View(HEADER_LAYOUT, entry.instruction[: HEADER_LAYOUT.size])
         tokens = self.chunk.tokens
         present = Mux(fields.condition == Condition.TOKEN_PRESENT, fields.first < tokens, tokens != 0)

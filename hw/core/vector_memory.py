@@ -1,4 +1,4 @@
-"""The memory of the vector unit, and who may write it."""
+"""The memory of the vector unit, and the arbiter of its writers."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import memory, stream
@@ -14,12 +14,17 @@ WRITERS = ("gemm", "attention", "load")
 
 
 class VectorMemory(Part):
-    """`words` words of `lanes` float32: three words read and one written in every cycle.
+    """`words` words of `lanes` float32: three words are read and one is written in every cycle.
 
-    The vector unit's results are written at once; other writers wait for a cycle without one, attention before loads
-    before sums. So that none waits for long, the vector unit is asked to pause for one cycle in PAUSE_CYCLES while one
-    of them or the store does. A word is read READ_LATENCY cycles after its address; one that is written in the cycle of
-    its address or later is not seen yet.
+    Results of the vector unit are written at once. Other writers wait for a cycle without one: attention first, then
+    loads, then sums. While one of them or the store waits, the vector unit is asked to pause for one cycle in
+    PAUSE_CYCLES. A word comes READ_LATENCY cycles after its address. It is the word before any write in the cycle of
+    its address or later.
+
+    Parameters
+    ----------
+    words, lanes : size.
+    parity : each lane of a word has a parity bit.
 
     Members
     -------
@@ -93,7 +98,7 @@ class VectorMemory(Part):
         return m
 
     def _check(self, m, write, reads, outputs):
-        """A bit for each lane of a word, checked where the word leaves."""
+        """Check a parity bit for each lane of a word, where the word leaves."""
         data = write.data[: self.lanes * FLOAT_BITS]
         m.d.comb += write.data[len(data) :].eq(_lane_parities(data))
         with m.If(self.scrub):

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.arith.delay import delayed
 from einloom.hw.arith.terms import SPECIALS, TERM, TermDecoder
 from einloom.hw.part import Part
+from einloom.hw.wires import flags
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
 
@@ -22,11 +23,7 @@ def code_ports(formats: tuple[Format, ...], lanes: int) -> dict:
 
 SCALE_PORTS = {
     "scale": In(SCALE_BITS),
-    "load_metadata": In(1),
-    "first": In(1),
-    "last": In(1),
-    "capture": In(1),
-    "dequantise": In(1),
+    **flags(In, "load_metadata", "first", "last", "capture", "dequantise"),
     "scale_bit": Out(1),
 }
 """Of column tops with group scales; BitmodColumn says what they mean."""

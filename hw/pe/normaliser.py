@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.parity import corrupt_port, with_parity
 from einloom.hw.part import Part
+from einloom.hw.wires import flags
 from einloom.spec.attention_format import OUTPUT_BITS, AttentionFormat
 
 QUOTIENT_BITS = OUTPUT_BITS + 1  # one more, to round
@@ -130,12 +131,8 @@ class DivisionControl(Part):
             "start": In(1),
             "head": In(range(format.max_head + 1)),
             "address": Out(range(format.max_head + 1)),
-            "divisor": Out(1),
-            "dividend": Out(1),
-            "step": Out(1),
-            "valid": Out(1),
+            **flags(Out, "divisor", "dividend", "step", "valid", "done"),
             "ready": In(1),
-            "done": Out(1),
         })
 
     def elaborate(self, platform):

@@ -1,18 +1,19 @@
-"""Addresses of an operand."""
+"""The addresses of a vector operand."""
 
 from amaranth import Module, Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
 
-ADDRESS_BITS = 16
-TOKEN_STRIDE_BITS = 12
-OUTER_STRIDE_BITS = 8
+ADDRESS_BITS = field_bits("vector", "a_base")
+TOKEN_STRIDE_BITS = field_bits("vector", "a_token")
+OUTER_STRIDE_BITS = field_bits("vector", "a_outer")
 
 
 class Step(enum.Enum, shape=2):
-    """Which of the loops over tokens, outer and inner steps goes on; those inside it start again."""
+    """The loop (over tokens, outer or inner steps) that takes its next step; the loops inside it start again."""
 
     INNER = 0
     OUTER = 1
@@ -21,17 +22,17 @@ class Step(enum.Enum, shape=2):
 
 
 class AddressWalk(Part):
-    """base + token * its stride + outer * its stride + inner * its stride, modulo 2^ADDRESS_BITS, without a multiplier.
+    """base + token * token_stride + outer * outer_stride + inner * inner_stride, modulo 2^ADDRESS_BITS.
 
-    The address of a step is there in the cycle after it. Where the next token and the next outer step start is there
-    before they do, for `enable` comes late in the cycle.
+    There is no multiplier: each step adds a stride. The addresses where the next token and the next outer step start
+    are computed ahead, because `enable` comes late in the cycle. Latency: the address follows its step by a cycle.
 
     Members
     -------
     base, outer_stride, inner_stride : In, stable
-    token_stride : In, with LOAD or TOKEN: from the token whose first address follows to the one behind it
-    step : In, done if `enable`
-    enable : In(1)
+    token_stride : In, with LOAD or TOKEN: from the token that begins to the one behind it
+    step : In, taken if `enable`
+    enable : In(1), comes late in the cycle
     address : Out
     """
 

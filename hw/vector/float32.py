@@ -1,4 +1,4 @@
-"""The fields of IEEE float32, and what both the adder and the converters do with them."""
+"""The fields of IEEE float32, and steps that the adder, the multiplier and the converters share."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
@@ -19,7 +19,7 @@ MINUS_ZERO = 0x80000000  # x + -0 is x, also for x = +0
 
 
 class Fields:
-    """What `value`, the 32 bits of a float, consists of."""
+    """The fields of `value`, the 32 bits of a float."""
 
     def __init__(self, value: Value):
         self.fraction = value[:FRACTION_BITS]
@@ -54,8 +54,22 @@ def rounds_up(significand: Value, below: Value) -> Value:
     return below[-1] & (below[:-1].any() | significand[0])
 
 
+def finish(m: Module, name: str, nan: Value, infinite: Value, zero: Value, sign: Value, magnitude: Value) -> Value:
+    """The float of `sign` and `magnitude`, or the special case that comes first; registered."""
+    result = Signal(BITS, name=name, reset_less=True)
+    with m.If(nan):
+        m.d.sync += result.eq(NAN)
+    with m.Elif(infinite):
+        m.d.sync += result.eq(Cat(Const(INFINITY, MAGNITUDE_BITS), sign))
+    with m.Elif(zero):
+        m.d.sync += result.eq(Cat(Const(0, MAGNITUDE_BITS), sign))
+    with m.Else():
+        m.d.sync += result.eq(Cat(magnitude, sign))
+    return result
+
+
 def leading_zeros(m: Module, value: Value, name: str) -> Value:
-    """The zeros above the highest one of `value`; anything when it is 0.
+    """Counts the zeros above the highest one of `value`; anything when it is 0.
 
     Nibbles first, so that depth grows with the logarithm of the width.
     """
@@ -80,7 +94,7 @@ def leading_zeros(m: Module, value: Value, name: str) -> Value:
 
 
 def shifted_right_sticky(value: Value, amount: Value) -> Value:
-    """`value` >> `amount`, in whose lowest bit every one that is shifted out, and that bit itself, stays visible."""
+    """`value` >> `amount`, with the OR of all bits that are shifted out in the lowest bit."""
     for step in reversed(range(len(amount))):
         distance = 1 << step
         lost = value[: min(distance + 1, len(value))].any()

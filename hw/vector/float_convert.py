@@ -3,6 +3,7 @@
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import registered
 from einloom.hw.part import Part
 from einloom.hw.vector.float32 import (
     BITS,
@@ -18,11 +19,13 @@ from einloom.hw.vector.float32 import (
 
 TO_INTEGER_LATENCY = 2
 TO_FLOAT_LATENCY = 4
-BELOW_BITS = 2  # bits below the units: the half, and all smaller ones as one
+BELOW_BITS = 2  # bits below the units: the half, and the OR of all smaller ones
 
 
 class FloatToInteger(Part):
-    """A float to nearest even as a signed integer, saturated; NaN is 0. One every cycle, after TO_INTEGER_LATENCY.
+    """Rounds a float to nearest even as a signed integer, saturated; NaN is 0.
+
+    Throughput: one every cycle. Latency: TO_INTEGER_LATENCY cycles.
 
     Parameters
     ----------
@@ -36,47 +39,35 @@ class FloatToInteger(Part):
     """
 
     def __init__(self, widths: tuple[int, ...]):
-        super().__init__({
-            "value": In(BITS),
-            "select": In(range(max(len(widths), 2))),
-            "result": Out(signed(max(widths))),
-        })
+        select = In(range(max(len(widths), 2)))
+        super().__init__({"value": In(BITS), "select": select, "result": Out(signed(max(widths)))})
 
     def elaborate(self, platform):
         m = Module()
         widest = max(self.widths)
         value = Fields(self.value)
 
-        # Stage 1: the significand stands so that its leading one is worth 2^(widest - 1), and moves down from there.
+        # Stage 1: the significand begins with its leading one worth 2^(widest - 1), and is shifted down from there.
         fixed_bits = max(widest, SIGNIFICAND_BITS) + BELOW_BITS
         reach = (fixed_bits - 1).bit_length()
-        top = EXPONENT_BIAS + widest - 1
         distance = Signal(signed(EXPONENT_BITS + 1))
-        m.d.comb += distance.eq(top - value.exponent)
+        m.d.comb += distance.eq(EXPONENT_BIAS + widest - 1 - value.exponent)
         # The units are above BELOW_BITS; a significand longer than the integer goes further down.
         fixed = Cat(Const(0, fixed_bits - SIGNIFICAND_BITS), value.significand)
-        # From further away, the leading one is all that is left of it. That is known beside the shift, not before it.
+        # From further away only the sticky bit is left. That is found beside the shift, not before it.
         far = distance[reach:].any()
-        aligned = Signal(fixed_bits, reset_less=True)
-        negative = Signal(reset_less=True)
-        nan = Signal(reset_less=True)
-        huge = Signal(reset_less=True)
-        m.d.sync += [
-            aligned.eq(Mux(far, 1, shifted_right_sticky(fixed, distance[:reach]))),
-            negative.eq(value.sign),
-            nan.eq(value.is_nan),
-            huge.eq(distance <= 0),  # at least 2^(widest - 1)
-        ]
+        aligned = registered(m, "aligned", Mux(far, 1, shifted_right_sticky(fixed, distance[:reach])), fixed_bits)
+        negative = registered(m, "negative", value.sign)
+        nan = registered(m, "nan", value.is_nan)
+        huge = registered(m, "huge", distance <= 0)  # at least 2^(widest - 1)
 
         # Stage 2: one adder rounds and negates: -(x + r) = ~x + (1 - r).
         below_bits = fixed_bits - widest
         units, below = aligned[below_bits:], aligned[:below_bits]
         result = Signal(signed(widest), reset_less=True)
-        m.d.comb += self.result.eq(result)
         total = Signal(signed(widest + 1))
-        m.d.comb += total.eq(
-            (Cat(units, Const(0, 1)) ^ negative.replicate(widest + 1)) + (rounds_up(units, below) ^ negative)
-        )
+        complemented = Cat(units, Const(0, 1)) ^ negative.replicate(widest + 1)
+        m.d.comb += [self.result.eq(result), total.eq(complemented + (rounds_up(units, below) ^ negative))]
         with m.If(nan):
             m.d.sync += result.eq(0)
         with m.Else():
@@ -91,9 +82,9 @@ class FloatToInteger(Part):
 
 
 class IntegerToFloat(Part):
-    """A signed integer to the nearest float32, ties to even. One every cycle, after TO_FLOAT_LATENCY.
+    """Rounds a signed integer to the nearest float32, ties to even.
 
-    Stages: magnitude; leading zeros; normalise; round.
+    Throughput: one every cycle. Latency: TO_FLOAT_LATENCY cycles. Stages: magnitude; leading zeros; normalise; round.
 
     Parameters
     ----------
@@ -112,29 +103,17 @@ class IntegerToFloat(Part):
         m = Module()
         # At least two bits below the significand, so that rounding has something to look at.
         bits = max(self.bits, SIGNIFICAND_BITS + BELOW_BITS)
-        magnitude = Signal(bits, reset_less=True)
-        magnitude_2 = Signal(bits, reset_less=True)
         sign = Signal(3, reset_less=True)
-        m.d.sync += [
-            magnitude.eq(Mux(self.value < 0, -self.value, self.value)),
-            magnitude_2.eq(magnitude),
-            sign.eq(Cat(self.value < 0, sign)),
-        ]
-
-        zeros = leading_zeros(m, magnitude, "zeros")
-        zeros_2 = Signal.like(zeros, reset_less=True)
-        normalised = Signal(bits, reset_less=True)
-        exponent = Signal(EXPONENT_BITS, reset_less=True)
-        m.d.sync += [
-            zeros_2.eq(zeros),
-            normalised.eq(magnitude_2 << zeros_2),
-            exponent.eq(EXPONENT_BIAS + bits - 1 - zeros_2),
-        ]
+        m.d.sync += sign.eq(Cat(self.value < 0, sign))
+        magnitude = registered(m, "magnitude", Mux(self.value < 0, -self.value, self.value), bits)
+        magnitude_2 = registered(m, "magnitude_2", magnitude)
+        zeros = registered(m, "zeros_2", leading_zeros(m, magnitude, "zeros"))
+        normalised = registered(m, "normalised", magnitude_2 << zeros, bits)
+        exponent = registered(m, "exponent", EXPONENT_BIAS + bits - 1 - zeros, EXPONENT_BITS)
 
         # A fraction of ones that is rounded up carries into the exponent, as it must.
         significand, below = normalised[-SIGNIFICAND_BITS:], normalised[:-SIGNIFICAND_BITS]
-        result = Signal(BITS, reset_less=True)
         rounded = (Cat(significand[:FRACTION_BITS], exponent) + rounds_up(significand, below))[: BITS - 1]
-        m.d.sync += result.eq(Mux(normalised[-1], Cat(rounded, sign[-1]), 0))
+        result = registered(m, "result_4", Mux(normalised[-1], Cat(rounded, sign[-1]), 0), BITS)
         m.d.comb += self.result.eq(result)
         return m

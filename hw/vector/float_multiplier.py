@@ -1,8 +1,9 @@
 """The product of two floats."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.part import Part
 from einloom.hw.vector.float32 import (
     BITS,
@@ -10,11 +11,10 @@ from einloom.hw.vector.float32 import (
     EXPONENT_BITS,
     EXPONENT_MAX,
     FRACTION_BITS,
-    INFINITY,
     MAGNITUDE_BITS,
-    NAN,
     SIGNIFICAND_BITS,
     Fields,
+    finish,
     rounds_up,
 )
 
@@ -24,11 +24,11 @@ LATENCY = 4
 
 
 class FloatMultiplier(Part):
-    """x * y in float32, to nearest even; a product every cycle, LATENCY cycles after its operands.
+    """x * y in float32, to nearest even. Throughput: a product every cycle. Latency: LATENCY cycles.
 
-    Subnormal operands are zeros; a product whose exact value is below the smallest normal number is the zero of its
-    sign. NaN is always 0x7fc00000. The 24 x 24 bit product of the significands has two registers behind it, those of
-    two DSP48E2; the caller registers the operands, which are the registers in front.
+    Subnormal operands are zeros. A product whose exact value is below the smallest normal number is the zero of its
+    sign. NaN is always 0x7fc00000. Two registers follow the 24 x 24 bit product of the significands, those of two
+    DSP48E2; the caller registers the operands, which are the registers in front.
 
     Members
     -------
@@ -44,62 +44,33 @@ class FloatMultiplier(Part):
         m = Module()
         x, y = Fields(self.x), Fields(self.y)
         # Stages 1 and 2: the exact product and the sum of the exponents.
-        exact_1 = Signal(PRODUCT_BITS, reset_less=True)
-        exact_2 = Signal(PRODUCT_BITS, reset_less=True)
-        exponents = Signal(EXPONENT_BITS + 1, reset_less=True)
-        exponent_2 = Signal(signed(SUM_BITS), reset_less=True)
-        m.d.sync += [
-            exact_1.eq(x.significand * y.significand),
-            exact_2.eq(exact_1),
-            exponents.eq(x.exponent + y.exponent),
-            exponent_2.eq(exponents - EXPONENT_BIAS),
-        ]
+        exact_1 = registered(m, "exact_1", x.significand * y.significand, PRODUCT_BITS)
+        exact_2 = registered(m, "exact_2", exact_1)
+        exponents = registered(m, "exponents", x.exponent + y.exponent, EXPONENT_BITS + 1)
+        exponent_2 = registered(m, "exponent_2", exponents - EXPONENT_BIAS, signed(SUM_BITS))
         nan, infinite, zero, sign = self._special_cases(m, x, y)
 
         # Stage 3: the leading one is bit 47 or 46; the bits below the 24 that stay decide about rounding.
         large = exact_2[-1]
-        exponent_3 = Signal(signed(SUM_BITS), reset_less=True)
-        fraction = Signal(FRACTION_BITS, reset_less=True)
-        increment = Signal(reset_less=True)
         upper, lower = exact_2[SIGNIFICAND_BITS:], exact_2[SIGNIFICAND_BITS - 1 : -1]
-        m.d.sync += [
-            exponent_3.eq(exponent_2 + large),
-            fraction.eq(Mux(large, upper, lower)),
-            increment.eq(
-                Mux(
-                    large,
-                    rounds_up(upper, exact_2[:SIGNIFICAND_BITS]),
-                    rounds_up(lower, exact_2[: SIGNIFICAND_BITS - 1]),
-                )
-            ),
-        ]
+        up_if_large = rounds_up(upper, exact_2[:SIGNIFICAND_BITS])
+        up_if_small = rounds_up(lower, exact_2[: SIGNIFICAND_BITS - 1])
+        exponent_3 = registered(m, "exponent_3", exponent_2 + large, signed(SUM_BITS))
+        fraction = registered(m, "fraction", Mux(large, upper, lower), FRACTION_BITS)
+        increment = registered(m, "increment", Mux(large, up_if_large, up_if_small))
 
         # Stage 4: a fraction of ones that is rounded up carries into the exponent, as it must.
-        product = Signal(BITS, reset_less=True)
         rounded = Signal(FRACTION_BITS + SUM_BITS)
         exponent = rounded[FRACTION_BITS:].as_signed()
-        m.d.comb += [rounded.eq(Cat(fraction, exponent_3) + increment), self.product.eq(product)]
-        with m.If(nan):
-            m.d.sync += product.eq(NAN)
-        with m.Elif(infinite | (~zero & (exponent >= EXPONENT_MAX))):
-            m.d.sync += product.eq(Cat(Const(INFINITY, MAGNITUDE_BITS), sign))
-        with m.Elif(zero | (exponent_3 < 1)):
-            m.d.sync += product.eq(Cat(Const(0, MAGNITUDE_BITS), sign))
-        with m.Else():
-            m.d.sync += product.eq(Cat(rounded[:MAGNITUDE_BITS], sign))
+        m.d.comb += rounded.eq(Cat(fraction, exponent_3) + increment)
+        infinite |= ~zero & (exponent >= EXPONENT_MAX)
+        zero |= exponent_3 < 1
+        m.d.comb += self.product.eq(finish(m, "product_4", nan, infinite, zero, sign, rounded[:MAGNITUDE_BITS]))
         return m
 
     def _special_cases(self, m, x, y):
         """(nan, infinite, zero, sign) of the product, for stage 4."""
         infinite = x.is_infinite | y.is_infinite
         zero = x.is_zero | y.is_zero
-        cases = Cat(x.is_nan | y.is_nan | (infinite & zero), infinite, zero, x.sign ^ y.sign)
-        cases_1 = Signal(len(cases), reset_less=True)
-        cases_2 = Signal(len(cases), reset_less=True)
-        cases_3 = Signal(len(cases), reset_less=True)
-        m.d.sync += [
-            cases_1.eq(cases),
-            cases_2.eq(cases_1),
-            cases_3.eq(Cat(cases_2[:-1], cases_2[-1] ^ self.negate)),
-        ]
-        return tuple(cases_3)
+        cases = delayed(m, "cases", Cat(x.is_nan | y.is_nan | (infinite & zero), infinite, zero, x.sign ^ y.sign), 2)
+        return tuple(registered(m, "cases_2", Cat(cases[:-1], cases[-1] ^ self.negate)))

@@ -1,21 +1,23 @@
-"""What a lane computes beside its multiplier and adder: integers, comparisons and conversions."""
+"""The operations of a lane that need no float multiplier or adder: integers, comparisons and conversions."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import Delays, registered
 from einloom.hw.part import Part
 from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, NAN, Fields, sum_or_difference
 from einloom.hw.vector.float_convert import TO_FLOAT_LATENCY, TO_INTEGER_LATENCY, FloatToInteger, IntegerToFloat
+from einloom.hw.wires import choose
 from einloom.spec.isa import VectorOp
 
 OP_BITS = 4
-COMPARED = 2  # cycles from the operands to the larger one, and to the largest magnitude so far
+COMPARED = 2  # cycles from the operands to the result of a comparison
 LATENCY = 5
 assert TO_INTEGER_LATENCY == COMPARED
 assert LATENCY > TO_FLOAT_LATENCY > COMPARED
 
-# How MAXABS goes on, one cycle after its operand.
+# Control of MAXABS, one cycle after its operand.
 PEAK_CONTROL = data.StructLayout({
     "enable": 1,  # otherwise nothing is compared
     "first": 1,  # there is no largest magnitude yet
@@ -24,10 +26,12 @@ PEAK_CONTROL = data.StructLayout({
 
 
 class IntegerUnit(Part):
-    """op(value, other) for all but MAD and SUM (spec/isa.py, VectorOp); a result every cycle, after LATENCY cycles.
+    """op(value, other) for all operations but MAD and SUM (spec/isa.py, VectorOp).
 
-    The result of MAXABS is the largest magnitude since `first`, or, with `fold`, that of two lanes; it is there for the
-    next cycle's comparison. Magnitudes are compared as integers, in which NaN, 0x7fc00000, is above infinity.
+    MAXABS gives the largest magnitude since `first`, or, with `fold`, the larger one of two lanes, in time for the next
+    cycle's comparison. Magnitudes are compared as integers, in which NaN, 0x7fc00000, is above infinity.
+
+    Throughput: a result every cycle. Latency: LATENCY cycles.
 
     Members
     -------
@@ -53,70 +57,45 @@ class IntegerUnit(Part):
 
     def elaborate(self, platform):
         m = Module()
-        ops = [self.op]
-        for stage in range(1, LATENCY):
-            op = Signal(OP_BITS, name=f"op_{stage}", reset_less=True)
-            m.d.sync += op.eq(ops[-1])
-            ops.append(op)
-
+        ops = Delays(m, {"op": self.op})
         to_integer = FloatToInteger((BITS,)).place(m, "to_integer", platform)
         to_float = IntegerToFloat(BITS).place(m, "to_float", platform)
         m.d.comb += [to_integer.value.eq(self.value), to_float.value.eq(self.value)]
-        word = Signal(BITS, reset_less=True)
-        m.d.sync += word.eq(self._integers(m, ops[1]))
-        extreme = self._compare(m, ops[1])
+        word = registered(m, "word", self._integers(m, ops.at("op", 1)), BITS)
+        extreme = self._compare(m, ops.at("op", 1))
 
         early_3 = Signal(BITS, reset_less=True)
-        early_4 = Signal(BITS, reset_less=True)
-        result = Signal(BITS, reset_less=True)
-        m.d.comb += self.result.eq(result)
-        with m.Switch(ops[COMPARED]):
-            with m.Case(VectorOp.MAX, VectorOp.MIN):
-                m.d.sync += early_3.eq(extreme)
-            with m.Case(VectorOp.MAXABS):
-                m.d.sync += early_3.eq(self.peak)
-            with m.Case(VectorOp.TOINT):
-                m.d.sync += early_3.eq(to_integer.result)
-            with m.Default():
-                m.d.sync += early_3.eq(word)
-        m.d.sync += [
-            early_4.eq(early_3),
-            result.eq(Mux(ops[TO_FLOAT_LATENCY] == VectorOp.TOFLOAT, to_float.result, early_4)),
-        ]
+        found = {(VectorOp.MAX, VectorOp.MIN): extreme, VectorOp.MAXABS: self.peak, VectorOp.TOINT: to_integer.result}
+        choose(m, early_3, ops.at("op", COMPARED), found, word, domain="sync")
+        early_4 = registered(m, "early_4", early_3)
+        is_float = ops.at("op", TO_FLOAT_LATENCY) == VectorOp.TOFLOAT
+        m.d.comb += self.result.eq(registered(m, "result_5", Mux(is_float, to_float.result, early_4), BITS))
         return m
 
     def _integers(self, m, op_1):
-        """IADD, ISUB, SHL and SHR, of the operands of the cycle before."""
+        """IADD, ISUB, SHL and SHR of the operands of the cycle before."""
         subtract = self.op == VectorOp.ISUB
         left = self.op == VectorOp.SHL
-        total = Signal(BITS, reset_less=True)
-        shifted = Signal(BITS, reset_less=True)
         # One shifter to the right serves both directions.
         turned = Mux(left, self.value[::-1], self.value)
         fill = ~left & self.value[-1]
-        m.d.sync += [
-            total.eq(sum_or_difference(self.other, self.value, subtract, BITS)),
-            shifted.eq(Cat(turned, fill).as_signed() >> self.other[: (BITS - 1).bit_length()]),
-        ]
+        total = registered(m, "total", sum_or_difference(self.other, self.value, subtract, BITS), BITS)
+        shifted = Cat(turned, fill).as_signed() >> self.other[: (BITS - 1).bit_length()]
+        shifted = registered(m, "shifted", shifted, BITS)
         return Mux(op_1 == VectorOp.SHL, shifted[::-1], Mux(op_1 == VectorOp.SHR, shifted, total))
 
     def _compare(self, m, op_1):
-        """MAX and MIN, COMPARED cycles after the operands; and the largest magnitude."""
+        """Returns MAX or MIN, COMPARED cycles after the operands; keeps the largest magnitude in `peak`."""
         value, other = Fields(self.value), Fields(self.other)
-        first = Signal(BITS, reset_less=True)
-        second = Signal(BITS, reset_less=True)
-        nan = Signal(reset_less=True)
-        extreme = Signal(BITS, reset_less=True)
-        m.d.sync += [
-            first.eq(Cat(value.canonical_magnitude[:MAGNITUDE_BITS], value.sign)),
-            second.eq(Cat(other.canonical_magnitude[:MAGNITUDE_BITS], other.sign)),
-            nan.eq(value.is_nan | other.is_nan),
-        ]
-        # Of two signs the plus is larger, so -0 is below +0; of two negative numbers the smaller magnitude.
+        first = registered(m, "first", Cat(value.canonical_magnitude[:MAGNITUDE_BITS], value.sign))
+        second = registered(m, "second", Cat(other.canonical_magnitude[:MAGNITUDE_BITS], other.sign))
+        nan = registered(m, "nan", value.is_nan | other.is_nan)
+        # Plus is above minus, so -0 is below +0; among negative numbers the smaller magnitude is above.
         one, two = Fields(first), Fields(second)
         above = one.magnitude > two.magnitude
         first_larger = Mux(one.sign == two.sign, above ^ one.sign, two.sign)
-        m.d.sync += extreme.eq(Mux(nan, NAN, Mux(first_larger == (op_1 == VectorOp.MAX), first, second)))
+        larger = Mux(first_larger == (op_1 == VectorOp.MAX), first, second)
+        extreme = registered(m, "extreme", Mux(nan, NAN, larger), BITS)
 
         peak = Signal(MAGNITUDE_BITS, reset_less=True)
         m.d.comb += self.peak.eq(peak)

@@ -1,25 +1,27 @@
-"""When a word of a vector instruction may be read."""
+"""Holds each word of a vector instruction until it may be read."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import Delays
 from einloom.hw.part import Part
-from einloom.hw.vector.address import ADDRESS_BITS
 from einloom.hw.vector.slot import CANDIDATE, READS
 
 
 class Issue(Part):
-    """Lets slots pass in order, one a cycle, each when no word that it reads is still to be written.
+    """Lets slots pass in order, one a cycle, each when every word that it reads has been written.
 
-    The destinations of the slots of the last `memory_cycles` are compared with the candidate's reads while it comes in;
-    what agrees is kept as one bit per age, and as it waits its bits grow older with their slots until the last one is
-    gone. A slot whose result goes elsewhere takes longer by `longer` cycles, so one for the vector memory also waits
-    until it can't overtake it. That no bit is left is found a cycle ahead: whether a slot leaves is the start of long
-    paths.
+    As a candidate comes in, its reads are compared with the destinations of the slots issued in the last
+    `memory_cycles`. Each hit sets bit n for "the slot issued n + 1 cycles ago". The bits shift every cycle the slot
+    waits; it may go when all are 0.
+
+    A result that does not go to the vector memory takes `longer` cycles more. A slot for the vector memory behind it
+    waits as well, so that no result overtakes another. That all bits are 0 is found a cycle ahead, because it starts
+    long paths. Latency: 1 cycle without a hit.
 
     Parameters
     ----------
-    memory_cycles : from the read of a word, those in which a read would not see its result.
+    memory_cycles : cycles after the read of a word in which a read would not see its result.
     longer : at least 1.
 
     Members
@@ -27,8 +29,8 @@ class Issue(Part):
     candidate : In
     pause : In(1), no slot leaves in this cycle, except those that are to have no gap before them
     taken : Out(1), the candidate is taken in
-    issued : Out(CANDIDATE), the one whose words are read in this cycle; if there is none, it is neither valid nor reads
-        or writes anything
+    issued : Out(CANDIDATE), the slot whose words are read in this cycle; if there is none, it is not valid and neither
+        reads nor writes
     """
 
     def __init__(self, memory_cycles: int, longer: int):
@@ -40,7 +42,7 @@ class Issue(Part):
         valid = Signal()
         awaited = Signal(self.memory_cycles)  # bit n: the slot issued n + 1 cycles ago writes what the held one reads
         overtaken = Signal(self.longer)  # bit n: the slot issued n + 1 cycles ago must come before the held one
-        clear = Signal()  # no such bit is left, and there is a slot
+        clear = Signal()  # there is a slot, and all bits are 0
         leaves = Signal()
         m.d.comb += [
             leaves.eq(clear & ~(self.pause & ~held.unguarded)),
@@ -54,23 +56,17 @@ class Issue(Part):
         ]
 
         writes = leaves & held.slot.to_memory & held.slot.write
-        pending = [(writes, held.slot.destination.address)]
-        for age in range(1, self.memory_cycles):
-            flag = Signal(name=f"pending_{age}")
-            address = Signal(ADDRESS_BITS, name=f"pending_address_{age}", reset_less=True)
-            m.d.sync += [flag.eq(pending[-1][0]), address.eq(pending[-1][1])]
-            pending.append((flag, address))
+        issued = Delays(m, {"write": writes, "address": held.slot.destination.address}, resets=("write",))
         conflicts = []
-        for flag, address in pending:
+        for age in range(self.memory_cycles):
+            address = issued.at("address", age)
             reads = Cat(candidate[f"{p}_read"] & (candidate[f"{p}_address"] == address) for p in READS)
-            conflicts.append(flag & ~candidate.unguarded & (candidate.alone | reads.any()))
-        slower = [leaves & ~held.slot.to_memory]
-        for age in range(1, self.longer):
-            flag = Signal(name=f"slower_{age}")
-            m.d.sync += flag.eq(slower[-1])
-            slower.append(flag)
+            conflicts.append(issued.at("write", age) & ~candidate.unguarded & (candidate.alone | reads.any()))
+        ages = Delays(m, {"slower": leaves & ~held.slot.to_memory}, resets=("slower",))
+        slower = [ages.at("slower", age) for age in range(self.longer)]
 
         def wait(there, slots, longer_ones):
+            """Wait for the bits of `slots` and of `longer_ones`."""
             m.d.sync += [
                 awaited.eq(slots),
                 overtaken.eq(longer_ones),

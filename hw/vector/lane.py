@@ -4,25 +4,27 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import Delays, delayed, registered
 from einloom.hw.part import Part
 from einloom.hw.vector import float_adder, float_multiplier, integer_unit
 from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, MINUS_ZERO, ONE
 from einloom.hw.vector.float_adder import FloatAdder
 from einloom.hw.vector.float_multiplier import FloatMultiplier
 from einloom.hw.vector.integer_unit import OP_BITS, PEAK_CONTROL, IntegerUnit
+from einloom.hw.wires import choose
 from einloom.spec.isa import REDUCE_PARTIALS
 
-# Cycles from the operands at a lane's ports: to the multiplier, the adder and the result.
+# Cycles from the operands at a lane's ports to the multiplier, the adder and the result.
 MULTIPLY = 1
 NEGATE = MULTIPLY + 2
 PEAK = MULTIPLY + 1
 ADD = MULTIPLY + float_multiplier.LATENCY
 LATENCY = ADD + float_adder.LATENCY
-LOOP_DELAY = REDUCE_PARTIALS - float_adder.LATENCY  # behind the adder, so that a partial sum returns for its next word
+LOOP_DELAY = REDUCE_PARTIALS - float_adder.LATENCY  # a partial sum returns REDUCE_PARTIALS cycles after it went in
 
 
 class Factor(enum.Enum, shape=2):
-    """What x is."""
+    """The choices for x."""
 
     B = 0
     IMMEDIATE = 1
@@ -31,7 +33,7 @@ class Factor(enum.Enum, shape=2):
 
 
 class Addend(enum.Enum, shape=2):
-    """What y is. x + -0 is x for every x."""
+    """The choices for y. x + -0 is x for every x."""
 
     C = 0
     IMMEDIATE = 1
@@ -39,7 +41,7 @@ class Addend(enum.Enum, shape=2):
 
 
 class Left(enum.Enum, shape=3):
-    """What the adder takes on its left; `AGO_n` is the sum n cycles before the last one."""
+    """The choices for the adder's left operand; `AGO_n` is the sum n cycles before the last one."""
 
     PRODUCT = 0
     MINUS_ZERO = 1
@@ -50,7 +52,7 @@ class Left(enum.Enum, shape=3):
 
 
 class Right(enum.Enum, shape=3):
-    """What the adder takes on its right."""
+    """The choices for the adder's right operand."""
 
     ADDEND = 0
     ZERO = 1
@@ -70,17 +72,17 @@ LANE_CONTROL = data.StructLayout({
     "right": Right,  # ADD
     "integer": 1,  # LATENCY: the result is not the adder's
 })
-# What lanes show each other in a reduction.
+# The values that lanes exchange in a reduction.
 PARTIAL = data.StructLayout({"sum": BITS, "peak": MAGNITUDE_BITS})
 
 
 class VectorLane(Part):
-    """op(a, x, y) of spec/isa.py on one lane; a result every cycle, LATENCY cycles after the operands.
+    """op(a, x, y) of spec/isa.py on one lane. Throughput: a result every cycle. Latency: LATENCY cycles.
 
-    The product goes to the adder, whose other operand is y; a missing factor is 1, and a missing addend -0, which
-    change nothing. In a reduction the adder takes its own sums instead: a partial sum returns to it REDUCE_PARTIALS
-    cycles after it went in, in step with its next word, and later meets the partial sums that were behind it, and
-    those of other lanes (hw/vector/reduction.py).
+    The product goes to the adder, whose other operand is y. A missing factor is 1 and a missing addend -0, which change
+    nothing. In a reduction the adder takes its own sums: a partial sum returns to it REDUCE_PARTIALS cycles after it
+    went in, in step with its next word. Behind the last word it adds the lane's partial sums to each other, then those
+    of other lanes (hw/vector/reduction.py).
 
     Members
     -------
@@ -93,11 +95,9 @@ class VectorLane(Part):
     """
 
     def __init__(self):
+        operands = {name: In(BITS) for name in ("a_data", "b_data", "c_data", "immediate")}
         super().__init__({
-            "a_data": In(BITS),
-            "b_data": In(BITS),
-            "c_data": In(BITS),
-            "immediate": In(BITS),
+            **operands,
             "control": In(LANE_CONTROL),
             "low": In(PARTIAL),
             "high": In(PARTIAL),
@@ -107,26 +107,18 @@ class VectorLane(Part):
 
     def elaborate(self, platform):
         m = Module()
-        value = Signal(BITS, reset_less=True)
-        factor = Signal(BITS, reset_less=True)
-        addend = Signal(BITS, reset_less=True)
-        m.d.sync += value.eq(self.a_data)
-        with m.Switch(self.control.factor):
-            with m.Case(Factor.B):
-                m.d.sync += factor.eq(self.b_data)
-            with m.Case(Factor.IMMEDIATE):
-                m.d.sync += factor.eq(self.immediate)
-            with m.Case(Factor.A):
-                m.d.sync += factor.eq(self.a_data)
-            with m.Case(Factor.ONE):
-                m.d.sync += factor.eq(ONE)
-        with m.Switch(self.control.addend):
-            with m.Case(Addend.C):
-                m.d.sync += addend.eq(self.c_data)
-            with m.Case(Addend.IMMEDIATE):
-                m.d.sync += addend.eq(self.immediate)
-            with m.Default():
-                m.d.sync += addend.eq(MINUS_ZERO)
+        control = self.control
+        value = registered(m, "value", self.a_data)
+        factor, addend = Signal(BITS, reset_less=True), Signal(BITS, reset_less=True)
+        factors = {
+            Factor.B: self.b_data,
+            Factor.IMMEDIATE: self.immediate,
+            Factor.A: self.a_data,
+            Factor.ONE: ONE,
+        }
+        addends = {Addend.C: self.c_data, Addend.IMMEDIATE: self.immediate}
+        choose(m, factor, control.factor, factors, domain="sync")
+        choose(m, addend, control.addend, addends, MINUS_ZERO, domain="sync")
 
         multiplier = FloatMultiplier().place(m, "multiplier", platform)
         adder = FloatAdder().place(m, "adder", platform)
@@ -134,55 +126,36 @@ class VectorLane(Part):
         m.d.comb += [
             multiplier.x.eq(value),
             multiplier.y.eq(factor),
-            multiplier.negate.eq(self.control.negate),
+            multiplier.negate.eq(control.negate),
             integers.value.eq(value),
             integers.other.eq(factor),
-            integers.op.eq(self.control.op),
-            integers.peak_control.eq(self.control.peak),
+            integers.op.eq(control.op),
+            integers.peak_control.eq(control.peak),
             integers.low.eq(self.low.peak),
             integers.high.eq(self.high.peak),
             self.partial.sum.eq(adder.sum),
             self.partial.peak.eq(integers.peak),
         ]
-        self._operands(m, adder, multiplier.product, delayed(m, addend, float_multiplier.LATENCY, "addend")[-1])
-        integer = delayed(m, integers.result, LATENCY - MULTIPLY - integer_unit.LATENCY, "integer")[-1]
-        m.d.comb += self.result.eq(Mux(self.control.integer, integer, adder.sum))
+        self._operands(m, adder, multiplier.product, delayed(m, "addend", addend, float_multiplier.LATENCY))
+        integer = delayed(m, "integer", integers.result, LATENCY - MULTIPLY - integer_unit.LATENCY)
+        m.d.comb += self.result.eq(Mux(control.integer, integer, adder.sum))
         return m
 
     def _operands(self, m, adder, product, addend):
-        """What the adder takes."""
-        ago = delayed(m, adder.sum, max(LOOP_DELAY, REDUCE_PARTIALS // 2), "ago")
-        with m.Switch(self.control.left):
-            with m.Case(Left.PRODUCT):
-                m.d.comb += adder.x.eq(product)
-            with m.Case(Left.AGO_1):
-                m.d.comb += adder.x.eq(ago[1])
-            with m.Case(Left.AGO_2):
-                m.d.comb += adder.x.eq(ago[2])
-            with m.Case(Left.AGO_4):
-                m.d.comb += adder.x.eq(ago[4])
-            with m.Case(Left.LOW):
-                m.d.comb += adder.x.eq(self.low.sum)
-            with m.Default():
-                m.d.comb += adder.x.eq(MINUS_ZERO)
-        with m.Switch(self.control.right):
-            with m.Case(Right.ADDEND):
-                m.d.comb += adder.y.eq(addend)
-            with m.Case(Right.LOOP):
-                m.d.comb += adder.y.eq(ago[LOOP_DELAY])
-            with m.Case(Right.LAST):
-                m.d.comb += adder.y.eq(ago[0])
-            with m.Case(Right.HIGH):
-                m.d.comb += adder.y.eq(self.high.sum)
-            with m.Default():
-                m.d.comb += adder.y.eq(0)
-
-
-def delayed(m, value, cycles, name):
-    """`value`, and what it was 1, 2, ... `cycles` cycles ago."""
-    taps = [value]
-    for n in range(1, cycles + 1):
-        tap = Signal.like(value, name=f"{name}_{n}", reset_less=True)
-        m.d.sync += tap.eq(taps[-1])
-        taps.append(tap)
-    return taps
+        """Choose the adder's operands."""
+        sums = Delays(m, {"sum": adder.sum})
+        lefts = {
+            Left.PRODUCT: product,
+            Left.AGO_1: sums.at("sum", 1),
+            Left.AGO_2: sums.at("sum", 2),
+            Left.AGO_4: sums.at("sum", 4),
+            Left.LOW: self.low.sum,
+        }
+        rights = {
+            Right.ADDEND: addend,
+            Right.LOOP: sums.at("sum", LOOP_DELAY),
+            Right.LAST: adder.sum,
+            Right.HIGH: self.high.sum,
+        }
+        choose(m, adder.x, self.control.left, lefts, MINUS_ZERO)
+        choose(m, adder.y, self.control.right, rights, 0)

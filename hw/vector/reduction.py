@@ -1,10 +1,10 @@
-"""When a reduction's partial results meet.
+"""The schedule in which a reduction's partial results meet.
 
-Behind its words, a SUM takes REDUCE_PARTIALS partial sums of each lane to one, and then those of the lanes to one: the
-adder adds what it has just computed to what it computed 4, 2 and 1 cycles before, and then the lanes' sums pass
-through a perfect shuffle: lane n adds those of the lanes n // 2 and lanes // 2 + n // 2. The first such step leaves sum
-j of the upper half onto the lower one in the lanes 2j and 2j + 1, the next one sum j in lanes 4j to 4j + 3, so the same
-wires serve all steps, and every lane has the total in the end. MAXABS goes through the same wires.
+Behind its words, a SUM reduces REDUCE_PARTIALS partial sums of each lane to one, then the lanes' sums to one. In a lane
+the adder adds its newest sum to the one 4, then 2, then 1 cycles older. Then the sums pass through a perfect shuffle:
+lane n adds those of lanes n // 2 and lanes // 2 + n // 2. The first such step leaves sum j of the two halves in lanes
+2j and 2j + 1, the next one sum j in lanes 4j to 4j + 3. So the same wires serve all steps, and at the end every lane
+has the total. MAXABS goes through the same wires.
 """
 
 from amaranth import Module, Mux, Signal
@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.part import Part
 from einloom.hw.vector.float_adder import LATENCY as ADD_LATENCY
 from einloom.hw.vector.lane import Left, Right
+from einloom.hw.wires import flags
 from einloom.spec.isa import REDUCE_PARTIALS
 
 assert ADD_LATENCY >= REDUCE_PARTIALS // 2  # the folds begin behind the last word
@@ -26,7 +27,7 @@ def shuffled(lanes: int) -> list[tuple[int, int]]:
 
 
 def folds(lanes: int) -> dict[int, tuple[Left, Right]]:
-    """The places in which the adders fold, the total last.
+    """The operands of the adders in the cycles in which they fold, by the cycle's place; the total comes last.
 
     Partial sum i < 8 went into the adder in place i, or 8 places earlier. The upper half is added as it comes out.
     """
@@ -48,10 +49,10 @@ def lane_steps(lanes: int) -> int:
 
 
 class ReductionTail(Part):
-    """What the lanes do between the last word of a reduction and its result, cycle by cycle.
+    """Controls the lanes between the last word of a reduction and its result, cycle by cycle.
 
-    A SUM is filled up to a multiple of REDUCE_PARTIALS words with -0, which changes no partial sum; then come the
-    `folds`. A MAXABS folds the lanes in the cycles that follow its last word.
+    A SUM is filled up with words of -0, which change no partial sum, to a multiple of REDUCE_PARTIALS; then come the
+    `folds`. A MAXABS folds the lanes in the log2(lanes) cycles behind its last word.
 
     Parameters
     ----------
@@ -65,16 +66,14 @@ class ReductionTail(Part):
     word : In, index of the last word modulo REDUCE_PARTIALS, with `start`
     active : Out(1)
     fill : Out(1), a word of -0
-    left, right : Out, what the adder takes otherwise
+    left, right : Out, the adder's operands if it is not filled
     fold : Out(1), MAXABS: compare the lanes' maxima
-    last : Out(1), this leaves the result in every lane
+    last : Out(1), this cycle's operation leaves the result in every lane
     """
 
     def __init__(self, lanes: int):
         super().__init__({
-            "start": In(1),
-            "enable": In(1),
-            "sum": In(1),
+            **flags(In, "start", "enable", "sum"),
             "word": In(range(REDUCE_PARTIALS)),
             "active": Out(1),
             "fill": Out(1),

@@ -9,27 +9,30 @@ from einloom.hw.vector.address import AddressWalk, Step
 from einloom.hw.vector.lane import Addend, Factor, Left, Right
 from einloom.hw.vector.reduction import LAST_WORD, ReductionTail
 from einloom.hw.vector.slot import CANDIDATE, COLUMN_BITS, INSTRUCTION, READS, TOKEN_BITS
+from einloom.hw.wires import choose
 from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
 
 
 class VectorSequencer(Part):
-    """Walks through tokens, outer and inner steps of an instruction: a slot a cycle, as long as they are taken.
+    """Walks through the tokens, outer and inner steps of an instruction, and offers a slot for each word.
 
-    The first word of an instruction is there in the cycle after it. A reduction has the slots of its `ReductionTail`
-    behind each of its rows of words; a SUM is alone from its first word on, so that its slots have no gaps. An
-    instruction without words is a slot that neither reads nor writes.
+    A row of a reduction is followed by the slots of its `ReductionTail`. The first slot of a SUM waits until all
+    earlier results are in memory; the others wait for nothing, because a SUM must have no gaps. An instruction without
+    words is one slot that neither reads nor writes.
+
+    Throughput: a slot a cycle, as long as they are taken. Latency: 1 cycle from an instruction to its first slot.
 
     Parameters
     ----------
-    lanes : of the reductions.
-    overlap : an instruction is taken with its last slot, not with its last result.
+    lanes : lanes that a reduction combines.
+    overlap : an instruction is taken with its last slot, otherwise with its last result.
 
     Members
     -------
     instruction : In, stream
     tokens : In, of the chunk, stable like the instruction
     done : In(1), the last result of the oldest instruction is there
-    idle : Out(1), no instruction is there, nor a result of one to come
+    idle : Out(1), no instruction is there, and no result will come
     candidate : Out(CANDIDATE)
     taken : In(1), the candidate is taken
     """
@@ -48,8 +51,7 @@ class VectorSequencer(Part):
         m = Module()
         fields, candidate = self.instruction.payload, self.candidate
         tail = ReductionTail(self.lanes).place(m, "tail", platform)
-        # What follows the present slot, and that it does. That it is taken is known late, and only the second depends
-        # on it.
+        # `step` is the next step, `enable` says it happens now. Only `enable` depends on `taken`, which comes late.
         step, enable = Signal(Step), Signal()
         idle, word = Signal(), Signal()
         inner, last_inner = self._loop(m, "inner", fields.inner, step, enable, Step.INNER)
@@ -71,7 +73,7 @@ class VectorSequencer(Part):
             candidate.slot.destination.token.eq(token),
             candidate.slot.destination.outer.eq(outer),
         ]
-        # What an instruction is, is known from its first word on: it is there a cycle before.
+        # The instruction is there a cycle before its first slot, so `reduces` may be a register.
         m.d.sync += reduces.eq(_is_one_of(fields.op, REDUCTIONS))
         self._states(m, step, enable, idle, word, tail, reduces, last_inner, last_outer, last_token)
         self._idle(m, idle & enable)
@@ -81,7 +83,7 @@ class VectorSequencer(Part):
         return m
 
     def _states(self, m, step, enable, idle, word, tail, reduces, last_inner, last_outer, last_token):
-        """The loops' control: which slot is there, and what follows when it is taken."""
+        """Control of the loops: the present slot, and the step behind it."""
         fields, candidate = self.instruction.payload, self.candidate
 
         def end_row():
@@ -131,9 +133,9 @@ class VectorSequencer(Part):
                     m.next = "idle"
 
     def _loop(self, m, name, count, step, enable, own):
-        """(index, it is the last one) of the loop that goes on with `own`; the steps above it let it start again.
+        """(index, it is the last one) of the loop whose step is `own`; the steps above it let it start again.
 
-        Both are registers: the next step depends on them.
+        Both are registers, because the next step depends on them.
         """
         index = Signal(len(count), name=f"{name}_index", reset_less=True)
         bound = Signal(len(count), name=f"{name}_bound", reset_less=True)
@@ -151,12 +153,13 @@ class VectorSequencer(Part):
         return index, last
 
     def _idle(self, m, load):
+        """Count the instructions whose last result has not come."""
         in_flight = Signal(range(32))  # instructions, of which each takes at least two cycles
         m.d.sync += in_flight.eq(in_flight + load - self.done)
         m.d.comb += self.idle.eq((in_flight == 0) & ~self.instruction.valid)
 
     def _operands(self, m, word):
-        """Where the lanes take theirs from, and which are read. Unknown operands are none."""
+        """Choose the lanes' operands, and the words to read. An unknown kind of operand counts as none."""
         fields, candidate, slot = self.instruction.payload, self.candidate, self.candidate.slot
         has_b, has_c = Signal(reset_less=True), Signal(reset_less=True)
         one_operand = _is_one_of(fields.op, (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS))
@@ -166,8 +169,6 @@ class VectorSequencer(Part):
             slot.negate.eq(fields.negate),
             slot.immediate.eq(fields.immediate),
             slot.signal.eq(fields.signal),
-            slot.factor.eq(Mux(slot.integer, Factor.A, Factor.ONE)),
-            slot.addend.eq(Addend.MINUS_ZERO),
             candidate.a_read.eq(word),
             candidate.b_read.eq(word & has_b),
             candidate.c_read.eq(word & has_c),
@@ -176,19 +177,13 @@ class VectorSequencer(Part):
             has_b.eq((fields.x == Operand.VECTOR) & ~one_operand),
             has_c.eq((fields.y == Operand.VECTOR) & (fields.op == VectorOp.MAD)),
         ]
-        with m.Switch(fields.x):
-            with m.Case(Operand.VECTOR):
-                m.d.comb += slot.factor.eq(Factor.B)
-            with m.Case(Operand.IMMEDIATE):
-                m.d.comb += slot.factor.eq(Factor.IMMEDIATE)
-        with m.Switch(fields.y):
-            with m.Case(Operand.VECTOR):
-                m.d.comb += slot.addend.eq(Addend.C)
-            with m.Case(Operand.IMMEDIATE):
-                m.d.comb += slot.addend.eq(Addend.IMMEDIATE)
+        none = Mux(slot.integer, Factor.A, Factor.ONE)
+        choose(m, slot.factor, fields.x, {Operand.VECTOR: Factor.B, Operand.IMMEDIATE: Factor.IMMEDIATE}, none)
+        addends = {Operand.VECTOR: Addend.C, Operand.IMMEDIATE: Addend.IMMEDIATE}
+        choose(m, slot.addend, fields.y, addends, Addend.MINUS_ZERO)
 
     def _reduction(self, m, word, reduces, tail, inner):
-        """What the adders and the comparison of magnitudes take."""
+        """Choose the operands of the adders and of the comparison of magnitudes."""
         slot = self.candidate.slot
         first_round = inner[LAST_WORD.bit_length() :] == 0
         partial = Mux(first_round, Right.ZERO, Right.LOOP)
@@ -200,7 +195,7 @@ class VectorSequencer(Part):
         ]
 
     def _addresses(self, m, platform, step, enable, idle, reduces, token):
-        """Those of the operands, and the destination's."""
+        """Walk through the addresses of the operands and of the destination."""
         fields, to = self.instruction.payload, self.candidate.slot.destination
         for operand in READS:
             walk = AddressWalk().place(m, f"{operand}_walk", platform)
@@ -214,7 +209,7 @@ class VectorSequencer(Part):
                 self.candidate[f"{operand}_address"].eq(walk.address),
             ]
 
-        # Tokens of a block lie side by side in columns; only the next block has another address.
+        # Tokens of a block lie side by side in columns, so the address changes only from block to block.
         in_columns = _is_one_of(fields.space, (Space.QUERIES, Space.QUERY_SCALE))
 
         def ends_block(number):

@@ -1,4 +1,4 @@
-"""What goes through the vector unit with a word."""
+"""Layouts of a slot: the control that goes through the vector unit with a word."""
 
 from amaranth.lib import data
 
@@ -9,12 +9,12 @@ from einloom.hw.vector.integer_unit import OP_BITS, PEAK_CONTROL
 from einloom.hw.vector.lane import Addend, Factor, Left, Right
 
 INSTRUCTION = instruction_layout("vector")
-TOKEN_BITS = 8
+TOKEN_BITS = INSTRUCTION["first"].width
 OUTER_BITS = INSTRUCTION["outer"].width
-COLUMN_BITS = 16  # of (token mod 2^block) * outer + outer step, which is below 2^7 * 2^8
+COLUMN_BITS = 16  # (token mod 2^block) * outer + outer step is below 2^7 * 2^8
 READS = ("a", "b", "c")
 
-# Where a result goes.
+# The place of a result.
 DESTINATION = data.StructLayout({
     "space": INSTRUCTION["space"].width,
     "token": TOKEN_BITS,
@@ -22,7 +22,7 @@ DESTINATION = data.StructLayout({
     "address": ADDRESS_BITS,
     "column": COLUMN_BITS,
 })
-# What the lanes do with a word, and with its result.
+# The work of the lanes on a word, and the place of its result.
 SLOT = data.StructLayout({
     "op": OP_BITS,
     "factor": Factor,

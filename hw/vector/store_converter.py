@@ -1,4 +1,4 @@
-"""What a lane's result is in the memory that it goes to."""
+"""A lane's result in the format of the memory that it goes to."""
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
@@ -11,7 +11,7 @@ LATENCY = TO_INTEGER_LATENCY
 
 
 class StoreConverter(Part):
-    """A lane's result as it is, at once, or the integer nearest to it, LATENCY cycles later.
+    """Passes a lane's result on at once, or the integer nearest to it LATENCY cycles later.
 
     Parameters
     ----------

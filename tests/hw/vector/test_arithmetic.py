@@ -9,12 +9,12 @@ import pytest
 from amaranth import Cat, Module
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import delayed
 from einloom.hw.part import Part
 from einloom.hw.vector import float_adder, float_convert, float_multiplier
 from einloom.hw.vector.float_adder import FloatAdder
 from einloom.hw.vector.float_convert import FloatToInteger, IntegerToFloat
 from einloom.hw.vector.float_multiplier import FloatMultiplier
-from einloom.hw.vector.lane import delayed
 from einloom.sim.bench.pipeline import Pipeline
 from einloom.sim.golden import vector as golden
 from tests.vector_operands import corner_pairs, corners, near_negative, random_numbers, random_pairs
@@ -45,11 +45,11 @@ class Arithmetic(Part):
         m.d.comb += [
             multiplier.x.eq(self.x),
             multiplier.y.eq(self.y),
-            multiplier.negate.eq(delayed(m, self.negate, 2, "negate")[-1]),
+            multiplier.negate.eq(delayed(m, "negate", self.negate, 2)),
             adder.x.eq(self.x),
             adder.y.eq(self.y),
             to_integer.value.eq(self.x),
-            to_integer.select.eq(delayed(m, self.select, 1, "select")[-1]),
+            to_integer.select.eq(delayed(m, "select", self.select, 1)),
             *(t.value.eq(self.integer_value) for t in to_float),
         ]
         results = [
@@ -58,7 +58,7 @@ class Arithmetic(Part):
             (to_integer.result, float_convert.TO_INTEGER_LATENCY),
             *((t.result, float_convert.TO_FLOAT_LATENCY) for t in to_float),
         ]
-        aligned = [delayed(m, value, LATENCY - late, f"result_{n}")[-1] for n, (value, late) in enumerate(results)]
+        aligned = [delayed(m, f"result_{n}", value, LATENCY - late) for n, (value, late) in enumerate(results)]
         m.d.comb += self.results.eq(Cat(aligned))
         return m
 

@@ -1,0 +1,76 @@
+"""The part of a bus master that reading and writing share: from requests to bursts, and how it stops."""
+
+from amaranth import Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out, connect
+
+from einloom.hw.bus.axi import BusError
+from einloom.hw.bus.burst_splitter import BurstSplitter
+from einloom.hw.bus.window import WindowCheck, request_layout
+from einloom.hw.wires import flags
+
+
+def master_ports(address_bits: int) -> dict:
+    """Ports of every master; ReadMaster says what they mean."""
+    return {
+        "request": In(stream.Signature(request_layout())),
+        "window_base": In(address_bits),
+        "window_size": In(address_bits),
+        **flags(In, "stop", "clear"),
+        "error": Out(BusError),
+        **flags(Out, "idle", "beat", "starved", "stalled"),
+    }
+
+
+class Front:
+    """Checks the requests of `master` and cuts them into bursts, until it halts.
+
+    Attributes
+    ----------
+    window : the check; `checked` and `refused` requests leave it.
+    bursts : stream of bursts.
+    halt : no request is taken and no burst announced.
+    wipe : all is forgotten.
+    """
+
+    def __init__(self, m: Module, master, platform):
+        self.master = master
+        self.window = WindowCheck(master.data_bits, master.address_bits).place(m, "window", platform)
+        self._splitter = BurstSplitter(master.data_bits, master.address_bits, master.max_burst)
+        self._splitter.place(m, "splitter", platform)
+        self.bursts = self._splitter.o
+        self.halt, self.wipe, self._halted = Signal(name="halt"), Signal(name="wipe"), Signal(name="halted")
+        connect(m, self.window.o, self._splitter.i)
+        m.d.comb += [
+            self.halt.eq(master.stop | self._halted),
+            self.window.base.eq(master.window_base),
+            self.window.size.eq(master.window_size),
+            self.window.i.payload.eq(master.request.payload),
+            self.window.i.valid.eq(master.request.valid & ~self.halt),
+            master.request.ready.eq(self.window.i.ready & ~self.halt),
+        ]
+
+    def stop(self, m: Module, *, quiet, bad, queues) -> None:
+        """Halt at an error, and forget it at `clear`.
+
+        Parameters
+        ----------
+        quiet : nothing is announced, and memory owes nothing.
+        bad : memory answers with an error.
+        queues : what else is to be cleared.
+        """
+        master, window = self.master, self.window
+        m.d.comb += [
+            master.idle.eq(quiet & (self._halted | ~(window.busy | self.bursts.valid))),
+            self.wipe.eq(master.clear & master.idle),
+            *(part.clear.eq(self.wipe) for part in (window, self._splitter, *queues)),
+        ]
+        with m.If(self.wipe):
+            m.d.sync += [self._halted.eq(0), master.error.eq(BusError.NONE)]
+        with m.Else():
+            m.d.sync += self._halted.eq(self.halt | bad | window.refused)
+            with m.If((master.error == BusError.NONE) & ~self.halt):
+                with m.If(bad):
+                    m.d.sync += master.error.eq(BusError.RESPONSE)
+                with m.Elif(window.refused):
+                    m.d.sync += master.error.eq(BusError.WINDOW)
