@@ -99,6 +99,8 @@ def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmM
         ),
         sums=SumLayout(value_bits=pe.value_bits, exponent_bits=pe.exponent_bits, exponent_bias=pe.exponent_bias),
         job=JobLayout(**fields),
+        max_inputs=spec.max_inputs,
+        max_tiles=spec.max_tiles,
         macs_per_step=spec.rows * spec.columns * pe.lanes,
         # Operands and activations are one cycle behind the issue; results leave the cycle after they were loaded.
         pipeline_cycles=pe.timing.load + 1,

@@ -69,12 +69,19 @@ def pack_activations(activations: npt.NDArray[np.generic], manifest: GemmManifes
 
 
 def pack_job(manifest: GemmManifest, *, format: Format, inputs: int, outputs: int, tokens: int) -> int:
-    """The job word of a matrix product."""
-    layout = manifest.job
+    """The job word of a matrix product; InputError when the design's sums and counters are not made for its size."""
+    layout, tiles = manifest.job, -(-outputs // manifest.columns)
+    for what, count, most in (
+        ("inputs", inputs, manifest.max_inputs),
+        ("tiles of outputs", tiles, manifest.max_tiles),
+        ("tokens", tokens, manifest.rows),
+    ):
+        if count > most:
+            raise InputError(f"a product of {count} {what} is too large for this design, which takes {most}")
     values = {
         "format": manifest.weights.step(format).index,
         "blocks": inputs // manifest.weights.block,
-        "tiles": -(-outputs // manifest.columns),
+        "tiles": tiles,
         "tokens": tokens,
         "specials": pack_specials(format),
     }

@@ -8,6 +8,14 @@ from einloom.spec.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 
 
 @st.composite
+def _limits(draw: st.DrawFn, block: int) -> dict[str, object]:
+    """Sizes of jobs that a design is made for, the smallest ones too; inputs are whole blocks, and at least 32."""
+    most = -(-32 // block) * block
+    inputs = draw(st.sampled_from([most, most + block, 16384]))
+    return {"max_inputs": inputs, "max_tiles": draw(st.sampled_from([1, 2, 3, 65536]))}
+
+
+@st.composite
 def bitmod_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     """Any bitmod design of up to max_size x max_size PEs that a config may ask for."""
     activations = draw(st.sampled_from(["int8", "fp16"]))
@@ -29,6 +37,7 @@ def bitmod_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
         "formats": formats,
         "group": group,
         "activations": activations,
+        **draw(_limits(group)),
     }
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256, 512])))
 
@@ -36,12 +45,13 @@ def bitmod_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
 @st.composite
 def int_mac_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     """Any int_mac design of up to max_size x max_size PEs."""
-    channels = draw(st.sampled_from([1, 2]))
+    channels, lanes = draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 2, 4, 8, 16]))
     engine: dict[str, object] = {
         "kind": "int_mac",
         "rows": draw(st.integers(1, max_size)),
         "columns": channels * draw(st.integers(1, max_size // channels)),
-        "lanes": draw(st.sampled_from([1, 2, 4, 8, 16])),
+        "lanes": lanes,
+        **draw(_limits(lanes)),
     }
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256, 512])))
 
@@ -73,6 +83,7 @@ def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Conf
         "activations": activations,
         "formats": draw(st.lists(st.sampled_from(possible), min_size=1, max_size=3, unique=True)),
         "group": group or "channel",
+        **draw(_limits(group or lanes)),
     }
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256])))
 

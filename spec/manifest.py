@@ -136,6 +136,10 @@ class GemmManifest(Data):
     weights: WeightLayout
     sums: SumLayout
     job: JobLayout
+    max_inputs: int
+    """Of a job: the sums are as wide as that takes."""
+    max_tiles: int
+    """Of outputs, in a job."""
     macs_per_step: int
     """Multiply-accumulates that a step word means at full occupancy: rows * columns * lanes."""
     pipeline_cycles: int

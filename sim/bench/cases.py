@@ -14,6 +14,10 @@ from einloom.spec.quantized import QuantizedTensor
 
 # Special values beyond the published ones; each has two signed terms (7 = 8 - 1).
 SPECIALS = (3, -3, 5, -5, 6, -6, 7, -7, 9, 10, -10, 12, 16, -16, 17, -18, 20, 24)
+MOST_STEPS = 39
+"""Of a random job without group scales."""
+MOST_TILES = 3
+"""Of a random job."""
 STALLED = (0, 40, 128, 240)
 
 
@@ -47,10 +51,9 @@ def random_batch(rng: np.random.Generator, gemm: GemmManifest, max_blocks: int =
         format = FORMATS[gemm.weights.steps[rng.integers(len(gemm.weights.steps))].format]
         if format.special_code is not None and rng.random() < 0.5:
             format = replace(format, specials=tuple(int(v) for v in rng.choice(SPECIALS, 4)))
-        inputs = gemm.weights.block * int(rng.integers(1, max_blocks + 1))
-        if gemm.weights.scale_bits == 0:
-            inputs = gemm.weights.lanes * int(rng.integers(1, 40))
-        outputs = int(rng.integers(1, 3 * gemm.columns + 1))
+        unit, most = (gemm.weights.block, max_blocks) if gemm.weights.scale_bits else (gemm.weights.lanes, MOST_STEPS)
+        inputs = unit * int(rng.integers(1, min(most, gemm.max_inputs // unit) + 1))
+        outputs = int(rng.integers(1, min(MOST_TILES, gemm.max_tiles) * gemm.columns + 1))
         tokens = int(rng.integers(1, gemm.rows + 1))
         tensor = random_tensor(rng, gemm, format, outputs, inputs)
         jobs.append(Job(f"random-{n}", tensor, random_activations(rng, gemm, tokens, inputs)))
@@ -64,6 +67,8 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
     """For each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
     rng = np.random.default_rng(0)
     block = gemm.weights.block if gemm.weights.scale_bits else gemm.weights.lanes
+    long = block * min(4, gemm.max_inputs // block)
+    outputs = gemm.columns + 1 if gemm.max_tiles > 1 else gemm.columns
     for step in gemm.weights.steps:
         format = FORMATS[step.format]
         values = [abs(v) for v in format.table]
@@ -75,12 +80,12 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
             ("zero weights", 0, 127),
             ("zero activations", largest, 0),
         ):
-            tensor = random_tensor(rng, gemm, format, gemm.columns + 1, 4 * block)
+            tensor = random_tensor(rng, gemm, format, outputs, long)
             scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
             tensor = replace(tensor, codes=np.full_like(tensor.codes, code), scales=scales)
             yield (
                 f"{format.name}: {what}",
-                [Job(what, tensor, _constant(gemm, gemm.rows, 4 * block, activation))],
+                [Job(what, tensor, _constant(gemm, gemm.rows, long, activation))],
                 Stalls(),
             )
         one = random_tensor(rng, gemm, format, 1, block)
