@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from einloom.catalogue import load_config
+from einloom.generators.cached import cached_designs
 from einloom.generators.design import MANIFEST, Design
-from einloom.generators.registry import generate_all
 from einloom.html import figures_table
 from einloom.spec.config import Config
 from einloom.spec.manifest import Manifest
@@ -60,7 +60,7 @@ class GeneratedDesign:
 def generate(config: str | Path | Mapping[str, Any] | Config) -> GeneratedDesign:
     """The Verilog of a config, and the manifest that describes it; InputError when the config can't be built."""
     started = time.perf_counter()
-    design, *beside = generate_all(load_config(config))
+    design, *beside = cached_designs(load_config(config))
     return GeneratedDesign(design, beside[0] if beside else None, time.perf_counter() - started)
 
 

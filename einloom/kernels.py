@@ -10,7 +10,7 @@ from einloom.fpga.boards import BOARDS
 from einloom.fpga.check.folder import check_folder
 from einloom.fpga.check.report import Finding
 from einloom.fpga.kernel.folder import kernel_folder, write_kernel_folder
-from einloom.generators.registry import generate_all
+from einloom.generators.cached import cached_designs
 from einloom.html import rows_table
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
@@ -70,7 +70,7 @@ def kernel(
         raise InputError(f"--board must be one of {', '.join(BOARDS)}, not {board!r}")
     chosen = load_config(config)
     _ = chosen.core_section
-    (design,) = generate_all(chosen)
+    (design,) = cached_designs(chosen)
     files = kernel_folder(design, BOARDS[board], clock_mhz=clock_mhz, slr=slr)
     write_kernel_folder(Path(folder), files)
     return KernelReport(Path(folder), check(folder).findings, len(files))

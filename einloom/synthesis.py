@@ -16,7 +16,7 @@ from einloom.fpga.recipes import Recipe, cell_library, ultrascale
 from einloom.fpga.resources import Resources
 from einloom.fpga.synthesise import LEVELS, Part, Synthesis
 from einloom.fpga.synthesise import synthesise as synthesise_design
-from einloom.generators.registry import generate_all
+from einloom.generators.cached import cached_designs
 from einloom.html import rows_table
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
@@ -125,7 +125,7 @@ def synthesise(
     """
     recipe = _recipe(target, [Path(path) for path in liberty])
     chosen, started = load_config(config), time.perf_counter()
-    designs = generate_all(chosen)
+    designs = cached_designs(chosen)
     ports = sum(bool(re.fullmatch(r"m_axi_\w+_arvalid", p.name)) for design in designs for p in design.manifest.ports)
     results = {}
     for design in designs:

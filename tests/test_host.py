@@ -123,7 +123,7 @@ def test_more_channels_than_banks_are_refused(design: Design) -> None:
 def test_the_command_runs_a_model_through_the_kernel(
     design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("einloom.running.generate_all", lambda _: [design])  # once is enough
+    monkeypatch.setattr("einloom.running.cached_designs", lambda _: [design])  # once is enough
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(design.manifest.config.model_dump(mode="json")))
     app = typer.Typer()
