@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from einloom.catalogue import load_config, load_model
     from einloom.compiled import compile
     from einloom.designs import generate
+    from einloom.diagnosis import diagnose
     from einloom.kernels import check, kernel
     from einloom.quantized_model import quantize
     from einloom.running import generate_text, open
@@ -35,6 +36,7 @@ __all__ = [
     "cascade",
     "check",
     "compile",
+    "diagnose",
     "generate",
     "generate_text",
     "kernel",
@@ -50,6 +52,7 @@ _HOMES = {
     "cascade": "cascades",
     "check": "kernels",
     "compile": "compiled",
+    "diagnose": "diagnosis",
     "generate": "designs",
     "generate_text": "running",
     "kernel": "kernels",

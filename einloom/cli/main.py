@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cascade": ("cascade", "Count the passes that any mapping of a cascade must make, and say why."),
     "fpga": ("fpga", "Write the folder in which `make` builds an xclbin, and check it."),
     "check": ("fpga", "Check a kernel folder without the vendor's tools."),
+    "doctor": ("doctor", "Look for all that einloom needs, with the mend for what is missing."),
 }
 """The module of each subcommand, and its line in the help: so that the help loads none of them."""
 
