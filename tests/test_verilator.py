@@ -68,23 +68,6 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         Toolchain().build({"inverter.v": INVERTER}, "inverter", ())
 
 
-def test_folders_with_spaces_get_names_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "cache"))
-    spaced = tmp_path / "my clone"
-    spaced.mkdir()
-    for _ in range(2):
-        link = verilator._for_make(spaced)
-        assert link.resolve() == spaced
-        assert " " not in str(link)
-    assert verilator._for_make(tmp_path) == tmp_path
-
-
-def test_a_cache_with_a_space_in_its_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "my cache"))
-    with pytest.raises(ToolError, match=r"my cache: make cannot build in a folder with a space .*: set EINLOOM_CACHE"):
-        Toolchain().build({"inverter.v": INVERTER}, "inverter", ())
-
-
 def test_a_full_disk_names_the_cache(compiled: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_folder: Path, _text: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -20,12 +20,18 @@ from einloom.generators.design import MANIFEST
 from einloom.spec.config import read_config
 from einloom.spec.errors import EinloomError, InputError
 from einloom.spec.manifest import Manifest, load_manifest
+from einloom.spec.plain_paths import is_plain, plain, plain_temporary
 
 STUB = "vivado_stub.tcl"
 NO_TCL = "there is no Tcl interpreter: install tclsh, or a Python with tkinter"
 
 
 Lint = Callable[[Sequence[Path], str], list[str]]
+
+
+NO_PLACE_FOR_MAKE = (
+    "make builds in no folder of this name: move it to one whose path has letters, digits and the characters ._+- alone"
+)
 
 
 def check_folder(
@@ -45,7 +51,7 @@ def check_folder(
     xclbin : what was built, or is to be loaded.
     without : names of checks to leave out.
     """
-    folder = folder.resolve()
+    folder = plain(folder.resolve())  # tools take other names apart
     manifest = load_manifest(folder / MANIFEST)
     board = _board(folder)
     kernel = kernel_interface(manifest, board)
@@ -61,7 +67,7 @@ def check_folder(
         "project-tcl": lambda: _tcl(folder, kernel, f"vivado/{kernel.name}.tcl"),
         "floorplan": lambda: _floorplan(folder, manifest, kernel),
         "link": lambda: link_problems(_read(folder / LINK), _read(folder / CLOCK), kernel),
-        "makefile": lambda: makefile_problems(folder, kernel),
+        "makefile": lambda: makefile_problems(folder, kernel) if is_plain(folder) else [NO_PLACE_FOR_MAKE],
         "xrt-ini": lambda: xrt_ini_problems(_read(folder / XRT_INI)),
         "fusesoc": lambda: fusesoc_problems(folder, kernel),
     }
@@ -107,7 +113,7 @@ def _tcl(folder: Path, kernel: KernelInterface, script: str, *arguments: str) ->
     name = "package-tcl" if script == PACKAGE_TCL else "project-tcl"
     if command is None:
         return Finding(name, skipped=NO_TCL)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=plain_temporary()) as scratch:
         copy = Path(scratch) / "folder"
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", ".*"))
         stub = Path(scratch) / STUB
@@ -128,7 +134,7 @@ def _floorplan(folder: Path, manifest: Manifest, kernel: KernelInterface) -> lis
     if command is None:
         return problems
     top = folder / "rtl" / f"{kernel.name}.v"
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=plain_temporary()) as scratch:
         stub = Path(scratch) / STUB
         stub.write_text((resources.files("einloom.fpga.check") / STUB).read_text())
         for script in (FLOORPLAN, CLOCK):
