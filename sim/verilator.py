@@ -136,25 +136,30 @@ class Toolchain:
                 shutil.rmtree(kept, ignore_errors=True)
                 if is_plain(kept):
                     kept.mkdir(parents=True)
-                    self._compile(kept, texts, top, flags, waves=waves)
+                    self._compile_texts(kept, texts, top, flags, waves=waves)
                 else:  # make builds in no such folder
                     with tempfile.TemporaryDirectory(prefix="einloom-build-", dir=plain_temporary()) as scratch:
-                        self._compile(Path(scratch), texts, top, flags, waves=waves)
+                        self._compile_texts(Path(scratch), texts, top, flags, waves=waves)
                         shutil.copytree(scratch, kept)
+                (kept / BUILT).write_text(_file_digest(kept / top))
         return folder / top
 
-    def _compile(self, folder: Path, texts: Mapping[str, str], top: str, flags: Sequence[str], *, waves: bool) -> None:
+    def _compile_texts(
+        self, folder: Path, texts: Mapping[str, str], top: str, flags: Sequence[str], *, waves: bool
+    ) -> None:
         for name, text in texts.items():
             (folder / name).write_text(text)
+        self._compile(folder, top, [*flags, *texts], waves=waves)
+
+    def _compile(self, folder: Path, top: str, arguments: Sequence[str], *, waves: bool) -> None:
         libraries = plain(cocotb_tools.config.libs_dir)
         main = plain(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
         link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
-        self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *flags, *texts, str(main)], folder)
+        self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
         runtime = re.findall(r"^  (verilated\w*) ", (folder / "Vtop_classes.mk").read_text(), re.MULTILINE)
         self._add_objects(folder, runtime, [], waves=waves)
         self._add_objects(folder, [MAIN], [str(main), (folder / "Vtop.h").read_text()], waves=waves)
         self.make(folder, top, waves=waves)
-        (folder / BUILT).write_text(_file_digest(folder / top))
 
     def make(self, folder: Path, *targets: str, waves: bool) -> None:
         variables = [f"{name}={value}" for name, value in MAKE_VARIABLES.items()]
