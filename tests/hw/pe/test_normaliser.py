@@ -18,7 +18,7 @@ FORMAT = AttentionFormat(input_bits=8, max_head=32, max_keys=100)
 
 
 class Divided(Part):
-    """A Divider with its DivisionControl; states are written from outside, and outputs are a stream's valid and ready."""
+    """A Divider with its DivisionControl; states are written from outside."""
 
     def __init__(self, digits: int):
         self.digits = digits
