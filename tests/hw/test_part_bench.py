@@ -21,9 +21,8 @@ class Wrong(Part):
     """Passes words on, with a fault: "withdraws" or "changes" a word that waits, or gives one "twice"; or none."""
 
     def __init__(self, fault: str):
-        self.fault = fault
-        ports = {"i": In(stream.Signature(WORD)), "o": Out(stream.Signature(WORD)), "count": Out(8), "offset": In(8)}
-        super().__init__(ports, fault=fault)
+        word = stream.Signature(WORD)
+        super().__init__({"i": In(word), "o": Out(word), "count": Out(8), "offset": In(8)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -25,21 +25,15 @@ class OneQuery(Part):
     """A column, or the columns of a query's spans, with the control of the arrays and of the dividers."""
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int):
-        self.format, self.rows, self.spans = format, rows, spans
-        super().__init__(
-            {
-                "issue": In(issue_layout(format, spans)),
-                "query": In(QUERY_BITS),
-                "row": In(spans * rows * format.input_bits),
-                "tile": In(tile_layout(format, rows, spans)).array(spans),
-                "head": In(range(format.max_head + 1)),
-                "result": Out(OUTPUT_BITS),
-                "valid": Out(1),
-            },
-            format=format,
-            rows=rows,
-            spans=spans,
-        )
+        super().__init__({
+            "issue": In(issue_layout(format, spans)),
+            "query": In(QUERY_BITS),
+            "row": In(spans * rows * format.input_bits),
+            "tile": In(tile_layout(format, rows, spans)).array(spans),
+            "head": In(range(format.max_head + 1)),
+            "result": Out(OUTPUT_BITS),
+            "valid": Out(1),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -32,10 +32,9 @@ class Walker(Part):
     writes their exclusive or; `position` is where it loads and, in beats behind it, where it stores."""
 
     def __init__(self, spec: CoreSpec):
-        self.spec = spec
         like = Machine(spec)
         like._MustUse__used = True  # only asked for its ports
-        super().__init__(dict(like.signature.members), spec=spec)
+        super().__init__(dict(like.signature.members))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

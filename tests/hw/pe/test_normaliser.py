@@ -21,11 +21,10 @@ class Divided(Part):
     """A Divider with its DivisionControl; states are written from outside."""
 
     def __init__(self, digits: int):
-        self.digits = digits
         address = range(FORMAT.max_head + 1)
         ports = {"state": In(FORMAT.state_bits), "write": In(1), "write_address": In(address), "start": In(1)}
         outputs = {"result": Out(OUTPUT_BITS), "valid": Out(1), "ready": In(1), "done": Out(1)}
-        super().__init__({**ports, **outputs, "head": In(address)}, digits=digits)
+        super().__init__({**ports, **outputs, "head": In(address)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
