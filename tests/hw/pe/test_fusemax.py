@@ -41,6 +41,9 @@ def test_products_are_those_of_the_definition(name: str) -> None:
             rng.integers(-limit, limit, size),
             int(rng.integers(-(1 << 15), 1 << 15) >> int(rng.integers(0, 14))),
         )
+        if case < 4:  # beyond what a score can be
+            query, key = np.full(8, (32767, -32768)[case % 2]), np.full(8, limit - 1)
+            size, scale = 8, (32767, -32768)[case // 2]
         visible = int(case % 5 != 4)
         for e in range(size):
             n = cycle(query[e], key[e], step=Step.SCORE, visible=visible)
