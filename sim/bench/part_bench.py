@@ -87,6 +87,7 @@ class PartBench:
         until: Callable[[], bool] | None = None,
         backend: str = "pysim",
     ) -> None:
+        part._MustUse__used = True  # when its stimulus is refused, it is no forgotten part
         self.part = part
         self.streams, self.plain = ports_of(part)
         self.inputs = {name: [] for name, s in self.streams.items() if s.is_input}

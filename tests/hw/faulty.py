@@ -21,11 +21,10 @@ class Faulty(Part):
     """
 
     def __init__(self, part: Part, changes: dict[str, Change], swapped: tuple[str, str] | None = None) -> None:
-        self.inner, self.changes, self.swapped = part, changes, swapped
-        for name, value in vars(part).items():
-            if not name.startswith("_") and not hasattr(self, name) and name not in part.signature.members:
-                setattr(self, name, value)  # the tests ask for parameters
-        super().__init__(dict(part.signature.members), **part.parameters)
+        self.inner = part
+        for name, value in part.parameters.items():
+            setattr(self, name, value)  # the tests ask for them
+        super().__init__(dict(part.signature.members))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -50,16 +49,12 @@ def _flat(part: Part):
         yield "_".join(map(str, path)), (member.flow == In, Value.cast(value))
 
 
-def swallowed(part: Part, stream: str, number: int) -> "Swallowing":
-    """`part`, which loses word `number` of an output stream."""
-    return Swallowing(part, stream, number)
-
-
 class Swallowing(Faulty):
-    """A part that loses one word of an output stream."""
+    """`part`, which loses word `number` of the output stream `stream`."""
 
     def __init__(self, part: Part, stream: str, number: int) -> None:
-        self.stream, self.number = stream, number
+        self.changes: dict[str, Change] = {}
+        self.swapped = None
         super().__init__(part, {})
 
     def elaborate(self, platform: object) -> Module:

@@ -3,6 +3,7 @@
 import ast
 import importlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def parts() -> Iterator[type[Part]]:
                 yield value
 
 
+@cache
 def imported() -> set[tuple[str, str]]:
     """(module, name) of all that the tests of parts import and use."""
     found = set()

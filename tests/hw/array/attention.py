@@ -15,9 +15,9 @@ from einloom.mapping.attention_operands import (
 )
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.sim.golden.integer_attention import golden_outputs
+from einloom.sim.strategies import make_config
 from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS
 from einloom.spec.manifest import AttentionManifest
-from tests.strategies import make_config
 
 
 def engine(**section: object) -> tuple[AttentionEngine, AttentionManifest]:

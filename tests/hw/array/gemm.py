@@ -14,10 +14,10 @@ from einloom.sim.bench.batch import Job
 from einloom.sim.bench.cases import random_activations, random_tensor
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.sim.golden.engines import golden_sums
+from einloom.sim.strategies import make_config
 from einloom.spec.formats import FORMATS
 from einloom.spec.manifest import GemmManifest
 from einloom.spec.quantized import QuantizedTensor
-from tests.strategies import make_config
 
 
 def engine(kind: Mapping[str, object], *, channels: int = 1, beat_bits: int = 64) -> tuple[GemmEngine, GemmManifest]:

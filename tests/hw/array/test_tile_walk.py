@@ -16,7 +16,11 @@ PARTS = {shape: TileWalk(FORMAT, *shape) for shape in SHAPES}
 
 def jobs(seed: int, rows: int, spans: int) -> list[tuple[dict[str, int], Mask]]:
     rng, found = random.Random(seed), []
-    for n in range(20):
+    long = Mask(60, causal=True, window=1, sinks=11)  # several tiles of sinks, a gap, and one of the window
+    ends = {"first_position": 59, "last_position": 59}
+    fields = {"queries": 99, "query_head": 1, "value_head": 1, "keys": 60, "window": 1, "causal": 1, "sinks": 11}
+    found.append((fields | ends, long))
+    for n in range(30):
         keys = rng.choice([1, rows, rows + 1, rng.randint(1, 40)])
         window = rng.choice([0, 0, 1, rng.randint(1, 30)])
         sinks = rng.choice([0, rng.randint(0, 10)]) if window else 0

@@ -76,6 +76,16 @@ def test_words_follow_each_other_without_gaps(shape: str, pause: float, chance: 
     assert used <= len(beats) * beat_bits
 
 
+@pytest.mark.parametrize("shape", ["same", "long"])
+def test_a_word_is_there_the_cycle_after_its_last_beat(shape: str) -> None:
+    """Also where no beat follows."""
+    beat_bits, sizes = SHAPES[shape]
+    count = sizes[0] // beat_bits
+    bench = PartBench(PARTS[shape], {"beats": [7] * count}, watch=["available"], cycles=count + 4)
+    run = bench.check(lambda _: {"available": [*[0] * count, 1, 1, 1]})
+    assert run.traces["available"][-1] == 1
+
+
 def test_a_beat_a_cycle_is_used_up() -> None:
     """Words as large as beats, at a place that is none of theirs: no cycle without one."""
     part = Gearbox(32, (24, 32))

@@ -67,21 +67,6 @@ def every_unit(manifest: Manifest) -> list[Instruction]:
     return insert_permits([*steps, Step(make("next")), Step(make("end"))])
 
 
-def scaled_rows(manifest: Manifest) -> list[Instruction]:
-    """A row of the table for each token, times -3, into memory."""
-    row, words = HEAD * 4 * 8 // manifest.gemm.weights.beat_bits, HEAD // manifest.core.lanes
-    strides = {"a_token": words, "a_inner": 1, "d_token": words}
-    factor = {"x": Operand.IMMEDIATE, "immediate": immediate(-3.0)}
-    make = Instruction.make
-    steps = [
-        Step(make("ids", offset=IDS)),
-        Step(make("load", offset=TABLE, rows=Rows.TOKENS, stride=row, words=words, d_token=words), frozenset(), {"x"}),
-        Step(make("vector", op=VectorOp.MAD, outer=1, inner=words, d_base=64, **strides, **factor), {"x"}, {"y"}),
-        Step(make("store", offset=OUTPUTS, stride=row, words=words, a_base=64, a_token=words), {"y"}, {"z"}),
-    ]
-    return insert_permits([*steps, Step(make("next")), Step(make("end"))])
-
-
 def image(program: list[Instruction], manifest: Manifest) -> np.ndarray:
     """System memory: the program, ids, and a table of random rows."""
     beat = manifest.gemm.weights.beat_bits // 8

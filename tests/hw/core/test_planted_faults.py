@@ -19,7 +19,7 @@ from tests.hw.core import (
     test_vector_memory,
     test_weight_unit,
 )
-from tests.hw.faulty import Faulty, swallowed
+from tests.hw.faulty import Faulty, Swallowing
 
 
 class Unconditional(UnitQueue):
@@ -57,7 +57,7 @@ FAULTS = {
     "sums: the last word is lost": Fault(
         test_sum_words,
         (4, 4),
-        lambda part: swallowed(part, "words", 13),
+        lambda part: Swallowing(part, "words", 13),
         lambda: test_sum_words.test_words_lie_where_the_instruction_says((4, 4), 0.5),
     ),
     "queue: conditions are ignored": Fault(

@@ -58,6 +58,7 @@ def test_words_lie_where_the_instruction_says(shape: tuple[int, int], pause: flo
         PARTS[shape],
         pauses={"sums": pause, "words": pause},
         partners=[one_after_the_other(PRODUCTS, [beats for beats, _ in done]), events],
+        limit=1_000,
     )
     run = bench.check(lambda _: {"words": [word for _, words in done for word in words]})
     ends = np.cumsum([len(words) for _, words in done]) - 1

@@ -18,14 +18,13 @@ FORMAT = AttentionFormat(input_bits=8, max_head=32, max_keys=100)
 
 
 class Divided(Part):
-    """A Divider with its DivisionControl; states are written from outside, and outputs are a stream's valid and ready."""
+    """A Divider with its DivisionControl; states are written from outside."""
 
     def __init__(self, digits: int):
-        self.digits = digits
         address = range(FORMAT.max_head + 1)
         ports = {"state": In(FORMAT.state_bits), "write": In(1), "write_address": In(address), "start": In(1)}
         outputs = {"result": Out(OUTPUT_BITS), "valid": Out(1), "ready": In(1), "done": Out(1)}
-        super().__init__({**ports, **outputs, "head": In(address)}, digits=digits)
+        super().__init__({**ports, **outputs, "head": In(address)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

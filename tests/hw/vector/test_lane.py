@@ -5,7 +5,7 @@ import numpy as np
 from einloom.hw.vector.lane import ADD, LATENCY, MULTIPLY, NEGATE, Addend, Factor, Left, Right, VectorLane
 from einloom.sim.bench.part_bench import PartBench
 from einloom.sim.golden import vector as golden
-from einloom.spec.isa import REDUCTIONS, VectorOp
+from einloom.spec.isa import REDUCE_PARTIALS, REDUCTIONS, VectorOp
 from tests.vector_operands import random_pairs
 
 COUNT = 1500
@@ -55,3 +55,21 @@ def test_a_lane_adds_the_sums_of_two_others() -> None:
     }
     adder = LATENCY - ADD
     PartBench(PART, held=held, tail=0).check(lambda _: {"result": [None] * adder + total})
+
+
+def test_a_lane_adds_what_it_has_added_before() -> None:
+    """Words go through the adder one by one; then one sum is taken of each place that a reduction may take."""
+    adder = LATENCY - ADD
+    numbers = [float(1 << n) for n in range(adder + REDUCE_PARTIALS)]
+    words = golden.bits(np.array(numbers, np.float32)).tolist()
+    plain = {"left": Left.PRODUCT, "right": Right.ZERO, "factor": Factor.ONE}
+    ages = {Left.AGO_1: 1, Left.AGO_2: 2, Left.AGO_4: 4}
+    for left, right in [(left, Right.LAST) for left in ages] + [(Left.MINUS_ZERO, Right.LOOP)]:
+        n = len(words) + ADD  # the cycle in which they are taken
+        control = [plain] * n + [{"left": left, "right": right}] + [plain]
+        last = n - ADD - adder  # the word whose sum is there in that cycle
+        total = numbers[last] + numbers[last - ages[left]] if left in ages else numbers[last + adder - REDUCE_PARTIALS]
+        expected = [None] * (n + adder) + golden.bits(np.array([total], np.float32)).tolist()
+        PartBench(PART, held={"a_data": words, "control": control}, tail=0).check(
+            lambda _, expected=expected: {"result": expected}
+        )
