@@ -1,4 +1,4 @@
-"""Which tiles of keys a block of queries visits."""
+"""The tiles of keys that a block of queries visits."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream
@@ -41,22 +41,19 @@ def front_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
 
 
 class TileWalk(Part):
-    """Steps through the tiles that einloom.attention.Mask.tiles lists, in no time, and from job to job.
+    """Steps through the tiles that einloom.spec.attention_format.Mask.tiles lists, a tile for each `advance`.
 
-    Split jobs take `spans` neighbouring tiles in a step, so for them a tile is as many times as long, and each span
-    has its own part of it.
-
-    Tiles that are masked as a whole are never seen by the arrays: the walk ends with the tile of the last visible
-    key, and jumps from the last tile of sinks to that of the first window. The next job is taken and its bounds are
-    computed while the one before runs.
+    Tiles that are masked as a whole are left out: the walk ends with the tile of the last visible key, and jumps from
+    the last tile of sinks to the first tile of the window. A split job takes `spans` neighbouring tiles in a step, one
+    for each span. The next job is taken, and its bounds are computed, while the one before runs.
 
     Members
     -------
     job : In, stream
     known : Out(1), a job waits
-    advance : In(1), to the next tile; to none where there is none
+    advance : In(1), go on to the next tile, or to none
     front : Out, the present tile
-    tiles : Out, what of it each span has; all of it unless the job is split
+    tiles : Out, the part of it that each span has; all of it unless the job is split
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
@@ -121,11 +118,11 @@ class TileWalk(Part):
         return m
 
     def _tiles(self, m, running, index, shift):
-        """The tile of each span; those of a split job stand side by side from a multiple of all their rows on."""
+        """The tile of each span; those of a split job begin at a multiple of all their rows."""
         for span, tile in enumerate(self.tiles):
             sinks = running.sinks
             first = self._by_split(running, (index << (shift + self.doublings)) | (span * self.rows), index << shift)
-            # Not a signal, which would be that part of the port: no part of it is to be computed from another.
+            # An expression, not a part of the port: no part of a port may be computed from another.
             base = first[: len(tile.base)]
             m.d.comb += [
                 tile.base.eq(base),
@@ -136,32 +133,24 @@ class TileWalk(Part):
             ]
 
     def _by_split(self, job, split, whole):
-        """What a split job wants, or any other."""
+        """`split` for a split job, `whole` for any other."""
         return Mux(job.split, split, whole) if self.spans > 1 else whole
 
     def _bounds(self, m, job, bounds, shift):
-        """First tile behind the sinks, first tile of a window, and last tile, of the waiting job."""
-        limit = Signal(self.format.position_bits)
-        start = Signal(self.format.position_bits)
-        last = Signal.like(bounds.last)
-        window = Signal.like(bounds.window)
+        """Compute of the waiting job the first tile behind the sinks, the first one of a window, and the last one."""
+        limit, start = Signal(self.format.position_bits), Signal(self.format.position_bits)
+        last, window = Signal.like(bounds.last), Signal.like(bounds.window)
+        wide = shift + self.doublings
         has_start = (job.window != 0) & (job.first_position >= job.window)
         m.d.comb += [
             limit.eq(Mux(job.causal & (job.last_position < job.keys), job.last_position + 1, job.keys)),
-            last.eq(
-                Mux(limit == 0, 0, self._by_split(job, (limit - 1) >> (shift + self.doublings), (limit - 1) >> shift))
-            ),
+            last.eq(Mux(limit == 0, 0, self._by_split(job, (limit - 1) >> wide, (limit - 1) >> shift))),
             start.eq(Mux(has_start, job.first_position + 1 - job.window, 0)),
-            window.eq(self._by_split(job, start >> (shift + self.doublings), start >> shift)),
+            window.eq(self._by_split(job, start >> wide, start >> shift)),
         ]
+        whole_sinks = (job.sinks + self.rows - 1) >> shift
         m.d.sync += [
             bounds.last.eq(last),
             bounds.window.eq(Mux(window > last, last, window)),
-            bounds.sinks.eq(
-                self._by_split(
-                    job,
-                    (job.sinks + self.spans * self.rows - 1) >> (shift + self.doublings),
-                    (job.sinks + self.rows - 1) >> shift,
-                )
-            ),
+            bounds.sinks.eq(self._by_split(job, (job.sinks + self.spans * self.rows - 1) >> wide, whole_sinks)),
         ]

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith import exp2
 from einloom.hw.part import Part
+from einloom.hw.wires import choose
 from einloom.spec.attention_format import (
     EXP2_STEPS,
     MASKED,
@@ -22,7 +23,7 @@ from einloom.spec.attention_format import (
 
 
 class Step(enum.Enum, shape=2):
-    """What the multiplier of a PE does."""
+    """The work of a PE's multiplier."""
 
     SCORE = 0
     """query * key, accumulated"""
@@ -34,7 +35,7 @@ class Step(enum.Enum, shape=2):
     """probability * value, into the column's adder tree"""
 
 
-# Control of all PEs, each field in the cycle that its comment names; a step is issued in cycle 0.
+# Control of all PEs; the number is the cycle of a field, behind a step's issue in cycle 0.
 PE_CONTROL = data.StructLayout({
     "step": Step,  # 0
     "accumulate": 1,  # 2: the step was a SCORE
@@ -49,12 +50,12 @@ PE_LATENCY = 3  # from an issue to the first issue that can use its result
 
 
 class FuseMaxPE(Part):
-    """A key's row in a query's column: qk, then x, then exp2(x - RM), then the products with the key's values.
+    """Computes for one key and one query: qk, then x, then exp2(x - RM), then the products with the key's values.
 
     Numbers are those of spec/attention_format.py. Output stationary: qk, x and the probability of a (key, query) stay
-    here; the probability has a register of its own, so the next tile's scores and exponentials are computed during the
-    VALUE steps. Every step takes one cycle of the multiplier, which is 27 x 18 bits as in a DSP48E2; steps that use
-    each other's results are PE_LATENCY cycles apart, and others fill the cycles in between.
+    here. The probability has a register of its own, so the next tile's scores and exponentials are computed during the
+    VALUE steps. A step takes one cycle of the multiplier, which is 27 x 18 bits as in a DSP48E2. Steps that use each
+    other's results are PE_LATENCY cycles apart; other steps fill the cycles in between.
     Source: FuseMax (MICRO 2024), sections V and VI; there exp takes 6 steps of 16-bit floating point.
 
     Members
@@ -120,16 +121,13 @@ class FuseMaxPE(Part):
         return m
 
     def _addend(self, m, qk):
-        """What is added to the product: the sum so far, a coefficient, and the half that makes a truncation round."""
+        """The addend of the product: the sum so far or a coefficient, and a half, so that truncation rounds."""
         control, drop = self.control, self.format.qk_drop
         value = Signal(signed(max(OPERAND_BITS + 18, self.format.qk_bits)), name="addend")
         with m.If(control.scale):
             m.d.comb += value.eq(1 << (SCALE_SHIFT - 1))
         with m.Elif(control.exp):
-            with m.Switch(control.term):
-                for term in range(EXP2_STEPS):
-                    with m.Case(term):
-                        m.d.comb += value.eq(exp2.addend(term))
+            choose(m, value, control.term, {term: exp2.addend(term) for term in range(EXP2_STEPS)})
         with m.Else():
             m.d.comb += value.eq(Mux(control.first, (1 << drop) >> 1, qk))
         return value
