@@ -1,6 +1,6 @@
 """Many copies of one part, wired by rule."""
 
-from amaranth import Cat, Module, Shape
+from amaranth import Cat, Shape
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
@@ -39,8 +39,7 @@ class Replicated(Part):
         """Width of one copy's slice of a sliced port."""
         return Shape.cast(self.part.signature.members[name].shape).width
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         copies = [type(self.part)(**self.part.parameters) for _ in range(self.count)]
         for n, copy in enumerate(copies):
             copy.place(m, f"copy_{n}", platform)
@@ -56,4 +55,3 @@ class Replicated(Part):
             if member.flow == Out:
                 outputs = [getattr(copy, name) for copy in copies]
                 m.d.comb += getattr(self, name).eq(Cat(outputs) if name in self.sliced else outputs[0])
-        return m

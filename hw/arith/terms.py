@@ -45,14 +45,12 @@ class TermDecoder(Part):
             "digit": Out(TERM),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         with m.Switch(self.format):
             for index, format in enumerate(self.formats):
                 with m.Case(index):
                     decode = self._booth if format.is_integer else self._look_up
                     m.d.comb += self.digit.as_value().eq(decode(m, format))
-        return m
 
     def _booth(self, m: Module, format: Format):
         code = self.code[: format.bits].as_signed()

@@ -1,6 +1,6 @@
 """Ternary codes from bytes of five."""
 
-from amaranth import Array, Cat, Const, Module, Mux
+from amaranth import Array, Cat, Const, Mux
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.named import named
@@ -26,8 +26,7 @@ class TritDecoder(Part):
     def __init__(self):
         super().__init__({"trits": In(8), "codes": Out(TRITS_PER_BYTE * CODE_BITS)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         a, b, c = self.trits[:3], self.trits[3:6], self.trits[6:]
         last = Const(2 | 2 << CODE_BITS, 2 * CODE_BITS)
         escaped = c == 3
@@ -41,4 +40,3 @@ class TritDecoder(Part):
                 code,
             )
         )
-        return m

@@ -1,6 +1,5 @@
 """From the issue of a step to the control signals of the attention arrays some cycles later."""
 
-from amaranth import Module
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -84,8 +83,7 @@ class AttentionControl(Part):
             ports["sum_spans"] = Out(1)
         super().__init__(ports)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         issue, pe, row, mask = self.issue, self.control, self.row_control, self.mask_control
         scale = issue.valid & (issue.step == Step.SCALE)
         exp = issue.valid & (issue.step == Step.EXP)
@@ -140,4 +138,3 @@ class AttentionControl(Part):
                 row.merge.eq(at("merge", maximum + merge_delay(self.spans))),
                 self.sum_spans.eq(at("sum_spans", final - span_stages(self.spans))),
             ]
-        return m

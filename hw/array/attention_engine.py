@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -85,8 +85,7 @@ class AttentionEngine(Part):
             **corrupt_port(spec.parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, format = self.spec, self.spec.format
         sequencer = self.sequencer.place(m, "sequencer", platform)
         control = AttentionControl(format, spec.rows, spec.spans).place(m, "control", platform)
@@ -118,7 +117,6 @@ class AttentionEngine(Part):
         if spec.spans > 1:
             feed(m, control, grid, "sum_spans")
         self._divide(m, sequencer, control, division, grid)
-        return m
 
     def _row(self, m, sequencer):
         """The row operand of each span: the key or value taken, or the denominator's unit in every row."""
@@ -138,7 +136,7 @@ class AttentionEngine(Part):
         return row
 
     def _divide(self, m, sequencer, control, division, grid):
-        """Take final states to the dividers, which a block of queries has from its first such VALUE to its last output."""
+        """Take final states to the dividers. A block of queries has these from its first such state on."""
         taken = Signal()
         with m.If(sequencer.issue.valid & sequencer.issue.last & sequencer.issue.end):
             m.d.sync += taken.eq(1)

@@ -1,6 +1,6 @@
 """The schedule of the FuseMax arrays: the fetch and the issue of each cycle."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -74,8 +74,7 @@ class AttentionSequencer(Part):
         """VALUE steps of back that are issued: their number, and whether that is none, all but one, or all."""
         return data.StructLayout({"steps": range(self.format.max_head + 2), "none": 1, "all_but_one": 1, "all": 1})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spans = self.spans
         walk = TileWalk(self.format, self.rows, spans).place(m, "walk", platform)
         front, at = walk.front, Signal(range(max(self.format.max_head, max(exp_at(self.rows, spans))) + 8))
@@ -128,7 +127,6 @@ class AttentionSequencer(Part):
             ]
         if spans > 1:
             m.d.comb += self.split.eq(Mux(second, back.split, front.split))
-        return m
 
     def _first_half(self, m, front, at, fetch, moves):
         """Issue SCORE steps, or wait for the exponentials if there is no front."""
@@ -155,8 +153,7 @@ class AttentionSequencer(Part):
                 with m.Case(SCALE_AT):
                     m.d.comb += [fetch.step.eq(Step.SCALE), fetch.first.eq(front.fresh)]
                     m.d.comb += fetch.merge.eq(front.last & front.split)
-        value = Signal()
-        ready = Signal()
+        value, ready = Signal(), Signal()
         m.d.comb += [
             value.eq(back.valid & ~(front.valid & special) & ~given.all),
             self.row_unit.eq(given.none),

@@ -1,6 +1,6 @@
 """From the issue of a term to the control signals of the PEs some cycles later."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -33,8 +33,7 @@ class ControlPipeline(Part):
     def __init__(self, timing: Timing):
         super().__init__({"issue": In(ISSUE), "shift": In(1), "control": Out(CONTROL)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         timing, control, issue = self.timing, self.control, self.issue
         starts_tile = issue.first & issue.tile_first
         values = {
@@ -71,7 +70,6 @@ class ControlPipeline(Part):
             with m.Elif(left != 0):
                 m.d.sync += left.eq(left - 1)
             m.d.comb += control.dequantise.eq(left != 0)
-        return m
 
 
 class Drain(Part):
@@ -94,8 +92,7 @@ class Drain(Part):
             **flags(Out, "valid", "shift", "busy"),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         tokens, left = Signal.like(self.tokens), Signal.like(self.tokens)
         with m.If(self.start):
             m.d.sync += [tokens.eq(self.tokens), self.busy.eq(1)]
@@ -107,4 +104,3 @@ class Drain(Part):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 1):
                 m.d.sync += self.busy.eq(0)
-        return m

@@ -1,6 +1,6 @@
 """Columns of FuseMax that can share a query, each with a span of its keys."""
 
-from amaranth import Cat, Module, Mux
+from amaranth import Cat, Mux
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -52,8 +52,7 @@ class SpanGroup(Part):
             "result": Out(spans * OUTPUT_BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         sliced = ("query", "row", "tile", "result", "maximum", "state", "final_state")
         column = AttentionColumn(self.format, self.rows, self.digits, self.spans)
         columns = Replicated(column, self.spans, sliced=sliced).place(m, "columns", platform)
@@ -66,7 +65,6 @@ class SpanGroup(Part):
             columns.final_state.eq(self._final_states(m, columns.state, platform)),
             self.result.eq(columns.result),
         ]
-        return m
 
     def _final_states(self, m, states, platform):
         """The states for the dividers, stages(spans) cycles after the columns write them."""

@@ -1,6 +1,6 @@
 """The tiles of keys that a block of queries visits."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -67,8 +67,7 @@ class TileWalk(Part):
             "tiles": Out(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         shift, bits = (self.rows - 1).bit_length(), self.format.position_bits
         index_bits = bits - shift + 1
         waiting = Signal()
@@ -77,8 +76,7 @@ class TileWalk(Part):
         bounds_layout = data.StructLayout({"sinks": index_bits, "window": index_bits, "last": index_bits})
         bounds = Signal(bounds_layout)  # of the waiting job
         walked = Signal(bounds_layout)  # of the running one
-        index = Signal(index_bits)
-        following = Signal(index_bits)
+        index, following = Signal(index_bits), Signal(index_bits)
 
         m.d.comb += self.job.ready.eq(~waiting)
         with m.If(self.job.valid & self.job.ready):
@@ -115,7 +113,6 @@ class TileWalk(Part):
                 ]
             with m.Else():
                 m.d.sync += valid.eq(0)
-        return m
 
     def _tiles(self, m, running, index, shift):
         """The tile of each span; those of a split job begin at a multiple of all their rows."""

@@ -1,6 +1,6 @@
 """Checks that a master's requests stay inside its window."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -49,8 +49,7 @@ class WindowCheck(Part):
             "clear": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         inside = beat_bytes(self.data_bits).bit_length() - 1  # address bits inside a beat
         request = self.i.payload
 
@@ -95,4 +94,3 @@ class WindowCheck(Part):
             ]
         with m.If(self.clear):
             m.d.sync += [summed.eq(0), judged.eq(0)]
-        return m

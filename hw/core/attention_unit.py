@@ -1,6 +1,6 @@
 """The unit of attention: an attention engine with its queries, and the cache it reads."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -86,8 +86,7 @@ class AttentionUnit(Part):
         pending = {"block": BLOCK, "nothing": 1, "signal": MASK_BITS}
         self._pending = data.StructLayout(pending | ({"index": INDEX_BITS} if parity else {}))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec = self.spec
         engine = AttentionEngine(spec).place(m, "engine", platform)
         reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head, self.parity)
@@ -131,7 +130,6 @@ class AttentionUnit(Part):
             (outputs.words, self.result),
         ):
             join(m, source, sink)
-        return m
 
     def _offer(self, m, prepared, sinks):
         """Offer the instruction to each of (stream, it is needed); it is taken when all that are needed have it."""

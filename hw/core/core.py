@@ -1,6 +1,6 @@
 """The core: a kernel with control registers, memory ports, and a machine between them."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect
 
@@ -83,8 +83,7 @@ class Core(Part):
             "interrupt": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, channels = self.spec, self.spec.channels
         registers = ControlRegisters(core_registers(channels), CONTROL_BITS).place(m, "registers", platform)
         supervisor = Supervisor(len(READERS) + 1 + channels).place(m, "supervisor", platform)
@@ -111,7 +110,6 @@ class Core(Part):
             readers = [master for master, *_ in masters if isinstance(master, ReadMaster)]
             self._check_parity(m, registers, supervisor, machine, readers)
         self._count(m, registers, supervisor, machine, beats)
-        return m
 
     # These return masters, each with the name of its window, the instruction it works for, and its requests.
 

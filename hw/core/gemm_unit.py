@@ -1,6 +1,6 @@
 """The unit of linear layers: a GEMM engine with its activations, and its sums as floats."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -53,8 +53,7 @@ class GemmUnit(Part):
             **parity_ports(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, lanes = self.spec, self.lanes
         engine = GemmEngine(spec).place(m, "engine", platform)
         steps, bits = lanes // spec.pe.lanes, stored_bits(spec.pe)
@@ -95,7 +94,6 @@ class GemmUnit(Part):
         m.d.comb += [self.busy.eq(started), self.waiting.eq(started & starved)]
         if self.parity:
             connect_parity(m, self, buffer, queues)
-        return m
 
     def _queue_weights(self, m, platform, engine):
         """A queue in front of each of the engine's streams; (the queues, whether the engine waits for one of them)."""

@@ -1,6 +1,6 @@
 """The machine that executes programs: the sequencer, the units and the memories between them."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -85,8 +85,7 @@ class Machine(Part):
             **(_parity_ports() if spec.parity else {}),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec = self.spec
         sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats)).place(m, "sequencer", platform)
         memory = VectorMemory(spec.vector_words, spec.lanes, spec.parity).place(m, "memory", platform)
@@ -125,7 +124,6 @@ class Machine(Part):
             store.granted.eq(memory.store_granted),
             store.word.eq(memory.store_data),
         ]
-        return m
 
     def _control(self, m, platform, sequencer, units):
         """Queues and permits between the sequencer and the units."""

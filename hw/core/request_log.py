@@ -1,6 +1,6 @@
 """The instructions whose requests a master is working on."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
@@ -32,8 +32,7 @@ class RequestLog(Part):
             "culprit": Out(INDEX_BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         m.submodules.indices = indices = memory.Memory(shape=INDEX_BITS, depth=DEPTH, init=[])
         write, read = indices.write_port(), indices.read_port(domain="comb")
         checked, answered = Signal(range(DEPTH)), Signal(range(DEPTH))
@@ -46,4 +45,3 @@ class RequestLog(Part):
         for event, pointer in ((self.put, write.addr), (self.checked, checked), (self.answered, answered)):
             with m.If(event):
                 m.d.sync += pointer.eq(pointer + 1)
-        return m

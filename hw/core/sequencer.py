@@ -1,6 +1,6 @@
 """Fetches a program and hands its instructions to the units."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -58,8 +58,7 @@ class Sequencer(Part):
             "index": Out(INDEX_BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         instruction = Signal(INSTRUCTION_BITS, reset_less=True)
         fetches, flushes, decoded_one = Signal(), Signal(), Signal()  # states: not idle, flush, decoded
         restart, past_end = Signal(), Signal()
@@ -127,7 +126,6 @@ class Sequencer(Part):
                 with m.If(self.units_idle):
                     m.d.sync += self.error.eq(mistake)
                     m.next = "idle"
-        return m
 
     def _check(self, m, word, take, instruction):
         """Bit n: the `instruction` that was taken before is a legal one of opcode n.

@@ -1,6 +1,6 @@
 """Integer sums on their way to the vector memory."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -47,8 +47,7 @@ class SumWords(Part):
             "done": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         slices, slice_bits = self.columns // self.lanes, self.lanes * self.sum_bits
         floats = FloatWords(self.lanes, self.sum_bits).place(m, "floats", platform)
         beat = Signal(self.columns * self.sum_bits, reset_less=True)
@@ -85,4 +84,3 @@ class SumWords(Part):
                 m.d.sync += [token.eq(0), tile.eq(tile + 1), tile_base.eq(next_tile), row.eq(next_tile)]
         with m.If(self.start):
             m.d.sync += [token.eq(0), tile.eq(0), tile_base.eq(self.base), row.eq(self.base)]
-        return m

@@ -1,6 +1,6 @@
 """Starts and ends jobs, and stops those that go wrong."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import BusError
@@ -71,8 +71,7 @@ class Supervisor(Part):
             "report_done": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         quiet = Signal(WATCHDOG_BITS)  # cycles without progress
         late, waits = Signal(), Signal()
         owed = Signal()  # the host was told of the job's end before memory had answered
@@ -120,7 +119,6 @@ class Supervisor(Part):
                 m.d.comb += self.reporting.eq(1)
                 with m.If(self.report_done | failed | late):
                     m.next = "stop"
-        return m
 
     def _first(self, m, late, error, index):
         """Choose the error of this cycle: an abort, a master's, the program's (a master may be why), the watchdog's."""

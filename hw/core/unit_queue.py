@@ -1,6 +1,6 @@
 """The queue in front of a unit: it keeps instructions until their permits are there."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -59,8 +59,7 @@ class UnitQueue(Part):
         }
         super().__init__(ports)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         queue = StreamFifo(QUEUED.size, DEPTH).place(m, "queue", platform)
         entry = data.View(QUEUED, queue.o.payload)
         head, valid, started = Signal(QUEUED), Signal(), Signal()
@@ -89,7 +88,6 @@ class UnitQueue(Part):
             m.d.sync += wanted.eq(self._wanted(entry))
         with m.Elif(go):
             m.d.sync += started.eq(1)
-        return m
 
     def _wanted(self, entry):
         """The condition of a queued instruction holds."""

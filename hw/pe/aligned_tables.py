@@ -1,18 +1,12 @@
 """The row part of PEs that multiply fp16 activations by table look-up."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith import fp16
 from einloom.hw.arith.delay import delayed, registered
-from einloom.hw.arith.fp16 import (
-    ALIGN_BITS,
-    ALIGNED_LIMIT,
-    FP16,
-    capped_shift,
-    exponent_and_significand,
-    split_shift,
-)
+from einloom.hw.arith.fp16 import capped_shift, exponent_and_significand, split_shift
 from einloom.hw.arith.trees import max_tree
 from einloom.hw.part import Part
 from einloom.hw.pe.timing import CONTROL
@@ -20,7 +14,7 @@ from einloom.hw.pe.timing import CONTROL
 EXPONENT_BITS = 5
 MATCHED_AT_ONCE = 4  # exponents
 ALIGN_CYCLES = 2
-LIMIT = ALIGNED_LIMIT + 1  # bound of aligned activations
+LIMIT = fp16.ALIGNED_LIMIT + 1  # bound of aligned activations
 
 
 def match_cycles(lanes: int) -> int:
@@ -73,20 +67,18 @@ class AlignedTables(Part):
         self.lanes = spec.lanes
         self.has_scale = spec.group is not None
         super().__init__({
-            "activations": In(data.ArrayLayout(FP16, self.lanes)),
+            "activations": In(data.ArrayLayout(fp16.FP16, self.lanes)),
             "control": In(CONTROL),
             "shared": Out(spec.shared),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         generator = self.spec.generator()
         generator.place(m, "generator", platform)
         exponent = self._raise_exponent(m)
         waited = [delayed(m, f"lane_{n}", a, match_cycles(self.lanes) + 1) for n, a in enumerate(self.activations)]
-        aligned = [self._align(m, n, FP16(lane), exponent) for n, lane in enumerate(waited)]
+        aligned = [self._align(m, n, fp16.FP16(lane), exponent) for n, lane in enumerate(waited)]
         m.d.comb += [generator.activations.eq(Cat(aligned)), self.shared.tables.eq(generator.shared)]
-        return m
 
     def _raise_exponent(self, m):
         """E of the step whose activations came `match_cycles` + 1 ago. Drives the shifts and the exponent."""
@@ -121,7 +113,7 @@ class AlignedTables(Part):
     def _align(self, m, n, number, exponent):
         """The number of lane `n` as an integer in the unit of `exponent`, ALIGN_CYCLES later."""
         own, significand = exponent_and_significand(number)
-        exact = Cat(Const(0, ALIGN_BITS), significand)
+        exact = Cat(Const(0, fp16.ALIGN_BITS), significand)
         distance = delayed(m, f"distance_{n}", capped_shift(exact, exponent - own), 1)
         kept, up = split_shift(delayed(m, f"exact_{n}", exact, 1), distance)
         minus = delayed(m, f"minus_{n}", number.sign, 1)

@@ -1,6 +1,6 @@
 """A column of FuseMax: one query against the keys of a tile."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -56,8 +56,7 @@ class TileMask(Part):
             "visible": Out(rows),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         tile, control, bits = self.tile, self.control, self.format.position_bits
         position = Signal(2 * QUERY_BITS, reset_less=True)
         low, high = (Signal(range(self.rows + 1), name=name, reset_less=True) for name in ("low", "high"))
@@ -81,7 +80,6 @@ class TileMask(Part):
 
         with m.If(control.mask):
             m.d.sync += self.visible.eq(below(high) & (~below(low) | below(tile.sink_rows)))
-        return m
 
     def _row(self, offset):
         return Mux(offset < 0, 0, Mux(offset > self.rows, self.rows, offset))
@@ -122,8 +120,7 @@ class AttentionColumn(Part):
             }
         super().__init__(ports)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         format, rows = self.format, self.rows
         sliced = ("row", "visible", "score", "product")
         pes = Replicated(FuseMaxPE(format), rows, sliced=sliced).place(m, "pes", platform)
@@ -152,4 +149,3 @@ class AttentionColumn(Part):
         if self.spans > 1:
             feed(m, softmax, self, "maximum", "state")
             feed(m, self, softmax, "merged_maximum")
-        return m

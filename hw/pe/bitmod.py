@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data
 
 from einloom.hw.arith.delay import registered
@@ -94,8 +94,7 @@ class BitmodPE(Part):
         lanes = data.ArrayLayout(signed(8), spec.lanes), data.ArrayLayout(TERM, spec.lanes)
         super().__init__(pe_ports(spec, *lanes))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, control = self.spec, self.control
         group_sum = Signal(signed(spec.group_bits), reset_less=True)
 
@@ -111,4 +110,3 @@ class BitmodPE(Part):
             m.d.sync += group_sum.eq(Mux(control.first, 0, group_sum) + (dot << control.bsig))
 
         add_drain(m, self, add_dequantiser(m, self, group_sum))
-        return m

@@ -2,19 +2,12 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import data
 
+from einloom.hw.arith import fp16
 from einloom.hw.arith.delay import delayed, registered
-from einloom.hw.arith.fp16 import (
-    ALIGN_BITS,
-    ALIGNED_LIMIT,
-    FP16,
-    SIGNIFICAND_BITS,
-    UNIT_EXPONENT,
-    exponent_and_significand,
-    round_shift,
-)
+from einloom.hw.arith.fp16 import exponent_and_significand, round_shift
 from einloom.hw.arith.terms import TERM
 from einloom.hw.arith.trees import add_tree, max_tree
 from einloom.hw.arith.widths import signed_bits
@@ -27,7 +20,7 @@ from einloom.spec.formats import SCALE_BITS, Format, Term
 
 GUARD_BITS = 6  # extra bits below a dot product that is shifted to the group's or the sum's exponent, rounded down
 EXPONENT_SUM_BITS = 6  # of an activation's exponent (at most 31) plus a term's (at most 3)
-EXPONENT_BIAS = UNIT_EXPONENT + ALIGN_BITS + GUARD_BITS
+EXPONENT_BIAS = fp16.UNIT_EXPONENT + fp16.ALIGN_BITS + GUARD_BITS
 
 
 @dataclass(frozen=True)
@@ -58,14 +51,14 @@ class BitmodFp16Spec(PeSpec):
     @property
     def dot_bits(self) -> int:
         """Width of a step's dot product. Products are aligned to the largest one, so none exceeds a significand."""
-        return signed_bits(self.lanes * ALIGNED_LIMIT)
+        return signed_bits(self.lanes * fp16.ALIGNED_LIMIT)
 
     @property
     def group_limit(self) -> int:
         """Bound of a group's sum. Rounding down adds at most one to the magnitude, twice per term."""
         weights = max(sum(1 << s for s in shifts) for shifts in self.bsig)
         roundings = 2 * max(len(shifts) for shifts in self.bsig) * (self.group // self.lanes)
-        return (self.group * ALIGNED_LIMIT * weights << GUARD_BITS) + roundings
+        return (self.group * fp16.ALIGNED_LIMIT * weights << GUARD_BITS) + roundings
 
     @property
     def group_bits(self) -> int:
@@ -109,15 +102,13 @@ class BitmodFp16PE(Part):
     """
 
     def __init__(self, spec: BitmodFp16Spec):
-        lanes = data.ArrayLayout(FP16, spec.lanes), data.ArrayLayout(TERM, spec.lanes)
+        lanes = data.ArrayLayout(fp16.FP16, spec.lanes), data.ArrayLayout(TERM, spec.lanes)
         super().__init__(pe_ports(spec, *lanes))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         dot, exponent = self._dot_product(m)
         group_sum, group_exponent = self._accumulate(m, dot, exponent)
         self._dequantise(m, group_sum, group_exponent)
-        return m
 
     def _dot_product(self, m):
         """Stages 1 to 3: match exponents, align and round, add."""
@@ -127,10 +118,10 @@ class BitmodFp16PE(Part):
             exponent_field, digits = exponent_and_significand(activation)
             exponents.append(Mux(term.man, exponent_field + term.exp, 0))
             own = registered(m, f"exponent_{n}", exponents[-1], EXPONENT_SUM_BITS)
-            significand = registered(m, f"significand_{n}", Mux(term.man, digits, 0), SIGNIFICAND_BITS)
+            significand = registered(m, f"significand_{n}", Mux(term.man, digits, 0), fp16.SIGNIFICAND_BITS)
             negative = registered(m, f"negative_{n}", activation.sign ^ term.sign)
-            rounded = round_shift(significand << ALIGN_BITS, highest - own)
-            shape = signed(SIGNIFICAND_BITS + ALIGN_BITS + 1)
+            rounded = round_shift(significand << fp16.ALIGN_BITS, highest - own)
+            shape = signed(fp16.SIGNIFICAND_BITS + fp16.ALIGN_BITS + 1)
             products.append(registered(m, f"product_{n}", Mux(negative, -rounded, rounded), shape))
         m.d.sync += highest.eq(max_tree(exponents))
         dot = registered(m, "dot", add_tree(products), signed(self.spec.dot_bits))

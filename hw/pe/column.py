@@ -89,8 +89,7 @@ class BitmodColumn(Part):
             "operand": Out(data.ArrayLayout(TERM, lanes)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         codes = Signal(data.ArrayLayout(max(f.bits for f in self.formats), self.lanes), reset_less=True)
         add_group_scale(m, self)
         next_selector, selector = (Signal(SELECTOR_BITS, name=n, reset_less=True) for n in ("next_selector", "sel"))
@@ -111,7 +110,6 @@ class BitmodColumn(Part):
             feed(m, self, decoder, "format", "term", "specials")
             m.d.comb += [decoder.code.eq(codes[lane]), decoder.selector.eq(selector)]
             m.d.comb += self.operand[lane].eq(registered(m, f"digit_{lane}", decoder.digit))
-        return m
 
 
 class CodeColumn(Part):
@@ -124,10 +122,8 @@ class CodeColumn(Part):
         operand = Out(data.ArrayLayout(format.bits, lanes))
         super().__init__({**code_ports((format,), lanes), "operand": operand})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         codes = Signal(self.format.bits * self.lanes, reset_less=True)
         with m.If(self.load):
             m.d.sync += codes.eq(getattr(self, codes_port(self.format)))
         m.d.comb += self.operand.eq(registered(m, "operand", codes))
-        return m

@@ -1,25 +1,13 @@
 """The FuseMax processing element: scores, exponentials and weighted values on one multiplier."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith import exp2
 from einloom.hw.part import Part
 from einloom.hw.wires import choose
-from einloom.spec.attention_format import (
-    EXP2_STEPS,
-    MASKED,
-    OPERAND_BITS,
-    POWER_BITS,
-    PROBABILITY_BITS,
-    QUERY_BITS,
-    SCALE_SHIFT,
-    SCORE_BITS,
-    SCORE_FRACTION,
-    SCORE_LIMIT,
-    AttentionFormat,
-)
+from einloom.spec import attention_format as fmt
 
 
 class Step(enum.Enum, shape=2):
@@ -42,7 +30,7 @@ PE_CONTROL = data.StructLayout({
     "first": 1,  # 2: ... and the first of its dot product
     "scale": 1,  # 2: it was a SCALE
     "exp": 1,  # 2: it was an EXP
-    "term": range(EXP2_STEPS),  # 2: which of them
+    "term": range(fmt.EXP2_STEPS),  # 2: which of them
     "difference": 1,  # the column's maximum is up to date: start an exponential
     "load": 1,  # the exponential is complete: it becomes the probability of the VALUE steps that follow
 })
@@ -68,26 +56,25 @@ class FuseMaxPE(Part):
     product : Out, two cycles after a VALUE step
     """
 
-    def __init__(self, format: AttentionFormat):
+    def __init__(self, format: fmt.AttentionFormat):
         super().__init__({
-            "query": In(signed(QUERY_BITS)),
+            "query": In(signed(fmt.QUERY_BITS)),
             "row": In(signed(format.input_bits)),
             "visible": In(1),
-            "maximum": In(signed(SCORE_BITS)),
+            "maximum": In(signed(fmt.SCORE_BITS)),
             "control": In(PE_CONTROL),
-            "score": Out(signed(SCORE_BITS)),
+            "score": Out(signed(fmt.SCORE_BITS)),
             "product": Out(signed(format.product_bits)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         control, format = self.control, self.format
-        operand_a = Signal(signed(OPERAND_BITS), reset_less=True)
+        operand_a = Signal(signed(fmt.OPERAND_BITS), reset_less=True)
         operand_b = Signal(signed(18), reset_less=True)
-        product = Signal(signed(OPERAND_BITS + 18), reset_less=True)
+        product = Signal(signed(fmt.OPERAND_BITS + 18), reset_less=True)
         qk = Signal(signed(format.qk_bits), reset_less=True)
-        power = Signal(signed(POWER_BITS), reset_less=True)
-        probability = Signal(signed(PROBABILITY_BITS), reset_less=True)
+        power = Signal(signed(fmt.POWER_BITS), reset_less=True)
+        probability = Signal(signed(fmt.PROBABILITY_BITS), reset_less=True)
         fraction = Signal(signed(exp2.FRACTION_BITS), reset_less=True)
         exponent = Signal(exp2.EXPONENT_BITS, reset_less=True)
 
@@ -103,31 +90,32 @@ class FuseMaxPE(Part):
         m.d.sync += product.eq(operand_a * operand_b)
         m.d.comb += self.product.eq(product)
 
-        total = Signal(signed(max(OPERAND_BITS + 18, format.qk_bits) + 1))
+        total = Signal(signed(max(fmt.OPERAND_BITS + 18, format.qk_bits) + 1))
         m.d.comb += total.eq(self._addend(m, qk) + product)
         with m.If(control.accumulate):
             m.d.sync += qk.eq(total)
         with m.If(control.scale):
-            scaled = total >> SCALE_SHIFT
-            clamped = Mux(scaled > SCORE_LIMIT, SCORE_LIMIT, Mux(scaled < -SCORE_LIMIT, -SCORE_LIMIT, scaled))
-            m.d.sync += self.score.eq(Mux(self.visible, clamped, MASKED))
+            scaled = total >> fmt.SCALE_SHIFT
+            clamped = Mux(
+                scaled > fmt.SCORE_LIMIT, fmt.SCORE_LIMIT, Mux(scaled < -fmt.SCORE_LIMIT, -fmt.SCORE_LIMIT, scaled)
+            )
+            m.d.sync += self.score.eq(Mux(self.visible, clamped, fmt.MASKED))
         with m.If(control.exp):
-            m.d.sync += power.eq(total >> SCORE_FRACTION)
+            m.d.sync += power.eq(total >> fmt.SCORE_FRACTION)
         with m.Elif(control.difference):
             f, n = exp2.split(self.score - self.maximum)
             m.d.sync += [fraction.eq(f), exponent.eq(n), power.eq(exp2.LEADING)]
         with m.If(control.load):
             m.d.sync += probability.eq(Mux(self.visible, exp2.scaled(power, exponent), 0))
-        return m
 
     def _addend(self, m, qk):
         """The addend of the product: the sum so far or a coefficient, and a half, so that truncation rounds."""
         control, drop = self.control, self.format.qk_drop
-        value = Signal(signed(max(OPERAND_BITS + 18, self.format.qk_bits)), name="addend")
+        value = Signal(signed(max(fmt.OPERAND_BITS + 18, self.format.qk_bits)), name="addend")
         with m.If(control.scale):
-            m.d.comb += value.eq(1 << (SCALE_SHIFT - 1))
+            m.d.comb += value.eq(1 << (fmt.SCALE_SHIFT - 1))
         with m.Elif(control.exp):
-            choose(m, value, control.term, {term: exp2.addend(term) for term in range(EXP2_STEPS)})
+            choose(m, value, control.term, {term: exp2.addend(term) for term in range(fmt.EXP2_STEPS)})
         with m.Else():
             m.d.comb += value.eq(Mux(control.first, (1 << drop) >> 1, qk))
         return value

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data
 
 from einloom.hw.arith.delay import registered
@@ -63,8 +63,7 @@ class IntMacPE(Part):
         lanes = data.ArrayLayout(signed(8), spec.lanes)
         super().__init__(pe_ports(spec, lanes, lanes))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, control = self.spec, self.control
         total = Signal(signed(spec.value_bits), reset_less=True)
         products = add_tree(a * w for a, w in zip(self.activations, self.operand, strict=True))
@@ -72,4 +71,3 @@ class IntMacPE(Part):
         with m.If(control.accumulate):
             m.d.sync += total.eq(Mux(control.first, 0, total) + dot)
         add_drain(m, self, total)
-        return m

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 
 from einloom.hw.arith.adders import add_or_subtract, add_with_carry, complemented, moved_up, multiplex
@@ -294,8 +294,7 @@ class LutPE(Part):
         """The step's tables, a part of what the row shares."""
         return self.activations
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec = self.spec
         dot = self._add(m)
         # The carry that negates table 0's value, if the tree has not added it.
@@ -305,7 +304,6 @@ class LutPE(Part):
             minus = delayed(m, "scaled_minus", minus, 1)
         group_sum = self._accumulate(m, dot, minus)
         self._finish(m, group_sum[spec.fraction :].as_signed())
-        return m
 
     def _finish(self, m, group_sum):
         """Multiply by the group scale, if there is one, and send the sum out."""

@@ -56,8 +56,7 @@ class Divider(Part):
             **corrupt_port(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         control, bits = self.control, self.format.state_bits
         depth = self.format.max_head + 1
         m.submodules.bank = bank = memory.Memory(shape=signed(bits + self.parity), depth=depth, init=[])
@@ -95,7 +94,6 @@ class Divider(Part):
         magnitude = Signal(OUTPUT_BITS)
         m.d.comb += magnitude.eq(Mux(divisor == 0, 0, Mux(rounded > largest, largest, rounded)))
         m.d.comb += self.result.eq(Mux(negative, -magnitude, magnitude))
-        return m
 
     def _divide(self, m: Module, value, divisor: Signal, triple: Signal):
         """(remainder, quotient bits, lowest first): one bit, or two at once by three subtractions side by side.
@@ -137,8 +135,7 @@ class DivisionControl(Part):
             "ready": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         steps = division_steps(self.digits)
         left = Signal(range(steps + 1))
         index = Signal.like(self.address)
@@ -169,4 +166,3 @@ class DivisionControl(Part):
                     with m.If(index == head - 1):
                         m.d.comb += self.done.eq(1)
                         m.next = "IDLE"
-        return m

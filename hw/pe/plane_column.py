@@ -1,6 +1,6 @@
 """The top of a column of look-up PEs: it turns codes into the signs and indices of one plane after the other."""
 
-from amaranth import Array, Cat, Const, Module, Signal
+from amaranth import Array, Cat, Const, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.delay import delayed
@@ -51,8 +51,7 @@ class PlaneColumn(Part):
             "operand": Out(len(delays)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         if self.scale_delay is not None:
             add_group_scale(m, self, self.scale_delay)
         widest = max(f.bits for f in self.formats)
@@ -67,7 +66,6 @@ class PlaneColumn(Part):
                     m.d.comb += bits.eq(self._with_others(format, self._plane(format, codes)))
         for n, delay in enumerate(self.delays):
             m.d.comb += self.operand[n].eq(delayed(m, f"bit_{n}", bits[n], 1 + delay))
-        return m
 
     def _plane(self, format: Format, codes):
         """The operand's bits of the plane `term`."""

@@ -1,6 +1,6 @@
 """Pipelined reduction trees over the rows of a column."""
 
-from amaranth import Module, signed
+from amaranth import signed
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.delay import registered
@@ -35,12 +35,10 @@ class Reduction(Part):
         self.result_bits = bits + ((count - 1).bit_length() if operation == "add" else 0)
         super().__init__({"values": In(bits * count), "result": Out(signed(self.result_bits))})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         reduce = add_tree if self.operation == "add" else max_tree
         values = [self.values[n * self.bits : (n + 1) * self.bits].as_signed() for n in range(self.count)]
         for stage in range(stages(self.count)):
             parts = [reduce(values[n : n + FAN_IN]) for n in range(0, len(values), FAN_IN)]
             values = [registered(m, f"stage_{stage}_{n}", v, signed(len(v))) for n, v in enumerate(parts)]
         m.d.comb += self.result.eq(values[0])
-        return m

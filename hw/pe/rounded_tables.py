@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -66,8 +66,7 @@ class RoundedTables(Part):
             "shared": Out(rounded_layout(sizes, halved, limit, per_table)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         exact = TableGenerator(self.sizes, self.halved, False, self.limit, (0,) * (len(self.sizes) + 1))
         exact.place(m, "exact", platform)
         m.d.comb += exact.activations.eq(self.activations)
@@ -86,7 +85,6 @@ class RoundedTables(Part):
             m.d.comb += self.shared[waited].eq(late)
         if not self.per_table:
             m.d.comb += self.shared.exponent.eq(delayed(m, "exponent", exponents[0], 1 + self.delays[-1]))
-        return m
 
     def _exponents(self, m):
         """The exponents of the tables, or the one of all, two cycles after the activations."""

@@ -1,6 +1,6 @@
 """The tables in which PEs look values up."""
 
-from amaranth import Module, Signal, signed
+from amaranth import Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -66,8 +66,7 @@ class TableGenerator(Part):
             "shared": Out(tables_layout(sizes, halved, zero, limit)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         lanes = [self.activations.word_select(n, self.activation_bits).as_signed() for n in range(sum(self.sizes))]
         start = 0
         for n, size in enumerate(self.sizes):
@@ -85,7 +84,6 @@ class TableGenerator(Part):
         if self.zero:
             total = pipelined_add_tree(m, "total", lanes, 1 + self.delays[-1])
             m.d.comb += self.shared.offset.eq(-total)
-        return m
 
     def _sums(self, m, n, lanes):
         """All entries of table `n`. Each round of the loop adds a lane, with a plus, to all sums of those before."""
@@ -117,11 +115,9 @@ class TableDelay(Part):
     def __init__(self, layout: data.StructLayout, delays: tuple[int, ...]):
         super().__init__({"activations": In(layout.size), "shared": Out(layout)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         tables = data.View(self.layout, self.activations)
         for n, cycles in enumerate(self.delays[:-1]):
             name = f"table_{n}"
             m.d.comb += self.shared[name].as_value().eq(delayed(m, name, tables[name].as_value(), cycles))
         m.d.comb += self.shared.offset.eq(delayed(m, "offset", tables.offset, self.delays[-1]))
-        return m

@@ -1,6 +1,6 @@
 """The operations of a lane that need no float multiplier or adder: integers, comparisons and conversions."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -55,8 +55,7 @@ class IntegerUnit(Part):
             "result": Out(BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         ops = Delays(m, {"op": self.op})
         to_integer = FloatToInteger((BITS,)).place(m, "to_integer", platform)
         to_float = IntegerToFloat(BITS).place(m, "to_float", platform)
@@ -70,7 +69,6 @@ class IntegerUnit(Part):
         early_4 = registered(m, "early_4", early_3)
         is_float = ops.at("op", TO_FLOAT_LATENCY) == VectorOp.TOFLOAT
         m.d.comb += self.result.eq(registered(m, "result_5", Mux(is_float, to_float.result, early_4), BITS))
-        return m
 
     def _integers(self, m, op_1):
         """IADD, ISUB, SHL and SHR of the operands of the cycle before."""

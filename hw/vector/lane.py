@@ -1,6 +1,6 @@
 """A lane of the vector unit."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
@@ -105,8 +105,7 @@ class VectorLane(Part):
             "result": Out(BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         control = self.control
         value = registered(m, "value", self.a_data)
         factor, addend = Signal(BITS, reset_less=True), Signal(BITS, reset_less=True)
@@ -139,7 +138,6 @@ class VectorLane(Part):
         self._operands(m, adder, multiplier.product, delayed(m, "addend", addend, float_multiplier.LATENCY))
         integer = delayed(m, "integer", integers.result, LATENCY - MULTIPLY - integer_unit.LATENCY)
         m.d.comb += self.result.eq(Mux(control.integer, integer, adder.sum))
-        return m
 
     def _operands(self, m, adder, product, addend):
         """Choose the adder's operands."""

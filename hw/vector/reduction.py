@@ -7,7 +7,7 @@ lane n adds those of lanes n // 2 and lanes // 2 + n // 2. The first such step l
 has the total. MAXABS goes through the same wires.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
@@ -83,8 +83,7 @@ class ReductionTail(Part):
             "last": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         places = folds(self.lanes)
         total, peak = max(places), LAST_WORD + lane_steps(self.lanes)
         place = Signal(range(max(total, peak) + 1))
@@ -107,4 +106,3 @@ class ReductionTail(Part):
             for number, (left, right) in places.items():
                 with m.Case(number):
                     m.d.comb += [self.left.eq(left), self.right.eq(right)]
-        return m
