@@ -9,10 +9,9 @@ from einloom.hw.part import Part
 class Replicated(Part):
     """`count` copies of a part whose ports are plain values.
 
-    A port of the part is either *sliced*, so that copy n has the n-th slice of a port `count` times as wide; or
-    *chained*, so that copy n's input comes from copy n+1's output (the last copy's from outside, copy 0's goes
-    outside); or, for inputs only, *shared* by all copies. In Verilog this is one generate loop, however many copies
-    there are; netlist work in Python would grow with every bit of every copy.
+    A *sliced* port is `count` times as wide; copy n has its n-th slice. A *chained* input of copy n comes from the
+    output of copy n + 1; that of the last copy comes from outside, and the output of copy 0 goes outside. Other inputs
+    are *shared* by all copies. In Verilog all copies are one generate loop, so they cost Python nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Ternary codes from bytes of five."""
+"""Unpacks bytes of five ternary codes."""
 
 from amaranth import Array, Cat, Const, Mux
 from amaranth.lib.wiring import In, Out
@@ -11,7 +11,7 @@ CODE_BITS = 2
 PAIR = Array(
     Cat(Const(pair % TRIT_VALUES, CODE_BITS), Const(pair // TRIT_VALUES, CODE_BITS)) for pair in range(LAST_PAIR)
 )
-"""The codes of a pair but for the last one."""
+"""The two codes of each pair but for the last pair."""
 
 
 class TritDecoder(Part):

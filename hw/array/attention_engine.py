@@ -15,7 +15,7 @@ from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import AttentionColumn
 from einloom.hw.pe.normaliser import DivisionControl
 from einloom.hw.replicated import Replicated
-from einloom.hw.wires import feed, flags, join
+from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import OUTPUT_BITS, QUERY_ADDRESS_BITS, QUERY_BITS, AttentionFormat
 
 
@@ -75,13 +75,12 @@ class AttentionEngine(Part):
         self.sequencer = AttentionSequencer(spec.format, spec.rows, spec.spans)
         super().__init__({
             "job": In(stream.Signature(job_layout(spec.format, spec.spans))),
-            "keys": In(stream.Signature(beat)),
-            "values": In(stream.Signature(beat)),
+            **members(In, "keys", "values", shape=stream.Signature(beat)),
             "query_address": Out(QUERY_ADDRESS_BITS),
             "query_read": Out(1),
             "queries": In(spec.columns * QUERY_BITS),
             "outputs": Out(stream.Signature(data.ArrayLayout(signed(OUTPUT_BITS), spec.columns))),
-            **flags(Out, "idle", "busy", "row_busy"),
+            **members(Out, "idle", "busy", "row_busy"),
             **corrupt_port(spec.parity),
         })
 

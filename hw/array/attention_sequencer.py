@@ -9,7 +9,7 @@ from einloom.hw.array.tile_walk import TileWalk, job_layout
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import tile_layout
 from einloom.hw.pe.fusemax import PE_LATENCY, Step
-from einloom.hw.wires import flags, join
+from einloom.hw.wires import join, members
 from einloom.spec.attention_format import EXP2_STEPS, QUERY_ADDRESS_BITS, AttentionFormat
 
 LOAD_AT = PE_LATENCY - 1  # cycle of the first half in which the exponentials of the epoch before are complete
@@ -55,8 +55,8 @@ class AttentionSequencer(Part):
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
         ports = {
             "job": In(stream.Signature(job_layout(format, spans))),
-            **flags(In, "key_valid", "value_valid"),
-            **flags(Out, "key_take", "value_take", "row_unit"),
+            **members(In, "key_valid", "value_valid"),
+            **members(Out, "key_take", "value_take", "row_unit"),
             "query_address": Out(QUERY_ADDRESS_BITS),
             "query_read": Out(1),
             "dividers_free": In(1),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.arith.delay import Delays, delayed
 from einloom.hw.part import Part
 from einloom.hw.pe.timing import CONTROL, Timing
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 # A term at work, in the cycle in which its codes are decoded.
 ISSUE = data.StructLayout({
@@ -87,9 +87,9 @@ class Drain(Part):
 
     def __init__(self, rows: int):
         super().__init__({
-            **flags(In, "start", "load", "ready"),
+            **members(In, "start", "load", "ready"),
             "tokens": In(range(rows + 1)),
-            **flags(Out, "valid", "shift", "busy"),
+            **members(Out, "valid", "shift", "busy"),
         })
 
     def build(self, m, platform):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.arith.terms import SPECIALS
 from einloom.hw.array.control import ISSUE
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 
 def job_layout(*, formats: int, max_blocks: int, max_tiles: int, rows: int) -> data.StructLayout:
@@ -66,7 +66,7 @@ class Sequencer(Part):
             "select": Out(range(1 + max(len(bsig), 1))),
             "metadata_there": In(1),
             "steps_there": In(len(bsig)),
-            **flags(Out, "take", "align", "load_metadata", "load", "first"),
+            **members(Out, "take", "align", "load_metadata", "load", "first"),
             "address": Out(range(max(max_blocks * steps, 2))),
             "read": Out(1),
             "format": Out(range(max(len(bsig), 2))),

@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import axi_lite
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import choose, members
 from einloom.spec import registers as reg
 
 
@@ -47,7 +47,7 @@ class ControlRegisters(Part):
             if end > 1 << address_bits:
                 raise ValueError(f"register {register.name}: it ends at {end:#x}, beyond {address_bits} address bits")
         ports = {r.name: Out(r.bits) if r.access == "rw" else In(r.bits) for r in table}
-        control = flags(Out, "ap_start", "irq") | flags(In, "ap_done", "ap_ready", "ap_idle")
+        control = members(Out, "ap_start", "irq") | members(In, "ap_done", "ap_ready", "ap_idle")
         fixed = {"axi": In(axi_lite(address_bits)), **control}
         if clash := sorted(ports.keys() & fixed.keys()):
             raise ValueError(f"register {clash[0]}: the name is one of the slave's own ports")
@@ -72,10 +72,8 @@ class ControlRegisters(Part):
         for register in self.table:
             for word in range(register.words):
                 values[register.offset + word * reg.WORD_BYTES] = self._word(m, register, word, write)
-        with m.Switch(self.axi.araddr[2:]):
-            for offset, value in values.items():
-                with m.Case(offset // reg.WORD_BYTES):
-                    m.d.comb += answer.eq(value)
+        words_read = {offset // reg.WORD_BYTES: value for offset, value in values.items()}
+        choose(m, answer, self.axi.araddr[2:], words_read)
 
     def _word(self, m: Module, register: reg.Register, word: int, write):
         """One word of a register, writable if the register is."""

@@ -7,18 +7,17 @@ from amaranth.lib.wiring import In, Out, connect
 from einloom.hw.bus.axi import BusError, drive_constants
 from einloom.hw.bus.burst_splitter import BurstSplitter
 from einloom.hw.bus.window import WindowCheck, request_layout
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 
 def master_ports(address_bits: int) -> dict:
     """Ports of every master; ReadMaster says what they mean."""
     return {
         "request": In(stream.Signature(request_layout())),
-        "window_base": In(address_bits),
-        "window_size": In(address_bits),
-        **flags(In, "stop", "clear"),
+        **members(In, "window_base", "window_size", shape=address_bits),
+        **members(In, "stop", "clear"),
         "error": Out(BusError),
-        **flags(Out, "idle", "beat", "starved", "stalled"),
+        **members(Out, "idle", "beat", "starved", "stalled"),
     }
 
 

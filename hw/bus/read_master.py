@@ -9,7 +9,7 @@ from einloom.hw.buffers.parity import corrupt_port
 from einloom.hw.bus.axi import Response, axi_read, burst_limit
 from einloom.hw.bus.master import Front, master_ports
 from einloom.hw.part import Part
-from einloom.hw.wires import feed, flags, join
+from einloom.hw.wires import feed, join, members
 
 
 def beat_layout(data_bits: int) -> data.StructLayout:
@@ -75,7 +75,7 @@ class ReadMaster(Part):
             **master_ports(address_bits),
             "output": Out(stream.Signature(beat_layout(data_bits))),
             "axi": Out(axi_read(data_bits, address_bits, id_bits)),
-            **flags(Out, "checked", "answered"),
+            **members(Out, "checked", "answered"),
             **corrupt_port(parity),
         })
 

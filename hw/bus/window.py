@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.bus.axi import beat_bytes
 from einloom.hw.bus.burst_splitter import BEATS_BITS, span_layout
 from einloom.hw.part import Part
+from einloom.hw.wires import members
 
 OFFSET_BITS = 40  # a terabyte inside a window; an address would have to be relocated by the host
 
@@ -42,8 +43,7 @@ class WindowCheck(Part):
         super().__init__({
             "i": In(stream.Signature(request_layout())),
             "o": Out(stream.Signature(span_layout(address_bits))),
-            "base": In(address_bits),
-            "size": In(address_bits),
+            **members(In, "base", "size", shape=address_bits),
             "refused": Out(1),
             "busy": Out(1),
             "clear": In(1),

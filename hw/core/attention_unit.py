@@ -22,7 +22,7 @@ from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.core.tile_reader import TileReader
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
-from einloom.hw.wires import flags, join
+from einloom.hw.wires import join, members
 from einloom.spec.attention_format import QUERY_BITS
 
 COLUMN_BITS = 16
@@ -78,7 +78,7 @@ class AttentionUnit(Part):
             "write_token": In(TOKEN_BITS),
             **reader_ports(beat_bits),
             "result": Out(stream.Signature(word_layout(lanes))),
-            **flags(Out, "array_busy", "row_busy", "waiting"),
+            **members(Out, "array_busy", "row_busy", "waiting"),
             **parity_ports(parity),
             **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
         })

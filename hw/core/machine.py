@@ -21,7 +21,7 @@ from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
 from einloom.hw.core.weight_unit import WeightUnit
 from einloom.hw.part import Part
 from einloom.hw.vector.vector_unit import VectorUnit
-from einloom.hw.wires import feed, flags, join
+from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import QUERY_BITS
 from einloom.spec.isa import UNITS, CoreError, Space, Unit
 
@@ -66,22 +66,16 @@ class Machine(Part):
             "start": In(1),
             "program": In(OFFSET_BITS),
             "instructions": In(INDEX_BITS),
-            "position": In(POSITION_BITS),
-            "length": In(POSITION_BITS),
+            **members(In, "position", "length", shape=POSITION_BITS),
             **ports,
             "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
             "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
             "done": Out(1),
             "error": Out(ERROR_BITS),
-            "index": Out(INDEX_BITS),
-            "oldest": Out(INDEX_BITS),
-            "cache_index": Out(INDEX_BITS),
+            **members(Out, "index", "oldest", "cache_index", shape=INDEX_BITS),
             "indices": Out(INDEX_BITS).array(units),
-            "busy": Out(units),
-            "waiting": Out(units),
-            "presented": Out(units),
-            "completed": Out(units),
-            **flags(Out, "gemm_starved", "attention_array", "attention_row", "attention_starved"),
+            **members(Out, "busy", "waiting", "presented", "completed", shape=units),
+            **members(Out, "gemm_starved", "attention_array", "attention_row", "attention_starved"),
             **(_parity_ports() if spec.parity else {}),
         })
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.layouts import INDEX_BITS
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 DEPTH = 32  # requests between a unit and memory's last answer, at most: those of a ReadMaster's bursts and a few more
 
@@ -28,7 +28,7 @@ class RequestLog(Part):
         super().__init__({
             "put": In(1),
             "index": In(INDEX_BITS),
-            **flags(In, "checked", "answered", "refused"),
+            **members(In, "checked", "answered", "refused"),
             "culprit": Out(INDEX_BITS),
         })
 

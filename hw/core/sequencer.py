@@ -9,6 +9,7 @@ from einloom.hw.core.layouts import CHUNK, INDEX_BITS, POSITION_BITS, reader_por
 from einloom.hw.core.unit_queue import QUEUED
 from einloom.hw.isa_layout import HEADER_LAYOUT, decoded, instruction_layout
 from einloom.hw.part import Part
+from einloom.hw.wires import members
 from einloom.spec.isa import BY_NAME, HEADER, INSTRUCTION_BITS, OPCODES, UNITS, CoreError, Unit
 
 BLOCK = 16  # instructions that are requested at once
@@ -47,8 +48,7 @@ class Sequencer(Part):
             "start": In(1),
             "program": In(OFFSET_BITS),
             "instructions": In(INDEX_BITS),
-            "position": In(POSITION_BITS),
-            "length": In(POSITION_BITS),
+            **members(In, "position", "length", shape=POSITION_BITS),
             **reader_ports(beat_bits),
             "queues": Out(stream.Signature(QUEUED)).array(len(UNITS)),
             "units_idle": In(1),

@@ -8,7 +8,7 @@ from einloom.hw.core.float_words import FloatWords
 from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
-from einloom.hw.wires import join
+from einloom.hw.wires import join, members
 
 TILE_BITS = field_bits("gemm", "tiles")
 
@@ -38,8 +38,7 @@ class SumWords(Part):
     def __init__(self, columns: int, sum_bits: int, lanes: int):
         super().__init__({
             "start": In(1),
-            "base": In(WORD_ADDRESS_BITS),
-            "stride": In(WORD_ADDRESS_BITS),
+            **members(In, "base", "stride", shape=WORD_ADDRESS_BITS),
             "tokens": In(TOKEN_BITS),
             "tiles": In(TILE_BITS),
             "sums": In(stream.Signature(columns * sum_bits)),

@@ -7,7 +7,7 @@ from einloom.hw.bus.axi import BusError
 from einloom.hw.core.layouts import INDEX_BITS
 from einloom.hw.core.sequencer import ERROR_BITS
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 from einloom.spec.isa import CoreError
 
 WATCHDOG_BITS = 32
@@ -51,19 +51,18 @@ class Supervisor(Part):
 
     def __init__(self, masters: int):
         super().__init__({
-            **flags(In, "ap_start", "abort"),
-            **flags(Out, "ap_done", "ap_idle"),
+            **members(In, "ap_start", "abort"),
+            **members(Out, "ap_done", "ap_idle"),
             "watchdog": In(WATCHDOG_BITS),
             "start": Out(1),
             "machine_done": In(1),
             "machine_error": In(ERROR_BITS),
-            "machine_index": In(INDEX_BITS),
-            "oldest": In(INDEX_BITS),
+            **members(In, "machine_index", "oldest", shape=INDEX_BITS),
             "progress": In(1),
             "errors": In(BusError).array(masters),
             "indices": In(INDEX_BITS).array(masters),
             "idle": In(masters),
-            **flags(Out, "stop", "clear", "running"),
+            **members(Out, "stop", "clear", "running"),
             "error": Out(ERROR_BITS),
             "error_index": Out(INDEX_BITS),
             "reports": In(1),

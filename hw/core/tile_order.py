@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.layouts import POSITION_BITS
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 
 class TileOrder(Part):
@@ -30,7 +30,7 @@ class TileOrder(Part):
             "start": In(1),
             "tiles": In(POSITION_BITS),
             "advance": In(1),
-            **flags(Out, "active", "is_values", "last"),
+            **members(Out, "active", "is_values", "last"),
         })
 
     def build(self, m, platform):

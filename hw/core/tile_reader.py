@@ -11,7 +11,7 @@ from einloom.hw.core.layouts import POSITION_BITS, reader_ports
 from einloom.hw.core.tile_order import TileOrder
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
-from einloom.hw.wires import feed, join
+from einloom.hw.wires import feed, join, members
 
 BYTE = 8
 HEAD_BITS = field_bits("attend", "query_head")
@@ -56,8 +56,7 @@ class TileReader(Part):
         super().__init__({
             "job": In(stream.Signature(TILES)),
             **reader_ports(beat_bits),
-            "keys": Out(stream.Signature(rows * BYTE)),
-            "values": Out(stream.Signature(rows * BYTE)),
+            **members(Out, "keys", "values", shape=stream.Signature(rows * BYTE)),
             **corrupt_port(parity),
         })
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.arith.terms import SPECIALS, TERM, TermDecoder
 from einloom.hw.part import Part
-from einloom.hw.wires import feed, flags
+from einloom.hw.wires import feed, members
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
 
@@ -23,7 +23,7 @@ def code_ports(formats: tuple[Format, ...], lanes: int) -> dict:
 
 SCALE_PORTS = {
     "scale": In(SCALE_BITS),
-    **flags(In, "load_metadata", "first", "last", "capture", "dequantise"),
+    **members(In, "load_metadata", "first", "last", "capture", "dequantise"),
     "scale_bit": Out(1),
 }
 """Ports of column tops with group scales; BitmodColumn says what they mean."""

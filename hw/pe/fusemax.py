@@ -5,6 +5,7 @@ from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith import exp2
+from einloom.hw.arith.delay import registered
 from einloom.hw.part import Part
 from einloom.hw.wires import choose
 from einloom.spec import attention_format as fmt
@@ -71,23 +72,17 @@ class FuseMaxPE(Part):
         control, format = self.control, self.format
         operand_a = Signal(signed(fmt.OPERAND_BITS), reset_less=True)
         operand_b = Signal(signed(18), reset_less=True)
-        product = Signal(signed(fmt.OPERAND_BITS + 18), reset_less=True)
         qk = Signal(signed(format.qk_bits), reset_less=True)
         power = Signal(signed(fmt.POWER_BITS), reset_less=True)
         probability = Signal(signed(fmt.PROBABILITY_BITS), reset_less=True)
         fraction = Signal(signed(exp2.FRACTION_BITS), reset_less=True)
         exponent = Signal(exp2.EXPONENT_BITS, reset_less=True)
 
-        with m.Switch(control.step):
-            with m.Case(Step.SCORE):
-                m.d.sync += [operand_a.eq(self.query), operand_b.eq(self.row)]
-            with m.Case(Step.SCALE):
-                m.d.sync += [operand_a.eq(qk >> format.qk_drop), operand_b.eq(self.query)]
-            with m.Case(Step.EXP):
-                m.d.sync += [operand_a.eq(power), operand_b.eq(fraction)]
-            with m.Case(Step.VALUE):
-                m.d.sync += [operand_a.eq(probability), operand_b.eq(self.row)]
-        m.d.sync += product.eq(operand_a * operand_b)
+        factors_a = {Step.SCORE: self.query, Step.SCALE: qk >> format.qk_drop, Step.EXP: power, Step.VALUE: probability}
+        factors_b = {Step.SCORE: self.row, Step.SCALE: self.query, Step.EXP: fraction, Step.VALUE: self.row}
+        choose(m, operand_a, control.step, factors_a, domain="sync")
+        choose(m, operand_b, control.step, factors_b, domain="sync")
+        product = registered(m, "multiplied", operand_a * operand_b)
         m.d.comb += self.product.eq(product)
 
         total = Signal(signed(max(fmt.OPERAND_BITS + 18, format.qk_bits) + 1))

@@ -19,6 +19,7 @@ from einloom.hw.pe.rounded_tables import ENTRY_LIMIT, ROUND_CYCLES, RoundedTable
 from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.table_generator import LIMIT, TableDelay, TableGenerator, tables_layout
 from einloom.hw.pe.timing import Timing
+from einloom.hw.wires import choose
 from einloom.spec.formats import SCALE_BITS, Format
 from einloom.spec.lookup import table_sizes
 from einloom.spec.manifest import LookupLayout
@@ -365,12 +366,8 @@ class LutPE(Part):
         spec, control = self.spec, self.control
         shifts = sorted({shift for f in spec.formats for shift in spec.shifts(f)})
         moved = Signal(signed(len(dot) + shifts[-1]))
-        with m.Switch(control.bsig):
-            for shift in shifts[:-1]:
-                with m.Case(shift):
-                    m.d.comb += moved.eq(moved_up(dot, minus, shift))
-            with m.Default():
-                m.d.comb += moved.eq(moved_up(dot, minus, shifts[-1]))
+        moves = {shift: moved_up(dot, minus, shift) for shift in shifts}
+        choose(m, moved, control.bsig, moves, moves.pop(shifts[-1]))
         total = Signal(signed(spec.group_bits), reset_less=True)
         before = Mux(control.first, 0, self._moved_down(total)).as_signed()
         with m.If(control.accumulate):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.parity import corrupt_port, with_parity
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 from einloom.spec.attention_format import OUTPUT_BITS, AttentionFormat
 
 QUOTIENT_BITS = OUTPUT_BITS + 1  # one more, to round
@@ -131,7 +131,7 @@ class DivisionControl(Part):
             "start": In(1),
             "head": In(range(format.max_head + 1)),
             "address": Out(range(format.max_head + 1)),
-            **flags(Out, "divisor", "dividend", "step", "valid", "done"),
+            **members(Out, "divisor", "dividend", "step", "valid", "done"),
             "ready": In(1),
         })
 

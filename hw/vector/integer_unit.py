@@ -8,7 +8,7 @@ from einloom.hw.arith.delay import Delays, registered
 from einloom.hw.part import Part
 from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, NAN, Fields, sum_or_difference
 from einloom.hw.vector.float_convert import TO_FLOAT_LATENCY, TO_INTEGER_LATENCY, FloatToInteger, IntegerToFloat
-from einloom.hw.wires import choose
+from einloom.hw.wires import choose, members
 from einloom.spec.isa import VectorOp
 
 OP_BITS = 4
@@ -45,12 +45,10 @@ class IntegerUnit(Part):
 
     def __init__(self):
         super().__init__({
-            "value": In(BITS),
-            "other": In(BITS),
+            **members(In, "value", "other", shape=BITS),
             "op": In(OP_BITS),
             "peak_control": In(PEAK_CONTROL),
-            "low": In(MAGNITUDE_BITS),
-            "high": In(MAGNITUDE_BITS),
+            **members(In, "low", "high", shape=MAGNITUDE_BITS),
             "peak": Out(MAGNITUDE_BITS),
             "result": Out(BITS),
         })

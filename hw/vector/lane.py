@@ -11,7 +11,7 @@ from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, MINUS_ZERO, ONE
 from einloom.hw.vector.float_adder import FloatAdder
 from einloom.hw.vector.float_multiplier import FloatMultiplier
 from einloom.hw.vector.integer_unit import OP_BITS, PEAK_CONTROL, IntegerUnit
-from einloom.hw.wires import choose
+from einloom.hw.wires import choose, members
 from einloom.spec.isa import REDUCE_PARTIALS
 
 # Cycles from the operands at a lane's ports to the multiplier, the adder and the result.
@@ -99,8 +99,7 @@ class VectorLane(Part):
         super().__init__({
             **operands,
             "control": In(LANE_CONTROL),
-            "low": In(PARTIAL),
-            "high": In(PARTIAL),
+            **members(In, "low", "high", shape=PARTIAL),
             "partial": Out(PARTIAL),
             "result": Out(BITS),
         })

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.part import Part
 from einloom.hw.vector.float_adder import LATENCY as ADD_LATENCY
 from einloom.hw.vector.lane import Left, Right
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 from einloom.spec.isa import REDUCE_PARTIALS
 
 assert ADD_LATENCY >= REDUCE_PARTIALS // 2  # the folds begin behind the last word
@@ -73,7 +73,7 @@ class ReductionTail(Part):
 
     def __init__(self, lanes: int):
         super().__init__({
-            **flags(In, "start", "enable", "sum"),
+            **members(In, "start", "enable", "sum"),
             "word": In(range(REDUCE_PARTIALS)),
             "active": Out(1),
             "fill": Out(1),
