@@ -32,7 +32,7 @@ class BeatQueue(Part):
 
     def build(self, m, platform):
         queue = StreamFifo(self.at_once * self.beat_bits, self.beats // self.at_once, self.parity)
-        queue = queue.place(m, "queue", platform)
+        queue.place(m, "queue", platform)
         feed(m, queue, self, *corrupt_port(self.parity))
         group = Signal(self.at_once * self.beat_bits, reset_less=True)
         held = Signal(range(self.at_once + 1))

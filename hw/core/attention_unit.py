@@ -90,7 +90,7 @@ class AttentionUnit(Part):
         spec = self.spec
         engine = AttentionEngine(spec).place(m, "engine", platform)
         reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head, self.parity)
-        reader = reader.place(m, "reader", platform)
+        reader.place(m, "reader", platform)
         outputs = OutputWords(spec.columns, self.lanes).place(m, "outputs", platform)
         buffer = self._queries(m, platform, engine)
         if self.parity:
@@ -196,7 +196,7 @@ class AttentionUnit(Part):
         """Returns the query buffer; the token's position is put into the word of a scale."""
         spec = self.spec
         buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS, parity=self.parity)
-        buffer = buffer.place(m, "queries", platform)
+        buffer.place(m, "queries", platform)
         position = Signal(2 * QUERY_BITS)
         behind_scale = self.write_data[3 * QUERY_BITS :]
         m.d.comb += [

@@ -134,7 +134,7 @@ class Core(Part):
         """The write master of the system port, which the machine's stores and the report share."""
         bits, names = self.spec.beat_bits, report_names(self.spec.channels)
         writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=self._mux.id_bits)
-        writer = writer.place(m, "store_master", platform)
+        writer.place(m, "store_master", platform)
         connect_flat(m, self, "m_axi_system", writer.axi)
         reporter = Reporter(len(names), bits).place(m, "reporter", platform, reset=supervisor.clear)
         stores = stream.Signature(strobed_layout(bits)).create()

@@ -47,7 +47,7 @@ class FloatWords(Part):
         tagged = data.StructLayout({"word": word_layout(self.lanes), "last": 1})
         queue = StreamFifo(tagged.size, QUEUE).place(m, "queue", platform)
         converters = Replicated(IntegerToFloat(self.bits), self.lanes, sliced=("value", "result"))
-        converters = converters.place(m, "converters", platform)
+        converters.place(m, "converters", platform)
 
         inside = Signal(range(QUEUE + 1))  # words in the converters and in the queue
         put, take = Signal(), Signal()

@@ -57,8 +57,7 @@ class GemmUnit(Part):
         spec, lanes = self.spec, self.lanes
         engine = GemmEngine(spec).place(m, "engine", platform)
         steps, bits = lanes // spec.pe.lanes, stored_bits(spec.pe)
-        buffer = BankedBuffer(spec.rows, self.words, steps, bits, parity=self.parity)
-        buffer = buffer.place(m, "activations", platform)
+        buffer = BankedBuffer(spec.rows, self.words, steps, bits, parity=self.parity).place(m, "activations", platform)
         self._write(m, buffer, steps, platform)
         sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
 

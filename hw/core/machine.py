@@ -125,13 +125,12 @@ class Machine(Part):
         idle = []
         for n, unit in enumerate(UNITS):
             part = units[unit]
-            queue = UnitQueue(unit in OVERLAPPING, unit is Unit.ATTENTION).place(
-                m, f"{unit.name.lower()}_queue", platform
-            )
+            queue = UnitQueue(unit in OVERLAPPING, unit is Unit.ATTENTION)
+            queue.place(m, f"{unit.name.lower()}_queue", platform)
             join(m, sequencer.queues[n], queue.i)
             join(m, queue.instruction, part.instruction)
+            feed(m, sequencer, queue, "chunk")
             m.d.comb += [
-                queue.chunk.eq(sequencer.chunk),
                 queue.available.eq(board.available[n]),
                 board.take[n].eq(queue.take),
                 self.indices[n].eq(queue.index),
@@ -141,15 +140,12 @@ class Machine(Part):
                 self.completed[n].eq(queue.completed),
             ]
             if unit is Unit.VECTOR:
-                m.d.comb += part.tokens.eq(sequencer.chunk.tokens)
+                feed(m, sequencer.chunk, part, "tokens")
             else:
-                m.d.comb += part.chunk.eq(sequencer.chunk)
+                feed(m, sequencer, part, "chunk")
             if unit is Unit.ATTENTION:
-                m.d.comb += [
-                    part.skip.eq(queue.skip),
-                    part.index.eq(queue.index),
-                    self.cache_index.eq(part.request_index),
-                ]
+                feed(m, queue, part, "skip", "index")
+                m.d.comb += self.cache_index.eq(part.request_index)
             given = queue.give
             if unit in OVERLAPPING:
                 m.d.comb += queue.unit_idle.eq(part.idle)

@@ -96,7 +96,7 @@ class TileStore(Part):
         at_once = max(1, self.beat_bits // (BYTE * self.rows))  # bytes of each row in a beat
         parts = max(1, BYTE * self.rows // self.beat_bits)  # beats of a byte of each row
         buffer = BankedBuffer(self.rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
-        buffer = buffer.place(m, "staging", platform)
+        buffer.place(m, "staging", platform)
         if self.parity:
             connect_parity(m, self, buffer)
         address = Signal.like(buffer.read_address)
