@@ -33,10 +33,4 @@ class TritDecoder(Part):
         first = PAIR[Mux(escaped, Cat(a[:2], b[2]), a)]
         second_is_last = named(m, "second_is_last", escaped & (a[2] | (a[:2] == 3)))
         code = Mux(second_is_last, Cat(b[0] & ~b[1], b[1]), Mux(escaped, a[:2], c))
-        m.d.comb += self.codes.eq(
-            Cat(
-                Mux(escaped & ~a[2], last, first),
-                Mux(second_is_last, last, PAIR[b]),
-                code,
-            )
-        )
+        m.d.comb += self.codes.eq(Cat(Mux(escaped & ~a[2], last, first), Mux(second_is_last, last, PAIR[b]), code))

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.arith.terms import SPECIALS
 from einloom.hw.array.control import ISSUE
 from einloom.hw.part import Part
-from einloom.hw.wires import members
+from einloom.hw.wires import feed, members
 
 
 def job_layout(*, formats: int, max_blocks: int, max_tiles: int, rows: int) -> data.StructLayout:
@@ -89,10 +89,8 @@ class Sequencer(Part):
             starts.eq(self.job.valid & self.job.ready),
             self.idle.eq(~taking & ~busy),
             self.job.ready.eq(self.idle),
-            self.format.eq(job.format),
-            self.specials.eq(job.specials),
-            self.tokens.eq(job.tokens),
         ]
+        feed(m, job, self, "format", "specials", "tokens")
         with m.If(starts):
             m.d.sync += job.eq(self.job.payload)
 

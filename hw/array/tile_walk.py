@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import tile_layout
+from einloom.hw.wires import feed
 from einloom.spec.attention_format import QUERY_ADDRESS_BITS, AttentionFormat
 
 
@@ -89,12 +90,9 @@ class TileWalk(Part):
         m.d.comb += [
             after.eq(index + 1),
             following.eq(Mux((after >= walked.sinks) & (after < walked.window), walked.window, after)),
-            self.front.queries.eq(running.queries),
-            self.front.query_head.eq(running.query_head),
-            self.front.value_head.eq(running.value_head),
             self.front.last.eq(index == walked.last),
-            self.front.split.eq(running.split),
         ]
+        feed(m, running, self.front, "queries", "query_head", "value_head", "split")
         valid, fresh = Signal(), Signal()
         m.d.comb += [self.front.valid.eq(valid), self.front.fresh.eq(fresh)]
         with m.If(self.advance):
@@ -121,11 +119,9 @@ class TileWalk(Part):
             first = self._by_split(running, (index << (shift + self.doublings)) | (span * self.rows), index << shift)
             # An expression, not a part of the port: no part of a port may be computed from another.
             base = first[: len(tile.base)]
+            feed(m, running, tile, "keys", "causal", "window")
             m.d.comb += [
                 tile.base.eq(base),
-                tile.keys.eq(running.keys),
-                tile.causal.eq(running.causal),
-                tile.window.eq(running.window),
                 tile.sink_rows.eq(Mux(sinks <= base, 0, Mux(sinks - base > self.rows, self.rows, sinks - base))),
             ]
 

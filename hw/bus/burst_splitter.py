@@ -77,10 +77,7 @@ class BurstSplitter(Part):
         asked, left = Signal(self.beats_bits), Signal(self.beats_bits)
         m.d.comb += [asked.eq(self.i.payload.beats - 1), left.eq(behind - length - 1)]
         with m.If(self.i.ready):
-            m.d.sync += [
-                active.eq(self.i.valid & (self.i.payload.beats != 0)),
-                address.eq(self.i.payload.address),
-            ]
+            m.d.sync += [active.eq(self.i.valid & (self.i.payload.beats != 0)), address.eq(self.i.payload.address)]
             burst(asked, ~self.i.payload.address[inside : inside + within])
         with m.Elif(sent):
             # All further bursts start at multiples of the longest one.

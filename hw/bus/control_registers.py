@@ -117,10 +117,7 @@ class ControlRegisters(Part):
         events = Cat(self.ap_done, self.ap_ready)
         ctrl_read = Signal()
         m.d.comb += ctrl_read.eq(read & (self.axi.araddr[2:] == reg.CTRL // reg.WORD_BYTES))
-        m.d.sync += [
-            done.eq(self.ap_done | (done & ~ctrl_read)),
-            ready.eq(self.ap_ready | (ready & ~ctrl_read)),
-        ]
+        m.d.sync += [done.eq(self.ap_done | (done & ~ctrl_read)), ready.eq(self.ap_ready | (ready & ~ctrl_read))]
 
         zeros = Const(0, reg.WORD_BITS)
         ctrl_hit, ctrl = write(reg.CTRL, zeros)  # bits without a strobe count as 0: no start by accident

@@ -54,10 +54,7 @@ class Front:
         axi, burst = self.master.axi, self.bursts
         valid, ready = getattr(axi, f"{channel}valid"), getattr(axi, f"{channel}ready")
         announce = Signal(name="announce")
-        m.d.comb += [
-            burst.ready.eq(room & ~self.halt & (~valid | ready)),
-            announce.eq(burst.valid & burst.ready),
-        ]
+        m.d.comb += [burst.ready.eq(room & ~self.halt & (~valid | ready)), announce.eq(burst.valid & burst.ready)]
         drive_constants(m, axi, channel, self.master.data_bits)
         with m.If(announce):
             m.d.sync += [

@@ -52,12 +52,7 @@ class WriteMaster(Part):
     """
 
     def __init__(
-        self,
-        data_bits: int,
-        address_bits: int = 64,
-        max_burst: int = 64,
-        max_outstanding: int = 16,
-        id_bits: int = 1,
+        self, data_bits: int, address_bits: int = 64, max_burst: int = 64, max_outstanding: int = 16, id_bits: int = 1
     ):
         super().__init__({
             **master_ports(address_bits),

@@ -75,9 +75,7 @@ class Core(Part):
         super().__init__({
             **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
             **flat_members(
-                "m_axi_system",
-                Out(axi_read(bits, ADDRESS_BITS, id_bits)),
-                Out(axi_write(bits, ADDRESS_BITS, id_bits)),
+                "m_axi_system", Out(axi_read(bits, ADDRESS_BITS, id_bits)), Out(axi_write(bits, ADDRESS_BITS, id_bits))
             ),
             **weights,
             "interrupt": Out(1),
@@ -178,10 +176,9 @@ class Core(Part):
         m.d.comb += [
             log.put.eq(request.valid & request.ready),
             log.index.eq(index),
-            log.checked.eq(master.checked),
-            log.answered.eq(master.answered),
             log.refused.eq(master.error == BusError.WINDOW),
         ]
+        feed(m, master, log, "checked", "answered")
         return log.culprit
 
     def _control(self, m, registers, supervisor, machine, beats):

@@ -15,7 +15,7 @@ from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.pe.spec import stored_bits
 from einloom.hw.replicated import Replicated
-from einloom.hw.wires import join
+from einloom.hw.wires import feed, join
 
 
 class GemmUnit(Part):
@@ -68,11 +68,6 @@ class GemmUnit(Part):
             nothing.eq((i.blocks == 0) | (i.tiles == 0) | (self.chunk.tokens == 0)),
             offered.eq(self.instruction.valid & ~started & ~nothing),
             engine.job.valid.eq(offered),
-            job.format.eq(i.format),
-            job.blocks.eq(i.blocks),
-            job.tiles.eq(i.tiles),
-            job.tokens.eq(self.chunk.tokens),
-            job.specials.eq(i.specials),
             self.instruction.ready.eq(nothing | sums.done),
             buffer.read.eq(engine.activation_read),
             buffer.read_address.eq(engine.activation_address + (i.activations << (steps.bit_length() - 1))),
@@ -80,9 +75,11 @@ class GemmUnit(Part):
             sums.start.eq(offered & engine.job.ready),
             sums.base.eq(i.d_base),
             sums.stride.eq(i.d_token),
-            sums.tokens.eq(self.chunk.tokens),
-            sums.tiles.eq(i.tiles),
         ]
+        feed(m, i, job, "format", "blocks", "tiles", "specials")
+        feed(m, i, sums, "tiles")
+        feed(m, self.chunk, job, "tokens")
+        feed(m, self.chunk, sums, "tokens")
         join(m, engine.sums, sums.sums)
         join(m, sums.words, self.result)
         with m.If(offered & engine.job.ready):

@@ -4,14 +4,7 @@ from amaranth import Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.parity import connect_parity, parity_ports
-from einloom.hw.core.layouts import (
-    FLOAT_BITS,
-    WORD_ADDRESS_BITS,
-    WRITE_PORTS,
-    unit_ports,
-    write_ports,
-    writer_ports,
-)
+from einloom.hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, WRITE_PORTS, unit_ports, write_ports, writer_ports
 from einloom.hw.core.row_store import RowStore
 from einloom.hw.core.tile_store import TileStore
 from einloom.hw.isa_layout import HEADER_LAYOUT

@@ -131,10 +131,7 @@ class Supervisor(Part):
             ]
         at_fault, found, at = self._last_of(m, list(zip(self.errors, self.indices, strict=True)))
         with m.If(at_fault):
-            m.d.comb += [
-                error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)),
-                index.eq(at),
-            ]
+            m.d.comb += [error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)), index.eq(at)]
         with m.If(self.abort):
             m.d.comb += [error.eq(CoreError.ABORTED), index.eq(self.oldest)]
 

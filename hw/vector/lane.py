@@ -108,12 +108,7 @@ class VectorLane(Part):
         control = self.control
         value = registered(m, "value", self.a_data)
         factor, addend = Signal(BITS, reset_less=True), Signal(BITS, reset_less=True)
-        factors = {
-            Factor.B: self.b_data,
-            Factor.IMMEDIATE: self.immediate,
-            Factor.A: self.a_data,
-            Factor.ONE: ONE,
-        }
+        factors = {Factor.B: self.b_data, Factor.IMMEDIATE: self.immediate, Factor.A: self.a_data, Factor.ONE: ONE}
         addends = {Addend.C: self.c_data, Addend.IMMEDIATE: self.immediate}
         choose(m, factor, control.factor, factors, domain="sync")
         choose(m, addend, control.addend, addends, MINUS_ZERO, domain="sync")

@@ -89,11 +89,7 @@ class ReductionTail(Part):
         place = Signal(range(max(total, peak) + 1))
         limit, following = Mux(self.sum, total, peak), Signal.like(place)
         with m.If(self.start | (self.active & self.enable)):
-            m.d.sync += [
-                place.eq(following),
-                self.active.eq(self.start | ~self.last),
-                self.last.eq(following == limit),
-            ]
+            m.d.sync += [place.eq(following), self.active.eq(self.start | ~self.last), self.last.eq(following == limit)]
         m.d.comb += [
             # A MAXABS is not filled up.
             following.eq(Mux(self.start, Mux(self.sum, self.word, LAST_WORD), place) + 1),
