@@ -13,9 +13,9 @@ class Part(wiring.Component):
 
     The arguments of a subclass's constructor are its parameters. They are attributes of those names, bound before the
     constructor runs; `parameters` has them all. The constructor checks them and calls `super().__init__` with the
-    ports. A parent puts a part into its module with `place`, drives the part's ports and reads them. It need not know
-    whether the part became a submodule (Amaranth's simulator, where `platform` is None) or an instance of a shared
-    module (generators/emit.py).
+    ports; `build` adds the logic between them to a module. A parent puts a part into its module with `place`, drives
+    the part's ports and reads them. It need not know whether the part became a submodule (Amaranth's simulator, where
+    `platform` is None) or an instance of a shared module (generators/emit.py).
     """
 
     if TYPE_CHECKING:
@@ -43,11 +43,13 @@ class Part(wiring.Component):
         values = self.parameters.values()
         return (type(self), *(value.identity if isinstance(value, Part) else value for value in values))
 
-    def place(self, m: Module, name: str, platform, *, reset=None) -> "Part":
-        """Put this part into `m` as `name`; returns it, so that `pe = PE(...).place(m, "pe", platform)` reads well.
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        self.build(m, platform)
+        return m
 
-        `reset` resets it alone, beside the domain's reset.
-        """
+    def place(self, m: Module, name: str, platform, *, reset=None) -> "Part":
+        """Put this part into `m` as `name`, and return it; `reset` resets it alone, beside the domain's reset."""
         if platform is None:
             m.submodules[name] = self if reset is None else ResetInserter(reset)(self)
         else:

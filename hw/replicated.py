@@ -1,6 +1,6 @@
 """Many copies of one part, wired by rule."""
 
-from amaranth import Cat, Module, Shape
+from amaranth import Cat, Shape
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
@@ -9,10 +9,9 @@ from einloom.hw.part import Part
 class Replicated(Part):
     """`count` copies of a part whose ports are plain values.
 
-    A port of the part is either *sliced*, so that copy n has the n-th slice of a port `count` times as wide; or
-    *chained*, so that copy n's input comes from copy n+1's output (the last copy's from outside, copy 0's goes
-    outside); or, for inputs only, *shared* by all copies. In Verilog this is one generate loop, however many copies
-    there are; netlist work in Python would grow with every bit of every copy.
+    A *sliced* port is `count` times as wide; copy n has its n-th slice. A *chained* input of copy n comes from the
+    output of copy n + 1; that of the last copy comes from outside, and the output of copy 0 goes outside. Other inputs
+    are *shared* by all copies. In Verilog all copies are one generate loop, so they cost Python nothing.
 
     Parameters
     ----------
@@ -39,8 +38,7 @@ class Replicated(Part):
         """Width of one copy's slice of a sliced port."""
         return Shape.cast(self.part.signature.members[name].shape).width
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         copies = [type(self.part)(**self.part.parameters) for _ in range(self.count)]
         for n, copy in enumerate(copies):
             copy.place(m, f"copy_{n}", platform)
@@ -56,4 +54,3 @@ class Replicated(Part):
             if member.flow == Out:
                 outputs = [getattr(copy, name) for copy in copies]
                 m.d.comb += getattr(self, name).eq(Cat(outputs) if name in self.sliced else outputs[0])
-        return m

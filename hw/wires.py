@@ -3,9 +3,9 @@
 from amaranth import Module
 
 
-def flags(flow, *names: str) -> dict:
-    """Ports of one bit each; `flow` is In or Out."""
-    return {name: flow(1) for name in names}
+def members(flow, *names: str, shape=1) -> dict:
+    """Ports of one `shape`, a bit unless given; `flow` is In or Out."""
+    return {name: flow(shape) for name in names}
 
 
 def join(m: Module, source, sink) -> None:

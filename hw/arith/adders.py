@@ -1,4 +1,4 @@
-"""Adders that negate, and what stands before them, in the form that becomes one LUT for each bit."""
+"""Adders that negate, and their multiplexers, in forms that become one LUT for each bit."""
 
 from amaranth import Cat, Const, Mux
 
@@ -23,10 +23,10 @@ def complemented(value, minus):
 
 
 def add_with_carry(left, right, carry):
-    """left + right + carry in one adder, whose carry comes from a bit below the lowest.
+    """left + right + carry in one adder, whose carry enters as a bit below the lowest.
 
-    Written as the difference of `left` and the complement of `right`, because from that synthesis knows to give the
-    carry chain `left`, which is a register or a sum, and the rest of each LUT to the logic before `right`.
+    It is written as `left` minus the complement of `right`. From that form synthesis connects `left`, a register or a
+    sum, to the carry chain, and merges the logic before `right` into the same LUTs.
     """
     return (Cat(Const(0, 1), left).as_signed() - Cat(~carry, ~right).as_signed())[1:].as_signed()
 

@@ -1,4 +1,4 @@
-"""Powers of two by steps on a multiplier that has other work in between."""
+"""Powers of two by Horner's scheme, on a multiplier that has other work between its steps."""
 
 from amaranth import Const, Mux
 
@@ -18,14 +18,14 @@ LEADING = EXP2_COEFFICIENTS[-1]  # where Horner's scheme starts
 def split(difference):
     """(fraction, exponent) of `difference` <= 0, which is fraction - exponent with 0 <= fraction < 1.
 
-    The exponent is clamped to EXPONENT_LIMIT: what is shifted by more is 0 all the same.
+    The exponent is clamped to EXPONENT_LIMIT; a shift by more gives 0 as well.
     """
     whole = -(difference >> SCORE_FRACTION)
     return difference[:SCORE_FRACTION], Mux(whole > EXPONENT_LIMIT, EXPONENT_LIMIT, whole[:EXPONENT_BITS])
 
 
 def addend(step: int) -> int:
-    """What Horner's step adds to the product before SCORE_FRACTION bits are dropped: a coefficient, and a half."""
+    """The addend of Horner's step before SCORE_FRACTION bits are dropped: a coefficient, and a half to round."""
     coefficient = EXP2_COEFFICIENTS[len(EXP2_COEFFICIENTS) - 2 - step]
     return (coefficient << SCORE_FRACTION) + (1 << (SCORE_FRACTION - 1))
 

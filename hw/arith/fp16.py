@@ -26,9 +26,9 @@ def round_shift(value, amount):
 
 
 def capped_shift(value, amount):
-    """`amount`, or less where `split_shift` of `value` would not tell: a quotient below one half is 0 after rounding.
+    """`amount`, or a smaller one with which `split_shift` of `value` gives the same.
 
-    That is so from the width of `value` plus 1 on.
+    From the width of `value` plus 1 on, the quotient is below one half, so it rounds to 0.
     """
     bits = len(value).bit_length()
     limit = (1 << bits) - 1
@@ -37,9 +37,9 @@ def capped_shift(value, amount):
 
 
 def split_shift(value, amount):
-    """`value` / 2^`amount` rounded down, and whether rounding to nearest, ties to even, adds 1 to it.
+    """(`value` / 2^`amount` rounded down, 1 if rounding to nearest, ties to even, adds 1 to it).
 
-    The amount has as many bits as `capped_shift` gives.
+    The amount comes from `capped_shift`.
     """
     limit = (1 << len(value).bit_length()) - 1
     shifted = Cat(Const(0, limit), value) >> amount

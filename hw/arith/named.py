@@ -4,7 +4,7 @@ from amaranth import Module, Signal
 
 
 def named(m: Module, name: str, value):
-    """`value` as a combinational signal. An expression is written out wherever it is used, a signal once."""
+    """`value` as a combinational signal, so that its logic is emitted once, however often it is used."""
     signal = Signal(value.shape(), name=name)
     m.d.comb += signal.eq(value)
     return signal

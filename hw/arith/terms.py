@@ -1,4 +1,4 @@
-"""Weight codes into bit-serial terms, driven by the formats' own tables."""
+"""Turns weight codes into bit-serial terms, by the formats' own tables."""
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
@@ -14,12 +14,12 @@ SPECIALS = data.ArrayLayout(data.ArrayLayout(Term.BITS, MAX_TERMS_OF_SPECIAL), S
 
 
 class TermDecoder(Part):
-    """One term of one weight, combinationally.
+    """Gives one term of one weight, combinationally.
 
-    For integer formats term i is the radix-4 Booth digit of the code bits 2i+1, 2i, 2i-1. For minifloats it is a
-    look-up of the code, except that the special code yields the terms of the special value that the group's selector
-    names. Source: BitMoD (HPCA 2025), section IV-B; special values are held as ready terms, so any value with two
-    signed terms can be programmed and no leading-one detector is needed.
+    For integer formats term i is the radix-4 Booth digit of the code bits 2i+1, 2i, 2i-1. For minifloats it is looked
+    up by the code; the special code yields the terms of the special value that the group's selector names. Special
+    values are held as ready terms, so any value with two signed terms can be programmed, and no leading-one detector is
+    needed. Source: BitMoD (HPCA 2025), section IV-B.
 
     Parameters
     ----------
@@ -45,14 +45,12 @@ class TermDecoder(Part):
             "digit": Out(TERM),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         with m.Switch(self.format):
             for index, format in enumerate(self.formats):
                 with m.Case(index):
                     decode = self._booth if format.is_integer else self._look_up
                     m.d.comb += self.digit.as_value().eq(decode(m, format))
-        return m
 
     def _booth(self, m: Module, format: Format):
         code = self.code[: format.bits].as_signed()

@@ -1,4 +1,4 @@
-"""Balanced reduction trees, so that depth grows with the logarithm of the number of operands."""
+"""Balanced reduction trees: their depth is the logarithm of the number of operands."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar

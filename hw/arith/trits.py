@@ -1,6 +1,6 @@
-"""Ternary codes from bytes of five."""
+"""Unpacks bytes of five ternary codes."""
 
-from amaranth import Array, Cat, Const, Module, Mux
+from amaranth import Array, Cat, Const, Mux
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.named import named
@@ -11,7 +11,7 @@ CODE_BITS = 2
 PAIR = Array(
     Cat(Const(pair % TRIT_VALUES, CODE_BITS), Const(pair // TRIT_VALUES, CODE_BITS)) for pair in range(LAST_PAIR)
 )
-"""The codes of a pair but for the last one."""
+"""The two codes of each pair but for the last pair."""
 
 
 class TritDecoder(Part):
@@ -26,19 +26,11 @@ class TritDecoder(Part):
     def __init__(self):
         super().__init__({"trits": In(8), "codes": Out(TRITS_PER_BYTE * CODE_BITS)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         a, b, c = self.trits[:3], self.trits[3:6], self.trits[6:]
         last = Const(2 | 2 << CODE_BITS, 2 * CODE_BITS)
         escaped = c == 3
         first = PAIR[Mux(escaped, Cat(a[:2], b[2]), a)]
         second_is_last = named(m, "second_is_last", escaped & (a[2] | (a[:2] == 3)))
         code = Mux(second_is_last, Cat(b[0] & ~b[1], b[1]), Mux(escaped, a[:2], c))
-        m.d.comb += self.codes.eq(
-            Cat(
-                Mux(escaped & ~a[2], last, first),
-                Mux(second_is_last, last, PAIR[b]),
-                code,
-            )
-        )
-        return m
+        m.d.comb += self.codes.eq(Cat(Mux(escaped & ~a[2], last, first), Mux(second_is_last, last, PAIR[b]), code))

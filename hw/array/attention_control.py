@@ -1,9 +1,9 @@
 """From the issue of a step to the control signals of the attention arrays some cycles later."""
 
-from amaranth import Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import Delays
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import MASK_CONTROL
 from einloom.hw.pe.fusemax import PE_CONTROL, PE_LATENCY, Step
@@ -13,7 +13,7 @@ from einloom.spec.attention_format import EXP2_STEPS, AttentionFormat
 
 
 def issue_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
-    """A step at work, in the cycle in which its operands are at the columns."""
+    """A step at work, in the cycle in which the columns have its operands."""
     return data.StructLayout({
         "valid": 1,  # the 2D array is busy
         "step": Step,
@@ -22,9 +22,9 @@ def issue_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
         "address": range(format.max_head + 1),  # VALUE: of the state
         "last": 1,  # VALUE: of the last tile of its queries
         "end": 1,  # ... and the last of them
-        "merge": int(spans > 1),  # SCALE, VALUE: of the last tile of a job that is split over the spans
-        "load": 1,  # exponentials become probabilities and corrections, beside the step
-        "position_low": 1,  # a word of the queries' positions is at the columns, beside the step
+        "merge": int(spans > 1),  # SCALE, VALUE: of the last tile of a split job
+        "load": 1,  # beside the step, exponentials become probabilities and corrections
+        "position_low": 1,  # beside the step, the columns have a word of the queries' positions
         "position_high": 1,
     })
 
@@ -40,28 +40,32 @@ def merge_delay(spans: int) -> int:
 
 
 def exp_delay(rows: int, spans: int = 1) -> int:
-    """Cycles from the issue of SCALE to the first issue of EXP: the score, its maximum over the rows, with the running
-    one and over the spans, and the difference."""
+    """Cycles from the issue of SCALE to the first issue of EXP.
+
+    They are those of the score, of its maximum (over the rows, with the running one, over the spans), and of the
+    difference.
+    """
     return PE_LATENCY + stages(rows) + 2 + merge_delay(spans)
 
 
 def final_delay(rows: int, spans: int = 1) -> int:
-    """Cycles from the issue of a VALUE step to the write of its state for the divider: the product, its sum over the
-    rows, the 1D row's sum, and that over the spans."""
+    """Cycles from the issue of a VALUE step to the write of its state for the divider.
+
+    They are those of the product, of its sum over the rows, of the 1D row's sum, and of the sum over the spans.
+    """
     return 3 + stages(rows) + span_stages(spans)
 
 
 class AttentionControl(Part):
-    """Delays each issue as the PEs, the trees and the 1D row ask.
+    """Delays each issue into the control of the PEs, the 1D row and the dividers.
 
     Members
     -------
     issue : In
     control, row_control, mask_control : Out, to the columns
     row_busy : Out(1), the 1D row is at work
-    final, final_address, final_end : Out, a final state of the queries is written for the dividers; which; it is the
-        last one
-    sum_spans : Out, with more than one span: the states that the columns write go into sums over the spans
+    final, final_address, final_end : Out, a final state is written for the dividers; its address; it is the last one
+    sum_spans : Out, with more than one span: the written states are summed over the spans
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
@@ -79,64 +83,58 @@ class AttentionControl(Part):
             ports["sum_spans"] = Out(1)
         super().__init__(ports)
 
-    def elaborate(self, platform):
-        m = Module()
-        lines = {}
-
-        def delayed(name, value, cycles):
-            """`value` so many cycles later; every cycle of a name is registered once."""
-            line = lines.setdefault(name, [value])
-            while len(line) <= cycles:
-                register = Signal(len(line[-1]), name=f"{name}_{len(line)}")
-                m.d.sync += register.eq(line[-1])
-                line.append(register)
-            return line[cycles]
-
+    def build(self, m, platform):
         issue, pe, row, mask = self.issue, self.control, self.row_control, self.mask_control
         scale = issue.valid & (issue.step == Step.SCALE)
         exp = issue.valid & (issue.step == Step.EXP)
         value = issue.valid & (issue.step == Step.VALUE)
+        values = {
+            "score": issue.valid & (issue.step == Step.SCORE),
+            "scale": scale,
+            "exp": exp,
+            "value": value,
+            "busy": exp | value,
+            "merge": scale & issue.merge if self.spans > 1 else None,
+            "sum_spans": value & issue.merge if self.spans > 1 else None,
+            "final": value & issue.last,
+            "end": value & issue.last & issue.end,
+            **{name: issue[name] for name in ("first", "term", "address", "load", "position_high")},
+        }
+        at = Delays(m, values, resets=values).at
         maximum = PE_LATENCY + stages(self.rows)
+        difference = maximum + 1 + merge_delay(self.spans)
         sums = 2 + stages(self.rows)  # a product's tile sum is there: cycle 3 of the 1D row
-        m.d.comb += [
-            pe.step.eq(issue.step),
-            pe.accumulate.eq(delayed("score", issue.valid & (issue.step == Step.SCORE), 2)),
-            pe.first.eq(delayed("first", issue.first, 2)),
-            pe.scale.eq(delayed("scale", scale, 2)),
-            pe.exp.eq(delayed("exp", exp, 2)),
-            pe.term.eq(delayed("term", issue.term, 2)),
-            pe.difference.eq(delayed("scale", scale, maximum + 1 + merge_delay(self.spans))),
-            pe.load.eq(issue.load),
-            row.maximum.eq(delayed("scale", scale, maximum)),
-            row.fresh.eq(delayed("first", issue.first, maximum)),
-            row.difference.eq(delayed("scale", scale, maximum + 1 + merge_delay(self.spans))),
-            row.address.eq(delayed("address", issue.address, sums - 3)),
-            row.exp.eq(delayed("exp", exp, sums - 2)),
-            row.power.eq(delayed("exp", exp, sums)),
-            row.term.eq(delayed("term", issue.term, sums)),
-            row.write.eq(delayed("value", value, sums + 1)),
-            row.write_address.eq(delayed("address", issue.address, sums + 1)),
-            row.load.eq(delayed("load", issue.load, sums - 2)),
-            mask.position_low.eq(issue.position_low),
-            mask.position_high.eq(issue.position_high),
-            mask.bounds.eq(delayed("position", issue.position_high, 1)),
-            mask.mask.eq(delayed("position", issue.position_high, 2)),
-            self.row_busy.eq(delayed("row_busy", exp | value, sums)),
-        ]
-        if self.spans > 1:
-            m.d.comb += row.merge.eq(delayed("merge", scale & issue.merge, maximum + merge_delay(self.spans)))
-        self._final_states(m, delayed, value)
-        return m
-
-    def _final_states(self, m, delayed, value):
-        """The way of the states of the last tile's VALUE steps to the dividers."""
-        issue = self.issue
         final = final_delay(self.rows, self.spans)
         m.d.comb += [
-            self.final.eq(delayed("final", value & issue.last, final)),
-            self.final_address.eq(delayed("address", issue.address, final)),
-            self.final_end.eq(delayed("end", value & issue.last & issue.end, final)),
+            pe.step.eq(issue.step),
+            pe.accumulate.eq(at("score", 2)),
+            pe.first.eq(at("first", 2)),
+            pe.scale.eq(at("scale", 2)),
+            pe.exp.eq(at("exp", 2)),
+            pe.term.eq(at("term", 2)),
+            pe.difference.eq(at("scale", difference)),
+            pe.load.eq(issue.load),
+            row.maximum.eq(at("scale", maximum)),
+            row.fresh.eq(at("first", maximum)),
+            row.difference.eq(at("scale", difference)),
+            row.address.eq(at("address", sums - 3)),
+            row.exp.eq(at("exp", sums - 2)),
+            row.power.eq(at("exp", sums)),
+            row.term.eq(at("term", sums)),
+            row.write.eq(at("value", sums + 1)),
+            row.write_address.eq(at("address", sums + 1)),
+            row.load.eq(at("load", sums - 2)),
+            mask.position_low.eq(issue.position_low),
+            mask.position_high.eq(issue.position_high),
+            mask.bounds.eq(at("position_high", 1)),
+            mask.mask.eq(at("position_high", 2)),
+            self.row_busy.eq(at("busy", sums)),
+            self.final.eq(at("final", final)),
+            self.final_address.eq(at("address", final)),
+            self.final_end.eq(at("end", final)),
         ]
         if self.spans > 1:
-            written = final - span_stages(self.spans)
-            m.d.comb += self.sum_spans.eq(delayed("sum_spans", value & issue.merge, written))
+            m.d.comb += [
+                row.merge.eq(at("merge", maximum + merge_delay(self.spans))),
+                self.sum_spans.eq(at("sum_spans", final - span_stages(self.spans))),
+            ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -15,15 +15,22 @@ from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import AttentionColumn
 from einloom.hw.pe.normaliser import DivisionControl
 from einloom.hw.replicated import Replicated
-from einloom.hw.wires import flags
+from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import OUTPUT_BITS, QUERY_ADDRESS_BITS, QUERY_BITS, AttentionFormat
 
 
 @dataclass(frozen=True)
 class AttentionSpec:
-    """Size of an attention engine: `rows` keys by `columns` queries at once, `digits` quotient bits a cycle, and
-    `spans` tiles in a beat, for as many columns that can share a query. With `parity`,
-    for one span only, its states have parity bits."""
+    """Size of an attention engine.
+
+    Parameters
+    ----------
+    format : of all numbers.
+    rows, columns : keys and queries at once.
+    digits : quotient bits a cycle.
+    spans : columns that can share a query, and tiles in a beat.
+    parity : states have parity bits; with one span only.
+    """
 
     format: AttentionFormat
     rows: int
@@ -41,11 +48,12 @@ class AttentionEngine(Part):
     """output[f, p] = sum over m of softmax(score[m, p]) * V[f, m], in the arithmetic of spec/attention_format.py.
 
     Dataflow: a tile of `rows` keys against `columns` queries at a time; queries are broadcast down the columns, keys
-    and values along the rows. Throughput: a tile in E + F + 6 cycles (AttentionSequencer). Divisions are deferred to
-    the end of a block of queries, and done while the next is computed. On chip is only what belongs to a query.
-    With `spans` a job of few queries can be split: column `spans` * p + s has the keys of span s for query p, and
-    column `spans` * p gives the output for all of them (SpanGroup). Then a tile is `spans` times as long.
-    Source: FuseMax (MICRO 2024); the spans, LeanAttention (2024).
+    and values along the rows. Divisions are deferred to the end of a block of queries, and done while the next block is
+    computed. The memory on the chip does not grow with the number of keys.
+    With `spans` a job of few queries can be split. Column `spans` * p + s has the keys of span s for query p, and
+    column `spans` * p gives the output for all of them (SpanGroup); a tile is `spans` times as long.
+    Throughput: a tile in E + F + 6 cycles (AttentionSequencer). Source: FuseMax (MICRO 2024); the spans, LeanAttention
+    (2024).
 
     Members
     -------
@@ -53,13 +61,13 @@ class AttentionEngine(Part):
     keys, values : In, streams; a beat is one e (or f) of all keys of a tile, row 0 lowest; E (or F) beats per visited
         tile, in the order of tiles. A job's values follow its keys by one tile. With spans a beat has as many slices
         of a tile's `rows`; a job that is not split uses the lowest.
-    query_address, query_read : Out, a word of the queries is wanted in the next cycle
-    queries : In, that word for every column, column 0 lowest; held until the next read
+    query_address, query_read : Out, read a word of the queries
+    queries : In, a cycle later, that word for every column, column 0 lowest; held until the next read
     outputs : Out, stream, for each f the outputs of all columns, column 0 lowest
     idle : Out(1), nothing is at work and no output waits
     busy : Out(1), the PEs of the 2D array are at work
     row_busy : Out(1), the 1D PEs are at work
-    corrupt : Out(1), with parity only: a state that was used in the cycle before is not what was written
+    corrupt : Out(1), with parity only: a state that was used in the cycle before lost a bit
     """
 
     def __init__(self, spec: AttentionSpec):
@@ -67,18 +75,16 @@ class AttentionEngine(Part):
         self.sequencer = AttentionSequencer(spec.format, spec.rows, spec.spans)
         super().__init__({
             "job": In(stream.Signature(job_layout(spec.format, spec.spans))),
-            "keys": In(stream.Signature(beat)),
-            "values": In(stream.Signature(beat)),
+            **members(In, "keys", "values", shape=stream.Signature(beat)),
             "query_address": Out(QUERY_ADDRESS_BITS),
             "query_read": Out(1),
             "queries": In(spec.columns * QUERY_BITS),
             "outputs": Out(stream.Signature(data.ArrayLayout(signed(OUTPUT_BITS), spec.columns))),
-            **flags(Out, "idle", "busy", "row_busy"),
+            **members(Out, "idle", "busy", "row_busy"),
             **corrupt_port(spec.parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, format = self.spec, self.spec.format
         sequencer = self.sequencer.place(m, "sequencer", platform)
         control = AttentionControl(format, spec.rows, spec.spans).place(m, "control", platform)
@@ -92,39 +98,33 @@ class AttentionEngine(Part):
         if spec.parity:
             m.d.sync += self.corrupt.eq(grid.corrupt.any())
 
+        join(m, self.job, sequencer.job)
+        feed(m, sequencer, self, "query_address", "query_read")
+        feed(m, sequencer, control, "issue")
+        feed(m, control, grid, "control", "row_control", "mask_control")
+        feed(m, control, self, "row_busy")
         m.d.comb += [
-            sequencer.job.payload.eq(self.job.payload),
-            sequencer.job.valid.eq(self.job.valid),
-            self.job.ready.eq(sequencer.job.ready),
             sequencer.key_valid.eq(self.keys.valid),
             self.keys.ready.eq(sequencer.key_take),
             sequencer.value_valid.eq(self.values.valid),
             self.values.ready.eq(sequencer.value_take),
-            self.query_address.eq(sequencer.query_address),
-            self.query_read.eq(sequencer.query_read),
-            control.issue.eq(sequencer.issue),
             grid.query.eq(self.queries),
             grid.row.eq(self._row(m, sequencer)),
-            grid.control.eq(control.control),
-            grid.row_control.eq(control.row_control),
-            grid.mask_control.eq(control.mask_control),
             grid.tile.eq(sequencer.tiles.as_value()),
             self.busy.eq(sequencer.issue.valid),
-            self.row_busy.eq(control.row_busy),
         ]
         if spec.spans > 1:
-            m.d.comb += grid.sum_spans.eq(control.sum_spans)
+            feed(m, control, grid, "sum_spans")
         self._divide(m, sequencer, control, division, grid)
-        return m
 
     def _row(self, m, sequencer):
-        """The row operand of each span: the key or value that is taken, or the unit of the denominator in every row."""
+        """The row operand of each span: the key or value taken, or the denominator's unit in every row."""
         spec = self.spec
         row = Signal(len(self.keys.payload), reset_less=True)
         unit = Cat(Const(spec.format.unit, spec.format.input_bits) for _ in range(spec.spans * spec.rows))
 
         def spread(payload):
-            """Each span's slice of a beat; the lowest for all of them unless the job is split."""
+            """Each span's slice of a beat; all have the lowest unless the job is split."""
             lowest, *others = (payload.word_select(s, len(row) // spec.spans) for s in range(spec.spans))
             return Cat(lowest, *(Mux(sequencer.split, other, lowest) for other in others))
 
@@ -135,24 +135,20 @@ class AttentionEngine(Part):
         return row
 
     def _divide(self, m, sequencer, control, division, grid):
-        """Final states go to the dividers, which belong to one block of queries from its first VALUE to its last
-        output."""
+        """Take final states to the dividers. A block of queries has these from its first such state on."""
         taken = Signal()
         with m.If(sequencer.issue.valid & sequencer.issue.last & sequencer.issue.end):
             m.d.sync += taken.eq(1)
         with m.Elif(division.done):
             m.d.sync += taken.eq(0)
         write = grid.divider_control
+        feed(m, division, write, "address", "divisor", "dividend", "step")
         m.d.comb += [
             sequencer.dividers_free.eq(~taken),
             division.start.eq(control.final_end),
             division.head.eq(sequencer.final_head),
             write.write.eq(control.final),
             write.write_address.eq(control.final_address),
-            write.address.eq(division.address),
-            write.divisor.eq(division.divisor),
-            write.dividend.eq(division.dividend),
-            write.step.eq(division.step),
             self.outputs.valid.eq(division.valid),
             self.outputs.payload.eq(grid.result),
             division.ready.eq(self.outputs.ready),

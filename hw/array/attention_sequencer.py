@@ -1,6 +1,6 @@
-"""The schedule of the FuseMax arrays: what is fetched and issued in which cycle."""
+"""The schedule of the FuseMax arrays: the fetch and the issue of each cycle."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -9,15 +9,15 @@ from einloom.hw.array.tile_walk import TileWalk, job_layout
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import tile_layout
 from einloom.hw.pe.fusemax import PE_LATENCY, Step
-from einloom.hw.wires import flags
+from einloom.hw.wires import join, members
 from einloom.spec.attention_format import EXP2_STEPS, QUERY_ADDRESS_BITS, AttentionFormat
 
-LOAD_AT = PE_LATENCY - 1  # of the first half of an epoch: the exponentials of the epoch before are complete
-SCALE_AT = PE_LATENCY - 1  # of the second half: the dot products are complete
+LOAD_AT = PE_LATENCY - 1  # cycle of the first half in which the exponentials of the epoch before are complete
+SCALE_AT = PE_LATENCY - 1  # cycle of the second half in which the dot products are complete
 
 
 def exp_at(rows: int, spans: int = 1) -> tuple[int, ...]:
-    """Where the steps of the exponential stand in the second half of an epoch."""
+    """Cycles of the exponential's steps in the second half of an epoch."""
     start = SCALE_AT + exp_delay(rows, spans)
     return tuple(range(start, start + EXP2_STEPS * PE_LATENCY, PE_LATENCY))
 
@@ -28,33 +28,35 @@ class AttentionSequencer(Part):
         first half    E SCORE steps of front
         second half   F + 1 VALUE steps of back, and among them SCALE and the EXP steps of front
 
-    so it takes E + F + 1 + 1 + EXP2_STEPS cycles, in each of which every PE is busy, and the exponentials are
-    complete when their tile is the back of the next epoch. Where there is no front or no back (before the first tile
-    and after the last), its steps are left out. Jobs follow each other without a gap. A step that waits for a key, a
-    value or, with the last tile of its queries, for the dividers, is not issued, and nothing follows it until it is:
-    what was issued runs on, so a wait only makes distances longer.
-    Source: FuseMax (MICRO 2024), section V; its QK and SLNV alternate cycle by cycle because its array is systolic,
-    here operands are broadcast, and the halves stay apart, so keys and values can share a memory port.
+    An epoch takes E + F + 1 + 1 + EXP2_STEPS cycles, in each of which every PE is busy. The exponentials are complete
+    when their tile is the back of the next epoch. Steps of a missing front (after the last tile) or back (before the
+    first) are left out. Jobs follow each other without a gap.
+
+    A step waits for its key or value, or, with the last tile of its queries, for the dividers. Nothing is issued until
+    then; issued steps run on, so a wait only makes distances longer.
+
+    Source: FuseMax (MICRO 2024), section V. Its QK and SLNV alternate cycle by cycle because its array is systolic.
+    Here operands are broadcast, and the halves stay apart, so keys and values can share a memory port.
 
     Members
     -------
     job : In, stream, a block of queries (hw/array/tile_walk.py)
     key_valid, key_take, value_valid, value_take : the streams' handshakes
-    row_unit : Out(1), with the take of a value: the row operand is the unit of the denominator instead
-    split : Out, with more than one span: what is taken belongs to a split job
-    query_address, query_read : Out, a word of the queries is wanted in the next cycle
+    row_unit : Out(1), in the cycle of a value's take: the row operand is the denominator's unit instead
+    split : Out, with more than one span: the key or value taken belongs to a split job
+    query_address, query_read : Out, read a word of the queries
     dividers_free : In(1), nothing is being divided
     issue : Out, registered, with the operands taken the cycle before
     tiles : Out, of front, for each span
-    final_head : Out, number of values of the queries whose last step was issued last
+    final_head : Out, F of the queries whose last step was issued last
     idle : Out(1), no job is known
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
         ports = {
             "job": In(stream.Signature(job_layout(format, spans))),
-            **flags(In, "key_valid", "value_valid"),
-            **flags(Out, "key_take", "value_take", "row_unit"),
+            **members(In, "key_valid", "value_valid"),
+            **members(Out, "key_take", "value_take", "row_unit"),
             "query_address": Out(QUERY_ADDRESS_BITS),
             "query_read": Out(1),
             "dividers_free": In(1),
@@ -69,11 +71,10 @@ class AttentionSequencer(Part):
 
     @property
     def _given_layout(self):
-        """How many of the VALUE steps of back are issued, and which share of them that is."""
+        """VALUE steps of back that are issued: their number, and whether that is none, all but one, or all."""
         return data.StructLayout({"steps": range(self.format.max_head + 2), "none": 1, "all_but_one": 1, "all": 1})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spans = self.spans
         walk = TileWalk(self.format, self.rows, spans).place(m, "walk", platform)
         front, at = walk.front, Signal(range(max(self.format.max_head, max(exp_at(self.rows, spans))) + 8))
@@ -81,17 +82,15 @@ class AttentionSequencer(Part):
         back = Signal(data.StructLayout({"valid": 1, "head": head, "last": 1, "split": int(spans > 1)}))
         second = Signal()
         fetch = Signal(issue_layout(self.format, spans))
-        # Of the second half. The end of an epoch depends on them, so what is compared is compared a cycle ahead.
-        special = Signal()  # a step of front has its place here
-        past = Signal()  # none has it behind this one
+        # For the second half. They are compared a cycle ahead, because the end of an epoch depends on them.
+        special = Signal()  # a step of front has this place
+        past = Signal()  # no step of front has a later place
         given = Signal(self._given_layout, init={"none": 1})
         moves, moves_on = Signal(), Signal()  # the position advances: in the first half, in the second
         ends = Signal()  # ... into the next epoch
 
+        join(m, self.job, walk.job)
         m.d.comb += [
-            walk.job.payload.eq(self.job.payload),
-            walk.job.valid.eq(self.job.valid),
-            self.job.ready.eq(walk.job.ready),
             self.tiles.eq(walk.tiles),
             walk.advance.eq(ends),
             self.idle.eq(walk.job.ready & ~front.valid & ~back.valid & ~self.issue.valid),
@@ -118,14 +117,9 @@ class AttentionSequencer(Part):
                 ]
         with m.If(ends):
             m.d.sync += [
-                second.eq(0),
-                at.eq(0),
-                special.eq(0),
-                past.eq(0),
-                given.steps.eq(0),
+                *(signal.eq(0) for signal in (second, at, special, past, given.steps, given.all)),
                 given.none.eq(1),
                 given.all_but_one.eq(front.value_head == 0),
-                given.all.eq(0),
                 back.valid.eq(front.valid),
                 back.head.eq(front.value_head),
                 back.last.eq(front.last),
@@ -133,10 +127,9 @@ class AttentionSequencer(Part):
             ]
         if spans > 1:
             m.d.comb += self.split.eq(Mux(second, back.split, front.split))
-        return m
 
     def _first_half(self, m, front, at, fetch, moves):
-        """SCORE steps, or just the time that the exponentials need."""
+        """Issue SCORE steps, or wait for the exponentials if there is no front."""
         m.d.comb += [
             moves.eq(self.key_valid | ~front.valid),
             self.key_take.eq(front.valid),
@@ -149,7 +142,7 @@ class AttentionSequencer(Part):
         ]
 
     def _second_half(self, m, front, back, at, fetch, moves, special, given):
-        """The steps of front at their places, and VALUE steps at all others; returns whether these are at their end."""
+        """Issue the steps of front at their places and VALUE steps at all others; returns whether these end."""
         values_end = Signal()
         places = exp_at(self.rows, self.spans)
         with m.If(front.valid):
@@ -160,8 +153,7 @@ class AttentionSequencer(Part):
                 with m.Case(SCALE_AT):
                     m.d.comb += [fetch.step.eq(Step.SCALE), fetch.first.eq(front.fresh)]
                     m.d.comb += fetch.merge.eq(front.last & front.split)
-        value = Signal()
-        ready = Signal()
+        value, ready = Signal(), Signal()
         m.d.comb += [
             value.eq(back.valid & ~(front.valid & special) & ~given.all),
             self.row_unit.eq(given.none),
@@ -172,7 +164,7 @@ class AttentionSequencer(Part):
             fetch.address.eq(Mux(given.none, self.format.max_head, given.steps - 1)),
             fetch.last.eq(value & back.last),
             fetch.end.eq(given.all_but_one),
-            # The words behind a query: its scale, and its position, which is wanted first.
+            # Two more words follow a query: its scale, and its position, which is read first.
             self.query_read.eq(front.valid & moves & (at <= SCALE_AT)),
             self.query_address.eq(front.queries + front.query_head + Mux(at == SCALE_AT, 0, at + 1)),
             fetch.position_low.eq(front.valid & moves & (at == 0)),

@@ -1,12 +1,13 @@
-"""From the issue of a term to the control signals that the PEs want some cycles later."""
+"""From the issue of a term to the control signals of the PEs some cycles later."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import Delays, delayed
 from einloom.hw.part import Part
 from einloom.hw.pe.timing import CONTROL, Timing
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 # A term at work, in the cycle in which its codes are decoded.
 ISSUE = data.StructLayout({
@@ -20,61 +21,59 @@ ISSUE = data.StructLayout({
 
 
 class ControlPipeline(Part):
-    """Delays each issue into `control` as the PE's timing asks, and counts out the scale bits after each capture.
+    """Delays each issue into `control` as `timing` asks, and counts the scale bits after each capture.
 
     Members
     -------
     issue : In(ISSUE)
-    shift : In(1), passed on to the PEs
+    shift : In(1), passed on to the PEs at once
     control : Out(CONTROL)
     """
 
     def __init__(self, timing: Timing):
         super().__init__({"issue": In(ISSUE), "shift": In(1), "control": Out(CONTROL)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         timing, control, issue = self.timing, self.control, self.issue
-
-        def delayed(name, value, cycles):
-            for n in range(cycles):
-                register = Signal(len(value), name=f"{name}_{n + 1}")
-                m.d.sync += register.eq(value)
-                value = register
-            return value
-
-        # Without group scales a sum runs on over all blocks of its tile.
-        first = issue.first if timing.scale_bits else issue.first & issue.tile_first
+        starts_tile = issue.first & issue.tile_first
+        values = {
+            "bsig": issue.bsig,
+            "valid": issue.valid,
+            # Without group scales a sum runs on over all blocks of its tile.
+            "first": issue.first if timing.scale_bits else starts_tile,
+            "renew": starts_tile,
+            "block_last": issue.valid & issue.block_last,
+            "tile_last": issue.valid & issue.tile_last,
+            "restart": issue.block_last & issue.tile_first,
+        }
+        issued = Delays(m, values, resets=values)
         m.d.comb += [
-            control.bsig.eq(delayed("bsig", issue.bsig, timing.accumulate)),
-            control.accumulate.eq(delayed("accumulate", issue.valid, timing.accumulate)),
-            control.first.eq(delayed("first", first, timing.accumulate)),
-            control.capture.eq(delayed("capture", issue.valid & issue.block_last, timing.capture)),
-            control.load.eq(delayed("load", issue.valid & issue.tile_last, timing.load)),
+            control.bsig.eq(issued.at("bsig", timing.accumulate)),
+            control.accumulate.eq(issued.at("valid", timing.accumulate)),
+            control.first.eq(issued.at("first", timing.accumulate)),
+            control.capture.eq(issued.at("block_last", timing.capture)),
+            control.load.eq(issued.at("tile_last", timing.load)),
             control.shift.eq(self.shift),
         ]
         if timing.enter is not None:
             m.d.comb += [
-                control.enter.eq(delayed("enter", issue.valid, timing.enter)),
-                control.renew.eq(delayed("renew", issue.first & issue.tile_first, timing.enter)),
+                control.enter.eq(issued.at("valid", timing.enter)),
+                control.renew.eq(issued.at("renew", timing.enter)),
             ]
         if timing.scale_bits:
-            restart = delayed("restart", issue.block_last & issue.tile_first, timing.capture + 1)
-            captured = delayed("captured", control.capture, 1)
-            m.d.comb += control.restart.eq(captured & restart)
-            # Blocks are at least `block_cycles` apart, so the count is over before the next capture needs it.
+            captured = delayed(m, "captured", control.capture, 1, reset_less=False)
+            m.d.comb += control.restart.eq(captured & issued.at("restart", timing.capture + 1))
+            # Captures are at least `block_cycles` apart, so the count ends before the next one.
             left = Signal(range(timing.scale_bits + 1))
-            started = delayed("aligned", control.capture, timing.align)
-            with m.If(started):
+            with m.If(delayed(m, "aligned", control.capture, timing.align, reset_less=False)):
                 m.d.sync += left.eq(timing.scale_bits)
             with m.Elif(left != 0):
                 m.d.sync += left.eq(left - 1)
             m.d.comb += control.dequantise.eq(left != 0)
-        return m
 
 
 class Drain(Part):
-    """Counts a tile's results out of the grid.
+    """Shifts a tile's results out of the grid and counts them, a row at a time.
 
     Members
     -------
@@ -88,16 +87,13 @@ class Drain(Part):
 
     def __init__(self, rows: int):
         super().__init__({
-            "start": In(1),
+            **members(In, "start", "load", "ready"),
             "tokens": In(range(rows + 1)),
-            **flags(In, "load", "ready"),
-            **flags(Out, "valid", "shift", "busy"),
+            **members(Out, "valid", "shift", "busy"),
         })
 
-    def elaborate(self, platform):
-        m = Module()
-        tokens = Signal.like(self.tokens)
-        left = Signal.like(self.tokens)
+    def build(self, m, platform):
+        tokens, left = Signal.like(self.tokens), Signal.like(self.tokens)
         with m.If(self.start):
             m.d.sync += [tokens.eq(self.tokens), self.busy.eq(1)]
         with m.If(self.load):
@@ -108,4 +104,3 @@ class Drain(Part):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 1):
                 m.d.sync += self.busy.eq(0)
-        return m

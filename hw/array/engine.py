@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -15,11 +15,12 @@ from einloom.hw.part import Part
 from einloom.hw.pe.column import codes_port
 from einloom.hw.pe.spec import PeSpec, stored_bits
 from einloom.hw.replicated import Replicated
+from einloom.hw.wires import feed, join
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
 
 def padded(bits: int) -> int:
-    """Words of the weight stream are whole bytes, so that positions in the gearbox stay coarse."""
+    """`bits` in whole bytes, as words of the weight stream are, so that positions in the gearbox stay coarse."""
     return -(-bits // 8) * 8
 
 
@@ -29,13 +30,13 @@ class EngineSpec:
 
     Parameters
     ----------
-    pe : the PE; BitmodSpec, BitmodFp16Spec, IntMacSpec and LutSpec are such.
+    pe : the PE.
     rows : tokens computed at once.
     columns : output channels computed at once; a multiple of `channels`.
     formats : weight formats that a job can choose from.
-    block : inputs that travel together; a multiple of the PE's lanes.
-    max_inputs, max_tiles : largest job.
-    channels, beat_bits : the weight streams.
+    block : inputs of a block, a multiple of the PE's lanes; with group scales, of a group.
+    max_inputs, max_tiles : of the largest job.
+    channels, beat_bits : number and width of the weight streams.
     """
 
     pe: PeSpec
@@ -58,16 +59,16 @@ class EngineSpec:
 
     @property
     def selector_bits(self) -> int:
-        """Per column and block; none when no format has special values."""
+        """Width of a column's selector of special values, one for each block; 0 if no format has such values."""
         return SELECTOR_BITS if any(f.special_code is not None for f in self.formats) else 0
 
     @property
     def metadata_bits(self) -> int:
-        """Of a channel's metadata word; 0 without group scales."""
+        """Width of a channel's metadata word; 0 without group scales."""
         return padded(self.columns_per_channel * (SCALE_BITS + self.selector_bits)) if self.has_scales else 0
 
     def step_bits(self, format: Format) -> int:
-        """Of a channel's step word."""
+        """Width of a channel's step word."""
         return format.stream_bits(self.columns_per_channel * self.pe.lanes)
 
     @property
@@ -78,18 +79,20 @@ class EngineSpec:
 class GemmEngine(Part):
     """sums[t, n] = sum over k of activations[t, k] * weight[n, k], in the PE's arithmetic.
 
-    Dataflow: output stationary. A tile is `rows` tokens by `columns` output channels; its weights arrive block by block
-    (spec/manifest.py, WeightLayout), its activations are read step by step and read again for every tile.
-    Throughput: a step of `lanes` inputs takes as many cycles as the format has terms, without gaps while weights are
-    there; the group scales hide behind the next group. Results of a tile leave while the next tile is computed.
+    Dataflow: output stationary. A tile is `rows` tokens by `columns` output channels. Its weights arrive block by block
+    (spec/manifest.py, WeightLayout); its activations are read step by step, and again for every tile. The results of a
+    tile leave while the next tile is computed.
+
+    Throughput: a step of `lanes` inputs takes as many cycles as the format has terms, without a gap while weights are
+    there. A group is scaled while the next one is computed.
 
     Members
     -------
     job : In, stream, one matrix product
     weights : In, a stream of beats per memory channel
-    activation_address, activation_read : Out, a step number; its activations are wanted in the next cycle
-    activations : In, `rows` x `lanes` activations, or what the PE's spec prepares of them, row 0 and lane 0 lowest;
-        held until the next read
+    activation_address, activation_read : Out, read the activations of a step
+    activations : In, a cycle later, `rows` x `lanes` activations, or what the PE's spec prepares of them, row 0 and
+        lane 0 lowest; held until the next read
     sums : Out, stream, for each tile and each token of the job: the sums of all columns, column 0 lowest
     idle : Out(1), nothing is at work and no result waits
     """
@@ -114,8 +117,7 @@ class GemmEngine(Part):
             "idle": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec = self.spec
         sequencer = self.sequencer.place(m, "sequencer", platform)
         control = ControlPipeline(spec.pe.timing).place(m, "control", platform)
@@ -124,22 +126,20 @@ class GemmEngine(Part):
         words = self._place_gearboxes(m, sequencer, platform)
         columns = self._place_columns(m, sequencer, control, words, platform)
 
+        join(m, self.job, sequencer.job)
+        feed(m, sequencer, control, "issue")
+        feed(m, sequencer, drain, "tokens")
+        feed(m, drain, control, "shift")
+        feed(m, self, grid, "activations")
+        feed(m, control, grid, "control")
         m.d.comb += [
-            sequencer.job.payload.eq(self.job.payload),
-            sequencer.job.valid.eq(self.job.valid),
-            self.job.ready.eq(sequencer.job.ready),
             self.activation_address.eq(sequencer.address),
             self.activation_read.eq(sequencer.read),
             sequencer.draining.eq(drain.busy),
-            control.issue.eq(sequencer.issue),
-            control.shift.eq(drain.shift),
             drain.start.eq(sequencer.issue.valid & sequencer.issue.tile_last),
-            drain.tokens.eq(sequencer.tokens),
             drain.load.eq(control.control.load),
             drain.ready.eq(self.sums.ready),
-            grid.activations.eq(self.activations),
             grid.operand.eq(Cat(column.operand for column in columns)),
-            grid.control.eq(control.control),
             self.sums.valid.eq(drain.valid),
             grid.drain_in.eq(0),  # nothing follows the last row
             self.sums.payload.eq(grid.drain_out),
@@ -147,33 +147,26 @@ class GemmEngine(Part):
         ]
         if spec.has_scales:
             m.d.comb += grid.scale_bit.eq(Cat(column.scale_bit for column in columns))
-        return m
 
     def _place_gearboxes(self, m, sequencer, platform):
-        """A gearbox per memory channel, all moving together; returns their words."""
+        """Place a gearbox for each memory channel, all moving together; returns their words."""
         spec = self.spec
         steps = tuple(spec.step_bits(f) for f in spec.formats)
         sizes = (spec.metadata_bits or steps[0], *steps)
         gearboxes = []
         for n, beats in enumerate(self.weights):
             gearbox = Gearbox(spec.beat_bits, sizes).place(m, f"gearbox_{n}", platform)
-            m.d.comb += [
-                gearbox.beats.payload.eq(beats.payload),
-                gearbox.beats.valid.eq(beats.valid),
-                beats.ready.eq(gearbox.beats.ready),
-                gearbox.select.eq(sequencer.select),
-                gearbox.take.eq(sequencer.take),
-                gearbox.align.eq(sequencer.align),
-            ]
+            join(m, beats, gearbox.beats)
+            feed(m, sequencer, gearbox, "select", "take", "align")
             gearboxes.append(gearbox)
-        # That all have a word of a size, found as they move: so no take waits for all of them in its own cycle.
+        # Bit n: all gearboxes have a word of size n. It is found a cycle ahead, so that no take waits for all of them.
         enough = Signal(len(sizes))
         m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
         m.d.comb += [sequencer.metadata_there.eq(enough[0]), sequencer.steps_there.eq(enough[1:])]
         return [g.word for g in gearboxes]
 
     def _place_columns(self, m, sequencer, control, words, platform):
-        """The column tops of each memory channel, on their slices of its word."""
+        """Place the column tops of each memory channel on their slices of its word."""
         spec, count = self.spec, self.spec.columns_per_channel
         part = spec.pe.column(spec.formats)
         ports = part.signature.members

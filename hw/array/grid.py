@@ -1,19 +1,21 @@
 """The grid of PEs: rows of PEs, and a grid of rows."""
 
-from amaranth import Module, Signal
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import registered
 from einloom.hw.part import Part
 from einloom.hw.pe.spec import PeSpec, stored_bits
 from einloom.hw.pe.timing import CONTROL
 from einloom.hw.replicated import Replicated
+from einloom.hw.wires import feed
 
 CHAIN = ("drain_in", "drain_out")
 
 
 class PeRow(Part):
-    """`columns` PEs that share the activations of one token, or what the spec's row part makes of them; it registers
-    the activations at its edge.
+    """`columns` PEs that share the activations of one token, or what the spec's row part makes of them.
+
+    The activations are registered at the row's edge.
 
     Members
     -------
@@ -33,10 +35,8 @@ class PeRow(Part):
             "drain_out": Out(columns * spec.sum_bits),
         })
 
-    def elaborate(self, platform):
-        m = Module()
-        activations = Signal.like(self.activations, reset_less=True)
-        m.d.sync += activations.eq(self.activations)
+    def build(self, m, platform):
+        activations = registered(m, "activations", self.activations)
         has_scales = self.spec.timing.scale_bits > 0
         sliced = ("operand", *CHAIN, *(["scale_bit"] if has_scales else []))
         pes = Replicated(self.spec.part(), self.columns, sliced=sliced).place(m, "pes", platform)
@@ -48,16 +48,9 @@ class PeRow(Part):
             shared = row.shared
             if "control" in row.signature.members:
                 m.d.comb += row.control.eq(self.control)
-        m.d.comb += [
-            pes.activations.eq(shared),
-            pes.operand.eq(self.operand),
-            pes.control.eq(self.control),
-            pes.drain_in.eq(self.drain_in),
-            self.drain_out.eq(pes.drain_out),
-        ]
-        if has_scales:
-            m.d.comb += pes.scale_bit.eq(self.scale_bit)
-        return m
+        m.d.comb += pes.activations.eq(shared)
+        feed(m, self, pes, "operand", "control", "drain_in", *(["scale_bit"] if has_scales else []))
+        feed(m, pes, self, "drain_out")
 
 
 def pe_grid(spec: PeSpec, rows: int, columns: int) -> Replicated:

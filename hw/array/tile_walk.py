@@ -1,11 +1,12 @@
-"""Which tiles of keys a block of queries visits."""
+"""The tiles of keys that a block of queries visits."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import tile_layout
+from einloom.hw.wires import feed
 from einloom.spec.attention_format import QUERY_ADDRESS_BITS, AttentionFormat
 
 
@@ -41,22 +42,19 @@ def front_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
 
 
 class TileWalk(Part):
-    """Steps through the tiles that einloom.attention.Mask.tiles lists, in no time, and from job to job.
+    """Steps through the tiles that einloom.spec.attention_format.Mask.tiles lists, a tile for each `advance`.
 
-    Split jobs take `spans` neighbouring tiles in a step, so for them a tile is as many times as long, and each span
-    has its own part of it.
-
-    Tiles that are masked as a whole are never seen by the arrays: the walk ends with the tile of the last visible
-    key, and jumps from the last tile of sinks to that of the first window. The next job is taken and its bounds are
-    computed while the one before runs.
+    Tiles that are masked as a whole are left out: the walk ends with the tile of the last visible key, and jumps from
+    the last tile of sinks to the first tile of the window. A split job takes `spans` neighbouring tiles in a step, one
+    for each span. The next job is taken, and its bounds are computed, while the one before runs.
 
     Members
     -------
     job : In, stream
     known : Out(1), a job waits
-    advance : In(1), to the next tile; to none where there is none
+    advance : In(1), go on to the next tile, or to none
     front : Out, the present tile
-    tiles : Out, what of it each span has; all of it unless the job is split
+    tiles : Out, the part of it that each span has; all of it unless the job is split
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
@@ -70,8 +68,7 @@ class TileWalk(Part):
             "tiles": Out(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         shift, bits = (self.rows - 1).bit_length(), self.format.position_bits
         index_bits = bits - shift + 1
         waiting = Signal()
@@ -80,8 +77,7 @@ class TileWalk(Part):
         bounds_layout = data.StructLayout({"sinks": index_bits, "window": index_bits, "last": index_bits})
         bounds = Signal(bounds_layout)  # of the waiting job
         walked = Signal(bounds_layout)  # of the running one
-        index = Signal(index_bits)
-        following = Signal(index_bits)
+        index, following = Signal(index_bits), Signal(index_bits)
 
         m.d.comb += self.job.ready.eq(~waiting)
         with m.If(self.job.valid & self.job.ready):
@@ -94,12 +90,9 @@ class TileWalk(Part):
         m.d.comb += [
             after.eq(index + 1),
             following.eq(Mux((after >= walked.sinks) & (after < walked.window), walked.window, after)),
-            self.front.queries.eq(running.queries),
-            self.front.query_head.eq(running.query_head),
-            self.front.value_head.eq(running.value_head),
             self.front.last.eq(index == walked.last),
-            self.front.split.eq(running.split),
         ]
+        feed(m, running, self.front, "queries", "query_head", "value_head", "split")
         valid, fresh = Signal(), Signal()
         m.d.comb += [self.front.valid.eq(valid), self.front.fresh.eq(fresh)]
         with m.If(self.advance):
@@ -118,50 +111,39 @@ class TileWalk(Part):
                 ]
             with m.Else():
                 m.d.sync += valid.eq(0)
-        return m
 
     def _tiles(self, m, running, index, shift):
-        """The tile of each span; those of a split job stand side by side from a multiple of all their rows on."""
+        """The tile of each span; those of a split job begin at a multiple of all their rows."""
         for span, tile in enumerate(self.tiles):
             sinks = running.sinks
             first = self._by_split(running, (index << (shift + self.doublings)) | (span * self.rows), index << shift)
-            # Not a signal, which would be that part of the port: no part of it is to be computed from another.
+            # An expression, not a part of the port: no part of a port may be computed from another.
             base = first[: len(tile.base)]
+            feed(m, running, tile, "keys", "causal", "window")
             m.d.comb += [
                 tile.base.eq(base),
-                tile.keys.eq(running.keys),
-                tile.causal.eq(running.causal),
-                tile.window.eq(running.window),
                 tile.sink_rows.eq(Mux(sinks <= base, 0, Mux(sinks - base > self.rows, self.rows, sinks - base))),
             ]
 
     def _by_split(self, job, split, whole):
-        """What a split job wants, or any other."""
+        """`split` for a split job, `whole` for any other."""
         return Mux(job.split, split, whole) if self.spans > 1 else whole
 
     def _bounds(self, m, job, bounds, shift):
-        """First tile behind the sinks, first tile of a window, and last tile, of the waiting job."""
-        limit = Signal(self.format.position_bits)
-        start = Signal(self.format.position_bits)
-        last = Signal.like(bounds.last)
-        window = Signal.like(bounds.window)
+        """Compute of the waiting job the first tile behind the sinks, the first one of a window, and the last one."""
+        limit, start = Signal(self.format.position_bits), Signal(self.format.position_bits)
+        last, window = Signal.like(bounds.last), Signal.like(bounds.window)
+        wide = shift + self.doublings
         has_start = (job.window != 0) & (job.first_position >= job.window)
         m.d.comb += [
             limit.eq(Mux(job.causal & (job.last_position < job.keys), job.last_position + 1, job.keys)),
-            last.eq(
-                Mux(limit == 0, 0, self._by_split(job, (limit - 1) >> (shift + self.doublings), (limit - 1) >> shift))
-            ),
+            last.eq(Mux(limit == 0, 0, self._by_split(job, (limit - 1) >> wide, (limit - 1) >> shift))),
             start.eq(Mux(has_start, job.first_position + 1 - job.window, 0)),
-            window.eq(self._by_split(job, start >> (shift + self.doublings), start >> shift)),
+            window.eq(self._by_split(job, start >> wide, start >> shift)),
         ]
+        whole_sinks = (job.sinks + self.rows - 1) >> shift
         m.d.sync += [
             bounds.last.eq(last),
             bounds.window.eq(Mux(window > last, last, window)),
-            bounds.sinks.eq(
-                self._by_split(
-                    job,
-                    (job.sinks + self.spans * self.rows - 1) >> (shift + self.doublings),
-                    (job.sinks + self.rows - 1) >> shift,
-                )
-            ),
+            bounds.sinks.eq(self._by_split(job, (job.sinks + self.spans * self.rows - 1) >> wide, whole_sinks)),
         ]

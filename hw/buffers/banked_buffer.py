@@ -1,23 +1,24 @@
-"""A buffer that is written by the word of one bank and read by the element of all banks."""
+"""A buffer whose writes are words of one bank and whose reads are elements of all banks."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.parity import corrupt_port, parity_ports, with_parity
 from einloom.hw.part import Part
 from einloom.hw.replicated import Replicated
+from einloom.hw.wires import feed
 
 
 class BufferBank(Part):
-    """One bank: words of `lanes` elements in, `read_lanes` elements out the cycle after `read`, held until the next.
+    """One bank: words of `lanes` elements in, groups of `read_lanes` elements out. Latency: 1 cycle.
 
     Members
     -------
     write, address, data : In, a word is written
     read, read_address : In, the address counts groups of `read_lanes` elements
-    elements : Out
-    corrupt : Out(1), with `parity` only: the word that was read in the cycle before is not one that was written
+    elements : Out, held until the next read
+    corrupt : Out(1), with `parity` only: the word that was read in the cycle before lost a bit
     """
 
     def __init__(self, words: int, lanes: int, bits: int, read_lanes: int, parity: bool):
@@ -31,8 +32,7 @@ class BufferBank(Part):
             **corrupt_port(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         word = self.lanes * self.bits
         m.submodules.words = words = memory.Memory(shape=word + self.parity, depth=self.words, init=[])
         write, read = words.write_port(), words.read_port()
@@ -50,28 +50,34 @@ class BufferBank(Part):
         ]
         if self.parity:
             fresh = Signal()
-            # Readers that fetch ahead may go beyond the last word, which is nowhere and so has no parity.
+            # Readers that fetch ahead may go beyond the last word; nothing there has parity.
             inside = self.read_address[low:] < self.words
             m.d.sync += fresh.eq(self.read & inside)
             m.d.comb += self.corrupt.eq(fresh & read.data.xor())
         with m.If(self.read):
             m.d.sync += part.eq(self.read_address[:low])
-        return m
 
 
 class BankedBuffer(Part):
-    """`banks` banks of `words` words: a word of one bank is written, an element (or `read_lanes`) of every bank read.
+    """`banks` banks of `words` words: a word of one bank is written, `read_lanes` elements of every bank are read.
 
-    So it turns tokens into steps of an engine, or keys into rows of tiles. Latency of a read: 1 cycle; the output is
-    held until the next read. With `parity` each word of each bank has a bit more, which is checked at every read.
+    It turns tokens into steps of an engine, or keys into rows of tiles. Throughput: a write and a read every cycle.
+    Latency of a read: 1 cycle.
+
+    Parameters
+    ----------
+    banks, words : size.
+    lanes, bits : elements of a word, and their width.
+    read_lanes : elements of each bank that are read at once.
+    parity : each word of each bank has a parity bit, which is checked at every read.
 
     Members
     -------
-    write, bank, address, data : In, a word of `lanes` elements of `bits` each is written into one bank
+    write, bank, address, data : In, a word is written into one bank
     read, read_address : In, the address counts groups of `read_lanes` elements
-    elements : Out, that group of every bank, bank 0 lowest
+    elements : Out, that group of every bank, bank 0 lowest; held until the next read
     scrub, scrub_address : In, with `parity` only: zeros are written into a word of every bank
-    corrupt : Out(1), with `parity` only: a word that was read two cycles before is not one that was written
+    corrupt : Out(1), with `parity` only: a word that was read two cycles before lost a bit
     """
 
     def __init__(self, banks: int, words: int, lanes: int, bits: int, read_lanes: int = 1, *, parity: bool = False):
@@ -85,20 +91,13 @@ class BankedBuffer(Part):
             **parity_ports(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         sliced = ("write", "elements", "corrupt")
         banks = Replicated(self._pattern, self.banks, sliced=sliced).place(m, "banks", platform)
-        m.d.comb += [
-            banks.write.eq(self.write << self.bank),
-            banks.address.eq(self.address),
-            banks.data.eq(self.data),
-            banks.read.eq(self.read),
-            banks.read_address.eq(self.read_address),
-            self.elements.eq(banks.elements),
-        ]
+        m.d.comb += banks.write.eq(self.write << self.bank)
+        feed(m, self, banks, "address", "data", "read", "read_address")
+        feed(m, banks, self, "elements")
         if self.parity:
             m.d.sync += self.corrupt.eq(banks.corrupt.any())
             with m.If(self.scrub):
                 m.d.comb += [banks.write.eq(~0), banks.address.eq(self.scrub_address), banks.data.eq(0)]
-        return m

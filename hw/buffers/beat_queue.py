@@ -1,19 +1,20 @@
-"""The deep queue between a memory channel and what uses its beats up."""
+"""The deep queue between a memory channel and its consumer."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import corrupt_port
 from einloom.hw.part import Part
+from einloom.hw.wires import feed, join
 
 
 class BeatQueue(Part):
     """Puts `at_once` beats side by side, the first lowest, and queues `beats` of them.
 
-    So what was queued while the consumer waited can be used up `at_once` times as fast as it came. A beat in every
-    cycle goes in; a group is there four cycles after its last beat.
+    A consumer that has waited can catch up, `at_once` times as fast as beats come. Throughput: a beat in and a group
+    out every cycle. Latency: 4 cycles from a group's last beat.
 
     Members
     -------
@@ -29,12 +30,10 @@ class BeatQueue(Part):
             **corrupt_port(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         queue = StreamFifo(self.at_once * self.beat_bits, self.beats // self.at_once, self.parity)
-        queue = queue.place(m, "queue", platform)
-        if self.parity:
-            m.d.comb += self.corrupt.eq(queue.corrupt)
+        queue.place(m, "queue", platform)
+        feed(m, queue, self, *corrupt_port(self.parity))
         group = Signal(self.at_once * self.beat_bits, reset_less=True)
         held = Signal(range(self.at_once + 1))
         full = held == self.at_once
@@ -44,14 +43,11 @@ class BeatQueue(Part):
             take.eq(self.i.valid & self.i.ready),
             queue.i.payload.eq(group),
             queue.i.valid.eq(full),
-            self.o.payload.eq(queue.o.payload),
-            self.o.valid.eq(queue.o.valid),
-            queue.o.ready.eq(self.o.ready),
         ]
+        join(m, queue.o, self.o)
         with m.If(take):
             m.d.sync += group.eq(Cat(group, self.i.payload)[self.beat_bits :])
         with m.If(full & queue.i.ready):
             m.d.sync += held.eq(take)
         with m.Elif(take):
             m.d.sync += held.eq(held + 1)
-        return m

@@ -1,4 +1,4 @@
-"""First in, first out."""
+"""The queue between two streams."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import memory, stream
@@ -7,22 +7,21 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.buffers.parity import corrupt_port, with_parity
 from einloom.hw.part import Part
 
-LUTRAM_DEPTH = 32  # words that one LUT of distributed memory holds per bit; deeper queues go to block memory
+LUTRAM_DEPTH = 32  # words for which a bit takes one LUT of distributed memory; deeper queues go to block memory
 
 
 class StreamFifo(Part):
-    """A queue of `depth` words between two streams; takes and gives a word in every cycle.
+    """A queue of exactly `depth` words between two streams. Throughput: a word in and a word out every cycle.
 
-    Up to 32 words lie in distributed memory that is read combinationally: a word can be taken the cycle after it was
-    put. Deeper queues use a memory with a registered read port (block or ultra memory) and one more register, so that
-    no path leads from the memory to the consumer: a word can be taken three cycles after it was put. Either way the
-    queue holds exactly `depth` words, wherever they are.
+    Up to 32 words lie in distributed memory that is read combinationally. Latency: 1 cycle. Deeper queues use a memory
+    with a registered read port (block or ultra memory) and one more register, so that no path leads from the memory to
+    the consumer. Latency: 3 cycles.
 
     Parameters
     ----------
     width : bits of a word.
     depth : words; at least 2.
-    parity : each word has a bit more, which is checked as the word is taken.
+    parity : each word has a parity bit, which is checked as the word is taken.
 
     Members
     -------
@@ -30,7 +29,7 @@ class StreamFifo(Part):
     o : Out, stream of words
     level : Out, words held: put and not yet taken
     clear : In(1), forget all words; what is put in the same cycle is forgotten too
-    corrupt : Out(1), with `parity` only: the word that was taken in the cycle before is not the one that was put
+    corrupt : Out(1), with `parity` only: the word that was taken in the cycle before lost a bit
     """
 
     def __init__(self, width: int, depth: int, parity: bool = False):
@@ -44,10 +43,8 @@ class StreamFifo(Part):
             **corrupt_port(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
-        put = Signal()
-        take = Signal()
+    def build(self, m, platform):
+        put, take = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(self.level != self.depth),
             put.eq(self.i.valid & self.i.ready),
@@ -68,14 +65,11 @@ class StreamFifo(Part):
             output = self._registered_output(m, words.read_port(), put)
         if self.parity:
             m.d.sync += self.corrupt.eq(take & ~self.clear & output.xor())
-        return m
 
     def _registered_output(self, m: Module, read, put: Signal) -> Signal:
-        """Words go through the read port's register and one more, each moving on when the next is free; returns
-        what lies in the last."""
+        """Move words through the read port's register and one more, which is returned."""
         stored = Signal(range(self.depth + 1))  # words that the read port has not fetched
-        fetched = Signal()
-        move = Signal()
+        fetched, move = Signal(), Signal()
         output = Signal(self.width + self.parity, reset_less=True)
         output_valid = Signal()
         m.d.comb += [
@@ -97,7 +91,7 @@ class StreamFifo(Part):
         return output
 
     def _advance(self, m: Module, address: Signal, step: Signal) -> None:
-        """A pointer that `step` moves around the memory."""
+        """Drive `address` by a pointer that `step` moves around the memory."""
         pointer = Signal.like(address, name=f"{address.name}_pointer")
         m.d.comb += address.eq(pointer)
         with m.If(self.clear):

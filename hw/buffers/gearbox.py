@@ -1,8 +1,8 @@
-"""Memory beats into words of other sizes."""
+"""Cuts memory beats into words of other sizes."""
 
 from math import gcd
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -12,10 +12,11 @@ from einloom.hw.part import Part
 class Gearbox(Part):
     """Cuts a stream of beats into words of a few sizes, without gaps between words.
 
-    A beat is accepted whenever there is room for one, whatever the consumer does, so a supply of one beat a cycle is
-    used up at one beat a cycle. A word is visible the cycle after its last beat was accepted. Positions are multiples
-    of `unit`, the greatest common divisor of all sizes, which keeps the two shifters shallow. Whether a word of each
-    size is there is known a cycle ahead: where gearboxes move together, that is the start of a long path.
+    A beat is accepted whenever there is room for one, whatever the consumer does. Positions are multiples of `unit`,
+    the greatest common divisor of all sizes, which keeps the two shifters shallow. `coming` tells a cycle ahead which
+    words will be there, because a long path begins there when gearboxes move together.
+
+    Throughput: a beat in and a word out every cycle. Latency: 1 cycle from a word's last beat.
 
     Parameters
     ----------
@@ -45,12 +46,11 @@ class Gearbox(Part):
             "align": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         unit = self.unit
         per_beat = self.beat_bits // unit
         inside = per_beat.bit_length() - 1  # bits of a position that count units of a beat
-        # The widest word may lack one unit when a beat arrives, and another beat must fit to keep the supply going.
+        # The widest word may lack one unit when a beat arrives; then one more beat must fit, so that none is held up.
         capacity = max(self.word_bits) // unit + 2 * per_beat
         buffer = Signal(capacity * unit, reset_less=True)
         level = Signal(range(capacity + 1))
@@ -58,21 +58,20 @@ class Gearbox(Part):
         supplied = Signal(range(capacity + 1))
         accept = Signal()
         turned = Signal(self.beat_bits)
-        arriving = Signal.like(buffer)
-        merged = Signal.like(buffer)
+        arriving, merged = Signal.like(buffer), Signal.like(buffer)
 
         def bits(units):
             return Cat(Const(0, unit.bit_length() - 1), units)
 
         def here(u):
-            """Whether a unit of the beat that is accepted goes to place `u`."""
+            """A unit of the accepted beat goes to place `u`."""
             return accept & (level <= u) & (level + per_beat > u)
 
         def reaches(units, used=0):
-            """What `coming` is where `used` of the `units` go."""
+            """The value of `coming` if `used` of the `units` leave."""
             return Cat(units >= used + size // unit for size in self.word_bits)
 
-        # A beat goes behind what is there, and all of it moves down: which word is taken is known last, and chooses
+        # A beat goes behind the units that are there; then all move down. `select` comes last, so it only chooses
         # between constant shifts.
         m.d.comb += [
             self.available.eq(Array(enough)[self.select]),
@@ -80,10 +79,10 @@ class Gearbox(Part):
             self.beats.ready.eq(level <= capacity - per_beat),
             accept.eq(self.beats.valid & self.beats.ready),
             supplied.eq(level + Mux(accept, per_beat, 0)),
-            # Turned around, a beat's units stand behind each other where they go, whichever beat of the buffer that is.
+            # A rotated beat has each unit in its place within a beat; `here` finds the beat of the buffer.
             turned.eq((Cat(self.beats.payload, self.beats.payload) << bits(level[:inside]))[self.beat_bits :]),
             arriving.eq(Cat(turned.word_select(u % per_beat, unit) & here(u).replicate(unit) for u in range(capacity))),
-            # Bits above the level are garbage only before the first beat; clearing there is cheaper than a reset.
+            # Bits above the level are garbage only before the first beat; clearing them then is cheaper than a reset.
             merged.eq(Mux(level == 0, 0, buffer) | arriving),
         ]
         m.d.sync += enough.eq(self.coming)
@@ -101,4 +100,3 @@ class Gearbox(Part):
         with m.Else():
             m.d.comb += self.coming.eq(reaches(supplied))
             m.d.sync += [buffer.eq(merged), level.eq(supplied)]
-        return m

@@ -1,6 +1,6 @@
 """A stream cut by registers in both directions."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -8,10 +8,10 @@ from einloom.hw.part import Part
 
 
 class SkidBuffer(Part):
-    """Registers a stream both ways: no combinational path leads through it, for a crossing between chip regions.
+    """Registers a stream both ways, for a crossing between chip regions: no combinational path leads through it.
 
-    Takes and gives a word in every cycle, one cycle later. The second word of room is for the one that arrives while
-    the news that the consumer has stopped is still in the register.
+    There is room for a second word, which arrives before the producer sees that the consumer has stopped.
+    Throughput: a word every cycle. Latency: 1 cycle.
 
     Parameters
     ----------
@@ -26,17 +26,12 @@ class SkidBuffer(Part):
     def __init__(self, width: int):
         super().__init__({"i": In(stream.Signature(width)), "o": Out(stream.Signature(width))})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         output = Signal(self.width, reset_less=True)
         output_valid = Signal()
         waiting = Signal(self.width, reset_less=True)
         full = Signal()
-        m.d.comb += [
-            self.i.ready.eq(~full),
-            self.o.valid.eq(output_valid),
-            self.o.payload.eq(output),
-        ]
+        m.d.comb += [self.i.ready.eq(~full), self.o.valid.eq(output_valid), self.o.payload.eq(output)]
         with m.If(self.o.ready | ~output_valid):
             # A waiting word goes first; while there is one, none is accepted.
             with m.If(full):
@@ -45,4 +40,3 @@ class SkidBuffer(Part):
                 m.d.sync += [output.eq(self.i.payload), output_valid.eq(self.i.valid)]
         with m.Elif(self.i.valid & ~full):
             m.d.sync += [waiting.eq(self.i.payload), full.eq(1)]
-        return m

@@ -1,6 +1,6 @@
 """Cuts requests for memory into the bursts that AXI allows."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -52,8 +52,7 @@ class BurstSplitter(Part):
             "clear": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         inside = beat_bytes(self.data_bits).bit_length() - 1  # address bits inside a beat
         within = self.limit.bit_length() - 1  # address bits that count beats inside the longest burst
         active, sent = Signal(), Signal()
@@ -78,10 +77,7 @@ class BurstSplitter(Part):
         asked, left = Signal(self.beats_bits), Signal(self.beats_bits)
         m.d.comb += [asked.eq(self.i.payload.beats - 1), left.eq(behind - length - 1)]
         with m.If(self.i.ready):
-            m.d.sync += [
-                active.eq(self.i.valid & (self.i.payload.beats != 0)),
-                address.eq(self.i.payload.address),
-            ]
+            m.d.sync += [active.eq(self.i.valid & (self.i.payload.beats != 0)), address.eq(self.i.payload.address)]
             burst(asked, ~self.i.payload.address[inside : inside + within])
         with m.Elif(sent):
             # All further bursts start at multiples of the longest one.
@@ -89,4 +85,3 @@ class BurstSplitter(Part):
             burst(left, Const(self.limit - 1, within))
         with m.If(self.clear):
             m.d.sync += active.eq(0)
-        return m

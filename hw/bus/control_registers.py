@@ -5,24 +5,8 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import axi_lite
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
-from einloom.spec.registers import (
-    AP_DONE,
-    AP_IDLE,
-    AP_READY,
-    AP_START,
-    AUTO_RESTART,
-    CTRL,
-    GIER,
-    INTERRUPT,
-    IP_IER,
-    IP_ISR,
-    WORD_BITS,
-    WORD_BYTES,
-    Register,
-    RegisterTable,
-    check_table,
-)
+from einloom.hw.wires import choose, members
+from einloom.spec import registers as reg
 
 
 class ControlRegisters(Part):
@@ -56,51 +40,46 @@ class ControlRegisters(Part):
     <name> : Out(bits) for each `rw` register, In(bits) for each `ro` one
     """
 
-    def __init__(self, table: RegisterTable, address_bits: int = 12):
-        check_table(table)
+    def __init__(self, table: reg.RegisterTable, address_bits: int = 12):
+        reg.check_table(table)
         for register in table:
-            end = register.offset + register.words * WORD_BYTES
+            end = register.offset + register.words * reg.WORD_BYTES
             if end > 1 << address_bits:
                 raise ValueError(f"register {register.name}: it ends at {end:#x}, beyond {address_bits} address bits")
         ports = {r.name: Out(r.bits) if r.access == "rw" else In(r.bits) for r in table}
-        control = flags(Out, "ap_start", "irq") | flags(In, "ap_done", "ap_ready", "ap_idle")
+        control = members(Out, "ap_start", "irq") | members(In, "ap_done", "ap_ready", "ap_idle")
         fixed = {"axi": In(axi_lite(address_bits)), **control}
         if clash := sorted(ports.keys() & fixed.keys()):
             raise ValueError(f"register {clash[0]}: the name is one of the slave's own ports")
         super().__init__(fixed | ports)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         written = Signal()  # a word arrives in this cycle
         read = Signal()
         words = Signal(self.address_bits - 2)  # the number of the word to write
-        mask = Signal(WORD_BITS)
-        answer = Signal(WORD_BITS)
+        mask, answer = Signal(reg.WORD_BITS), Signal(reg.WORD_BITS)
         self._writes(m, words, written)
         self._reads(m, read, answer)
         m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in self.axi.wstrb))
 
         def write(offset: int, value):
             """(the bus writes the word at `offset`, `value` as it is then)."""
-            hit = written & (words == offset // WORD_BYTES)
+            hit = written & (words == offset // reg.WORD_BYTES)
             bits = mask[: len(value)]
             return hit, (value & ~bits) | (self.axi.wdata & bits)
 
         values = self._control(m, write, mask, read)
         for register in self.table:
             for word in range(register.words):
-                values[register.offset + word * WORD_BYTES] = self._word(m, register, word, write)
-        with m.Switch(self.axi.araddr[2:]):
-            for offset, value in values.items():
-                with m.Case(offset // WORD_BYTES):
-                    m.d.comb += answer.eq(value)
-        return m
+                values[register.offset + word * reg.WORD_BYTES] = self._word(m, register, word, write)
+        words_read = {offset // reg.WORD_BYTES: value for offset, value in values.items()}
+        choose(m, answer, self.axi.araddr[2:], words_read)
 
-    def _word(self, m: Module, register: Register, word: int, write):
+    def _word(self, m: Module, register: reg.Register, word: int, write):
         """One word of a register, writable if the register is."""
-        value = getattr(self, register.name)[word * WORD_BITS : (word + 1) * WORD_BITS]
+        value = getattr(self, register.name)[word * reg.WORD_BITS : (word + 1) * reg.WORD_BITS]
         if register.access == "rw":
-            hit, new = write(register.offset + word * WORD_BYTES, value)
+            hit, new = write(register.offset + word * reg.WORD_BYTES, value)
             with m.If(hit):
                 m.d.sync += value.eq(new)
         return value
@@ -137,41 +116,38 @@ class ControlRegisters(Part):
         causes_enabled, causes = Signal(2), Signal(2)
         events = Cat(self.ap_done, self.ap_ready)
         ctrl_read = Signal()
-        m.d.comb += ctrl_read.eq(read & (self.axi.araddr[2:] == CTRL // WORD_BYTES))
-        m.d.sync += [
-            done.eq(self.ap_done | (done & ~ctrl_read)),
-            ready.eq(self.ap_ready | (ready & ~ctrl_read)),
-        ]
+        m.d.comb += ctrl_read.eq(read & (self.axi.araddr[2:] == reg.CTRL // reg.WORD_BYTES))
+        m.d.sync += [done.eq(self.ap_done | (done & ~ctrl_read)), ready.eq(self.ap_ready | (ready & ~ctrl_read))]
 
-        zeros = Const(0, WORD_BITS)
-        ctrl_hit, ctrl = write(CTRL, zeros)  # bits without a strobe count as 0: no start by accident
-        with m.If(ctrl_hit & ctrl[AP_START]):
+        zeros = Const(0, reg.WORD_BITS)
+        ctrl_hit, ctrl = write(reg.CTRL, zeros)  # bits without a strobe count as 0: no start by accident
+        with m.If(ctrl_hit & ctrl[reg.AP_START]):
             m.d.sync += self.ap_start.eq(1)
         with m.Elif(self.ap_ready):
             m.d.sync += self.ap_start.eq(auto_restart)
-        with m.If(ctrl_hit & mask[AUTO_RESTART]):
-            m.d.sync += auto_restart.eq(ctrl[AUTO_RESTART])
-        for offset, value in ((GIER, enabled), (IP_IER, causes_enabled)):
+        with m.If(ctrl_hit & mask[reg.AUTO_RESTART]):
+            m.d.sync += auto_restart.eq(ctrl[reg.AUTO_RESTART])
+        for offset, value in ((reg.GIER, enabled), (reg.IP_IER, causes_enabled)):
             hit, new = write(offset, value)
             with m.If(hit):
                 m.d.sync += value.eq(new)
-        toggle_hit, toggle = write(IP_ISR, zeros)
+        toggle_hit, toggle = write(reg.IP_ISR, zeros)
         m.d.sync += [
             causes.eq((causes ^ Mux(toggle_hit, toggle[:2], 0)) | (events & causes_enabled)),
             self.irq.eq(enabled & causes.any()),
         ]
 
         flags = {
-            AP_START: self.ap_start,
-            AP_DONE: done,
-            AP_IDLE: self.ap_idle,
-            AP_READY: ready,
-            AUTO_RESTART: auto_restart,
-            INTERRUPT: self.irq,
+            reg.AP_START: self.ap_start,
+            reg.AP_DONE: done,
+            reg.AP_IDLE: self.ap_idle,
+            reg.AP_READY: ready,
+            reg.AUTO_RESTART: auto_restart,
+            reg.INTERRUPT: self.irq,
         }
         return {
-            CTRL: Cat(flags.get(n, Const(0, 1)) for n in range(max(flags) + 1)),
-            GIER: enabled,
-            IP_IER: causes_enabled,
-            IP_ISR: causes,
+            reg.CTRL: Cat(flags.get(n, Const(0, 1)) for n in range(max(flags) + 1)),
+            reg.GIER: enabled,
+            reg.IP_IER: causes_enabled,
+            reg.IP_ISR: causes,
         }

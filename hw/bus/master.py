@@ -4,21 +4,20 @@ from amaranth import Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect
 
-from einloom.hw.bus.axi import BusError
+from einloom.hw.bus.axi import BusError, drive_constants
 from einloom.hw.bus.burst_splitter import BurstSplitter
 from einloom.hw.bus.window import WindowCheck, request_layout
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 
 def master_ports(address_bits: int) -> dict:
     """Ports of every master; ReadMaster says what they mean."""
     return {
         "request": In(stream.Signature(request_layout())),
-        "window_base": In(address_bits),
-        "window_size": In(address_bits),
-        **flags(In, "stop", "clear"),
+        **members(In, "window_base", "window_size", shape=address_bits),
+        **members(In, "stop", "clear"),
         "error": Out(BusError),
-        **flags(Out, "idle", "beat", "starved", "stalled"),
+        **members(Out, "idle", "beat", "starved", "stalled"),
     }
 
 
@@ -49,6 +48,23 @@ class Front:
             self.window.i.valid.eq(master.request.valid & ~self.halt),
             master.request.ready.eq(self.window.i.ready & ~self.halt),
         ]
+
+    def announce(self, m: Module, channel: str, room) -> Signal:
+        """Put bursts onto the channel `ar` or `aw` while there is `room`; returns whether one is put there."""
+        axi, burst = self.master.axi, self.bursts
+        valid, ready = getattr(axi, f"{channel}valid"), getattr(axi, f"{channel}ready")
+        announce = Signal(name="announce")
+        m.d.comb += [burst.ready.eq(room & ~self.halt & (~valid | ready)), announce.eq(burst.valid & burst.ready)]
+        drive_constants(m, axi, channel, self.master.data_bits)
+        with m.If(announce):
+            m.d.sync += [
+                getattr(axi, f"{channel}addr").eq(burst.payload.address),
+                getattr(axi, f"{channel}len").eq(burst.payload.len),
+                valid.eq(1),
+            ]
+        with m.Elif(ready):
+            m.d.sync += valid.eq(0)
+        return announce
 
     def stop(self, m: Module, *, quiet, bad, queues) -> None:
         """Halt at an error, and forget it at `clear`.

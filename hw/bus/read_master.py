@@ -6,10 +6,10 @@ from amaranth.lib.wiring import Out
 
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import corrupt_port
-from einloom.hw.bus.axi import Response, axi_read, burst_limit, drive_constants
+from einloom.hw.bus.axi import Response, axi_read, burst_limit
 from einloom.hw.bus.master import Front, master_ports
 from einloom.hw.part import Part
-from einloom.hw.wires import flags, join
+from einloom.hw.wires import feed, join, members
 
 
 def beat_layout(data_bits: int) -> data.StructLayout:
@@ -75,47 +75,38 @@ class ReadMaster(Part):
             **master_ports(address_bits),
             "output": Out(stream.Signature(beat_layout(data_bits))),
             "axi": Out(axi_read(data_bits, address_bits, id_bits)),
-            **flags(Out, "checked", "answered"),
+            **members(Out, "checked", "answered"),
             **corrupt_port(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         front = Front(m, self, platform)
         # Bursts that memory has not wholly answered: their length and whether they end a request.
         due = StreamFifo(8 + 1, self.max_outstanding).place(m, "due", platform)
         beats = StreamFifo(self.data_bits + 1, self.fifo_beats, self.parity).place(m, "beats", platform)
-        if self.parity:
-            m.d.comb += self.corrupt.eq(beats.corrupt)
+        feed(m, beats, self, *corrupt_port(self.parity))
         m.d.comb += self.checked.eq(front.window.o.valid & front.window.o.ready & ~front.halt)
         self._ask(m, front, due, beats)
         bad = self._answer(m, due, beats, front.halt)
         front.stop(m, quiet=~self.axi.arvalid & (due.level == 0), bad=bad, queues=(due, beats))
-        return m
 
     def _ask(self, m: Module, front: Front, due, beats) -> None:
         """Announce bursts for which there is room."""
-        burst, halt = front.bursts.payload, front.halt
+        burst = front.bursts.payload
         needed = Signal(9)
         free = Signal(range(self.fifo_beats + 1), init=self.fifo_beats)  # beats of room that no burst has reserved
-        room, announce, taken = Signal(), Signal(), Signal()
+        room, taken = Signal(), Signal()
+        announce = front.announce(m, "ar", room & due.i.ready)
         join(m, beats.o, self.output)
         m.d.comb += [
             needed.eq(burst.len + 1),
             room.eq(burst.len < free),
-            front.bursts.ready.eq(room & due.i.ready & ~halt & (~self.axi.arvalid | self.axi.arready)),
-            announce.eq(front.bursts.valid & front.bursts.ready),
             due.i.valid.eq(announce),
             due.i.payload.eq(Cat(burst.len, burst.last)),
             taken.eq(beats.o.valid & beats.o.ready),
-            self.stalled.eq(front.bursts.valid & ~room & ~halt),
+            self.stalled.eq(front.bursts.valid & ~room & ~front.halt),
         ]
         m.d.sync += free.eq(Mux(front.wipe, self.fifo_beats, free - Mux(announce, needed, 0) + taken))
-        drive_constants(m, self.axi, "ar", self.data_bits)
-        with m.If(announce):
-            m.d.sync += [self.axi.araddr.eq(burst.address), self.axi.arlen.eq(burst.len), self.axi.arvalid.eq(1)]
-        with m.Elif(self.axi.arready):
-            m.d.sync += self.axi.arvalid.eq(0)
 
     def _answer(self, m: Module, due, beats, halt: Signal) -> Signal:
         """Take beats that are due; returns whether one is an error, or not as many came as were asked for."""

@@ -39,8 +39,7 @@ class ReadMux(Part):
             "axi": Out(axi_read(data_bits, address_bits, self.id_bits)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         self._bursts(m)
         for n, client in enumerate(self.clients):
             mine = Signal(name=f"mine_{n}")
@@ -52,7 +51,6 @@ class ReadMux(Part):
             m.d.comb += [getattr(client, name).eq(getattr(self.axi, name)) for name in DATA_MEMBERS]
             with m.If(mine):
                 m.d.comb += self.axi.rready.eq(client.rready)
-        return m
 
     def _bursts(self, m: Module) -> None:
         turn = Signal(range(max(self.count, 2)))  # the client that was served last

@@ -1,12 +1,13 @@
 """Checks that a master's requests stay inside its window."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import beat_bytes
 from einloom.hw.bus.burst_splitter import BEATS_BITS, span_layout
 from einloom.hw.part import Part
+from einloom.hw.wires import members
 
 OFFSET_BITS = 40  # a terabyte inside a window; an address would have to be relocated by the host
 
@@ -42,15 +43,13 @@ class WindowCheck(Part):
         super().__init__({
             "i": In(stream.Signature(request_layout())),
             "o": Out(stream.Signature(span_layout(address_bits))),
-            "base": In(address_bits),
-            "size": In(address_bits),
+            **members(In, "base", "size", shape=address_bits),
             "refused": Out(1),
             "busy": Out(1),
             "clear": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         inside = beat_bytes(self.data_bits).bit_length() - 1  # address bits inside a beat
         request = self.i.payload
 
@@ -95,4 +94,3 @@ class WindowCheck(Part):
             ]
         with m.If(self.clear):
             m.d.sync += [summed.eq(0), judged.eq(0)]
-        return m

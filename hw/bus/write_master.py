@@ -5,7 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.fifo import StreamFifo
-from einloom.hw.bus.axi import Response, axi_write, beat_bytes, drive_constants
+from einloom.hw.bus.axi import Response, axi_write, beat_bytes
 from einloom.hw.bus.master import Front, master_ports
 from einloom.hw.part import Part
 
@@ -52,12 +52,7 @@ class WriteMaster(Part):
     """
 
     def __init__(
-        self,
-        data_bits: int,
-        address_bits: int = 64,
-        max_burst: int = 64,
-        max_outstanding: int = 16,
-        id_bits: int = 1,
+        self, data_bits: int, address_bits: int = 64, max_burst: int = 64, max_outstanding: int = 16, id_bits: int = 1
     ):
         super().__init__({
             **master_ports(address_bits),
@@ -66,8 +61,7 @@ class WriteMaster(Part):
             "done": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         front = Front(m, self, platform)
         # Announced bursts: the lengths of those that still need beats, and whether those unanswered end a request.
         unsent = StreamFifo(8, self.max_outstanding).place(m, "unsent", platform)
@@ -77,26 +71,17 @@ class WriteMaster(Part):
         bad = self._answers(m, unanswered, front.halt)
         quiet = ~self.axi.awvalid & ~self.axi.wvalid & (unsent.level == 0) & (unanswered.level == 0)
         front.stop(m, quiet=quiet, bad=bad, queues=(unsent, unanswered))
-        return m
 
     def _announce(self, m: Module, front: Front, unsent, unanswered) -> None:
         """Put bursts onto AW."""
         burst = front.bursts.payload
-        free = ~self.axi.awvalid | self.axi.awready
-        announce = Signal()
+        announce = front.announce(m, "aw", unsent.i.ready & unanswered.i.ready)
         m.d.comb += [
-            front.bursts.ready.eq(unsent.i.ready & unanswered.i.ready & ~front.halt & free),
-            announce.eq(front.bursts.valid & front.bursts.ready),
             unsent.i.valid.eq(announce),
             unsent.i.payload.eq(burst.len),
             unanswered.i.valid.eq(announce),
             unanswered.i.payload.eq(burst.last),
         ]
-        drive_constants(m, self.axi, "aw", self.data_bits)
-        with m.If(announce):
-            m.d.sync += [self.axi.awaddr.eq(burst.address), self.axi.awlen.eq(burst.len), self.axi.awvalid.eq(1)]
-        with m.Elif(self.axi.awready):
-            m.d.sync += self.axi.awvalid.eq(0)
 
     def _send(self, m: Module, unsent, halt: Signal) -> None:
         """Put beats onto W. The beat that stands there must not change; behind it a halt empties the strobes."""
@@ -124,8 +109,7 @@ class WriteMaster(Part):
 
     def _answers(self, m: Module, unanswered, halt: Signal) -> Signal:
         """Take responses; returns whether one is an error."""
-        answered = Signal()
-        bad = Signal()
+        answered, bad = Signal(), Signal()
         m.d.comb += [
             self.axi.bready.eq(unanswered.o.valid),
             answered.eq(self.axi.bvalid & self.axi.bready),

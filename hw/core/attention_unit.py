@@ -1,6 +1,6 @@
 """The unit of attention: an attention engine with its queries, and the cache it reads."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -22,7 +22,7 @@ from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.core.tile_reader import TileReader
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
-from einloom.hw.wires import flags, join
+from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import QUERY_BITS
 
 COLUMN_BITS = 16
@@ -64,21 +64,17 @@ class AttentionUnit(Part):
     def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            "skip": In(1),
-            "done": Out(1),
+            **members(In, "skip", "write", "write_scale"),
+            **members(Out, "done", "idle", "array_busy", "row_busy", "waiting"),
             "signal": Out(MASK_BITS),
-            "idle": Out(1),
             "index": In(INDEX_BITS),
             "request_index": Out(INDEX_BITS),
-            "write": In(1),
             "write_column": In(COLUMN_BITS),
             "write_address": In(WORD_ADDRESS_BITS),
             "write_data": In(lanes * QUERY_BITS),
-            "write_scale": In(1),
             "write_token": In(TOKEN_BITS),
             **reader_ports(beat_bits),
             "result": Out(stream.Signature(word_layout(lanes))),
-            **flags(Out, "array_busy", "row_busy", "waiting"),
             **parity_ports(parity),
             **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
         })
@@ -86,12 +82,11 @@ class AttentionUnit(Part):
         pending = {"block": BLOCK, "nothing": 1, "signal": MASK_BITS}
         self._pending = data.StructLayout(pending | ({"index": INDEX_BITS} if parity else {}))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec = self.spec
         engine = AttentionEngine(spec).place(m, "engine", platform)
         reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head, self.parity)
-        reader = reader.place(m, "reader", platform)
+        reader.place(m, "reader", platform)
         outputs = OutputWords(spec.columns, self.lanes).place(m, "outputs", platform)
         buffer = self._queries(m, platform, engine)
         if self.parity:
@@ -131,7 +126,6 @@ class AttentionUnit(Part):
             (outputs.words, self.result),
         ):
             join(m, source, sink)
-        return m
 
     def _offer(self, m, prepared, sinks):
         """Offer the instruction to each of (stream, it is needed); it is taken when all that are needed have it."""
@@ -153,6 +147,10 @@ class AttentionUnit(Part):
         entry = data.View(self._pending, block)
         if self.parity:
             m.d.comb += entry.index.eq(self.index)
+        feed(m, i, job, "queries", "query_head", "value_head")
+        feed(m, i, tiles, "keys", "values")
+        feed(m, i, tiles.heads, "query_head", "value_head")
+        feed(m, i, entry.block, "group", "value_head")
         m.d.comb += [
             entry.nothing.eq(nothing),
             entry.signal.eq(i.signal),
@@ -160,19 +158,10 @@ class AttentionUnit(Part):
             entry.block.token.eq(i.d_token),
             entry.block.outer.eq(i.d_outer),
             entry.block.tokens.eq(tokens),
-            entry.block.group.eq(i.group),
-            entry.block.value_head.eq(i.value_head),
-            job.queries.eq(i.queries),
-            job.query_head.eq(i.query_head),
-            job.value_head.eq(i.value_head),
             job.keys.eq(last + 1),
             job.first_position.eq(self.chunk.position + i.first),
             job.last_position.eq(last),
             job.causal.eq(1),
-            tiles.keys.eq(i.keys),
-            tiles.values.eq(i.values),
-            tiles.heads.query_head.eq(i.query_head),
-            tiles.heads.value_head.eq(i.value_head),
             tiles.heads.tiles.eq((last >> (self.spec.rows - 1).bit_length()) + 1),
         ]
 
@@ -198,7 +187,7 @@ class AttentionUnit(Part):
         """Returns the query buffer; the token's position is put into the word of a scale."""
         spec = self.spec
         buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS, parity=self.parity)
-        buffer = buffer.place(m, "queries", platform)
+        buffer.place(m, "queries", platform)
         position = Signal(2 * QUERY_BITS)
         behind_scale = self.write_data[3 * QUERY_BITS :]
         m.d.comb += [

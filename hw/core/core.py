@@ -1,6 +1,6 @@
 """The core: a kernel with control registers, memory ports, and a machine between them."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect
 
@@ -75,16 +75,13 @@ class Core(Part):
         super().__init__({
             **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
             **flat_members(
-                "m_axi_system",
-                Out(axi_read(bits, ADDRESS_BITS, id_bits)),
-                Out(axi_write(bits, ADDRESS_BITS, id_bits)),
+                "m_axi_system", Out(axi_read(bits, ADDRESS_BITS, id_bits)), Out(axi_write(bits, ADDRESS_BITS, id_bits))
             ),
             **weights,
             "interrupt": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, channels = self.spec, self.spec.channels
         registers = ControlRegisters(core_registers(channels), CONTROL_BITS).place(m, "registers", platform)
         supervisor = Supervisor(len(READERS) + 1 + channels).place(m, "supervisor", platform)
@@ -111,7 +108,6 @@ class Core(Part):
             readers = [master for master, *_ in masters if isinstance(master, ReadMaster)]
             self._check_parity(m, registers, supervisor, machine, readers)
         self._count(m, registers, supervisor, machine, beats)
-        return m
 
     # These return masters, each with the name of its window, the instruction it works for, and its requests.
 
@@ -136,7 +132,7 @@ class Core(Part):
         """The write master of the system port, which the machine's stores and the report share."""
         bits, names = self.spec.beat_bits, report_names(self.spec.channels)
         writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=self._mux.id_bits)
-        writer = writer.place(m, "store_master", platform)
+        writer.place(m, "store_master", platform)
         connect_flat(m, self, "m_axi_system", writer.axi)
         reporter = Reporter(len(names), bits).place(m, "reporter", platform, reset=supervisor.clear)
         stores = stream.Signature(strobed_layout(bits)).create()
@@ -180,10 +176,9 @@ class Core(Part):
         m.d.comb += [
             log.put.eq(request.valid & request.ready),
             log.index.eq(index),
-            log.checked.eq(master.checked),
-            log.answered.eq(master.answered),
             log.refused.eq(master.error == BusError.WINDOW),
         ]
+        feed(m, master, log, "checked", "answered")
         return log.culprit
 
     def _control(self, m, registers, supervisor, machine, beats):

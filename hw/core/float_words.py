@@ -1,6 +1,6 @@
 """Words of integers on their way to the vector memory, where they are words of floats."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -43,12 +43,11 @@ class FloatWords(Part):
             "done": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         tagged = data.StructLayout({"word": word_layout(self.lanes), "last": 1})
         queue = StreamFifo(tagged.size, QUEUE).place(m, "queue", platform)
         converters = Replicated(IntegerToFloat(self.bits), self.lanes, sliced=("value", "result"))
-        converters = converters.place(m, "converters", platform)
+        converters.place(m, "converters", platform)
 
         inside = Signal(range(QUEUE + 1))  # words in the converters and in the queue
         put, take = Signal(), Signal()
@@ -79,4 +78,3 @@ class FloatWords(Part):
             queue.o.ready.eq(self.words.ready),
             self.done.eq(take & exit.last),
         ]
-        return m

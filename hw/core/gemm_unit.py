@@ -1,6 +1,6 @@
 """The unit of linear layers: a GEMM engine with its activations, and its sums as floats."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.pe.spec import stored_bits
 from einloom.hw.replicated import Replicated
-from einloom.hw.wires import join
+from einloom.hw.wires import feed, join
 
 
 class GemmUnit(Part):
@@ -53,13 +53,11 @@ class GemmUnit(Part):
             **parity_ports(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, lanes = self.spec, self.lanes
         engine = GemmEngine(spec).place(m, "engine", platform)
         steps, bits = lanes // spec.pe.lanes, stored_bits(spec.pe)
-        buffer = BankedBuffer(spec.rows, self.words, steps, bits, parity=self.parity)
-        buffer = buffer.place(m, "activations", platform)
+        buffer = BankedBuffer(spec.rows, self.words, steps, bits, parity=self.parity).place(m, "activations", platform)
         self._write(m, buffer, steps, platform)
         sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
 
@@ -70,11 +68,6 @@ class GemmUnit(Part):
             nothing.eq((i.blocks == 0) | (i.tiles == 0) | (self.chunk.tokens == 0)),
             offered.eq(self.instruction.valid & ~started & ~nothing),
             engine.job.valid.eq(offered),
-            job.format.eq(i.format),
-            job.blocks.eq(i.blocks),
-            job.tiles.eq(i.tiles),
-            job.tokens.eq(self.chunk.tokens),
-            job.specials.eq(i.specials),
             self.instruction.ready.eq(nothing | sums.done),
             buffer.read.eq(engine.activation_read),
             buffer.read_address.eq(engine.activation_address + (i.activations << (steps.bit_length() - 1))),
@@ -82,9 +75,11 @@ class GemmUnit(Part):
             sums.start.eq(offered & engine.job.ready),
             sums.base.eq(i.d_base),
             sums.stride.eq(i.d_token),
-            sums.tokens.eq(self.chunk.tokens),
-            sums.tiles.eq(i.tiles),
         ]
+        feed(m, i, job, "format", "blocks", "tiles", "specials")
+        feed(m, i, sums, "tiles")
+        feed(m, self.chunk, job, "tokens")
+        feed(m, self.chunk, sums, "tokens")
         join(m, engine.sums, sums.sums)
         join(m, sums.words, self.result)
         with m.If(offered & engine.job.ready):
@@ -95,7 +90,6 @@ class GemmUnit(Part):
         m.d.comb += [self.busy.eq(started), self.waiting.eq(started & starved)]
         if self.parity:
             connect_parity(m, self, buffer, queues)
-        return m
 
     def _queue_weights(self, m, platform, engine):
         """A queue in front of each of the engine's streams; (the queues, whether the engine waits for one of them)."""

@@ -35,10 +35,7 @@ def unit_ports() -> dict:
 
 def reader_ports(beat_bits: int) -> dict:
     """Ports of a part that has a read master of the system window."""
-    return {
-        "request": Out(stream.Signature(request_layout())),
-        "beats": In(stream.Signature(beat_layout(beat_bits))),
-    }
+    return {"request": Out(stream.Signature(request_layout())), "beats": In(stream.Signature(beat_layout(beat_bits)))}
 
 
 def writer_ports(beat_bits: int) -> dict:

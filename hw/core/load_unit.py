@@ -1,6 +1,6 @@
 """The unit that fetches rows of memory: embeddings, rotations, parameters, token ids."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Out
 
@@ -38,8 +38,7 @@ class LoadUnit(Part):
             "result": Out(stream.Signature(word_layout(lanes))),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         i = decoded(self.instruction.payload, "load")
         is_ids, single = Signal(), Signal()
         ids = Array(Signal(ROW_BITS, name=f"id_{n}") for n in range(self.tokens))
@@ -56,7 +55,6 @@ class LoadUnit(Part):
         received = self._words(m, i, is_ids, rows, words, ids)
         nothing = (rows == 0) | (~is_ids & (words == 0))
         m.d.comb += self.instruction.ready.eq(nothing | (requested & received))
-        return m
 
     def _requests(self, m, i, is_ids, single, rows, ids):
         """Ask for one row after the other; returns whether all are asked for."""

@@ -1,6 +1,6 @@
 """The machine that executes programs: the sequencer, the units and the memories between them."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -21,7 +21,7 @@ from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
 from einloom.hw.core.weight_unit import WeightUnit
 from einloom.hw.part import Part
 from einloom.hw.vector.vector_unit import VectorUnit
-from einloom.hw.wires import feed, flags, join
+from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import QUERY_BITS
 from einloom.spec.isa import UNITS, CoreError, Space, Unit
 
@@ -66,27 +66,20 @@ class Machine(Part):
             "start": In(1),
             "program": In(OFFSET_BITS),
             "instructions": In(INDEX_BITS),
-            "position": In(POSITION_BITS),
-            "length": In(POSITION_BITS),
+            **members(In, "position", "length", shape=POSITION_BITS),
             **ports,
             "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
             "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
             "done": Out(1),
             "error": Out(ERROR_BITS),
-            "index": Out(INDEX_BITS),
-            "oldest": Out(INDEX_BITS),
-            "cache_index": Out(INDEX_BITS),
+            **members(Out, "index", "oldest", "cache_index", shape=INDEX_BITS),
             "indices": Out(INDEX_BITS).array(units),
-            "busy": Out(units),
-            "waiting": Out(units),
-            "presented": Out(units),
-            "completed": Out(units),
-            **flags(Out, "gemm_starved", "attention_array", "attention_row", "attention_starved"),
+            **members(Out, "busy", "waiting", "presented", "completed", shape=units),
+            **members(Out, "gemm_starved", "attention_array", "attention_row", "attention_starved"),
             **(_parity_ports() if spec.parity else {}),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec = self.spec
         sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats)).place(m, "sequencer", platform)
         memory = VectorMemory(spec.vector_words, spec.lanes, spec.parity).place(m, "memory", platform)
@@ -125,7 +118,6 @@ class Machine(Part):
             store.granted.eq(memory.store_granted),
             store.word.eq(memory.store_data),
         ]
-        return m
 
     def _control(self, m, platform, sequencer, units):
         """Queues and permits between the sequencer and the units."""
@@ -133,13 +125,12 @@ class Machine(Part):
         idle = []
         for n, unit in enumerate(UNITS):
             part = units[unit]
-            queue = UnitQueue(unit in OVERLAPPING, unit is Unit.ATTENTION).place(
-                m, f"{unit.name.lower()}_queue", platform
-            )
+            queue = UnitQueue(unit in OVERLAPPING, unit is Unit.ATTENTION)
+            queue.place(m, f"{unit.name.lower()}_queue", platform)
             join(m, sequencer.queues[n], queue.i)
             join(m, queue.instruction, part.instruction)
+            feed(m, sequencer, queue, "chunk")
             m.d.comb += [
-                queue.chunk.eq(sequencer.chunk),
                 queue.available.eq(board.available[n]),
                 board.take[n].eq(queue.take),
                 self.indices[n].eq(queue.index),
@@ -149,15 +140,12 @@ class Machine(Part):
                 self.completed[n].eq(queue.completed),
             ]
             if unit is Unit.VECTOR:
-                m.d.comb += part.tokens.eq(sequencer.chunk.tokens)
+                feed(m, sequencer.chunk, part, "tokens")
             else:
-                m.d.comb += part.chunk.eq(sequencer.chunk)
+                feed(m, sequencer, part, "chunk")
             if unit is Unit.ATTENTION:
-                m.d.comb += [
-                    part.skip.eq(queue.skip),
-                    part.index.eq(queue.index),
-                    self.cache_index.eq(part.request_index),
-                ]
+                feed(m, queue, part, "skip", "index")
+                m.d.comb += self.cache_index.eq(part.request_index)
             given = queue.give
             if unit in OVERLAPPING:
                 m.d.comb += queue.unit_idle.eq(part.idle)

@@ -1,6 +1,6 @@
 """Attention's outputs on their way to the vector memory."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -55,8 +55,7 @@ class OutputWords(Part):
             "done": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         floats = FloatWords(self.lanes, OUTPUT_BITS).place(m, "floats", platform)
         columns = [Signal(self.lanes * OUTPUT_BITS, name=f"column_{n}", reset_less=True) for n in range(self.columns)]
         gathered = Signal(range(self.lanes + 1))
@@ -112,4 +111,3 @@ class OutputWords(Part):
                 token_base.eq(self.block.base),
                 head_base.eq(self.block.base),
             ]
-        return m

@@ -1,6 +1,6 @@
 """The permits between units."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.isa_layout import HEADER_LAYOUT
@@ -32,8 +32,7 @@ class PermitBoard(Part):
             "overflow": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         overflows = []
         over = Signal(len(UNITS) * (len(UNITS) - 1))
         for p, producer in enumerate(UNITS):
@@ -50,4 +49,3 @@ class PermitBoard(Part):
                 overflows.append((permits == PERMIT_LIMIT) & given & ~taken)
         # Two registers: a unit's end, which gives permits, comes late in a cycle.
         m.d.sync += [over.eq(Cat(overflows)), self.overflow.eq(over.any())]
-        return m

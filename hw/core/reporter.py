@@ -1,6 +1,6 @@
 """Writes a job's numbers to memory when the job has ended."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import beat_bytes
@@ -35,8 +35,7 @@ class Reporter(Part):
             "done": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         beats = -(-self.numbers * NUMBER_BITS // self.beat_bits)
         sent = Signal(range(beats))
         padded = Signal(beats * self.beat_bits)
@@ -54,4 +53,3 @@ class Reporter(Part):
             m.d.sync += sent.eq(0)
         with m.Elif(transfer.beat):
             m.d.sync += sent.eq(sent + 1)
-        return m

@@ -1,12 +1,12 @@
 """The instructions whose requests a master is working on."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.layouts import INDEX_BITS
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 DEPTH = 32  # requests between a unit and memory's last answer, at most: those of a ReadMaster's bursts and a few more
 
@@ -28,12 +28,11 @@ class RequestLog(Part):
         super().__init__({
             "put": In(1),
             "index": In(INDEX_BITS),
-            **flags(In, "checked", "answered", "refused"),
+            **members(In, "checked", "answered", "refused"),
             "culprit": Out(INDEX_BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         m.submodules.indices = indices = memory.Memory(shape=INDEX_BITS, depth=DEPTH, init=[])
         write, read = indices.write_port(), indices.read_port(domain="comb")
         checked, answered = Signal(range(DEPTH)), Signal(range(DEPTH))
@@ -46,4 +45,3 @@ class RequestLog(Part):
         for event, pointer in ((self.put, write.addr), (self.checked, checked), (self.answered, answered)):
             with m.If(event):
                 m.d.sync += pointer.eq(pointer + 1)
-        return m

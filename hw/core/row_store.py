@@ -1,6 +1,6 @@
 """Writes rows of the vector memory to system memory."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.window import OFFSET_BITS
@@ -34,8 +34,7 @@ class RowStore(Part):
             **writer_ports(beat_bits),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         i = decoded(self.instruction.payload, "store")
         beats = self.lanes * FLOAT_BITS // self.beat_bits
         transfer = Transfer(m, self)
@@ -69,7 +68,6 @@ class RowStore(Part):
                 m.d.sync += index.eq(0)
         with m.If(transfer.answer & self.answered):
             m.d.sync += [token.eq(token + 1), row.eq(row + i.stride), base.eq(base + i.a_token)]
-        return m
 
     def _words(self, m, transfer, beats):
         """Fetch a word and shift it out by beats; (the word is there, the beat is its last)."""

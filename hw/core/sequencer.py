@@ -1,6 +1,6 @@
 """Fetches a program and hands its instructions to the units."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,7 @@ from einloom.hw.core.layouts import CHUNK, INDEX_BITS, POSITION_BITS, reader_por
 from einloom.hw.core.unit_queue import QUEUED
 from einloom.hw.isa_layout import HEADER_LAYOUT, decoded, instruction_layout
 from einloom.hw.part import Part
+from einloom.hw.wires import members
 from einloom.spec.isa import BY_NAME, HEADER, INSTRUCTION_BITS, OPCODES, UNITS, CoreError, Unit
 
 BLOCK = 16  # instructions that are requested at once
@@ -47,8 +48,7 @@ class Sequencer(Part):
             "start": In(1),
             "program": In(OFFSET_BITS),
             "instructions": In(INDEX_BITS),
-            "position": In(POSITION_BITS),
-            "length": In(POSITION_BITS),
+            **members(In, "position", "length", shape=POSITION_BITS),
             **reader_ports(beat_bits),
             "queues": Out(stream.Signature(QUEUED)).array(len(UNITS)),
             "units_idle": In(1),
@@ -58,8 +58,7 @@ class Sequencer(Part):
             "index": Out(INDEX_BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         instruction = Signal(INSTRUCTION_BITS, reset_less=True)
         fetches, flushes, decoded_one = Signal(), Signal(), Signal()  # states: not idle, flush, decoded
         restart, past_end = Signal(), Signal()
@@ -127,7 +126,6 @@ class Sequencer(Part):
                 with m.If(self.units_idle):
                     m.d.sync += self.error.eq(mistake)
                     m.next = "idle"
-        return m
 
     def _check(self, m, word, take, instruction):
         """Bit n: the `instruction` that was taken before is a legal one of opcode n.

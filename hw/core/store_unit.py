@@ -1,17 +1,10 @@
 """The unit that writes memory: rows of words, and keys and values."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.parity import connect_parity, parity_ports
-from einloom.hw.core.layouts import (
-    FLOAT_BITS,
-    WORD_ADDRESS_BITS,
-    WRITE_PORTS,
-    unit_ports,
-    write_ports,
-    writer_ports,
-)
+from einloom.hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, WRITE_PORTS, unit_ports, write_ports, writer_ports
 from einloom.hw.core.row_store import RowStore
 from einloom.hw.core.tile_store import TileStore
 from einloom.hw.isa_layout import HEADER_LAYOUT
@@ -46,8 +39,7 @@ class StoreUnit(Part):
             **parity_ports(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         rows = RowStore(self.lanes, self.beat_bits).place(m, "rows", platform)
         tiles = TileStore(*self.parameters.values()).place(m, "tiles", platform)
         if self.parity:
@@ -77,4 +69,3 @@ class StoreUnit(Part):
                     self.beats.valid.eq(part.beats.valid),
                     self.beats.payload.eq(part.beats.payload),
                 ]
-        return m

@@ -1,6 +1,6 @@
 """Integer sums on their way to the vector memory."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from einloom.hw.core.float_words import FloatWords
 from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
-from einloom.hw.wires import join
+from einloom.hw.wires import join, members
 
 TILE_BITS = field_bits("gemm", "tiles")
 
@@ -38,8 +38,7 @@ class SumWords(Part):
     def __init__(self, columns: int, sum_bits: int, lanes: int):
         super().__init__({
             "start": In(1),
-            "base": In(WORD_ADDRESS_BITS),
-            "stride": In(WORD_ADDRESS_BITS),
+            **members(In, "base", "stride", shape=WORD_ADDRESS_BITS),
             "tokens": In(TOKEN_BITS),
             "tiles": In(TILE_BITS),
             "sums": In(stream.Signature(columns * sum_bits)),
@@ -47,8 +46,7 @@ class SumWords(Part):
             "done": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         slices, slice_bits = self.columns // self.lanes, self.lanes * self.sum_bits
         floats = FloatWords(self.lanes, self.sum_bits).place(m, "floats", platform)
         beat = Signal(self.columns * self.sum_bits, reset_less=True)
@@ -85,4 +83,3 @@ class SumWords(Part):
                 m.d.sync += [token.eq(0), tile.eq(tile + 1), tile_base.eq(next_tile), row.eq(next_tile)]
         with m.If(self.start):
             m.d.sync += [token.eq(0), tile.eq(0), tile_base.eq(self.base), row.eq(self.base)]
-        return m

@@ -1,13 +1,13 @@
 """Starts and ends jobs, and stops those that go wrong."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.axi import BusError
 from einloom.hw.core.layouts import INDEX_BITS
 from einloom.hw.core.sequencer import ERROR_BITS
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 from einloom.spec.isa import CoreError
 
 WATCHDOG_BITS = 32
@@ -51,19 +51,18 @@ class Supervisor(Part):
 
     def __init__(self, masters: int):
         super().__init__({
-            **flags(In, "ap_start", "abort"),
-            **flags(Out, "ap_done", "ap_idle"),
+            **members(In, "ap_start", "abort"),
+            **members(Out, "ap_done", "ap_idle"),
             "watchdog": In(WATCHDOG_BITS),
             "start": Out(1),
             "machine_done": In(1),
             "machine_error": In(ERROR_BITS),
-            "machine_index": In(INDEX_BITS),
-            "oldest": In(INDEX_BITS),
+            **members(In, "machine_index", "oldest", shape=INDEX_BITS),
             "progress": In(1),
             "errors": In(BusError).array(masters),
             "indices": In(INDEX_BITS).array(masters),
             "idle": In(masters),
-            **flags(Out, "stop", "clear", "running"),
+            **members(Out, "stop", "clear", "running"),
             "error": Out(ERROR_BITS),
             "error_index": Out(INDEX_BITS),
             "reports": In(1),
@@ -71,8 +70,7 @@ class Supervisor(Part):
             "report_done": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         quiet = Signal(WATCHDOG_BITS)  # cycles without progress
         late, waits = Signal(), Signal()
         owed = Signal()  # the host was told of the job's end before memory had answered
@@ -120,7 +118,6 @@ class Supervisor(Part):
                 m.d.comb += self.reporting.eq(1)
                 with m.If(self.report_done | failed | late):
                     m.next = "stop"
-        return m
 
     def _first(self, m, late, error, index):
         """Choose the error of this cycle: an abort, a master's, the program's (a master may be why), the watchdog's."""
@@ -134,10 +131,7 @@ class Supervisor(Part):
             ]
         at_fault, found, at = self._last_of(m, list(zip(self.errors, self.indices, strict=True)))
         with m.If(at_fault):
-            m.d.comb += [
-                error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)),
-                index.eq(at),
-            ]
+            m.d.comb += [error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)), index.eq(at)]
         with m.If(self.abort):
             m.d.comb += [error.eq(CoreError.ABORTED), index.eq(self.oldest)]
 

@@ -1,11 +1,11 @@
 """The order of an attention job's tiles of keys and values."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.core.layouts import POSITION_BITS
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 
 
 class TileOrder(Part):
@@ -30,14 +30,12 @@ class TileOrder(Part):
             "start": In(1),
             "tiles": In(POSITION_BITS),
             "advance": In(1),
-            **flags(Out, "active", "is_values", "last"),
+            **members(Out, "active", "is_values", "last"),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         keys = Signal(POSITION_BITS)  # tiles of keys up to the present tile
-        all_keys = Signal()
-        first = Signal()
+        all_keys, first = Signal(), Signal()
         m.d.comb += all_keys.eq(keys == self.tiles)
         with m.If(self.start):
             m.d.sync += [self.active.eq(1), self.is_values.eq(0), self.last.eq(0), first.eq(1), keys.eq(1)]
@@ -47,4 +45,3 @@ class TileOrder(Part):
                 m.d.sync += [self.is_values.eq(all_keys), self.last.eq(all_keys), keys.eq(keys + 1)]
             with m.Else():
                 m.d.sync += [self.is_values.eq(1), self.last.eq(first)]
-        return m

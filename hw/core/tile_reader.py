@@ -1,6 +1,6 @@
 """Fetches the tiles of keys and values that an attention job visits, in the order in which the engine takes them."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ from einloom.hw.core.layouts import POSITION_BITS, reader_ports
 from einloom.hw.core.tile_order import TileOrder
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
-from einloom.hw.wires import join
+from einloom.hw.wires import feed, join, members
 
 BYTE = 8
 HEAD_BITS = field_bits("attend", "query_head")
@@ -56,17 +56,14 @@ class TileReader(Part):
         super().__init__({
             "job": In(stream.Signature(TILES)),
             **reader_ports(beat_bits),
-            "keys": Out(stream.Signature(rows * BYTE)),
-            "values": Out(stream.Signature(rows * BYTE)),
+            **members(Out, "keys", "values", shape=stream.Signature(rows * BYTE)),
             **corrupt_port(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         shapes = StreamFifo(SHAPE.size, AHEAD).place(m, "shapes", platform)
         self._request(m, platform, shapes)
         self._deliver(m, platform, shapes)
-        return m
 
     def _request(self, m, platform, shapes):
         """Ask for the tiles of a job; their shape goes to `shapes`, for the delivery."""
@@ -105,8 +102,7 @@ class TileReader(Part):
         order = TileOrder().place(m, "delivered", platform)
         gearbox = Gearbox(self.beat_bits, (self.rows * BYTE,)).place(m, "gearbox", platform)
         values = StreamFifo(self.rows * BYTE, self.max_head, self.parity).place(m, "values", platform)
-        if self.parity:
-            m.d.comb += self.corrupt.eq(values.corrupt)
+        feed(m, values, self, *corrupt_port(self.parity))
         shape = Signal(SHAPE)
         left = Signal(HEAD_BITS)  # elements of the present tile behind the next one
         fresh = Signal()  # the next element is the tile's first

@@ -1,6 +1,6 @@
 """Writes new keys or values into the tiles of the cache."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 
 from einloom.hw.arith.named import named
 from einloom.hw.buffers.banked_buffer import BankedBuffer
@@ -46,8 +46,7 @@ class TileStore(Part):
             **parity_ports(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         i = decoded(self.instruction.payload, "store_kv")
         row_bits = (self.rows - 1).bit_length()
         transfer = Transfer(m, self)
@@ -90,7 +89,6 @@ class TileStore(Part):
             m.d.sync += second.eq(0)
         with m.Elif(transfer.answer & self.answered):
             m.d.sync += second.eq(1)
-        return m
 
     def _beats(self, m, platform, base, transfer, first_row, end, second):
         """The staging buffer, its words in, and the beat and strobes that its bytes make."""
@@ -98,7 +96,7 @@ class TileStore(Part):
         at_once = max(1, self.beat_bits // (BYTE * self.rows))  # bytes of each row in a beat
         parts = max(1, BYTE * self.rows // self.beat_bits)  # beats of a byte of each row
         buffer = BankedBuffer(self.rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
-        buffer = buffer.place(m, "staging", platform)
+        buffer.place(m, "staging", platform)
         if self.parity:
             connect_parity(m, self, buffer)
         address = Signal.like(buffer.read_address)

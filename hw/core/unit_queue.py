@@ -1,6 +1,6 @@
 """The queue in front of a unit: it keeps instructions until their permits are there."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +9,7 @@ from einloom.hw.core.layouts import CHUNK, INDEX_BITS
 from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.isa_layout import HEADER_LAYOUT
 from einloom.hw.part import Part
-from einloom.hw.wires import flags, join
+from einloom.hw.wires import join, members
 from einloom.spec.isa import INSTRUCTION_BITS, UNITS, Condition
 
 DEPTH = 16  # instructions that may wait, so that the sequencer gets to those of other units
@@ -50,17 +50,15 @@ class UnitQueue(Part):
             "i": In(stream.Signature(QUEUED)),
             "chunk": In(CHUNK),
             "available": In(MASK_BITS),
-            "take": Out(MASK_BITS),
-            "give": Out(MASK_BITS),
+            **members(Out, "take", "give", shape=MASK_BITS),
             "instruction": Out(stream.Signature(INSTRUCTION_BITS)),
             "index": Out(INDEX_BITS),
-            **flags(Out, "waiting", "completed", "idle", "skip"),
+            **members(Out, "waiting", "completed", "idle", "skip"),
             "unit_idle": In(1),
         }
         super().__init__(ports)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         queue = StreamFifo(QUEUED.size, DEPTH).place(m, "queue", platform)
         entry = data.View(QUEUED, queue.o.payload)
         head, valid, started = Signal(QUEUED), Signal(), Signal()
@@ -89,7 +87,6 @@ class UnitQueue(Part):
             m.d.sync += wanted.eq(self._wanted(entry))
         with m.Elif(go):
             m.d.sync += started.eq(1)
-        return m
 
     def _wanted(self, entry):
         """The condition of a queued instruction holds."""

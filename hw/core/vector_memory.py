@@ -1,6 +1,6 @@
 """The memory of the vector unit, and the arbiter of its writers."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Signal
 from amaranth.lib import memory, stream
 from amaranth.lib.wiring import In, Out
 
@@ -54,8 +54,7 @@ class VectorMemory(Part):
             **({"store_corrupt": Out(1)} if parity else {}),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         bits = self.lanes * FLOAT_BITS
         extra = self.lanes if self.parity else 0
         m.submodules.words = words = memory.Memory(shape=bits + extra, depth=self.words, init=[])
@@ -95,7 +94,6 @@ class VectorMemory(Part):
                 ]
         if self.parity:
             self._check(m, write, reads, outputs)
-        return m
 
     def _check(self, m, write, reads, outputs):
         """Check a parity bit for each lane of a word, where the word leaves."""

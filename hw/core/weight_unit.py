@@ -1,6 +1,6 @@
 """The unit that fetches weights."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Out
 
@@ -25,8 +25,7 @@ class WeightUnit(Part):
     def __init__(self, channels: int, beat_bits: int):
         super().__init__({**unit_ports(), "requests": Out(stream.Signature(request_layout())).array(channels)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         i = decoded(self.instruction.payload, "weights")
         sent, taken = Signal(self.channels), Signal(self.channels)
         for n, request in enumerate(self.requests):
@@ -41,4 +40,3 @@ class WeightUnit(Part):
             m.d.sync += sent.eq(0)
         with m.Elif(self.instruction.valid):
             m.d.sync += sent.eq(taken)
-        return m

@@ -1,6 +1,6 @@
 """A column of FuseMax: one query against the keys of a tile."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -11,14 +11,15 @@ from einloom.hw.pe.normaliser import Divider, divider_control
 from einloom.hw.pe.online_softmax import OnlineSoftmax, row_control
 from einloom.hw.pe.reduction import Reduction
 from einloom.hw.replicated import Replicated
+from einloom.hw.wires import feed
 from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
 
 
 def tile_layout(format: AttentionFormat, rows: int, spans: int = 1) -> data.StructLayout:
-    """Where a tile lies and what its job masks.
+    """Place of a tile, and the mask of its job.
 
-    Of `spans` neighbouring tiles the first has a key that may be visible, and so starts below max_keys; the last of
-    them may start as many tiles later.
+    The first of `spans` neighbouring tiles has a key that may be visible, so it starts below max_keys. The last one
+    starts `spans` - 1 tiles later.
     """
     position = format.position_bits
     return data.StructLayout({
@@ -30,15 +31,15 @@ def tile_layout(format: AttentionFormat, rows: int, spans: int = 1) -> data.Stru
     })
 
 
-# Control of all columns' masks; the query's words are there in the cycle of the first two.
+# Control of all columns' masks; the query's words come with the first two.
 MASK_CONTROL = data.StructLayout({"position_low": 1, "position_high": 1, "bounds": 1, "mask": 1})
 
 
 class TileMask(Part):
-    """The visible rows of a tile for one query, as einloom.spec.attention_format.Mask defines them.
+    """Finds the visible rows of a tile for one query, as einloom.spec.attention_format.Mask defines them.
 
-    The rows of a window, of the causal part and of the sinks are each a range of rows, so two bounds are computed per
-    column and only a mask bit goes to each PE.
+    The rows of a window, of the causal part and of the sinks are each a range. So a column computes two bounds, and
+    each PE gets only a mask bit. Latency: bounds one cycle after the query's last word, the mask one cycle later.
 
     Members
     -------
@@ -55,12 +56,10 @@ class TileMask(Part):
             "visible": Out(rows),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         tile, control, bits = self.tile, self.control, self.format.position_bits
         position = Signal(2 * QUERY_BITS, reset_less=True)
-        low = Signal(range(self.rows + 1), reset_less=True)
-        high = Signal(range(self.rows + 1), reset_less=True)
+        low, high = (Signal(range(self.rows + 1), name=name, reset_less=True) for name in ("low", "high"))
         with m.If(control.position_low):
             m.d.sync += position[:QUERY_BITS].eq(self.query)
         with m.If(control.position_high):
@@ -81,14 +80,13 @@ class TileMask(Part):
 
         with m.If(control.mask):
             m.d.sync += self.visible.eq(below(high) & (~below(low) | below(tile.sink_rows)))
-        return m
 
     def _row(self, offset):
         return Mux(offset < 0, 0, Mux(offset > self.rows, self.rows, offset))
 
 
 class AttentionColumn(Part):
-    """`rows` PEs, the trees over them, the 1D PE and the divider.
+    """A column of the array: `rows` PEs, the trees over them, the 1D PE and the divider.
 
     Members
     -------
@@ -97,8 +95,8 @@ class AttentionColumn(Part):
     control, row_control, mask_control, divider_control, tile : In
     result : Out, as Divider
     maximum, merged_maximum, state : Out, In, Out, with more than one span: as OnlineSoftmax
-    final_state : In, with more than one span: the state that goes to the divider
-    corrupt : Out(1), with `parity` only: a state is not what was written
+    final_state : In, with more than one span: the state for the divider
+    corrupt : Out(1), with `parity` only: a state lost a bit
     """
 
     def __init__(self, format: AttentionFormat, rows: int, digits: int, spans: int = 1, parity: bool = False):
@@ -122,8 +120,7 @@ class AttentionColumn(Part):
             }
         super().__init__(ports)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         format, rows = self.format, self.rows
         sliced = ("row", "visible", "score", "product")
         pes = Replicated(FuseMaxPE(format), rows, sliced=sliced).place(m, "pes", platform)
@@ -134,14 +131,12 @@ class AttentionColumn(Part):
         divider = Divider(format, self.digits, self.parity).place(m, "divider", platform)
         if self.parity:
             m.d.comb += self.corrupt.eq(softmax.corrupt | divider.corrupt)
+        feed(m, self, pes, "query", "row", "control")
+        feed(m, self, mask, "query", "tile")
+        feed(m, softmax, pes, "maximum")
+        feed(m, mask, pes, "visible")
+        feed(m, divider, self, "result")
         m.d.comb += [
-            pes.query.eq(self.query),
-            pes.row.eq(self.row),
-            pes.visible.eq(mask.visible),
-            pes.maximum.eq(softmax.maximum),
-            pes.control.eq(self.control),
-            mask.query.eq(self.query),
-            mask.tile.eq(self.tile),
             mask.control.eq(self.mask_control),
             scores.values.eq(pes.score),
             products.values.eq(pes.product),
@@ -150,12 +145,7 @@ class AttentionColumn(Part):
             softmax.control.eq(self.row_control),
             divider.state.eq(self.final_state if self.spans > 1 else softmax.state),
             divider.control.eq(self.divider_control),
-            self.result.eq(divider.result),
         ]
         if self.spans > 1:
-            m.d.comb += [
-                self.maximum.eq(softmax.maximum),
-                softmax.merged_maximum.eq(self.merged_maximum),
-                self.state.eq(softmax.state),
-            ]
-        return m
+            feed(m, softmax, self, "maximum", "state")
+            feed(m, self, softmax, "merged_maximum")

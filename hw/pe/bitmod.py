@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data
 
+from einloom.hw.arith.delay import registered
 from einloom.hw.arith.terms import TERM
 from einloom.hw.arith.trees import add_tree
 from einloom.hw.arith.widths import signed_bits
@@ -12,6 +13,7 @@ from einloom.hw.part import Part
 from einloom.hw.pe.column import BitmodColumn
 from einloom.hw.pe.dequantiser import add_dequantiser
 from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.formats import LARGEST_DIGIT, SCALE_BITS, Format, Term
 
@@ -19,7 +21,7 @@ ACTIVATION_LIMIT = 1 << 7  # |int8|
 
 
 @dataclass(frozen=True)
-class BitmodSpec:
+class BitmodSpec(PeSpec):
     """Size of a bit-serial PE for int8 activations, and the widths that follow.
 
     Parameters
@@ -36,34 +38,27 @@ class BitmodSpec:
     max_weight: int
 
     activation_bits = 8
-    exponent_bits = 0
-    exponent_bias = 0
     timing = Timing(accumulate=2, capture=3, align=0, scale_bits=SCALE_BITS)
-    lookup = None
 
     @property
     def operand_bits(self) -> int:
-        """Of the column's operand, one term per lane."""
+        """One term per lane."""
         return self.lanes * Term.BITS
 
     @property
     def dot_bits(self) -> int:
-        """Of `lanes` products of an activation and a digit."""
+        """Width of the sum of `lanes` products of an activation and a digit."""
         return signed_bits(self.lanes * ACTIVATION_LIMIT * LARGEST_DIGIT)
 
     @property
     def group_bits(self) -> int:
-        """Of a whole group's sum. Sums of some but not all terms may wrap; modulo 2^n the complete one is exact."""
+        """Width of a group's sum. The sum of only some terms may wrap; modulo 2^n the complete sum is exact."""
         return signed_bits(self.group * ACTIVATION_LIMIT * self.max_weight)
 
     @property
     def value_bits(self) -> int:
-        """Of a whole dot product with its group scales."""
+        """Width of a whole dot product with its group scales."""
         return signed_bits(self.max_inputs * ACTIVATION_LIMIT * self.max_weight * ((1 << SCALE_BITS) - 1))
-
-    @property
-    def sum_bits(self) -> int:
-        return self.value_bits + self.exponent_bits
 
     def shifts(self, format: Format) -> tuple[int, ...]:
         return format.bsig
@@ -74,12 +69,6 @@ class BitmodSpec:
     def column(self, formats: tuple[Format, ...]) -> BitmodColumn:
         return BitmodColumn(formats, self.lanes)
 
-    def row(self) -> None:
-        return None
-
-    def prepare(self) -> None:
-        return None
-
 
 class BitmodPE(Part):
     """Output-stationary bit-serial multiply-accumulate with a bit-serial dequantiser.
@@ -88,8 +77,8 @@ class BitmodPE(Part):
                     activation[k] * (-1)^sign[k,t] * man[k,t] * 2^(exp[k,t] + bsig[t])
         sum       = sum over groups of scale * group_sum
 
-    Throughput: `lanes` weights every `terms per weight` cycles. A group's scaling takes 8 cycles, one per scale bit,
-    and overlaps the next group. Latency: `Timing`. Everything is an exact integer.
+    Every number is an exact integer. Throughput: `lanes` weights every `terms per weight` cycles. A group's scaling
+    takes 8 cycles, one per scale bit, beside the next group. Latency: `Timing`.
     Source: BitMoD (HPCA 2025), section IV-B and figure 5, with integer activations.
 
     Members
@@ -105,10 +94,8 @@ class BitmodPE(Part):
         lanes = data.ArrayLayout(signed(8), spec.lanes), data.ArrayLayout(TERM, spec.lanes)
         super().__init__(pe_ports(spec, *lanes))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, control = self.spec, self.control
-        dot = Signal(signed(spec.dot_bits), reset_less=True)
         group_sum = Signal(signed(spec.group_bits), reset_less=True)
 
         # Stage 1: one digit of each lane's weight.
@@ -116,11 +103,10 @@ class BitmodPE(Part):
         for activation, term in zip(self.activations, self.operand, strict=True):
             shifted = Mux(term.man, activation << term.exp, 0)
             products.append(Mux(term.sign, -shifted, shifted))
-        m.d.sync += dot.eq(add_tree(products))
+        dot = registered(m, "dot", add_tree(products), signed(spec.dot_bits))
 
         # Stage 2: the group's sum.
         with m.If(control.accumulate):
             m.d.sync += group_sum.eq(Mux(control.first, 0, group_sum) + (dot << control.bsig))
 
         add_drain(m, self, add_dequantiser(m, self, group_sum))
-        return m

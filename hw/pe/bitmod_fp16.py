@@ -2,34 +2,29 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import data
 
-from einloom.hw.arith.fp16 import (
-    ALIGN_BITS,
-    ALIGNED_LIMIT,
-    FP16,
-    SIGNIFICAND_BITS,
-    UNIT_EXPONENT,
-    exponent_and_significand,
-    round_shift,
-)
+from einloom.hw.arith import fp16
+from einloom.hw.arith.delay import delayed, registered
+from einloom.hw.arith.fp16 import exponent_and_significand, round_shift
 from einloom.hw.arith.terms import TERM
 from einloom.hw.arith.trees import add_tree, max_tree
 from einloom.hw.arith.widths import signed_bits
 from einloom.hw.part import Part
 from einloom.hw.pe.column import BitmodColumn
 from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.formats import SCALE_BITS, Format, Term
 
 GUARD_BITS = 6  # extra bits below a dot product that is shifted to the group's or the sum's exponent, rounded down
 EXPONENT_SUM_BITS = 6  # of an activation's exponent (at most 31) plus a term's (at most 3)
-EXPONENT_BIAS = UNIT_EXPONENT + ALIGN_BITS + GUARD_BITS
+EXPONENT_BIAS = fp16.UNIT_EXPONENT + fp16.ALIGN_BITS + GUARD_BITS
 
 
 @dataclass(frozen=True)
-class BitmodFp16Spec:
+class BitmodFp16Spec(PeSpec):
     """Size of a bit-serial PE for fp16 activations, and the widths that follow.
 
     Parameters
@@ -47,24 +42,23 @@ class BitmodFp16Spec:
     exponent_bits = EXPONENT_SUM_BITS
     exponent_bias = EXPONENT_BIAS
     timing = Timing(accumulate=4, capture=6, align=1, scale_bits=SCALE_BITS)
-    lookup = None
 
     @property
     def operand_bits(self) -> int:
-        """Of the column's operand, one term per lane."""
+        """One term per lane."""
         return self.lanes * Term.BITS
 
     @property
     def dot_bits(self) -> int:
-        """Aligned to the largest exponent of a step, no product gets larger than a significand can be."""
-        return signed_bits(self.lanes * ALIGNED_LIMIT)
+        """Width of a step's dot product. Products are aligned to the largest one, so none exceeds a significand."""
+        return signed_bits(self.lanes * fp16.ALIGNED_LIMIT)
 
     @property
     def group_limit(self) -> int:
-        """Of a group's sum in its own exponent. Rounding down adds at most one to the magnitude, twice per term."""
+        """Bound of a group's sum. Rounding down adds at most one to the magnitude, twice per term."""
         weights = max(sum(1 << s for s in shifts) for shifts in self.bsig)
         roundings = 2 * max(len(shifts) for shifts in self.bsig) * (self.group // self.lanes)
-        return (self.group * ALIGNED_LIMIT * weights << GUARD_BITS) + roundings
+        return (self.group * fp16.ALIGNED_LIMIT * weights << GUARD_BITS) + roundings
 
     @property
     def group_bits(self) -> int:
@@ -72,13 +66,9 @@ class BitmodFp16Spec:
 
     @property
     def value_bits(self) -> int:
-        """Of the sum of all scaled groups; each is rounded down once before scaling, and the sum once per group."""
+        """Width of the sum of all scaled groups. Each is rounded down before scaling, and the sum once per group."""
         groups = self.max_inputs // self.group
         return signed_bits(groups * ((self.group_limit + 1) * ((1 << SCALE_BITS) - 1) + 1))
-
-    @property
-    def sum_bits(self) -> int:
-        return self.value_bits + self.exponent_bits
 
     def shifts(self, format: Format) -> tuple[int, ...]:
         return format.bsig
@@ -89,12 +79,6 @@ class BitmodFp16Spec:
     def column(self, formats: tuple[Format, ...]) -> BitmodColumn:
         return BitmodColumn(formats, self.lanes)
 
-    def row(self) -> None:
-        return None
-
-    def prepare(self) -> None:
-        return None
-
 
 class BitmodFp16PE(Part):
     """Bit-serial multiply-accumulate with aligned fp16 activations, and a bit-serial dequantiser.
@@ -102,9 +86,9 @@ class BitmodFp16PE(Part):
     Definition, for one output (sim/golden/bitmod.py computes it):
 
     1. A step has `lanes` activations a = (-1)^s * m * 2^(e - 25), with e the exponent field (1 for subnormals) and m
-    the
-       11-bit significand. For term t of their weights, lane i has the exponent e_i = e + exp_i, or 0 where man_i = 0,
-       and x = max e_i. Its product is (-1)^(s + sign) * round(m * man * 2^(3 - (x - e_i))), to nearest, ties to even.
+       the 11-bit significand. For term t of their weights, lane i has the exponent e_i = e + exp_i, or 0 where
+       man_i = 0, and x = max e_i. Its product is (-1)^(s + sign) * round(m * man * 2^(3 - (x - e_i))), to nearest,
+       ties to even.
     2. The step's dot product d is the exact sum of the lanes, d * 2^bsig * 2^6 in units of 2^(x - 34).
     3. A group's sum (g, E) starts as (0, 0). Adding a dot product: E' = max(E, x), and g is
        floor(g / 2^(E' - E)) + floor(d * 2^(bsig + 6) / 2^(E' - x)).
@@ -112,70 +96,53 @@ class BitmodFp16PE(Part):
        floor(v / 2^(V' - V)) + q * floor(g / 2^(V' - E)). The output means v * 2^(V - 34).
 
     The exponent field 31 is taken as a number, so callers must not send infinities or NaNs.
-    Throughput as BitmodPE; latency: `Timing`. Source: BitMoD (HPCA 2025), section IV-B and figure 5: exponent match,
-    bit-serial multiply, group accumulate, dequantise. Unlike there nothing is normalised to the left, which makes the
-    accumulators wider (their widths are proven in the spec) and the result independent of cancellation.
+    Throughput as BitmodPE. Latency: `Timing`. Source: BitMoD (HPCA 2025), section IV-B and figure 5: exponent match,
+    bit-serial multiply, group accumulate, dequantise. Unlike there nothing is normalised to the left. That makes the
+    accumulators wider (the spec proves their widths) and the result independent of cancellation.
     """
 
     def __init__(self, spec: BitmodFp16Spec):
-        lanes = data.ArrayLayout(FP16, spec.lanes), data.ArrayLayout(TERM, spec.lanes)
+        lanes = data.ArrayLayout(fp16.FP16, spec.lanes), data.ArrayLayout(TERM, spec.lanes)
         super().__init__(pe_ports(spec, *lanes))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         dot, exponent = self._dot_product(m)
         group_sum, group_exponent = self._accumulate(m, dot, exponent)
         self._dequantise(m, group_sum, group_exponent)
-        return m
 
     def _dot_product(self, m):
         """Stages 1 to 3: match exponents, align and round, add."""
         highest = Signal(EXPONENT_SUM_BITS, reset_less=True)
-        matched = Signal(EXPONENT_SUM_BITS, reset_less=True)
-        exponent = Signal(EXPONENT_SUM_BITS, reset_less=True)
-        dot = Signal(signed(self.spec.dot_bits), reset_less=True)
         exponents, products = [], []
         for n, (activation, term) in enumerate(zip(self.activations, self.operand, strict=True)):
             exponent_field, digits = exponent_and_significand(activation)
-            own = Signal(EXPONENT_SUM_BITS, name=f"exponent_{n}", reset_less=True)
             exponents.append(Mux(term.man, exponent_field + term.exp, 0))
-            m.d.sync += own.eq(exponents[-1])
-            significand = Signal(SIGNIFICAND_BITS, name=f"significand_{n}", reset_less=True)
-            m.d.sync += significand.eq(Mux(term.man, digits, 0))
-            negative = Signal(name=f"negative_{n}", reset_less=True)
-            m.d.sync += negative.eq(activation.sign ^ term.sign)
-
-            rounded = round_shift(significand << ALIGN_BITS, highest - own)
-            product = Signal(signed(SIGNIFICAND_BITS + ALIGN_BITS + 1), name=f"product_{n}", reset_less=True)
-            m.d.sync += product.eq(Mux(negative, -rounded, rounded))
-            products.append(product)
-        m.d.sync += [highest.eq(max_tree(exponents)), matched.eq(highest), exponent.eq(matched)]
-        m.d.sync += dot.eq(add_tree(products))
-        return dot, exponent
+            own = registered(m, f"exponent_{n}", exponents[-1], EXPONENT_SUM_BITS)
+            significand = registered(m, f"significand_{n}", Mux(term.man, digits, 0), fp16.SIGNIFICAND_BITS)
+            negative = registered(m, f"negative_{n}", activation.sign ^ term.sign)
+            rounded = round_shift(significand << fp16.ALIGN_BITS, highest - own)
+            shape = signed(fp16.SIGNIFICAND_BITS + fp16.ALIGN_BITS + 1)
+            products.append(registered(m, f"product_{n}", Mux(negative, -rounded, rounded), shape))
+        m.d.sync += highest.eq(max_tree(exponents))
+        dot = registered(m, "dot", add_tree(products), signed(self.spec.dot_bits))
+        return dot, delayed(m, "exponent", highest, 2)
 
     def _accumulate(self, m, dot, exponent):
         """Stages 4 and 5: the group's exponent, then its sum."""
         spec, control = self.spec, self.control
         group_bits = signed(spec.group_bits)
         running = Signal(EXPONENT_SUM_BITS, reset_less=True)
-        before = Signal(EXPONENT_SUM_BITS)
-        after = Signal(EXPONENT_SUM_BITS)
-        sum_shift = Signal(EXPONENT_SUM_BITS, reset_less=True)
-        dot_shift = Signal(EXPONENT_SUM_BITS, reset_less=True)
-        moved = Signal(group_bits, reset_less=True)
-        first = Signal(reset_less=True)
+        before, after = Signal(EXPONENT_SUM_BITS), Signal(EXPONENT_SUM_BITS)
         accumulate = Signal()
         group_sum = Signal(group_bits, reset_less=True)
         group_exponent = Signal(EXPONENT_SUM_BITS, reset_less=True)
 
         m.d.comb += [before.eq(Mux(control.first, 0, running)), after.eq(Mux(before > exponent, before, exponent))]
-        m.d.sync += [
-            sum_shift.eq(after - before),
-            dot_shift.eq(after - exponent),
-            moved.eq(dot << control.bsig << GUARD_BITS),
-            first.eq(control.first),
-            accumulate.eq(control.accumulate),
-        ]
+        sum_shift = registered(m, "sum_shift", after - before, EXPONENT_SUM_BITS)
+        dot_shift = registered(m, "dot_shift", after - exponent, EXPONENT_SUM_BITS)
+        moved = registered(m, "moved", dot << control.bsig << GUARD_BITS, group_bits)
+        first = registered(m, "first", control.first)
+        m.d.sync += accumulate.eq(control.accumulate)
         with m.If(control.accumulate):
             m.d.sync += running.eq(after)
         with m.If(accumulate):
@@ -184,7 +151,7 @@ class BitmodFp16PE(Part):
         return group_sum, group_exponent
 
     def _dequantise(self, m, group_sum, group_exponent):
-        """Behind the next group: align the group with the output, then multiply by the scale bit by bit."""
+        """Beside the next group: align the group with the output, then multiply it by the scale bit by bit."""
         spec, control = self.spec, self.control
         aligning = Signal()
         scaled = Signal(signed(spec.group_bits + SCALE_BITS - 1), reset_less=True)

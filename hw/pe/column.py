@@ -1,13 +1,13 @@
-"""The top of a column: what the codes of one output channel become before they go down to the PEs."""
+"""The top of a column: it turns the codes of one output channel into operands for the PEs below."""
 
 from amaranth import Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from einloom.hw.arith.delay import delayed
+from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.arith.terms import SPECIALS, TERM, TermDecoder
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import feed, members
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
 
@@ -23,17 +23,17 @@ def code_ports(formats: tuple[Format, ...], lanes: int) -> dict:
 
 SCALE_PORTS = {
     "scale": In(SCALE_BITS),
-    **flags(In, "load_metadata", "first", "last", "capture", "dequantise"),
+    **members(In, "load_metadata", "first", "last", "capture", "dequantise"),
     "scale_bit": Out(1),
 }
-"""Of column tops with group scales; BitmodColumn says what they mean."""
+"""Ports of column tops with group scales; BitmodColumn says what they mean."""
 
 
 def add_group_scale(m: Module, column, delay: int = 0) -> None:
-    """The group scale's way through a column top with SCALE_PORTS: waiting, at work, ended, and bit by bit.
+    """Take group scales through a column top with SCALE_PORTS: the next one waits, one is at work, one is shifted out.
 
-    An ended group's scale is kept until the next group ends, both `delay` cycles late: for PEs whose capture comes
-    later than that.
+    The scale of an ended group is kept until the next group ends. Both ends come `delay` cycles late, for PEs that
+    capture a group's sum only after the next group's scale has been loaded.
     """
     next_scale, scale, ended_scale, scale_shift = (
         Signal(SCALE_BITS, name=n, reset_less=True) for n in ("next_scale", "scale", "ended_scale", "scale_shift")
@@ -55,8 +55,8 @@ def add_group_scale(m: Module, column, delay: int = 0) -> None:
 class BitmodColumn(Part):
     """Holds a step's codes, turns them into terms one after the other, and sends the group scale bit by bit.
 
-    A group's metadata may arrive while the group before it is still at work: it waits in a register until the first
-    step of its group is loaded. Latency: codes to terms 1 cycle after the step was loaded.
+    A group's metadata may arrive while the group before is at work. It waits in a register until the first step of its
+    group is loaded. Throughput: a term a cycle. Latency: 1 cycle from the step's load to its first term.
 
     Parameters
     ----------
@@ -65,14 +65,15 @@ class BitmodColumn(Part):
 
     Members
     -------
-    codes_<format> : In, for each format: `lanes` codes, from where its step word has them
+    codes_<format> : In, for each format: `lanes` codes
     load : In(1), take the codes of the chosen format
     scale, selector : In, metadata of the next group
     load_metadata : In(1), take them
     first : In(1), the codes taken with `load` start the next group
     format, term, specials : In, as in TermDecoder
-    last : In(1), the group's last term is at work; its scale will be wanted soon
-    capture, dequantise : In(1), load the scale; it was used for one bit
+    last : In(1), the group's last term is at work
+    capture : In(1), load the ended group's scale; its lowest bit follows
+    dequantise : In(1), go on to the scale's next bit
     operand : Out, `lanes` terms
     scale_bit : Out(1)
     """
@@ -88,8 +89,7 @@ class BitmodColumn(Part):
             "operand": Out(data.ArrayLayout(TERM, lanes)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         codes = Signal(data.ArrayLayout(max(f.bits for f in self.formats), self.lanes), reset_less=True)
         add_group_scale(m, self)
         next_selector, selector = (Signal(SELECTOR_BITS, name=n, reset_less=True) for n in ("next_selector", "sel"))
@@ -107,21 +107,13 @@ class BitmodColumn(Part):
 
         for lane in range(self.lanes):
             decoder = TermDecoder(self.formats).place(m, f"decoder_{lane}", platform)
-            m.d.comb += [
-                decoder.code.eq(codes[lane]),
-                decoder.format.eq(self.format),
-                decoder.term.eq(self.term),
-                decoder.selector.eq(selector),
-                decoder.specials.eq(self.specials),
-            ]
-            digit = Signal(TERM, name=f"digit_{lane}", reset_less=True)
-            m.d.sync += digit.eq(decoder.digit)
-            m.d.comb += self.operand[lane].eq(digit)
-        return m
+            feed(m, self, decoder, "format", "term", "specials")
+            m.d.comb += [decoder.code.eq(codes[lane]), decoder.selector.eq(selector)]
+            m.d.comb += self.operand[lane].eq(registered(m, f"digit_{lane}", decoder.digit))
 
 
 class CodeColumn(Part):
-    """The column top of engines that multiply codes as they are: two registers, for the timing of `BitmodColumn`.
+    """The column top of engines that multiply codes unchanged: two registers, for the timing of `BitmodColumn`.
 
     Members: `codes_<format>`, `load` and `operand` of `BitmodColumn`.
     """
@@ -130,12 +122,8 @@ class CodeColumn(Part):
         operand = Out(data.ArrayLayout(format.bits, lanes))
         super().__init__({**code_ports((format,), lanes), "operand": operand})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         codes = Signal(self.format.bits * self.lanes, reset_less=True)
-        operand = Signal.like(codes, reset_less=True)
         with m.If(self.load):
             m.d.sync += codes.eq(getattr(self, codes_port(self.format)))
-        m.d.sync += operand.eq(codes)
-        m.d.comb += self.operand.eq(operand)
-        return m
+        m.d.comb += self.operand.eq(registered(m, "operand", codes))

@@ -6,12 +6,13 @@ from einloom.spec.formats import SCALE_BITS
 
 
 def add_dequantiser(m: Module, pe, group_sum, shift=0):
-    """total = sum over groups of scale * `group_sum`, which is complete when `pe.control.capture` is given.
+    """Returns total = sum over groups of scale * `group_sum`, of `pe.spec.value_bits`.
 
-    In the cycle after that the total so far is divided by 2^`shift`, rounded down; in others `shift` must be 0.
+    `group_sum` is complete in the cycle of `pe.control.capture`. In the cycle after that the total so far is divided by
+    2^`shift`, rounded down; in other cycles `shift` must be 0.
 
-    Shift-and-add, one scale bit a cycle, straight into the total: SCALE_BITS cycles, behind the next group. Source:
-    BitMoD (HPCA 2025), section IV-B. Returns the total, of `pe.spec.value_bits`.
+    Shift-and-add, one scale bit a cycle, straight into the total: SCALE_BITS cycles, beside the next group. Source:
+    BitMoD (HPCA 2025), section IV-B.
     """
     control = pe.control
     scaled = Signal(signed(len(group_sum) + SCALE_BITS - 1), reset_less=True)

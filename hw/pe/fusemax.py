@@ -1,28 +1,18 @@
 """The FuseMax processing element: scores, exponentials and weighted values on one multiplier."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith import exp2
+from einloom.hw.arith.delay import registered
 from einloom.hw.part import Part
-from einloom.spec.attention_format import (
-    EXP2_STEPS,
-    MASKED,
-    OPERAND_BITS,
-    POWER_BITS,
-    PROBABILITY_BITS,
-    QUERY_BITS,
-    SCALE_SHIFT,
-    SCORE_BITS,
-    SCORE_FRACTION,
-    SCORE_LIMIT,
-    AttentionFormat,
-)
+from einloom.hw.wires import choose
+from einloom.spec import attention_format as fmt
 
 
 class Step(enum.Enum, shape=2):
-    """What the multiplier of a PE does."""
+    """The work of a PE's multiplier."""
 
     SCORE = 0
     """query * key, accumulated"""
@@ -34,14 +24,14 @@ class Step(enum.Enum, shape=2):
     """probability * value, into the column's adder tree"""
 
 
-# Control of all PEs, each field in the cycle that its comment names; a step is issued in cycle 0.
+# Control of all PEs; the number is the cycle of a field, behind a step's issue in cycle 0.
 PE_CONTROL = data.StructLayout({
     "step": Step,  # 0
     "accumulate": 1,  # 2: the step was a SCORE
     "first": 1,  # 2: ... and the first of its dot product
     "scale": 1,  # 2: it was a SCALE
     "exp": 1,  # 2: it was an EXP
-    "term": range(EXP2_STEPS),  # 2: which of them
+    "term": range(fmt.EXP2_STEPS),  # 2: which of them
     "difference": 1,  # the column's maximum is up to date: start an exponential
     "load": 1,  # the exponential is complete: it becomes the probability of the VALUE steps that follow
 })
@@ -49,12 +39,12 @@ PE_LATENCY = 3  # from an issue to the first issue that can use its result
 
 
 class FuseMaxPE(Part):
-    """A key's row in a query's column: qk, then x, then exp2(x - RM), then the products with the key's values.
+    """Computes for one key and one query: qk, then x, then exp2(x - RM), then the products with the key's values.
 
     Numbers are those of spec/attention_format.py. Output stationary: qk, x and the probability of a (key, query) stay
-    here; the probability has a register of its own, so the next tile's scores and exponentials are computed during the
-    VALUE steps. Every step takes one cycle of the multiplier, which is 27 x 18 bits as in a DSP48E2; steps that use
-    each other's results are PE_LATENCY cycles apart, and others fill the cycles in between.
+    here. The probability has a register of its own, so the next tile's scores and exponentials are computed during the
+    VALUE steps. A step takes one cycle of the multiplier, which is 27 x 18 bits as in a DSP48E2. Steps that use each
+    other's results are PE_LATENCY cycles apart; other steps fill the cycles in between.
     Source: FuseMax (MICRO 2024), sections V and VI; there exp takes 6 steps of 16-bit floating point.
 
     Members
@@ -67,69 +57,60 @@ class FuseMaxPE(Part):
     product : Out, two cycles after a VALUE step
     """
 
-    def __init__(self, format: AttentionFormat):
+    def __init__(self, format: fmt.AttentionFormat):
         super().__init__({
-            "query": In(signed(QUERY_BITS)),
+            "query": In(signed(fmt.QUERY_BITS)),
             "row": In(signed(format.input_bits)),
             "visible": In(1),
-            "maximum": In(signed(SCORE_BITS)),
+            "maximum": In(signed(fmt.SCORE_BITS)),
             "control": In(PE_CONTROL),
-            "score": Out(signed(SCORE_BITS)),
+            "score": Out(signed(fmt.SCORE_BITS)),
             "product": Out(signed(format.product_bits)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         control, format = self.control, self.format
-        operand_a = Signal(signed(OPERAND_BITS), reset_less=True)
+        operand_a = Signal(signed(fmt.OPERAND_BITS), reset_less=True)
         operand_b = Signal(signed(18), reset_less=True)
-        product = Signal(signed(OPERAND_BITS + 18), reset_less=True)
         qk = Signal(signed(format.qk_bits), reset_less=True)
-        power = Signal(signed(POWER_BITS), reset_less=True)
-        probability = Signal(signed(PROBABILITY_BITS), reset_less=True)
+        power = Signal(signed(fmt.POWER_BITS), reset_less=True)
+        probability = Signal(signed(fmt.PROBABILITY_BITS), reset_less=True)
         fraction = Signal(signed(exp2.FRACTION_BITS), reset_less=True)
         exponent = Signal(exp2.EXPONENT_BITS, reset_less=True)
 
-        with m.Switch(control.step):
-            with m.Case(Step.SCORE):
-                m.d.sync += [operand_a.eq(self.query), operand_b.eq(self.row)]
-            with m.Case(Step.SCALE):
-                m.d.sync += [operand_a.eq(qk >> format.qk_drop), operand_b.eq(self.query)]
-            with m.Case(Step.EXP):
-                m.d.sync += [operand_a.eq(power), operand_b.eq(fraction)]
-            with m.Case(Step.VALUE):
-                m.d.sync += [operand_a.eq(probability), operand_b.eq(self.row)]
-        m.d.sync += product.eq(operand_a * operand_b)
+        factors_a = {Step.SCORE: self.query, Step.SCALE: qk >> format.qk_drop, Step.EXP: power, Step.VALUE: probability}
+        factors_b = {Step.SCORE: self.row, Step.SCALE: self.query, Step.EXP: fraction, Step.VALUE: self.row}
+        choose(m, operand_a, control.step, factors_a, domain="sync")
+        choose(m, operand_b, control.step, factors_b, domain="sync")
+        product = registered(m, "multiplied", operand_a * operand_b)
         m.d.comb += self.product.eq(product)
 
-        total = Signal(signed(max(OPERAND_BITS + 18, format.qk_bits) + 1))
+        total = Signal(signed(max(fmt.OPERAND_BITS + 18, format.qk_bits) + 1))
         m.d.comb += total.eq(self._addend(m, qk) + product)
         with m.If(control.accumulate):
             m.d.sync += qk.eq(total)
         with m.If(control.scale):
-            scaled = total >> SCALE_SHIFT
-            clamped = Mux(scaled > SCORE_LIMIT, SCORE_LIMIT, Mux(scaled < -SCORE_LIMIT, -SCORE_LIMIT, scaled))
-            m.d.sync += self.score.eq(Mux(self.visible, clamped, MASKED))
+            scaled = total >> fmt.SCALE_SHIFT
+            clamped = Mux(
+                scaled > fmt.SCORE_LIMIT, fmt.SCORE_LIMIT, Mux(scaled < -fmt.SCORE_LIMIT, -fmt.SCORE_LIMIT, scaled)
+            )
+            m.d.sync += self.score.eq(Mux(self.visible, clamped, fmt.MASKED))
         with m.If(control.exp):
-            m.d.sync += power.eq(total >> SCORE_FRACTION)
+            m.d.sync += power.eq(total >> fmt.SCORE_FRACTION)
         with m.Elif(control.difference):
             f, n = exp2.split(self.score - self.maximum)
             m.d.sync += [fraction.eq(f), exponent.eq(n), power.eq(exp2.LEADING)]
         with m.If(control.load):
             m.d.sync += probability.eq(Mux(self.visible, exp2.scaled(power, exponent), 0))
-        return m
 
     def _addend(self, m, qk):
-        """What is added to the product: the sum so far, a coefficient, and the half that makes a truncation round."""
+        """The addend of the product: the sum so far or a coefficient, and a half, so that truncation rounds."""
         control, drop = self.control, self.format.qk_drop
-        value = Signal(signed(max(OPERAND_BITS + 18, self.format.qk_bits)), name="addend")
+        value = Signal(signed(max(fmt.OPERAND_BITS + 18, self.format.qk_bits)), name="addend")
         with m.If(control.scale):
-            m.d.comb += value.eq(1 << (SCALE_SHIFT - 1))
+            m.d.comb += value.eq(1 << (fmt.SCALE_SHIFT - 1))
         with m.Elif(control.exp):
-            with m.Switch(control.term):
-                for term in range(EXP2_STEPS):
-                    with m.Case(term):
-                        m.d.comb += value.eq(exp2.addend(term))
+            choose(m, value, control.term, {term: exp2.addend(term) for term in range(fmt.EXP2_STEPS)})
         with m.Else():
             m.d.comb += value.eq(Mux(control.first, (1 << drop) >> 1, qk))
         return value

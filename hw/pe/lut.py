@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 
 from einloom.hw.arith.adders import add_or_subtract, add_with_carry, complemented, moved_up, multiplex
-from einloom.hw.arith.delay import delayed
+from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.arith.named import named
 from einloom.hw.arith.trees import tree
 from einloom.hw.arith.widths import signed_bits
@@ -16,35 +16,37 @@ from einloom.hw.pe.dequantiser import add_dequantiser
 from einloom.hw.pe.plane_column import PlaneColumn
 from einloom.hw.pe.ports import add_drain, pe_ports
 from einloom.hw.pe.rounded_tables import ENTRY_LIMIT, ROUND_CYCLES, RoundedTables, largest_exponent, rounded_layout
+from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.table_generator import LIMIT, TableDelay, TableGenerator, tables_layout
 from einloom.hw.pe.timing import Timing
+from einloom.hw.wires import choose
 from einloom.spec.formats import SCALE_BITS, Format
 from einloom.spec.lookup import table_sizes
 from einloom.spec.manifest import LookupLayout
 
 ADDED_AT_ONCE = 4
-"""Tables whose values are added in one cycle. A LUT of six inputs adds a bit of a sum to the half of a table that a bit
-of the index chooses, so that four tables are four or five LUTs in a row."""
+"""Tables whose values are added in one cycle: four or five LUTs in a row, since a LUT of six inputs chooses a bit of an
+entry and adds it to a bit of the sum."""
 SHIFTED_AT_ONCE = 2
-"""Of tables with an exponent each: choosing and shifting an entry takes LUTs of its own in front of the adder."""
+"""The same for tables with an exponent each, whose entries are chosen and shifted by LUTs in front of the adder."""
 CHAIN_STAGES = 2
-"""Cycles of a chain of adders. Every adder of a chain chooses from a table, so a long chain needs few others; but its
-sums grow, and what comes late waits in registers: several chains, whose sums a tree adds, take least."""
+"""Cycles of a chain of adders. In a chain every adder also chooses from a table. But a long chain has wide sums, and
+registers for operands that come late. Several chains, whose sums a tree adds, take the fewest LUTs."""
 
 
 @dataclass(frozen=True)
-class LutSpec:
+class LutSpec(PeSpec):
     """Size of a look-up PE for int8 activations, and the widths that follow.
 
     Parameters
     ----------
     lanes : activations multiplied at once.
-    table_inputs : most lanes of a table.
-    table : "full", "half" or "remap"; spec/config_engines.py says what that means.
+    table_inputs : lanes of a table, at most.
+    table : "full", "half" or "remap"; spec/config_engines.py explains them.
     entries : "exact" or "int8".
-    entry_scale : "step" or "table", what shares an exponent of int8 entries.
+    entry_scale : int8 entries of a "step" or of a "table" share an exponent.
     formats : weight formats, which have planes.
-    group : inputs that share a scale; None when only output channels have one, which is left to the caller.
+    group : inputs that share a scale; None if only output channels have one, which the caller applies.
     max_inputs : longest dot product.
     prepared : the tables are made before activations are stored, not in the rows.
     """
@@ -60,9 +62,7 @@ class LutSpec:
     prepared: bool = False
 
     activation_bits = 8
-    limit = LIMIT  # of what tables are made of: -limit .. limit - 1
-    exponent_bits = 0
-    exponent_bias = 0
+    limit = LIMIT  # the tables' inputs are -limit .. limit - 1
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -84,7 +84,7 @@ class LutSpec:
 
     @property
     def scales_sums(self) -> bool:
-        """The sum of a step's values is brought into the unit of activations, in a stage of its own."""
+        """The sum of a step's values is shifted into the unit of activations, in a stage of its own."""
         return self.rounded and not self.per_table
 
     @property
@@ -94,7 +94,7 @@ class LutSpec:
 
     @property
     def fraction(self) -> int:
-        """Bits below the integer in sums: planes count in halves, which some formats need and others don't."""
+        """Fraction bits of sums: one if a format has a plane of halves, or an odd zero point."""
         return 0 if all(min(f.planes) > 0 and f.zero % 2 == 0 for f in self.formats) else 1
 
     def shifts(self, format: Format) -> tuple[int, ...]:
@@ -123,22 +123,22 @@ class LutSpec:
 
     @property
     def signs(self) -> tuple[int, ...]:
-        """Bits of a plane that are needed again: signs of values that are complemented where there is no adder to
-        negate them, those of each chain's first table."""
+        """Bits of a plane that are needed again: the signs of each chain's first table.
+
+        These values are complemented where there is no adder to negate them.
+        """
         if not self.halved:
             return ()
         return tuple(sum(self.sizes[: chain.start + 1]) - 1 for chain in self.chains)
 
     @property
     def row_cycles(self) -> int:
-        """From a row's register to the tables."""
-        if self.prepared:
-            return 0
-        return self.table_cycles
+        """Cycles from a row's register to the tables."""
+        return 0 if self.prepared else self.table_cycles
 
     @property
     def table_cycles(self) -> int:
-        """From activations of some bits to their tables."""
+        """Cycles from integers to their tables."""
         return 1 + (ROUND_CYCLES if self.rounded else 0)
 
     @property
@@ -159,7 +159,7 @@ class LutSpec:
 
     @property
     def operand_delays(self) -> tuple[int, ...]:
-        """Of each bit of the operand (PlaneColumn.operand) behind the column's own register."""
+        """Cycles by which each bit of PlaneColumn.operand is later than the column's own register."""
         delays = [delay for delay, size in zip(self.table_delays, self.sizes, strict=True) for _ in range(size)]
         in_tree = [self.chain_stages] * (self.zero + len(self.signs))
         if self.signs and not self.zero:
@@ -173,10 +173,10 @@ class LutSpec:
 
     @property
     def group_bits(self) -> int:
-        """Of a group's sum, or, without group scales, of the whole dot product, with its fraction.
+        """Width of a group's sum with its fraction; without group scales, of the whole dot product.
 
-        Sums of some but not all planes may wrap; modulo 2^n the complete one is exact. Rounding makes an entry larger
-        by half a unit of its exponent at most.
+        The sum of only some planes may wrap; modulo 2^n the complete sum is exact. Rounding makes an entry larger by at
+        most half a unit of its exponent.
         """
         inputs = self.max_inputs if self.group is None else self.group
         weight = max(f.max_magnitude for f in self.formats)
@@ -188,13 +188,13 @@ class LutSpec:
         return signed_bits(limit) + self.fraction
 
     def _half_unit(self, size: int) -> int:
-        """Most by which rounding makes a value of a table of `size` lanes larger."""
+        """The most that rounding adds to a value of a table of `size` lanes."""
         shared_by = size if self.per_table else max(self.sizes)
         return (1 << largest_exponent(shared_by, self.limit)) // 2
 
     @property
     def value_bits(self) -> int:
-        """Of a whole dot product with its group scales."""
+        """Width of a whole dot product with its group scales."""
         whole = self.group_bits - self.fraction
         if self.group is None:
             return whole
@@ -202,17 +202,13 @@ class LutSpec:
         return signed_bits((1 << (whole - 1)) * groups * ((1 << SCALE_BITS) - 1))
 
     @property
-    def sum_bits(self) -> int:
-        return self.value_bits + self.exponent_bits
-
-    @property
     def shared(self) -> data.StructLayout:
-        """What a row hands to its PEs."""
+        """The layout that a row hands to its PEs."""
         return self.tables
 
     @property
     def tables(self) -> data.StructLayout:
-        """A step's tables."""
+        """The layout of a step's tables."""
         if self.rounded:
             return rounded_layout(self.sizes, self.halved, self.limit, self.per_table)
         return tables_layout(self.sizes, self.halved, self.zero, self.limit)
@@ -221,7 +217,7 @@ class LutSpec:
         return LutPE(self)
 
     def column(self, formats: tuple[Format, ...]) -> PlaneColumn:
-        # A group lasts at least as many cycles as its scale has bits, and for as long its column keeps that.
+        # A column keeps a group's scale until the next group ends, at least as many cycles as a scale has bits.
         delay = None if self.group is None else max(0, self.timing.capture - SCALE_BITS)
         return PlaneColumn(
             formats, self.sizes, self.halved, self.table == "remap", self.signs, self.operand_delays, delay
@@ -229,7 +225,7 @@ class LutSpec:
 
     @property
     def table_delays(self) -> tuple[int, ...]:
-        """Of each table behind the first one of its chain."""
+        """Cycles by which each table is later than the first one of its chain."""
         return tuple(n // self.added_at_once for chain in self.chains for n in range(len(chain)))
 
     def row(self) -> Part:
@@ -243,15 +239,17 @@ class LutSpec:
         return TableGenerator(self.sizes, self.halved, self.zero, self.limit, (0,) * (len(self.sizes) + 1))
 
     def generator(self) -> Part:
-        """What makes `tables` in a row."""
+        """The part that makes `tables` in a row."""
         if self.rounded:
             delays = (*self.table_delays, self.dot_stages)
             return RoundedTables(self.sizes, self.halved, self.limit, self.per_table, delays)
         return TableGenerator(self.sizes, self.halved, self.zero, self.limit, (*self.table_delays, self.chain_stages))
 
     def partial_bits(self, tables: range) -> int:
-        """Of the sum of the values of `tables`, less one where the first is complemented and not negated; of all of
-        them with the zero point's."""
+        """Width of the sum of the values of `tables`; of all tables, with the zero point's.
+
+        The sum is one less if the first value is complemented and not negated.
+        """
         sizes = self.sizes[tables.start : tables.stop]
         if self.scales_sums:
             return signed_bits((ENTRY_LIMIT + 1) * len(sizes) - 1)
@@ -270,10 +268,12 @@ class LutPE(Part):
         sum   = sum over steps and planes of (dot + offset in the plane of the zero point) * 2^shift
                 = sum over the weights k of activation[k] * value[k], and * scale, with group scales
 
-    In a chain the tables' values are added one after the other, so that every adder has a sum on its left, and on its
-    right what the LUT of the adder itself chooses from a table, and negates. Negation is complement and carry: for a
-    chain's first table, which has no adder, an adder of the tree carries it in, and for the first chain's, unless a
-    zero point makes the tree larger, the accumulator, below a shifted sum whose new low bits are ones.
+    Chains add tables' values one after the other. The left input of an adder is the sum so far; its right input is an
+    entry, which the adder's own LUTs choose and negate. A tree adds the chains' sums.
+
+    To negate a value we complement it and add 1 as a carry. A chain's first value has no adder. Its carry enters
+    further on: for chain 2 on at an adder of the tree; for chain 1 at the accumulator, below a shifted sum whose new
+    low bits are ones. With a zero point the tree has an adder more, which takes the carry of chain 1, too.
 
     Throughput: `lanes` weights every `planes` cycles. Latency: `Timing`. With exact entries everything is exact.
     Source: LUT Tensor Core (ISCA 2025), sections III-A to III-C; the adders are ours.
@@ -292,33 +292,30 @@ class LutPE(Part):
 
     @property
     def tables(self):
-        """The step's, among what the row shares."""
+        """The step's tables, a part of what the row shares."""
         return self.activations
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec = self.spec
         dot = self._add(m)
-        # Of table 0's value, if it has been complemented and not yet negated.
+        # The carry that negates table 0's value, if the tree has not added it.
         minus = self.operand[spec.lanes] if spec.signs and not spec.zero else Const(0, 1)
         if spec.scales_sums:
             dot = delayed(m, "scaled", self._scaled(dot, minus), 1)
             minus = delayed(m, "scaled_minus", minus, 1)
         group_sum = self._accumulate(m, dot, minus)
-        whole = group_sum[spec.fraction :].as_signed()
-        self._finish(m, whole)
-        return m
+        self._finish(m, group_sum[spec.fraction :].as_signed())
 
     def _finish(self, m, group_sum):
-        """The group scale, if there is one, and the way out."""
+        """Multiply by the group scale, if there is one, and send the sum out."""
         add_drain(m, self, group_sum if self.spec.group is None else add_dequantiser(m, self, group_sum))
 
     def _moved_down(self, group_sum):
-        """The group's sum before this plane, in the unit of this plane."""
+        """The group's sum before this plane, shifted into the unit of this plane."""
         return group_sum
 
     def _look_up(self, m, n, first):
-        """The value of table `n`, whose first bit in the operand is `first`, without its sign if tables are halved."""
+        """The value of table `n`, without its sign if tables are halved; bit `first` of the operand is its first."""
         table, size = self.tables[f"table_{n}"], self.spec.sizes[n]
         entries = [table.entries[i] for i in range(table.entries.shape().length)]
         entry = multiplex(entries, self.operand[first : first + size - self.spec.halved])
@@ -327,7 +324,7 @@ class LutPE(Part):
         return entry if self.spec.rounded else Cat(table.parity, entry).as_signed()
 
     def _add(self, m):
-        """The sum of the tables' values."""
+        """The sum of the chains, and of the zero point's offset."""
         spec = self.spec
         sums = [self._add_chain(m, chain) for chain in spec.chains]
         signs = list(self.operand[spec.lanes + spec.zero :])
@@ -336,12 +333,11 @@ class LutPE(Part):
         if len(sums) == 1:
             return sums[0]
         carries = signs[len(signs) - len(sums) + 1 :] if spec.halved else [Const(0, 1)] * (len(sums) - 1)
-        total = Signal(signed(spec.partial_bits(range(len(spec.sizes)))), name="dot", reset_less=True)
-        m.d.sync += total.eq(tree(lambda left, right: add_with_carry(left, right, carries.pop()), sums))
-        return total
+        total = tree(lambda left, right: add_with_carry(left, right, carries.pop()), sums)
+        return registered(m, "dot", total, signed(spec.partial_bits(range(len(spec.sizes)))))
 
     def _add_chain(self, m, chain):
-        """The sum of the values of the tables of a chain, registered after each stage, in `chain_stages`."""
+        """The sum of the tables' values of a chain, registered after each stage, `chain_stages` cycles later."""
         spec, total = self.spec, None
         for n in chain:
             size, first = spec.sizes[n], sum(spec.sizes[:n])
@@ -366,16 +362,12 @@ class LutPE(Part):
         return (moved_up(dot, minus, most) << self.tables.exponent)[most : len(dot) + 2 * most].as_signed()
 
     def _accumulate(self, m, dot, minus):
-        """The register that adds up dot * 2^bsig."""
+        """Add up dot * 2^bsig in a register."""
         spec, control = self.spec, self.control
         shifts = sorted({shift for f in spec.formats for shift in spec.shifts(f)})
         moved = Signal(signed(len(dot) + shifts[-1]))
-        with m.Switch(control.bsig):
-            for shift in shifts[:-1]:
-                with m.Case(shift):
-                    m.d.comb += moved.eq(moved_up(dot, minus, shift))
-            with m.Default():
-                m.d.comb += moved.eq(moved_up(dot, minus, shifts[-1]))
+        moves = {shift: moved_up(dot, minus, shift) for shift in shifts}
+        choose(m, moved, control.bsig, moves, moves.pop(shifts[-1]))
         total = Signal(signed(spec.group_bits), reset_less=True)
         before = Mux(control.first, 0, self._moved_down(total)).as_signed()
         with m.If(control.accumulate):

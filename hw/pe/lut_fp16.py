@@ -25,8 +25,8 @@ from einloom.hw.pe.timing import Timing
 class LutFp16Spec(LutSpec):
     """Size of a look-up PE for fp16 activations.
 
-    Dividing a sum and rounding it down makes its magnitude no larger than the bound it had, so the widths follow from
-    the largest aligned activation as those of LutSpec do from int8.
+    The widths follow from the largest aligned activation as those of LutSpec from int8: a sum that is divided and
+    rounded down stays within its bound.
     """
 
     activation_bits = FP16.size
@@ -54,7 +54,7 @@ class LutFp16Spec(LutSpec):
 
 
 class LutFp16PE(LutPE):
-    """LutPE for fp16 activations, which its row has aligned (AlignedTables): integers, and how far to shift sums.
+    """LutPE for fp16 activations. Its row has aligned them to integers, and says how far to shift sums (AlignedTables).
 
     Definition, for one output (sim/golden/lut_fp16.py computes it), with E(s) and the integers of AlignedTables:
 
@@ -64,9 +64,8 @@ class LutFp16PE(LutPE):
     2. The output starts as 0. With a group of scale q that ends with step s, and one before that ended with step r, an
        output v becomes floor(v / 2^(E(s) - E(r))) + q * g. It means v * 2^(E(last step) - 28).
 
-    Without group scales the output is the sum of a single group. A zero E stands before the first step. A step raises
-    the exponent in its first plane; before that a sum of exact entries is whole, so that its half units
-    (LutSpec.fraction) need no shift.
+    Without group scales the output is the sum of a single group. E is 0 before the first step. A step raises the
+    exponent in its first plane. Before that a sum of exact entries is whole, so its fraction needs no shift.
 
     Throughput and latency as LutPE, whose tables come `LutSpec.row_cycles` after the activations. Source: LUT Tensor
     Core (ISCA 2025), section III, takes fp16 activations; aligning them, so that tables are integers, is ours.

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.parity import corrupt_port, with_parity
 from einloom.hw.part import Part
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 from einloom.spec.attention_format import OUTPUT_BITS, AttentionFormat
 
 QUOTIENT_BITS = OUTPUT_BITS + 1  # one more, to round
@@ -23,9 +23,9 @@ def divider_control(format: AttentionFormat) -> data.StructLayout:
     return data.StructLayout({
         "write": 1,
         "write_address": address,
-        "address": address,  # of the state that is wanted in the next cycle
-        "divisor": 1,  # it is there, and is the denominator
-        "dividend": 1,  # it is there, and is to be divided
+        "address": address,  # of the state for the next cycle
+        "divisor": 1,  # the state is the denominator
+        "dividend": 1,  # the state is to be divided
         "step": 1,
     })
 
@@ -33,17 +33,19 @@ def divider_control(format: AttentionFormat) -> data.StructLayout:
 class Divider(Part):
     """result = state / denominator * unit, of OUTPUT_BITS with AttentionFormat.output_fraction fraction bits.
 
-    Sign and magnitude, restoring, `digits` quotient bits a cycle, two at once where there are several; rounded half
-    away from zero, clamped to the largest magnitude, and 0 when the denominator is 0 (no visible key). A state is at
-    most 2 * denominator (values are at most two units), so 4 * denominator always exceeds it and the quotient's first
-    bit counts for half of that.
-    Holds the final states of a block of queries, so that the arrays go on with the next.
+    Holds the final states of a block of queries, so that the arrays go on with the next block. Restoring division of
+    magnitudes: `digits` quotient bits a cycle, in pairs if there are several. The result is rounded half away from
+    zero, clamped to the largest magnitude, and 0 when the denominator is 0 (no visible key).
+
+    A value is at most two units, so a state is at most 2 * denominator. So 4 * denominator exceeds every state, and the
+    quotient's first bit is worth 2 units. Latency: division_steps(digits) cycles.
 
     Members
     -------
     state : In, the state to write
+    control : In, see `divider_control`
     result : Out, signed, after the last step
-    corrupt : Out(1), with `parity` only: the state that is taken in this cycle is not the one that was written
+    corrupt : Out(1), with `parity` only: the state that is taken in this cycle lost a bit
     """
 
     def __init__(self, format: AttentionFormat, digits: int, parity: bool = False):
@@ -54,8 +56,7 @@ class Divider(Part):
             **corrupt_port(parity),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         control, bits = self.control, self.format.state_bits
         depth = self.format.max_head + 1
         m.submodules.bank = bank = memory.Memory(shape=signed(bits + self.parity), depth=depth, init=[])
@@ -93,12 +94,11 @@ class Divider(Part):
         magnitude = Signal(OUTPUT_BITS)
         m.d.comb += magnitude.eq(Mux(divisor == 0, 0, Mux(rounded > largest, largest, rounded)))
         m.d.comb += self.result.eq(Mux(negative, -magnitude, magnitude))
-        return m
 
     def _divide(self, m: Module, value, divisor: Signal, triple: Signal):
-        """One bit of the quotient, or two at once by three subtractions side by side; (remainder, bits, lowest first).
+        """(remainder, quotient bits, lowest first): one bit, or two at once by three subtractions side by side.
 
-        `value` is less than the divisor, so twice or four times `value` less its multiple is, too.
+        `value` is less than the divisor; so is the remainder of twice or four times `value`.
         """
         multiples = [divisor] if self.digits == 1 else [divisor, divisor << 1, triple]
         shifted = Cat(Const(0, 1 if self.digits == 1 else 2), value)
@@ -113,9 +113,9 @@ class Divider(Part):
 
 
 class DivisionControl(Part):
-    """Takes the states of a block of queries through the dividers, one f of all columns at a time.
+    """Takes the states of a block of queries through the dividers, element f of all columns at a time.
 
-    A division takes 2 + division_steps(digits) cycles and the wait for the output to be taken.
+    A division takes 2 + division_steps(digits) cycles, and as many more as its output waits.
 
     Members
     -------
@@ -131,12 +131,11 @@ class DivisionControl(Part):
             "start": In(1),
             "head": In(range(format.max_head + 1)),
             "address": Out(range(format.max_head + 1)),
-            **flags(Out, "divisor", "dividend", "step", "valid", "done"),
+            **members(Out, "divisor", "dividend", "step", "valid", "done"),
             "ready": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         steps = division_steps(self.digits)
         left = Signal(range(steps + 1))
         index = Signal.like(self.address)
@@ -167,4 +166,3 @@ class DivisionControl(Part):
                     with m.If(index == head - 1):
                         m.d.comb += self.done.eq(1)
                         m.next = "IDLE"
-        return m

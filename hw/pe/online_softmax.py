@@ -1,38 +1,31 @@
 """The 1D PE below a column of FuseMax: running maximum, and running sums with their corrections."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import data, memory
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith import exp2
+from einloom.hw.arith.delay import registered
 from einloom.hw.buffers.parity import corrupt_port, with_parity
 from einloom.hw.part import Part
-from einloom.spec.attention_format import (
-    EXP2_STEPS,
-    MASKED,
-    POWER_BITS,
-    PROBABILITY_BITS,
-    PROBABILITY_FRACTION,
-    SCORE_BITS,
-    SCORE_FRACTION,
-    AttentionFormat,
-)
+from einloom.hw.wires import choose
+from einloom.spec import attention_format as fmt
 
 STATE_STAGES = 5  # address, operands, product, sum, write
 
 
-def row_control(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
+def row_control(format: fmt.AttentionFormat, spans: int = 1) -> data.StructLayout:
     """Control of all 1D PEs. Steps are those of the 2D array, some cycles later; a step's address comes in cycle 0."""
     address = range(format.max_head + 1)
     return data.StructLayout({
         "maximum": 1,  # the tile's maximum is there
-        "fresh": 1,  # ... and the tile is the first of its queries, so there is nothing to correct
-        "merge": int(spans > 1),  # the maximum over all spans is there, and takes the place of this one's
+        "fresh": 1,  # ... and the tile is the first of its queries: nothing to correct
+        "merge": int(spans > 1),  # take the maximum over all spans instead of this one's
         "difference": 1,  # the cycle after `maximum`, or after `merge`: start the correction's exponential
         "address": address,  # 0: of the state that a VALUE step adds to
         "exp": 1,  # 1: the step is an EXP
         "power": 1,  # 3: it was one
-        "term": range(EXP2_STEPS),  # 3: which of them
+        "term": range(fmt.EXP2_STEPS),  # 3: which of them
         "write": 1,  # 4: it was a VALUE
         "write_address": address,  # 4
         "load": 1,  # 1: the exponential is complete: it becomes the correction of the VALUE steps that follow
@@ -42,12 +35,15 @@ def row_control(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
 class OnlineSoftmax(Part):
     """RM = max(RM, LM), PRM = exp2(RM_old - RM), and state[f] = state[f] * PRM + the tile's sum.
 
-    The states are RNV[0 .. F-1] and, at address max_head, the denominator RD, which is the sum for a column of V that
-    is constant; so every VALUE step is the same fused multiply-add, one a cycle. The multiplier also does the
-    correction's exponential, in the same slots as the PEs above do theirs. Nothing here grows with the number of keys
-    but, by one bit for each doubling of `max_keys`, the width of the states (AttentionFormat.state_bits).
+    The states are RNV[0 .. F-1] and, at address max_head, the denominator RD. RD is the sum for a constant column of V,
+    so every VALUE step is the same fused multiply-add. The multiplier also computes the exponential of the correction
+    PRM, in the same slots as the PEs above compute theirs. Only the width of a state grows with the number of keys, by
+    one bit for each doubling of `max_keys` (AttentionFormat.state_bits).
+
     With more than one span, other columns may have other keys of the same query. On the last tile RM is the maximum
-    over all of them, so the states come out relative to the same maximum and only need to be added (SpanGroup).
+    over all of them. So all states are relative to the same maximum and only need to be added (SpanGroup).
+
+    Throughput: a VALUE step a cycle. Latency: STATE_STAGES cycles from a step's address to the state's write.
     Source: FuseMax (MICRO 2024), section IV (the 1-pass cascade) and VI (the 1D array).
 
     Members
@@ -55,56 +51,48 @@ class OnlineSoftmax(Part):
     tile_maximum : In, LM
     merged_maximum : In, with more than one span: the largest RM of all of the query's columns
     tile_sum : In, exact sum over the tile, in cycle 3 of its step
+    control : In, see `row_control`
     maximum : Out, RM
-    state : Out, what a VALUE step writes, in its cycle 4
-    corrupt : Out(1), with `parity` only: the state that the step in its cycle 4 adds to is not what was written
+    state : Out, the state that a VALUE step writes, in its cycle 4
+    corrupt : Out(1), with `parity` only: the state to which the step in its cycle 4 adds lost a bit
     """
 
-    def __init__(self, format: AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False):
+    def __init__(self, format: fmt.AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False):
         ports = {
-            "tile_maximum": In(signed(SCORE_BITS)),
+            "tile_maximum": In(signed(fmt.SCORE_BITS)),
             "tile_sum": In(signed(sum_bits)),
             "control": In(row_control(format, spans)),
-            "maximum": Out(signed(SCORE_BITS)),
+            "maximum": Out(signed(fmt.SCORE_BITS)),
             "state": Out(signed(format.state_bits)),
             **corrupt_port(parity),
         }
         if spans > 1:
-            ports["merged_maximum"] = In(signed(SCORE_BITS))
+            ports["merged_maximum"] = In(signed(fmt.SCORE_BITS))
         super().__init__(ports)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         control, format = self.control, self.format
         m.submodules.states = states = memory.Memory(
             shape=signed(format.state_bits + self.parity), depth=format.max_head + 1, init=[]
         )
         read, write = states.read_port(), states.write_port()
         state = read.data[: format.state_bits].as_signed() if self.parity else read.data
-        correction = Signal(signed(PROBABILITY_BITS), reset_less=True)
-        power = Signal(signed(POWER_BITS), reset_less=True)
+        correction = Signal(signed(fmt.PROBABILITY_BITS), reset_less=True)
+        power = Signal(signed(fmt.POWER_BITS), reset_less=True)
         fraction, fresh = self._maximum(m, power, correction)
 
-        operand_a = Signal(signed(format.state_bits), reset_less=True)
-        operand_b = Signal(signed(PROBABILITY_BITS), reset_less=True)
-        product = Signal(signed(format.state_bits + PROBABILITY_BITS), reset_less=True)
         m.d.comb += read.addr.eq(control.address)
-        m.d.sync += [
-            operand_a.eq(Mux(control.exp, power, state)),
-            operand_b.eq(Mux(control.exp, fraction, correction)),
-            product.eq(operand_a * operand_b),
-        ]
+        operand_a = registered(m, "operand_a", Mux(control.exp, power, state), signed(format.state_bits))
+        operand_b = registered(m, "operand_b", Mux(control.exp, fraction, correction), signed(fmt.PROBABILITY_BITS))
+        product = registered(m, "product", operand_a * operand_b)
 
-        term = Signal(signed(POWER_BITS + SCORE_FRACTION))
-        with m.Switch(control.term):
-            for n in range(EXP2_STEPS):
-                with m.Case(n):
-                    m.d.comb += term.eq(exp2.addend(n))
+        term = Signal(signed(fmt.POWER_BITS + fmt.SCORE_FRACTION))
+        choose(m, term, control.term, {n: exp2.addend(n) for n in range(fmt.EXP2_STEPS)})
         with m.If(control.power):
-            m.d.sync += power.eq((product + term) >> SCORE_FRACTION)
-        half = 1 << (PROBABILITY_FRACTION - 1)
+            m.d.sync += power.eq((product + term) >> fmt.SCORE_FRACTION)
+        half = 1 << (fmt.PROBABILITY_FRACTION - 1)
         added = (self.tile_sum + (1 << (format.value_drop - 1))) >> format.value_drop
-        m.d.sync += self.state.eq(((product + half) >> PROBABILITY_FRACTION) + added)
+        m.d.sync += self.state.eq(((product + half) >> fmt.PROBABILITY_FRACTION) + added)
         m.d.comb += [
             write.addr.eq(control.write_address),
             write.data.eq(with_parity(self.state, self.parity)),
@@ -112,10 +100,9 @@ class OnlineSoftmax(Part):
         ]
         if self.parity:
             self._check(m, fresh, read.data)
-        return m
 
     def _check(self, m, fresh, word):
-        """A state counts unless its correction is that of the first tile, 0: then it may never have been written."""
+        """Check the states. In a first tile, whose correction is 0, a state may never have been written."""
         counts = Signal()
         with m.If(self.control.load):
             m.d.sync += counts.eq(~fresh)
@@ -124,15 +111,14 @@ class OnlineSoftmax(Part):
         m.d.comb += self.corrupt.eq(self.control.write & wrong[-1])
 
     def _maximum(self, m, power, correction):
-        """RM, and the start and the end of the correction's exponential; returns its fraction, and
-        whether there is nothing to correct."""
+        """Keep RM; start and end the correction's exponential. (its fraction, there is nothing to correct)"""
         control = self.control
-        previous = Signal(signed(SCORE_BITS), reset_less=True)
+        previous = Signal(signed(fmt.SCORE_BITS), reset_less=True)
         fresh = Signal(reset_less=True)
         fraction = Signal(signed(exp2.FRACTION_BITS), reset_less=True)
         exponent = Signal(exp2.EXPONENT_BITS, reset_less=True)
-        running = Signal(signed(SCORE_BITS))
-        m.d.comb += running.eq(Mux(control.fresh, MASKED, self.maximum))
+        running = Signal(signed(fmt.SCORE_BITS))
+        m.d.comb += running.eq(Mux(control.fresh, fmt.MASKED, self.maximum))
         with m.If(control.maximum):
             m.d.sync += [
                 previous.eq(running),

@@ -1,6 +1,6 @@
-"""The top of a column of look-up PEs: codes into the signs and indices of one plane after the other."""
+"""The top of a column of look-up PEs: it turns codes into the signs and indices of one plane after the other."""
 
-from amaranth import Array, Cat, Const, Module, Signal
+from amaranth import Array, Cat, Const, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.delay import delayed
@@ -12,8 +12,8 @@ from einloom.spec.formats import Format
 class PlaneColumn(Part):
     """Holds a step's codes and sends one plane of digits a cycle, and the group scale bit by bit.
 
-    What spec/lookup.py calls the remap happens here unless the weights come remapped; ternary codes never do.
-    Latency: codes to operand 1 cycle after the step was loaded, and as many more as `delays` says for each bit.
+    The remap of spec/lookup.py happens here unless the weights come remapped; ternary codes never do. Throughput: a
+    plane a cycle. Latency: 1 cycle from the step's load to the operand, and as many more as `delays` has for each bit.
 
     Parameters
     ----------
@@ -21,15 +21,15 @@ class PlaneColumn(Part):
     sizes : lanes of each table.
     remapped : the operand is indices and signs, not digits.
     offline : codes other than ternary ones come remapped.
-    signs : bits of a plane that come a second time.
-    delays : of each bit of the operand.
-    scale_delay : of group scales, as in add_group_scale; None when there are none.
+    signs : bits of a plane that are sent a second time.
+    delays : cycles by which each bit of the operand is late.
+    scale_delay : `delay` of add_group_scale; None without group scales.
 
     Members
     -------
-    codes_<format>, load, format, term, and with scales those of SCALE_PORTS : as of BitmodColumn
-    operand : Out, a bit per lane, lane 0 lowest; above them, if a format has a zero point, whether this is the plane in
-        which it is to be added; then `signs`
+    codes_<format>, load, format, term, and with group scales SCALE_PORTS : see BitmodColumn
+    operand : Out, a bit per lane, lane 0 lowest; then, if a format has a zero point, a bit that is 1 in the plane in
+        which it is added; then `signs`
     """
 
     def __init__(
@@ -51,8 +51,7 @@ class PlaneColumn(Part):
             "operand": Out(len(delays)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         if self.scale_delay is not None:
             add_group_scale(m, self, self.scale_delay)
         widest = max(f.bits for f in self.formats)
@@ -67,15 +66,13 @@ class PlaneColumn(Part):
                     m.d.comb += bits.eq(self._with_others(format, self._plane(format, codes)))
         for n, delay in enumerate(self.delays):
             m.d.comb += self.operand[n].eq(delayed(m, f"bit_{n}", bits[n], 1 + delay))
-        return m
 
     def _plane(self, format: Format, codes):
         """The operand's bits of the plane `term`."""
-        comes_remapped = self.offline and not format.in_trits
         planes = range(len(format.planes))
-        if comes_remapped:
+        if self.offline and not format.in_trits:  # they come remapped
             return Cat(Array(code[p] for p in planes)[self.term] for code in codes)
-        # A word for each plane, with a bit for each code: is the digit +1?
+        # A word for each plane: its bit c is 1 if the digit of code c is +1.
         words = [
             Const(sum((digits >> p & 1) << code for code, digits in enumerate(format.digits)), 1 << format.bits)
             for p in planes
@@ -92,7 +89,7 @@ class PlaneColumn(Part):
         return operand
 
     def _with_others(self, format: Format, plane):
-        """`plane`, and the bits of the operand above it."""
+        """`plane` and the bits of the operand above it."""
         signs = [plane[n] for n in self.signs]
         if any(f.zero for f in self.formats):
             signs.insert(0, (self.term == format.planes.index(0)) if format.zero else Const(0, 1))

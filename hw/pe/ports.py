@@ -1,4 +1,4 @@
-"""What every PE has around its arithmetic: its ports, and the register through which its result leaves."""
+"""The ports of every PE, and the register through which its result leaves."""
 
 from amaranth import Module, Signal
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,7 @@ from einloom.hw.pe.timing import CONTROL
 
 
 def pe_ports(spec: PeSpec, activations, operand) -> dict:
-    """The signature of a PE that takes `activations` from its row and an `operand` from its column (shapes)."""
+    """Ports of a PE that takes `activations` from its row and an `operand` from its column; both are shapes."""
     scale = {"scale_bit": In(1)} if spec.timing.scale_bits else {}
     return {
         "activations": In(activations),
@@ -21,7 +21,7 @@ def pe_ports(spec: PeSpec, activations, operand) -> dict:
 
 
 def add_drain(m: Module, pe, result) -> None:
-    """The drain register of `pe`: takes `result` on load, and the neighbour's on shift."""
+    """Add the drain register of `pe`: it takes `result` on load, and the neighbour's on shift."""
     drain = Signal(pe.spec.sum_bits, reset_less=True)
     with m.If(pe.control.load):
         m.d.sync += drain.eq(result)

@@ -1,8 +1,9 @@
 """Pipelined reduction trees over the rows of a column."""
 
-from amaranth import Module, Signal, signed
+from amaranth import signed
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import registered
 from einloom.hw.arith.trees import add_tree, max_tree
 from einloom.hw.part import Part
 
@@ -16,11 +17,13 @@ def stages(count: int) -> int:
 
 
 class Reduction(Part):
-    """Sum or maximum of `count` signed values; a result every cycle, after `stages(count)` cycles.
+    """Sum or maximum of `count` signed values. Throughput: a result every cycle. Latency: `stages(count)` cycles.
 
     Parameters
     ----------
     operation : "add", whose result grows by a bit per level, or "max".
+    bits : width of a value.
+    count : number of values.
 
     Members
     -------
@@ -32,17 +35,10 @@ class Reduction(Part):
         self.result_bits = bits + ((count - 1).bit_length() if operation == "add" else 0)
         super().__init__({"values": In(bits * count), "result": Out(signed(self.result_bits))})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         reduce = add_tree if self.operation == "add" else max_tree
         values = [self.values[n * self.bits : (n + 1) * self.bits].as_signed() for n in range(self.count)]
         for stage in range(stages(self.count)):
-            registers = []
-            for n in range(0, len(values), FAN_IN):
-                value = reduce(values[n : n + FAN_IN])
-                register = Signal(signed(len(value)), name=f"stage_{stage}_{n // FAN_IN}", reset_less=True)
-                m.d.sync += register.eq(value)
-                registers.append(register)
-            values = registers
+            parts = [reduce(values[n : n + FAN_IN]) for n in range(0, len(values), FAN_IN)]
+            values = [registered(m, f"stage_{stage}_{n}", v, signed(len(v))) for n, v in enumerate(parts)]
         m.d.comb += self.result.eq(values[0])
-        return m

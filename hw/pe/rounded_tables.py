@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -21,12 +21,12 @@ ROUND_CYCLES = 2  # from exact tables to rounded ones: their exponents are found
 
 
 def largest_exponent(size: int, limit: int) -> int:
-    """Most by which entries of a table of `size` lanes below `limit` are shifted to fit into ENTRY_BITS."""
+    """The shift with which the largest entry of `size` lanes below `limit` fits into ENTRY_BITS."""
     return max(0, (size * limit).bit_length() - (ENTRY_BITS - 1))
 
 
 def rounded_layout(sizes: tuple[int, ...], halved: bool, limit: int, per_table: bool) -> data.StructLayout:
-    """`shared` of RoundedTables; an exponent for all tables, or one in each of them."""
+    """Layout of RoundedTables.shared; there is one exponent for all tables, or one in each."""
     fields: dict[str, object] = {}
     for n, size in enumerate(sizes):
         exponent = range(largest_exponent(size, limit) + 1) if per_table else 0
@@ -41,17 +41,17 @@ class RoundedTables(Part):
 
         entry[i] = saturate(round(exact[i] / 2^e)), exact[i] as of TableGenerator,
 
-    rounded to nearest, ties to even, saturated to -127 .. 127. e is the smallest with sum |a| < 2^(7 + e), of a table's
-    own lanes, or of each table's when all share it. Source: LUT Tensor Core (ISCA 2025), section III, with a float for
-    each table where this has a power of two.
+    rounded to nearest, ties to even, saturated to -127 .. 127. e is the smallest exponent with sum |a| < 2^(7 + e) over
+    the lanes of the table, or over those of each table if all share it.
 
-    Throughput: tables every cycle. Latency: 1 + ROUND_CYCLES, and what `delays` says.
+    Throughput: tables every cycle. Latency: 1 + ROUND_CYCLES + `delays`. Source: LUT Tensor Core (ISCA 2025), section
+    III, which has a float for each table where this has a power of two.
 
     Parameters
     ----------
-    sizes, halved, limit : as of TableGenerator.
+    sizes, halved, limit : see TableGenerator.
     per_table : each table has an exponent of its own.
-    delays : cycles more for each table, and, last, for the exponent that all share.
+    delays : more cycles for each table, and, last, for the exponent that all share.
 
     Members
     -------
@@ -66,8 +66,7 @@ class RoundedTables(Part):
             "shared": Out(rounded_layout(sizes, halved, limit, per_table)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         exact = TableGenerator(self.sizes, self.halved, False, self.limit, (0,) * (len(self.sizes) + 1))
         exact.place(m, "exact", platform)
         m.d.comb += exact.activations.eq(self.activations)
@@ -86,10 +85,9 @@ class RoundedTables(Part):
             m.d.comb += self.shared[waited].eq(late)
         if not self.per_table:
             m.d.comb += self.shared.exponent.eq(delayed(m, "exponent", exponents[0], 1 + self.delays[-1]))
-        return m
 
     def _exponents(self, m):
-        """Of each table, or of all, two cycles after the activations."""
+        """The exponents of the tables, or the one of all, two cycles after the activations."""
         start, bounds = 0, []
         for n, size in enumerate(self.sizes):
             lanes = [self.activations.word_select(start + k, self.activation_bits).as_signed() for k in range(size)]
@@ -103,7 +101,7 @@ class RoundedTables(Part):
         return [self._exponent(m, 0, bounds, max(self.sizes))]
 
     def _exponent(self, m, n, bounds, size):
-        """The smallest that all `bounds` allow, two cycles later; together they have the highest bit of the largest."""
+        """The smallest exponent that all `bounds` allow, two cycles later. Their OR has the largest bound's top bit."""
         parts = [bounds[k : k + MERGED_AT_ONCE] for k in range(0, len(bounds), MERGED_AT_ONCE)]
         merged = [delayed(m, f"bits_{n}_{k}", reduce(or_, part), 1) for k, part in enumerate(parts)]
         bits = named(m, f"bits_{n}", reduce(or_, merged))

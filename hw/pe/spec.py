@@ -1,6 +1,4 @@
-"""What rows, columns and engines need to know of a processing element."""
-
-from typing import Protocol
+"""The interface between processing elements and the rows, columns and engines around them."""
 
 from amaranth import Shape
 
@@ -10,60 +8,62 @@ from einloom.spec.formats import Format
 from einloom.spec.manifest import LookupLayout
 
 
-class PeSpec(Protocol):
+class PeSpec:
     """Size of a PE and the widths that follow; the arrays are generic in it.
 
     Attributes
     ----------
     lanes : inputs multiplied at once.
-    activation_bits : of one activation, int8 or fp16.
-    operand_bits : of what a column sends down each cycle.
-    value_bits, exponent_bits, exponent_bias : of a sum, as in einloom.manifest.SumLayout.
-    sum_bits : value and exponent together.
-    timing : when the PE wants its control signals.
-    lookup : the look-up tables of PEs that have some.
+    activation_bits : width of an activation, int8 or fp16.
+    operand_bits : width of a column's operand, which it sends down each cycle.
+    value_bits, exponent_bits, exponent_bias : of a sum, as in einloom.spec.manifest.SumLayout.
+    timing : delays of the PE's control signals.
+    lookup : the look-up tables, of PEs that have some.
     """
 
+    lanes: int
+    activation_bits: int
+    operand_bits: int
+    value_bits: int
+    exponent_bits: int = 0
+    exponent_bias: int = 0
+    timing: Timing
+    lookup: LookupLayout | None = None
+
     @property
-    def lanes(self) -> int: ...
-    @property
-    def activation_bits(self) -> int: ...
-    @property
-    def operand_bits(self) -> int: ...
-    @property
-    def value_bits(self) -> int: ...
-    @property
-    def exponent_bits(self) -> int: ...
-    @property
-    def exponent_bias(self) -> int: ...
-    @property
-    def sum_bits(self) -> int: ...
-    @property
-    def timing(self) -> Timing: ...
-    @property
-    def lookup(self) -> LookupLayout | None: ...
+    def sum_bits(self) -> int:
+        """Width of a sum: value and exponent together."""
+        return self.value_bits + self.exponent_bits
+
     def shifts(self, format: Format) -> tuple[int, ...]:
         """`control.bsig` in each of the cycles that a step of `format` takes."""
+        raise NotImplementedError
 
     def part(self) -> Part:
         """The PE itself."""
+        raise NotImplementedError
 
     def column(self, formats: tuple[Format, ...]) -> Part:
-        """What makes operands of a column's codes; `hw/pe/column.py` says which ports it may have."""
+        """The top of a column, which makes operands of codes; `hw/pe/column.py` says which ports it may have."""
+        raise NotImplementedError
 
     def row(self) -> Part | None:
-        """What a row makes of its `activations` once for all its PEs, `shared`; None if they take them as they are.
+        """The part that makes `shared` of a row's `activations`, once for all its PEs; None if PEs take them unchanged.
 
         It may have a port `control`.
         """
+        return None
 
     def prepare(self) -> Part | None:
-        """What becomes of a step's `activations` before they are stored for the rows, `shared`, a cycle later; None if
-        they are stored as they are."""
+        """The part that makes `shared` of a step's `activations` a cycle before they are stored for the rows.
+
+        None if they are stored unchanged.
+        """
+        return None
 
 
 def stored_bits(spec: PeSpec) -> int:
-    """Of a token's step as it is stored for the array."""
+    """Bits of a token's step as it is stored for the array."""
     part = spec.prepare()
     if part is None:
         return spec.lanes * spec.activation_bits

@@ -1,6 +1,6 @@
-"""The tables that PEs look values up in."""
+"""The tables in which PEs look values up."""
 
-from amaranth import Module, Signal, signed
+from amaranth import Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -13,19 +13,19 @@ LIMIT = 1 << 7  # of int8: -LIMIT .. LIMIT - 1
 
 
 def entry_count(size: int, halved: bool) -> int:
-    """Of a table of `size` lanes."""
+    """Entries of a table of `size` lanes."""
     return 1 << (size - 1 if halved else size)
 
 
 def exact_bits(size: int, halved: bool, limit: int) -> int:
-    """Of an exact entry: from -limit * size to just below limit * size, if the last lane's sign is always plus."""
+    """Width of an exact entry; if the last lane's sign is always plus, an entry is less than limit * size."""
     return signed_bits(size * limit - 1 if halved else size * limit)
 
 
 def tables_layout(sizes: tuple[int, ...], halved: bool, zero: bool, limit: int) -> data.StructLayout:
-    """`shared` of TableGenerator, for activations of -limit .. limit - 1.
+    """Layout of TableGenerator.shared, for activations of -limit .. limit - 1.
 
-    All exact entries of a table are odd, or all are even: their lowest bit is kept once, as `parity`.
+    The exact entries of a table are all odd or all even, so their lowest bit is kept once, as `parity`.
     """
     fields: dict[str, object] = {}
     for n, size in enumerate(sizes):
@@ -41,18 +41,17 @@ class TableGenerator(Part):
         entry[i] = a[last] + sum over the table's other lanes k of (bit k of i ? a[k] : -a[k])       halved
         entry[i] = sum over the table's lanes k of (bit k of i ? a[k] : -a[k])                       not halved
 
-    No multipliers: 2^K - 2 adders for a table of K lanes that is halved, shared by all columns. Source: LUT Tensor Core
-    (ISCA 2025), section III.
+    There are no multipliers. A halved table of K lanes takes 2^K - 2 adders, which all columns share.
 
-    Throughput: tables every cycle. Latency: 1 cycle, and what `delays` says.
+    Throughput: tables every cycle. Latency: 1 cycle + `delays`. Source: LUT Tensor Core (ISCA 2025), section III.
 
     Parameters
     ----------
     sizes : lanes of each table.
-    halved : see above.
+    halved : half of the entries are left out, those of the opposite signs.
     zero : make `offset`, minus the sum of all activations.
     limit : activations are -limit .. limit - 1.
-    delays : cycles more for each table, and, last, for `offset`.
+    delays : more cycles for each table, and, last, for `offset`.
 
     Members
     -------
@@ -67,12 +66,11 @@ class TableGenerator(Part):
             "shared": Out(tables_layout(sizes, halved, zero, limit)),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         lanes = [self.activations.word_select(n, self.activation_bits).as_signed() for n in range(sum(self.sizes))]
         start = 0
         for n, size in enumerate(self.sizes):
-            # Activations are narrower than their tables, so they wait, not the tables.
+            # Delay activations, not tables, because they are narrower.
             own = [
                 delayed(m, f"lane_{start + k}", a, self.delays[n]) for k, a in enumerate(lanes[start : start + size])
             ]
@@ -86,10 +84,9 @@ class TableGenerator(Part):
         if self.zero:
             total = pipelined_add_tree(m, "total", lanes, 1 + self.delays[-1])
             m.d.comb += self.shared.offset.eq(-total)
-        return m
 
     def _sums(self, m, n, lanes):
-        """All entries of table `n`; each level of the loop adds a lane to sums whose last lane has a plus."""
+        """All entries of table `n`. Each round of the loop adds a lane, with a plus, to all sums of those before."""
         sums = [lanes[0]]
         for level, lane in enumerate(lanes[1:], start=1):
             others = [-s for s in reversed(sums)] + sums  # of the lanes before, by their digits
@@ -102,12 +99,12 @@ class TableGenerator(Part):
 
 
 class TableDelay(Part):
-    """A row's part where its tables come ready-made: each waits for the cycle in which its value is added.
+    """Delays ready-made tables in a row, each to the cycle in which its value is added.
 
     Parameters
     ----------
     layout : of the tables.
-    delays : as of TableGenerator, in cycles.
+    delays : cycles for each table, and, last, for `offset`.
 
     Members
     -------
@@ -118,11 +115,9 @@ class TableDelay(Part):
     def __init__(self, layout: data.StructLayout, delays: tuple[int, ...]):
         super().__init__({"activations": In(layout.size), "shared": Out(layout)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         tables = data.View(self.layout, self.activations)
         for n, cycles in enumerate(self.delays[:-1]):
             name = f"table_{n}"
             m.d.comb += self.shared[name].as_value().eq(delayed(m, name, tables[name].as_value(), cycles))
         m.d.comb += self.shared.offset.eq(delayed(m, "offset", tables.offset, self.delays[-1]))
-        return m

@@ -1,10 +1,10 @@
-"""When a processing element wants its control signals."""
+"""The timing of a processing element's control signals."""
 
 from dataclasses import dataclass
 
 from amaranth.lib import data
 
-# Control of all PEs and rows of an array, each field in the cycle that the PE's `Timing` names.
+# Control of all PEs and rows of an array; the PE's `Timing` names the cycle of each field.
 CONTROL = data.StructLayout({
     "enter": 1,  # a term is issued of the step whose activations are in the row
     "renew": 1,  # ... and it is the first of a tile
@@ -25,11 +25,11 @@ class Timing:
 
     Attributes
     ----------
-    accumulate : to the cycle in which its dot product is accumulated.
-    capture : from the last term of a block to `capture`.
+    accumulate : delay of `accumulate`, with the term's dot product.
+    capture : delay of `capture` behind the last term of a block.
     align : cycles between the capture and the first scale bit.
     scale_bits : cycles of the bit-serial dequantiser; 0 for PEs without one, which load at the capture.
-    enter : to the cycle in which the row wants to know of the term, if it does.
+    enter : delay of `enter`, for rows that use it.
     """
 
     accumulate: int
@@ -40,7 +40,7 @@ class Timing:
 
     @property
     def load(self) -> int:
-        """From the last term of a tile to `load`."""
+        """Delay of `load` behind the last term of a tile."""
         return self.capture + (1 + self.align + self.scale_bits if self.scale_bits else 0)
 
     @property

@@ -1,6 +1,6 @@
 """The addresses of a vector operand."""
 
-from amaranth import Module, Signal
+from amaranth import Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
@@ -47,10 +47,8 @@ class AddressWalk(Part):
             "address": Out(ADDRESS_BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
-        next_token = Signal(ADDRESS_BITS, reset_less=True)
-        next_outer = Signal(ADDRESS_BITS, reset_less=True)
+    def build(self, m, platform):
+        next_token, next_outer = Signal(ADDRESS_BITS, reset_less=True), Signal(ADDRESS_BITS, reset_less=True)
         address = Signal(ADDRESS_BITS, reset_less=True)
         m.d.comb += self.address.eq(address)
         with m.If(self.enable):
@@ -66,4 +64,3 @@ class AddressWalk(Part):
                             next_outer.eq(start + self.outer_stride),
                             next_token.eq(start + self.token_stride),
                         ]
-        return m

@@ -50,7 +50,7 @@ def sum_or_difference(a: Value, b: Value, subtract: Value, width: int) -> Value:
 
 
 def rounds_up(significand: Value, below: Value) -> Value:
-    """Whether rounding to nearest even adds one to `significand` when the bits `below` it are dropped."""
+    """1 if rounding to nearest even adds one to `significand` when the bits `below` it are dropped."""
     return below[-1] & (below[:-1].any() | significand[0])
 
 

@@ -1,21 +1,12 @@
 """Between float32 and integers."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.delay import registered
 from einloom.hw.part import Part
-from einloom.hw.vector.float32 import (
-    BITS,
-    EXPONENT_BIAS,
-    EXPONENT_BITS,
-    FRACTION_BITS,
-    SIGNIFICAND_BITS,
-    Fields,
-    leading_zeros,
-    rounds_up,
-    shifted_right_sticky,
-)
+from einloom.hw.vector import float32 as f32
+from einloom.hw.vector.float32 import Fields, leading_zeros, rounds_up, shifted_right_sticky
 
 TO_INTEGER_LATENCY = 2
 TO_FLOAT_LATENCY = 4
@@ -40,20 +31,19 @@ class FloatToInteger(Part):
 
     def __init__(self, widths: tuple[int, ...]):
         select = In(range(max(len(widths), 2)))
-        super().__init__({"value": In(BITS), "select": select, "result": Out(signed(max(widths)))})
+        super().__init__({"value": In(f32.BITS), "select": select, "result": Out(signed(max(widths)))})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         widest = max(self.widths)
         value = Fields(self.value)
 
         # Stage 1: the significand begins with its leading one worth 2^(widest - 1), and is shifted down from there.
-        fixed_bits = max(widest, SIGNIFICAND_BITS) + BELOW_BITS
+        fixed_bits = max(widest, f32.SIGNIFICAND_BITS) + BELOW_BITS
         reach = (fixed_bits - 1).bit_length()
-        distance = Signal(signed(EXPONENT_BITS + 1))
-        m.d.comb += distance.eq(EXPONENT_BIAS + widest - 1 - value.exponent)
+        distance = Signal(signed(f32.EXPONENT_BITS + 1))
+        m.d.comb += distance.eq(f32.EXPONENT_BIAS + widest - 1 - value.exponent)
         # The units are above BELOW_BITS; a significand longer than the integer goes further down.
-        fixed = Cat(Const(0, fixed_bits - SIGNIFICAND_BITS), value.significand)
+        fixed = Cat(Const(0, fixed_bits - f32.SIGNIFICAND_BITS), value.significand)
         # From further away only the sticky bit is left. That is found beside the shift, not before it.
         far = distance[reach:].any()
         aligned = registered(m, "aligned", Mux(far, 1, shifted_right_sticky(fixed, distance[:reach])), fixed_bits)
@@ -78,7 +68,6 @@ class FloatToInteger(Part):
                         beyond = total[width - 1 :]
                         fits = ~huge & (beyond.all() | ~beyond.any())
                         m.d.sync += result.eq(Mux(fits, total[:width], limit).as_signed())
-        return m
 
 
 class IntegerToFloat(Part):
@@ -97,23 +86,21 @@ class IntegerToFloat(Part):
     """
 
     def __init__(self, bits: int):
-        super().__init__({"value": In(signed(bits)), "result": Out(BITS)})
+        super().__init__({"value": In(signed(bits)), "result": Out(f32.BITS)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         # At least two bits below the significand, so that rounding has something to look at.
-        bits = max(self.bits, SIGNIFICAND_BITS + BELOW_BITS)
+        bits = max(self.bits, f32.SIGNIFICAND_BITS + BELOW_BITS)
         sign = Signal(3, reset_less=True)
         m.d.sync += sign.eq(Cat(self.value < 0, sign))
         magnitude = registered(m, "magnitude", Mux(self.value < 0, -self.value, self.value), bits)
         magnitude_2 = registered(m, "magnitude_2", magnitude)
         zeros = registered(m, "zeros_2", leading_zeros(m, magnitude, "zeros"))
         normalised = registered(m, "normalised", magnitude_2 << zeros, bits)
-        exponent = registered(m, "exponent", EXPONENT_BIAS + bits - 1 - zeros, EXPONENT_BITS)
+        exponent = registered(m, "exponent", f32.EXPONENT_BIAS + bits - 1 - zeros, f32.EXPONENT_BITS)
 
         # A fraction of ones that is rounded up carries into the exponent, as it must.
-        significand, below = normalised[-SIGNIFICAND_BITS:], normalised[:-SIGNIFICAND_BITS]
-        rounded = (Cat(significand[:FRACTION_BITS], exponent) + rounds_up(significand, below))[: BITS - 1]
-        result = registered(m, "result_4", Mux(normalised[-1], Cat(rounded, sign[-1]), 0), BITS)
+        significand, below = normalised[-f32.SIGNIFICAND_BITS :], normalised[: -f32.SIGNIFICAND_BITS]
+        rounded = (Cat(significand[: f32.FRACTION_BITS], exponent) + rounds_up(significand, below))[: f32.BITS - 1]
+        result = registered(m, "result_4", Mux(normalised[-1], Cat(rounded, sign[-1]), 0), f32.BITS)
         m.d.comb += self.result.eq(result)
-        return m

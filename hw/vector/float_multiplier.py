@@ -1,25 +1,15 @@
 """The product of two floats."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.part import Part
-from einloom.hw.vector.float32 import (
-    BITS,
-    EXPONENT_BIAS,
-    EXPONENT_BITS,
-    EXPONENT_MAX,
-    FRACTION_BITS,
-    MAGNITUDE_BITS,
-    SIGNIFICAND_BITS,
-    Fields,
-    finish,
-    rounds_up,
-)
+from einloom.hw.vector import float32 as f32
+from einloom.hw.vector.float32 import Fields, finish, rounds_up
 
-PRODUCT_BITS = 2 * SIGNIFICAND_BITS
-SUM_BITS = EXPONENT_BITS + 2  # of two exponents less the bias, with its sign
+PRODUCT_BITS = 2 * f32.SIGNIFICAND_BITS
+SUM_BITS = f32.EXPONENT_BITS + 2  # of two exponents less the bias, with its sign
 LATENCY = 4
 
 
@@ -38,35 +28,33 @@ class FloatMultiplier(Part):
     """
 
     def __init__(self):
-        super().__init__({"x": In(BITS), "y": In(BITS), "negate": In(1), "product": Out(BITS)})
+        super().__init__({"x": In(f32.BITS), "y": In(f32.BITS), "negate": In(1), "product": Out(f32.BITS)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         x, y = Fields(self.x), Fields(self.y)
         # Stages 1 and 2: the exact product and the sum of the exponents.
         exact_1 = registered(m, "exact_1", x.significand * y.significand, PRODUCT_BITS)
         exact_2 = registered(m, "exact_2", exact_1)
-        exponents = registered(m, "exponents", x.exponent + y.exponent, EXPONENT_BITS + 1)
-        exponent_2 = registered(m, "exponent_2", exponents - EXPONENT_BIAS, signed(SUM_BITS))
+        exponents = registered(m, "exponents", x.exponent + y.exponent, f32.EXPONENT_BITS + 1)
+        exponent_2 = registered(m, "exponent_2", exponents - f32.EXPONENT_BIAS, signed(SUM_BITS))
         nan, infinite, zero, sign = self._special_cases(m, x, y)
 
         # Stage 3: the leading one is bit 47 or 46; the bits below the 24 that stay decide about rounding.
         large = exact_2[-1]
-        upper, lower = exact_2[SIGNIFICAND_BITS:], exact_2[SIGNIFICAND_BITS - 1 : -1]
-        up_if_large = rounds_up(upper, exact_2[:SIGNIFICAND_BITS])
-        up_if_small = rounds_up(lower, exact_2[: SIGNIFICAND_BITS - 1])
+        upper, lower = exact_2[f32.SIGNIFICAND_BITS :], exact_2[f32.SIGNIFICAND_BITS - 1 : -1]
+        up_if_large = rounds_up(upper, exact_2[: f32.SIGNIFICAND_BITS])
+        up_if_small = rounds_up(lower, exact_2[: f32.SIGNIFICAND_BITS - 1])
         exponent_3 = registered(m, "exponent_3", exponent_2 + large, signed(SUM_BITS))
-        fraction = registered(m, "fraction", Mux(large, upper, lower), FRACTION_BITS)
+        fraction = registered(m, "fraction", Mux(large, upper, lower), f32.FRACTION_BITS)
         increment = registered(m, "increment", Mux(large, up_if_large, up_if_small))
 
         # Stage 4: a fraction of ones that is rounded up carries into the exponent, as it must.
-        rounded = Signal(FRACTION_BITS + SUM_BITS)
-        exponent = rounded[FRACTION_BITS:].as_signed()
+        rounded = Signal(f32.FRACTION_BITS + SUM_BITS)
+        exponent = rounded[f32.FRACTION_BITS :].as_signed()
         m.d.comb += rounded.eq(Cat(fraction, exponent_3) + increment)
-        infinite |= ~zero & (exponent >= EXPONENT_MAX)
+        infinite |= ~zero & (exponent >= f32.EXPONENT_MAX)
         zero |= exponent_3 < 1
-        m.d.comb += self.product.eq(finish(m, "product_4", nan, infinite, zero, sign, rounded[:MAGNITUDE_BITS]))
-        return m
+        m.d.comb += self.product.eq(finish(m, "product_4", nan, infinite, zero, sign, rounded[: f32.MAGNITUDE_BITS]))
 
     def _special_cases(self, m, x, y):
         """(nan, infinite, zero, sign) of the product, for stage 4."""

@@ -1,6 +1,6 @@
 """The operations of a lane that need no float multiplier or adder: integers, comparisons and conversions."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from einloom.hw.arith.delay import Delays, registered
 from einloom.hw.part import Part
 from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, NAN, Fields, sum_or_difference
 from einloom.hw.vector.float_convert import TO_FLOAT_LATENCY, TO_INTEGER_LATENCY, FloatToInteger, IntegerToFloat
-from einloom.hw.wires import choose
+from einloom.hw.wires import choose, members
 from einloom.spec.isa import VectorOp
 
 OP_BITS = 4
@@ -45,18 +45,15 @@ class IntegerUnit(Part):
 
     def __init__(self):
         super().__init__({
-            "value": In(BITS),
-            "other": In(BITS),
+            **members(In, "value", "other", shape=BITS),
             "op": In(OP_BITS),
             "peak_control": In(PEAK_CONTROL),
-            "low": In(MAGNITUDE_BITS),
-            "high": In(MAGNITUDE_BITS),
+            **members(In, "low", "high", shape=MAGNITUDE_BITS),
             "peak": Out(MAGNITUDE_BITS),
             "result": Out(BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         ops = Delays(m, {"op": self.op})
         to_integer = FloatToInteger((BITS,)).place(m, "to_integer", platform)
         to_float = IntegerToFloat(BITS).place(m, "to_float", platform)
@@ -70,7 +67,6 @@ class IntegerUnit(Part):
         early_4 = registered(m, "early_4", early_3)
         is_float = ops.at("op", TO_FLOAT_LATENCY) == VectorOp.TOFLOAT
         m.d.comb += self.result.eq(registered(m, "result_5", Mux(is_float, to_float.result, early_4), BITS))
-        return m
 
     def _integers(self, m, op_1):
         """IADD, ISUB, SHL and SHR of the operands of the cycle before."""

@@ -1,6 +1,6 @@
 """Holds each word of a vector instruction until it may be read."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.delay import Delays
@@ -36,8 +36,7 @@ class Issue(Part):
     def __init__(self, memory_cycles: int, longer: int):
         super().__init__({"candidate": In(CANDIDATE), "pause": In(1), "taken": Out(1), "issued": Out(CANDIDATE)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         candidate, held = self.candidate, Signal(CANDIDATE, reset_less=True)
         valid = Signal()
         awaited = Signal(self.memory_cycles)  # bit n: the slot issued n + 1 cycles ago writes what the held one reads
@@ -78,4 +77,3 @@ class Issue(Part):
             wait(candidate.valid, Cat(conflicts), Mux(candidate.slot.to_memory, Cat(slower), 0))
         with m.Else():
             wait(1, Cat(Const(0, 1), awaited[:-1]), Cat(Const(0, 1), overtaken[:-1]))
-        return m

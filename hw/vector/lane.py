@@ -1,6 +1,6 @@
 """A lane of the vector unit."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ from einloom.hw.vector.float32 import BITS, MAGNITUDE_BITS, MINUS_ZERO, ONE
 from einloom.hw.vector.float_adder import FloatAdder
 from einloom.hw.vector.float_multiplier import FloatMultiplier
 from einloom.hw.vector.integer_unit import OP_BITS, PEAK_CONTROL, IntegerUnit
-from einloom.hw.wires import choose
+from einloom.hw.wires import choose, members
 from einloom.spec.isa import REDUCE_PARTIALS
 
 # Cycles from the operands at a lane's ports to the multiplier, the adder and the result.
@@ -99,23 +99,16 @@ class VectorLane(Part):
         super().__init__({
             **operands,
             "control": In(LANE_CONTROL),
-            "low": In(PARTIAL),
-            "high": In(PARTIAL),
+            **members(In, "low", "high", shape=PARTIAL),
             "partial": Out(PARTIAL),
             "result": Out(BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         control = self.control
         value = registered(m, "value", self.a_data)
         factor, addend = Signal(BITS, reset_less=True), Signal(BITS, reset_less=True)
-        factors = {
-            Factor.B: self.b_data,
-            Factor.IMMEDIATE: self.immediate,
-            Factor.A: self.a_data,
-            Factor.ONE: ONE,
-        }
+        factors = {Factor.B: self.b_data, Factor.IMMEDIATE: self.immediate, Factor.A: self.a_data, Factor.ONE: ONE}
         addends = {Addend.C: self.c_data, Addend.IMMEDIATE: self.immediate}
         choose(m, factor, control.factor, factors, domain="sync")
         choose(m, addend, control.addend, addends, MINUS_ZERO, domain="sync")
@@ -139,7 +132,6 @@ class VectorLane(Part):
         self._operands(m, adder, multiplier.product, delayed(m, "addend", addend, float_multiplier.LATENCY))
         integer = delayed(m, "integer", integers.result, LATENCY - MULTIPLY - integer_unit.LATENCY)
         m.d.comb += self.result.eq(Mux(control.integer, integer, adder.sum))
-        return m
 
     def _operands(self, m, adder, product, addend):
         """Choose the adder's operands."""

@@ -7,13 +7,13 @@ lane n adds those of lanes n // 2 and lanes // 2 + n // 2. The first such step l
 has the total. MAXABS goes through the same wires.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
 from einloom.hw.vector.float_adder import LATENCY as ADD_LATENCY
 from einloom.hw.vector.lane import Left, Right
-from einloom.hw.wires import flags
+from einloom.hw.wires import members
 from einloom.spec.isa import REDUCE_PARTIALS
 
 assert ADD_LATENCY >= REDUCE_PARTIALS // 2  # the folds begin behind the last word
@@ -73,7 +73,7 @@ class ReductionTail(Part):
 
     def __init__(self, lanes: int):
         super().__init__({
-            **flags(In, "start", "enable", "sum"),
+            **members(In, "start", "enable", "sum"),
             "word": In(range(REDUCE_PARTIALS)),
             "active": Out(1),
             "fill": Out(1),
@@ -83,18 +83,13 @@ class ReductionTail(Part):
             "last": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         places = folds(self.lanes)
         total, peak = max(places), LAST_WORD + lane_steps(self.lanes)
         place = Signal(range(max(total, peak) + 1))
         limit, following = Mux(self.sum, total, peak), Signal.like(place)
         with m.If(self.start | (self.active & self.enable)):
-            m.d.sync += [
-                place.eq(following),
-                self.active.eq(self.start | ~self.last),
-                self.last.eq(following == limit),
-            ]
+            m.d.sync += [place.eq(following), self.active.eq(self.start | ~self.last), self.last.eq(following == limit)]
         m.d.comb += [
             # A MAXABS is not filled up.
             following.eq(Mux(self.start, Mux(self.sum, self.word, LAST_WORD), place) + 1),
@@ -107,4 +102,3 @@ class ReductionTail(Part):
             for number, (left, right) in places.items():
                 with m.Case(number):
                     m.d.comb += [self.left.eq(left), self.right.eq(right)]
-        return m

@@ -1,6 +1,6 @@
 """The loops of a vector instruction."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -47,8 +47,7 @@ class VectorSequencer(Part):
             "taken": In(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         fields, candidate = self.instruction.payload, self.candidate
         tail = ReductionTail(self.lanes).place(m, "tail", platform)
         # `step` is the next step, `enable` says it happens now. Only `enable` depends on `taken`, which comes late.
@@ -80,7 +79,6 @@ class VectorSequencer(Part):
         self._operands(m, word)
         self._reduction(m, word, reduces, tail, inner)
         self._addresses(m, platform, step, enable, idle, reduces, token)
-        return m
 
     def _states(self, m, step, enable, idle, word, tail, reduces, last_inner, last_outer, last_token):
         """Control of the loops: the present slot, and the step behind it."""

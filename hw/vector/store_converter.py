@@ -1,6 +1,6 @@
 """A lane's result in the format of the memory that it goes to."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
@@ -33,8 +33,7 @@ class StoreConverter(Part):
             "stored": Out(BITS),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         to_integer = FloatToInteger(self.widths).place(m, "to_integer", platform)
         extended = Signal(signed(BITS))
         m.d.comb += [
@@ -43,4 +42,3 @@ class StoreConverter(Part):
             extended.eq(to_integer.result),
             self.stored.eq(Mux(self.convert, extended, self.value)),
         ]
-        return m

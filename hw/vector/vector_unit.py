@@ -1,6 +1,6 @@
 """The vector unit: vector instructions on the words of the vector memory."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -80,8 +80,7 @@ class VectorUnit(Part):
             "busy": Out(1),
         })
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         sequencer = VectorSequencer(self.lanes, self.overlap).place(m, "sequencer", platform)
         memory_cycles = result_latency(self.read_latency, Space.VECTOR) + self.write_latency - 1
         issue = Issue(memory_cycles, store_converter.LATENCY).place(m, "issue", platform)
@@ -101,7 +100,6 @@ class VectorUnit(Part):
         converters = self._converters(m, platform, slots)
         m.d.comb += converters.value.eq(self._lanes(m, platform, slots))
         self._results(m, slots, converters)
-        return m
 
     def _lanes(self, m, platform, slots):
         """Place the lanes and the wires of a reduction between them; returns their results."""
