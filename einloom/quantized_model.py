@@ -13,7 +13,7 @@ from einloom.mapping.compress.fidelity import Fidelity, measure, total
 from einloom.mapping.compress.quantize import check_group
 from einloom.mapping.compress.quantize import quantize as quantize_matrix
 from einloom.mapping.compress.storage import KEY, write_quantized
-from einloom.models.importer.linear_layers import linear_layers
+from einloom.models.importer.linear_layers import left_out, linear_layers
 from einloom.models.importer.model_weights import ModelWeights, open_model
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format, format_named
@@ -36,6 +36,7 @@ class QuantizedModel:
     tensors : by format and name.
     fidelities : of each tensor in each format.
     group, scale_search : as given.
+    left_out : names of the matrices that keep their numbers.
     seconds : that it took.
     """
 
@@ -44,6 +45,7 @@ class QuantizedModel:
     fidelities: tuple[Fidelity, ...]
     group: int
     scale_search: bool
+    left_out: tuple[str, ...]
     seconds: float
     _source: ModelWeights
 
@@ -69,6 +71,7 @@ class QuantizedModel:
             "model": self.model,
             "group": self.group,
             "scale_search": self.scale_search,
+            "left_out": list(self.left_out),
             "seconds": round(self.seconds, 3),
         }
 
@@ -107,7 +110,8 @@ def quantize(
         check_output(output, opened, [format.name for format in formats])
     found, tensors = _quantize_layers(opened, formats, group, scale_search, progress)
     seconds = time.monotonic() - started
-    quantized = QuantizedModel(str(model), tensors, tuple(found), group, scale_search, seconds, opened)
+    others = tuple(left_out(opened, [f.name for f in found]))
+    quantized = QuantizedModel(str(model), tensors, tuple(found), group, scale_search, others, seconds, opened)
     if output is not None:
         quantized.write(output)
     return quantized

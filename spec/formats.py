@@ -109,6 +109,14 @@ class Format:
         return self.special_code is None and 2 * self.qmax + 1 <= len(self.table)
 
     @property
+    def needs_scale_search(self) -> bool:
+        """True when a scale that maps the largest weight to the largest value gives more error than zeros would.
+
+        So it is where every value is large: most weights are nearer to 0 than to any of them.
+        """
+        return 2 * min(abs(value) for value in self.table) > self.qmax and self.special_code is None
+
+    @property
     def in_trits(self) -> bool:
         """True when codes are stored five to a byte (spec/trits.py), and not `bits` by `bits`."""
         return len(self.table) == TRIT_VALUES

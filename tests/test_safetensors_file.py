@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save, save_file
 from einloom.models.importer.linear_layers import linear_layers
 from einloom.models.importer.model_weights import open_model
 from einloom.models.importer.safetensors_file import FLOAT_DTYPES, open_safetensors
-from einloom.models.importer.safetensors_header import TensorEntry, header_bytes
+from einloom.models.importer.safetensors_header import DTYPE_BYTES, TensorEntry, header_bytes
 from einloom.spec.errors import InputError
 
 
@@ -104,8 +104,7 @@ LIES = {
         raw({"w": {"dtype": "F32", "shape": [2]}}),
         "tensor w: its header entry must have dtype, shape and data_offsets",
     ),
-    "unknown dtype": (raw({"w": entry(0, 8, dtype="F4")}, DATA), "tensor w: unknown dtype 'F4'; known: F64, "),
-    "dtype of another kind": (raw({"w": entry(0, 8, dtype=[])}, DATA), "tensor w: unknown dtype []; known: F64, "),
+    "dtype of another kind": (raw({"w": entry(0, 8, dtype=[])}, DATA), "tensor w: its dtype must be the name of one"),
     "negative length": (
         raw({"w": entry(0, 8, shape=(-2,))}, DATA),
         "tensor w: its shape must be a list of at most 32 non-negative integers",
@@ -163,6 +162,8 @@ def test_damaged_files_never_end_in_a_traceback(tmp_path_factory, data):
         read_floats(path)
     except InputError:
         return
+    if any(entry.dtype not in DTYPE_BYTES for entry in open_safetensors(path).header.entries.values()):
+        return  # a type that nobody here knows, which the library refuses with the whole file
     try:
         load_file(path)
     except SafetensorError as error:

@@ -84,6 +84,8 @@ def _print_tables(quantized: QuantizedModel) -> None:
             table.add_row(Text(f.name), *_cells(f), end_section=f is layers[-1])
         table.add_row("total", *_cells(whole))
         console.print(table)
+    if quantized.left_out:
+        console.print(Text(f"left as they are: {', '.join(quantized.left_out)}"))
     if len(totals) > 1:
         table = _table("format", "in total")
         for whole in sorted(totals.values(), key=lambda f: f.nmse):

@@ -30,13 +30,15 @@ def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool
     format : format of the codes.
     group : consecutive inputs that share a scale and, in BitMoD formats, a special value.
     scale_search : try many steps per group, from 0.6 to 1.1 times the usual one, and keep the best; from 0.1 on for
-        the formats of two to four bits that are made for table look-up.
+        the formats of two to four bits that are made for table look-up. A format in which the usual step is worse than
+        zeros is searched in any case.
 
     Raises InputError when weights are NaN or infinite, or when the group doesn't divide their inputs.
     """
     _check(weights)
     check_group(weights.shape[1], group)
-    return _by_blocks(weights, format, group, lambda rows: _grouped(rows, format, group, scale_search))
+    search = scale_search or format.needs_scale_search
+    return _by_blocks(weights, format, group, lambda rows: _grouped(rows, format, group, search))
 
 
 def quantize_per_channel(weights: Float32, format: Format, *, scale_search: bool = False) -> QuantizedTensor:
@@ -47,7 +49,8 @@ def quantize_per_channel(weights: Float32, format: Format, *, scale_search: bool
     _check(weights)
     if format.special_code is not None:
         raise InputError(f"{format.name} chooses a special value per group: quantize it in groups")
-    return _by_blocks(weights, format, weights.shape[1], lambda rows: _ungrouped(rows, format, scale_search))
+    search = scale_search or format.needs_scale_search
+    return _by_blocks(weights, format, weights.shape[1], lambda rows: _ungrouped(rows, format, search))
 
 
 def check_group(inputs: int, group: int) -> None:

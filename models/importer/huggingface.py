@@ -1,5 +1,6 @@
 """Hugging Face Llama folders: config.json, safetensors and tokenizer.json, checked before anything uses them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from einloom.models.importer.model_weights import ModelWeights, open_model
 from einloom.spec.errors import InputError
 
 EMBEDDING = "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
+HARMLESS = re.compile(r"\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$")
+"""Tensors that some files hold and no decoder needs."""
+SHOWN_NAMES = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class LlamaModel:
     @property
     def head(self) -> str:
         """Name of the matrix [vocab, hidden] that makes the logits."""
-        return EMBEDDING if self.config.tie_word_embeddings else "lm_head.weight"
+        return EMBEDDING if self.config.tie_word_embeddings else HEAD
 
     @property
     def linears(self) -> dict[str, npt.NDArray[np.float32]]:
@@ -75,7 +80,7 @@ def tensor_shapes(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield f"{layer}.mlp.down_proj.weight", (hidden, inner)
     yield "model.norm.weight", (hidden,)
     if not config.tie_word_embeddings:
-        yield "lm_head.weight", (config.vocab_size, hidden)
+        yield HEAD, (config.vocab_size, hidden)
 
 
 def load_llama(folder: Path) -> LlamaModel:
@@ -102,7 +107,30 @@ def _load_tensors(weights: ModelWeights, config: LlamaConfig) -> dict[str, npt.N
         if found != shape:
             raise InputError(f"{weights.path}: tensor {name} has the shape {found}, but config.json calls for {shape}")
         tensors[name] = weights.read_float32(name)
+    _refuse_unused(weights, config, tensors)
     return tensors
+
+
+def _refuse_unused(weights: ModelWeights, config: LlamaConfig, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """InputError when the files hold tensors that this decoder would leave out, so that it would compute another model.
+
+    Harmless are tables of angles, which are computed here, and a head beside tied embeddings that is their copy.
+    """
+    unused = [name for name in weights.files if name not in tensors and not HARMLESS.search(name)]
+    if config.tie_word_embeddings and HEAD in unused:
+        if np.array_equal(weights.read_float32(HEAD), tensors[EMBEDDING]):
+            unused.remove(HEAD)
+        else:
+            raise InputError(
+                f"{weights.path}: tensor {HEAD} is not the embedding, but config.json ties the two: set "
+                "tie_word_embeddings to false there"
+            )
+    if unused:
+        more = f" and {len(unused) - SHOWN_NAMES} more" if len(unused) > SHOWN_NAMES else ""
+        raise InputError(
+            f"{weights.path}: {', '.join(unused[:SHOWN_NAMES])}{more}: a Llama has no such tensors, and without them "
+            "this would be another model: merge adapters, undo quantization, or let config.json count all layers"
+        )
 
 
 def _load_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
@@ -110,6 +138,9 @@ def _load_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more specific
         raise InputError(f"{path}: not a tokenizer: {error}") from error
+    # What the file keeps of its training: a prompt is taken whole, and alone.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     largest = max(tokenizer.get_vocab().values(), default=-1)
     if not 0 <= largest < vocab_size:
         raise InputError(f"{path}: has token {largest}, but vocab_size in config.json is {vocab_size}")

@@ -5,6 +5,7 @@ A file is the header's length (8 bytes, little-endian), a JSON header and the te
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -28,7 +29,10 @@ DTYPE_BYTES = {
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where a tensor lies: `begin` and `end` count bytes from the end of the header."""
+    """A tensor's place: `begin` and `end` count bytes from the end of the header.
+
+    `dtype` may be one that nobody here knows: the other tensors of the file can still be read.
+    """
 
     name: str
     dtype: str
@@ -74,7 +78,7 @@ def header_length(path: Path, prefix: bytes, file_bytes: int) -> int:
 def parse_header(path: Path, text: bytes, data_bytes: int) -> Header:
     """The header in the JSON `text` of a file with `data_bytes` bytes of tensors.
 
-    Raises InputError with `path` and the tensor for anything that doesn't hold: bad JSON, unknown dtypes, shapes that
+    Raises InputError with `path` and the tensor for anything that doesn't hold: bad JSON, shapes that
     disagree with sizes, bytes that lie outside the file, in two tensors or in none.
     """
     try:
@@ -108,8 +112,8 @@ def _entry(path: Path, name: str, claim: Any) -> TensorEntry:
     if not isinstance(claim, dict) or not {"dtype", "shape", "data_offsets"} <= claim.keys():
         raise InputError(f"{place}: its header entry must have dtype, shape and data_offsets")
     dtype, shape, offsets = claim["dtype"], claim["shape"], claim["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise InputError(f"{place}: unknown dtype {dtype!r}; known: {', '.join(DTYPE_BYTES)}")
+    if not isinstance(dtype, str) or not re.fullmatch("[A-Z][A-Z0-9_]*", dtype):
+        raise InputError(f"{place}: its dtype must be the name of one, not {dtype!r}")
     if not _are_counts(shape) or len(shape) > LARGEST_RANK:
         raise InputError(f"{place}: its shape must be a list of at most {LARGEST_RANK} non-negative integers")
     if prod(length or 1 for length in shape) >= 1 << 60:  # NumPy refuses it even when another length is zero
@@ -117,8 +121,8 @@ def _entry(path: Path, name: str, claim: Any) -> TensorEntry:
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise InputError(f"{place}: its data_offsets must be two ascending non-negative integers")
     begin, end = offsets
-    size = prod(shape) * DTYPE_BYTES[dtype]
-    if end - begin != size:
+    size = prod(shape) * DTYPE_BYTES.get(dtype, 0)
+    if dtype in DTYPE_BYTES and end - begin != size:
         raise InputError(f"{place}: {dtype} {shape} takes {size} bytes, but its data_offsets span {end - begin}")
     return TensorEntry(name, dtype, tuple(shape), begin, end)
 
