@@ -29,8 +29,9 @@ from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.driver import SYSTEM, Driver
 from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.files import write_file
 from einloom.spec.program import Program
-from einloom.timeline import draw_timeline
+from einloom.timeline import draw_timeline, trace_events
 
 if TYPE_CHECKING:
     from einloom.sim.core import SimulatedCore
@@ -89,10 +90,17 @@ class Accelerator:
         return self._simulation.cycles if self._simulation is not None else 0
 
     def draw_timeline(self, path: str | Path) -> None:
-        """Draw what each unit did in the last job; InputError on a backend that isn't simulated."""
+        """Draw what each unit did in the last job into an .svg or .png, or write a .json that Perfetto opens.
+
+        InputError on a backend that isn't simulated.
+        """
         require_simulation(self.backend)
         assert self._simulation is not None
-        draw_timeline(self._simulation.trace(), self.compiled.program.instructions, Path(path))
+        events, program = self._simulation.trace(), self.compiled.program
+        if Path(path).suffix == ".json":
+            write_file(Path(path), trace_events(events, program.instructions, program.notes))
+        else:
+            draw_timeline(events, program.instructions, Path(path))
 
     def generate_text(
         self,

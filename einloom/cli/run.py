@@ -38,7 +38,10 @@ def run(
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, above 0 samples.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
     timeline: Annotated[
-        Path | None, typer.Option(help="Draw what each unit did for the last token into this SVG or PNG file.")
+        Path | None,
+        typer.Option(
+            help="Draw what each unit did for the last token into this SVG or PNG file, or JSON for Perfetto."
+        ),
     ] = None,
     xclbin: Annotated[Path | None, typer.Option(help="What to load into the card.")] = None,
     board: Annotated[str, typer.Option(help="The card: u280 or u55c.")] = "u280",
