@@ -55,8 +55,8 @@ def draw_timeline(
 def trace_events(events: Sequence[Event], instructions: Sequence[Instruction], notes: Sequence[str]) -> bytes:
     """The job in the trace-event format that Perfetto and chrome://tracing open, as JSON.
 
-    A row for each unit, and a slice for each instruction, with its note, number and text. A microsecond there is a cycle
-    here.
+    A row for each unit, and a slice for each instruction, with its note, number and text. A microsecond there is a
+    cycle here.
     """
     rows = [
         {"name": "thread_name", "ph": "M", "pid": 0, "tid": unit, "args": {"name": UNITS[unit].name.lower()}}
