@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ def synthesise(
     jobs : runs of Yosys at once; as many as processors unless given.
     above : paths with more LUTs than this are listed.
     """
-    modules = split_modules(verilog)
+    # Modules have the design's name in front; without it, those of one design are found in the cache for the next.
+    modules = split_modules(re.sub(rf"\b{top}_(\w+)", r"\1", verilog))
     if top not in modules:
         raise InputError(f"the Verilog has no module {top}")
     used = _below(modules, top)

@@ -19,6 +19,7 @@ from amaranth import ClockSignal, Instance, ResetSignal, Shape, Value
 
 from einloom.generators.deep_calls import with_deep_stack
 from einloom.generators.rtlil import convert
+from einloom.generators.verilog_text import header, plain_names, with_prefix
 from einloom.hw.part import Part
 from einloom.hw.replicated import Replicated
 from einloom.spec.build_cache import tools_cache
@@ -50,6 +51,7 @@ class Module:
     name: str
     rtlil: str = ""
     verilog: str = ""
+    header: str = ""
     children: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -77,17 +79,23 @@ class SharedModules:
         with_deep_stack(lambda: self._convert(part, name))
         converted = _modules(_yosys("\n".join(m.rtlil for m in self.modules.values() if m.rtlil)))
         for module in self.modules.values():
-            module.verilog = module.verilog or converted[module.name]
+            module.verilog = module.verilog or plain_names(converted[module.name])
         return "\n".join(m.verilog for m in reversed(self.modules.values()))
+
+    def prefixed(self, prefix: str) -> str:
+        """The Verilog of what was emitted, the last module the top: all others have the prefix, and each a header."""
+        *inner, _ = self.modules
+        texts = (m.header + with_prefix(m.verilog, set(inner), prefix) for m in reversed(self.modules.values()))
+        return "\n".join(texts)
 
     def storage_bits(self, top: str) -> tuple[int, int]:
         """(register bits, memory bits) of the whole design under `top`, every copy counted."""
         registers, memories = 0, 0
         for name, count in self._counts(top).items():
             text = self.modules[name].verilog
-            clocked = set(re.findall(r"^ +(?:\\?)(\S+) (?:\[[^]]*\] )?<= ", text, re.MULTILINE))
+            clocked = set(re.findall(r"^ +(\w+) (?:\[[^]]*\] )?<= ", text, re.MULTILINE))
             for width, register, depth in re.findall(
-                r"^  reg (?:\[(\d+):0\] )?\\?(\S+?)(?: \[(\d+):0\])?(?: |;)", text, re.M
+                r"^  reg (?:\[(\d+):0\] )?(\w+)(?: \[(\d+):0\])?(?: |;)", text, re.M
             ):
                 if depth:
                     memories += count * (int(width or 0) + 1) * (int(depth) + 1)
@@ -98,16 +106,18 @@ class SharedModules:
     def verilog_path(self, top: str, path: str) -> str:
         """The hierarchical name, from `top` on, of the instances and the signal in the dotted `path`.
 
-        Yosys numbers an instance whose parent has a signal of its name. A copy in a generate loop is `copy[n].part`.
+        An instance whose parent has a signal of its name has a number. A copy in a generate loop is `copy[n].part`.
         """
         names, module = [], top
         for name in path.split("."):
             copy = "[" in name
-            pattern = rf"^ +(\w+) (\\?{re.escape(name)}(?:\$\d+ )?) ?\("
-            found = re.search(pattern, self.modules[module].verilog, re.MULTILINE) if module and not copy else None
-            names.append(found[2] if found else name)
+            text = self.modules[module].verilog if module and not copy else ""
+            placed = {m[2]: m[1] for m in re.finditer(r"^ +(\w+) (\w+) ?\(", text, re.MULTILINE)}
+            numbered = (n for n in placed if re.fullmatch(rf"{re.escape(name)}_\d+", n))
+            found = name if name in placed else next(numbered, name)
+            names.append(found)
             if not copy:  # the copy's instance, `part`, stands in the same module
-                module = found[1] if found else ""
+                module = placed.get(found, "")
         return ".".join(names)
 
     def _counts(self, top: str) -> dict[str, int]:
@@ -145,7 +155,7 @@ class SharedModules:
         return self._names[key]
 
     def _convert(self, part: Part, name: str) -> str:
-        module = Module(name)
+        module = Module(name, header=header(part))
         self._open.append(module)
         if isinstance(part, Replicated):
             module.verilog = self._generate_loop(part, name)

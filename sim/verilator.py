@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cocotb_tools.config
 
+from einloom.generators.verilog_text import without_comments
 from einloom.spec.build_cache import cache_root
 from einloom.spec.errors import ToolError
 from einloom.spec.plain_paths import is_plain, plain, plain_temporary
@@ -126,7 +127,8 @@ class Toolchain:
         texts = {"control.vlt": "\n".join(control) + "\n", **sources}
         flags = ["-cc", "--exe", "--vpi", "--x-assign", "unique", "--x-initial", "unique", *WARNINGS_OFF]
         flags += ["--prefix", "Vtop", "--top-module", top, *(["--trace", "--trace-structs"] if waves else [])]
-        key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *map(str, texts.items())])
+        contents = [f"{name} {without_comments(text)}" for name, text in texts.items()]
+        key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *contents])
         kept = cache_root() / "verilator" / f"{top}-{key}"
         folder = plain(kept)
         if _is_built(folder, top):  # a cache that is read-only, too

@@ -35,7 +35,7 @@ def snapshot_of(name: str) -> Snapshot:
     manifests = []
     for design in generate_all(load_config(name)):
         manifests.append(design.manifest.to_json())
-        for module, text in modules(design.verilog):
+        for module, text in modules(design.verilog.replace(f"{design.manifest.top}_", "")):
             found["modules"][module] = f"{digest(text)} {digest(shape(text))}"
     found["manifest"] = digest("".join(manifests))
     return found

@@ -99,7 +99,7 @@ def test_a_planted_fault_ends_in_the_first_wrong_element_and_how_to_rerun(
     def faulty(*arguments: object) -> Design:
         design = generate(*arguments)
         before, after = FAULTS[fault]
-        head, pe, tail = design.verilog.partition("module bitmod_pe(")
+        head, pe, tail = design.verilog.partition("module einloom_tiny_bitmod_pe(")
         assert before in tail
         return Design(head + pe + tail.replace(before, after), design.manifest)
 

@@ -50,8 +50,8 @@ MEMORY = "memory."
 """Begins the names of memories among a manifest's instances."""
 READ_CHANNELS = ("ar", "r")
 WRITE_CHANNELS = ("aw", "w", "b")
-SEPARATE = ("fusemax_pe", "vector_lane", "integer_to_float")
-"""Modules that are compiled once: large ones, of which there are many."""
+SEPARATE = ("_fusemax_pe", "_vector_lane", "_integer_to_float")
+"""Ends of the names of modules that are compiled once: large ones, of which there are many."""
 SEPARATE_PES = 64
 """GEMM PEs above which theirs is one of those."""
 SMALLEST_MEMORY = 1 << 16
@@ -111,7 +111,7 @@ def build_core(
     }
     pes = [m for m in manifest.modules if m.endswith("_pe")]
     small = manifest.gemm.rows * manifest.gemm.columns <= SEPARATE_PES
-    separate = [m for m in manifest.modules if m in SEPARATE or (m in pes and not small)]
+    separate = [m for m in manifest.modules if m.endswith(SEPARATE) or (m in pes and not small)]
     return Toolchain().build(sources, CORE_BENCH, PORTS, waves=waves, separate=separate)
 
 
