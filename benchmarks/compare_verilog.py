@@ -32,10 +32,10 @@ _KEYWORDS = frozenset(
 _GENERATE = """
 import sys
 from pathlib import Path
-from einloom.cli.locate import find_config
+from einloom.catalogue import load_config
 from einloom.generators.registry import generate_all
 for name in sys.argv[2:]:
-    for design in generate_all(find_config(name)):
+    for design in generate_all(load_config(name)):
         design.write(Path(sys.argv[1]) / name)
 """
 
