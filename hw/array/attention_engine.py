@@ -137,10 +137,8 @@ class AttentionEngine(Part):
     def _divide(self, m, sequencer, control, division, grid):
         """Take final states to the dividers. A block of queries has these from its first such state on."""
         taken = Signal()
-        with m.If(sequencer.issue.valid & sequencer.issue.last & sequencer.issue.end):
-            m.d.sync += taken.eq(1)
-        with m.Elif(division.done):
-            m.d.sync += taken.eq(0)
+        begins = sequencer.issue.valid & sequencer.issue.last & sequencer.issue.end
+        m.d.sync += taken.eq(begins | (taken & ~division.done))
         write = grid.divider_control
         feed(m, division, write, "address", "divisor", "dividend", "step")
         m.d.comb += [

@@ -80,10 +80,7 @@ class StreamFifo(Part):
         ]
         self._advance(m, read.addr, read.en)
         m.d.sync += stored.eq(stored + put - read.en)
-        with m.If(read.en):
-            m.d.sync += fetched.eq(1)
-        with m.Elif(move):
-            m.d.sync += fetched.eq(0)
+        m.d.sync += fetched.eq(read.en | (fetched & ~move))
         with m.If(move):
             m.d.sync += [output_valid.eq(fetched), output.eq(read.data)]
         with m.If(self.clear):

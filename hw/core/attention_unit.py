@@ -136,10 +136,7 @@ class AttentionUnit(Part):
             sent = Signal(name=f"sent_{n}")
             m.d.comb += sink.valid.eq(offered & needed & ~sent)
             taken.append(sent | sink.ready | ~Value.cast(needed))
-            with m.If(self.instruction.ready):
-                m.d.sync += sent.eq(0)
-            with m.Elif(sink.valid & sink.ready):
-                m.d.sync += sent.eq(1)
+            m.d.sync += sent.eq(~self.instruction.ready & (sent | (sink.valid & sink.ready)))
         m.d.comb += self.instruction.ready.eq(offered & Cat(taken).all())
 
     def _describe(self, m, i, tokens, last, nothing, job, tiles, block):
@@ -178,10 +175,7 @@ class AttentionUnit(Part):
             self.signal.eq(pending.signal),
             blocks.o.ready.eq(self.done),
         ]
-        with m.If(self.done):
-            m.d.sync += begun.eq(0)
-        with m.Elif(outputs.start):
-            m.d.sync += begun.eq(1)
+        m.d.sync += begun.eq(~self.done & (begun | outputs.start))
 
     def _queries(self, m, platform, engine):
         """Returns the query buffer; the token's position is put into the word of a scale."""

@@ -82,10 +82,7 @@ class GemmUnit(Part):
         feed(m, self.chunk, sums, "tokens")
         join(m, engine.sums, sums.sums)
         join(m, sums.words, self.result)
-        with m.If(offered & engine.job.ready):
-            m.d.sync += started.eq(1)
-        with m.If(self.instruction.ready):
-            m.d.sync += started.eq(0)
+        m.d.sync += started.eq(~self.instruction.ready & (started | (offered & engine.job.ready)))
         queues, starved = self._queue_weights(m, platform, engine)
         m.d.comb += [self.busy.eq(started), self.waiting.eq(started & starved)]
         if self.parity:

@@ -4,6 +4,7 @@ from amaranth import Cat, Signal
 from amaranth.lib import memory, stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.buffers.parity import parity_ports
 from einloom.hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, word_layout
 from einloom.hw.part import Part
@@ -59,15 +60,12 @@ class VectorMemory(Part):
         extra = self.lanes if self.parity else 0
         m.submodules.words = words = memory.Memory(shape=bits + extra, depth=self.words, init=[])
         reads = {name: words.read_port() for name in ("a", "b", "c")}
-        outputs = {}
+        outputs = {name: registered(m, f"{name}_output", port.data) for name, port in reads.items()}
         for name, port in reads.items():
-            output = Signal(bits + extra, name=f"{name}_output", reset_less=True)
-            outputs[name] = output
-            m.d.sync += output.eq(port.data)
             m.d.comb += [
                 port.addr.eq(getattr(self, f"{name}_address")),
                 port.en.eq(getattr(self, f"{name}_read")),
-                getattr(self, f"{name}_data").eq(output[:bits]),
+                getattr(self, f"{name}_data").eq(outputs[name][:bits]),
             ]
         m.d.comb += self.store_granted.eq(self.store_read & ~self.c_read)
         with m.If(~self.c_read):
@@ -83,15 +81,10 @@ class VectorMemory(Part):
         data = write.data[:bits]
         with m.If(self.vector_write):
             m.d.comb += [write.en.eq(1), write.addr.eq(self.vector_word.address), data.eq(self.vector_word.data)]
-        for name in ("attention", "load", "gemm"):
-            writer = getattr(self, name)
+        for writer in (self.attention, self.load, self.gemm):
             with m.Elif(writer.valid):
-                m.d.comb += [
-                    write.en.eq(1),
-                    write.addr.eq(writer.payload.address),
-                    data.eq(writer.payload.data),
-                    writer.ready.eq(1),
-                ]
+                word = writer.payload
+                m.d.comb += [write.en.eq(1), write.addr.eq(word.address), data.eq(word.data), writer.ready.eq(1)]
         if self.parity:
             self._check(m, write, reads, outputs)
 
@@ -103,9 +96,8 @@ class VectorMemory(Part):
             m.d.comb += [write.en.eq(1), write.addr.eq(self.scrub_address), write.data.eq(0)]
         bits, wrong = self.lanes * FLOAT_BITS, {}
         for name, output in outputs.items():
-            fetched, left = Signal(name=f"{name}_fetched"), Signal(name=f"{name}_left")
+            left = delayed(m, f"{name}_fetched", reads[name].en, READ_LATENCY, reset_less=False)
             wrong[name] = left & (_lane_parities(output[:bits]) != output[bits:])
-            m.d.sync += [fetched.eq(reads[name].en), left.eq(fetched)]
         stored = Signal(2)  # the word on c's way is for `store`
         m.d.sync += [
             stored.eq(Cat(~self.c_read, stored)),

@@ -192,20 +192,26 @@ class VectorSequencer(Part):
             slot.peak.fold.eq(~word),
         ]
 
+    def _walk(self, m, platform, name, step, enable, token_stride, outer_stride, inner_stride):
+        """The address of operand or destination `name`, which takes the steps of the loops."""
+        walk = AddressWalk().place(m, f"{name}_walk", platform)
+        m.d.comb += [
+            walk.base.eq(self.instruction.payload[f"{name}_base"]),
+            walk.token_stride.eq(token_stride),
+            walk.outer_stride.eq(outer_stride),
+            walk.inner_stride.eq(inner_stride),
+            walk.step.eq(step),
+            walk.enable.eq(enable),
+        ]
+        return walk.address
+
     def _addresses(self, m, platform, step, enable, idle, reduces, token):
         """Walk through the addresses of the operands and of the destination."""
         fields, to = self.instruction.payload, self.candidate.slot.destination
         for operand in READS:
-            walk = AddressWalk().place(m, f"{operand}_walk", platform)
-            m.d.comb += [
-                walk.base.eq(fields[f"{operand}_base"]),
-                walk.token_stride.eq(fields[f"{operand}_token"]),
-                walk.outer_stride.eq(fields[f"{operand}_outer"]),
-                walk.inner_stride.eq(fields[f"{operand}_inner"]),
-                walk.step.eq(step),
-                walk.enable.eq(enable),
-                self.candidate[f"{operand}_address"].eq(walk.address),
-            ]
+            strides = (fields[f"{operand}_{loop}"] for loop in ("token", "outer", "inner"))
+            address = self._walk(m, platform, operand, step, enable, *strides)
+            m.d.comb += self.candidate[f"{operand}_address"].eq(address)
 
         # Tokens of a block lie side by side in columns, so the address changes only from block to block.
         in_columns = _is_one_of(fields.space, (Space.QUERIES, Space.QUERY_SCALE))
@@ -217,18 +223,10 @@ class VectorSequencer(Part):
         m.d.comb += following.eq(Mux(idle, 0, token + 1))
         block_ends = ends_block(token)
         to_memory = fields.space == Space.VECTOR
-        walk = AddressWalk().place(m, "d_walk", platform)
-        m.d.comb += [
-            walk.base.eq(fields.d_base),
-            walk.token_stride.eq(Mux(to_memory | (in_columns & ends_block(following)), fields.d_token, 0)),
-            walk.outer_stride.eq(Mux(in_columns, 0, fields.d_outer)),
-            walk.inner_stride.eq(~reduces),
-            walk.step.eq(step),
-            walk.enable.eq(enable),
-            to.space.eq(fields.space),
-            to.address.eq(walk.address),
-            self.candidate.slot.to_memory.eq(to_memory),
-        ]
+        token_stride = Mux(to_memory | (in_columns & ends_block(following)), fields.d_token, 0)
+        outer_stride = Mux(in_columns, 0, fields.d_outer)
+        address = self._walk(m, platform, "d", step, enable, token_stride, outer_stride, ~reduces)
+        m.d.comb += [to.space.eq(fields.space), to.address.eq(address), self.candidate.slot.to_memory.eq(to_memory)]
         column = Signal(COLUMN_BITS, reset_less=True)
         with m.If(enable & (step != Step.INNER)):
             starts = (step == Step.LOAD) | ((step == Step.TOKEN) & block_ends)
