@@ -16,7 +16,7 @@ from einloom.hw.part import Part
 
 
 class EdgeRegister(Part):
-    """What a row registers at its edge.
+    """Register at the edge of a row.
 
     Members
     -------
@@ -112,7 +112,7 @@ def tile_if_any(rows: int, columns: int, **engine: object) -> Tile | None:
 
 
 class Measured:
-    """What parts, and tiles of them, take by one recipe."""
+    """Resources of parts, and of tiles of them, by one recipe."""
 
     def __init__(self, tiles: Iterable[Tile | None], recipe: Recipe, others: Iterable[Part] = ()):
         self.recipe = recipe

@@ -1,4 +1,4 @@
-"""Whether this machine has what einloom needs: a line for each thing, with the mend for what is missing."""
+"""Checks that this machine has what einloom needs: a line for each thing, with the mend for what is missing."""
 
 import importlib.util
 import os
@@ -54,7 +54,7 @@ class Health:
         return all(thing.verdict == "ok" for thing in self.things if "run" in thing.needed_by)
 
     def figures(self) -> dict[str, Any]:
-        """What `einloom doctor --json` prints."""
+        """Figures that `einloom doctor --json` prints."""
         return {"runs": self.runs, "things": [asdict(thing) for thing in self.things]}
 
     def _repr_html_(self) -> str:

@@ -37,7 +37,7 @@ class KernelReport:
         return [finding.check for finding in self.findings if finding.failed]
 
     def figures(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """Figures that `--json` prints."""
         figures: dict[str, Any] = {"folder": str(self.folder)}
         if self.files is not None:
             figures["files"] = self.files

@@ -62,7 +62,7 @@ class QuantizedModel:
         write_quantized(Path(file), dict(tensors), self._source)
 
     def figures(self) -> dict[str, Any]:
-        """What `einloom quantize --json` prints; `total` is that of the first format, `totals` has all."""
+        """Figures that `einloom quantize --json` prints; `total` is that of the first format, `totals` has all."""
         figures = {name: _figures(whole) for name, whole in self.totals.items()}
         return {
             "tensors": [{"name": f.name, "format": f.format} | _figures(f) for f in self.fidelities],

@@ -1,4 +1,4 @@
-"""What `einloom run` tells at its end: one object of figures, as tables or as JSON."""
+"""Report at the end of `einloom run`: one object of figures, as tables or as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -113,7 +113,7 @@ class RunReport:
         return f"{self.tokens / self.seconds:.1f} tokens/s"
 
     def _units(self, counters: dict[str, int]) -> Table:
-        """What each unit did for the last token."""
+        """Cycles of each unit for the last token: at work, waiting, starved."""
         table = Table(title=f"units, cycles of the last token: {counters['cycles']:,}", title_justify="left")
         for name in ("unit", "at work", "waiting for permits", "starved"):
             table.add_column(name, justify="left" if name == "unit" else "right")

@@ -40,7 +40,7 @@ SIMULATED_XCLBIN = Path("simulated.xclbin")
 
 
 class Backend(StrEnum):
-    """What runs a program."""
+    """Device or model that runs a program."""
 
     rtl = "rtl"
     """The simulated core."""

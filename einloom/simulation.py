@@ -36,7 +36,7 @@ class SimulationReport:
     waves: Path | None
 
     def figures(self) -> dict[str, str | int | float | bool]:
-        """What `einloom simulate --json` prints."""
+        """Figures that `einloom simulate --json` prints."""
         figures: dict[str, str | int | float | bool] = {
             "engine": self.engine,
             "seed": self.seed,

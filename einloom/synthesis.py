@@ -1,4 +1,4 @@
-"""What a design costs on an FPGA or in cells, from Yosys."""
+"""Resources of a design on an FPGA or in cells of a library, from Yosys."""
 
 import importlib.util
 import re
@@ -87,7 +87,7 @@ class SynthesisReport:
         plot_parts(Path(file), self.results, self.board)
 
     def figures(self) -> dict[str, Any]:
-        """What `einloom synth --json` prints."""
+        """Figures that `einloom synth --json` prints."""
         results = self.results
         return {
             "target": self.target,

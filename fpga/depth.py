@@ -58,7 +58,7 @@ class _Graph:
 
     def __init__(self) -> None:
         self.sources: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        """Of each bit: (bit that it depends on, LUTs between)."""
+        """Edges by bit: (bit that it depends on, LUTs between)."""
         self.starts: dict[int, Point] = {}
         self.ends: dict[int, Point] = {}
 
@@ -217,7 +217,8 @@ def _distributed(graph: _Graph, cell: Instance, outputs: list[Bit]) -> None:
 
 
 def _dsp(graph: _Graph, cell: Instance) -> None:
-    """Which of the registers at the operands, behind the multiplier and behind the adder are in use."""
+    """Add a DSP to the graph. Its registers at the operands, behind the multiplier and behind the adder end paths where
+    they are in use."""
     product, result = cell.number("MREG", 1), cell.number("PREG", 1)
     outputs = [bit for pin in ("P", "PCOUT") for bit in cell.outputs.get(pin, [])]
     for bit in outputs:
@@ -238,7 +239,7 @@ def _dsp(graph: _Graph, cell: Instance) -> None:
 
 
 def _arrivals(graph: _Graph, order: list[int]) -> dict[int, Point]:
-    """Of each bit, the deepest way from a register."""
+    """Deepest way from a register to each bit."""
     arrival: dict[int, Point] = dict(graph.starts)
     for bit in order:
         for source, levels in graph.sources.get(bit, ()):
@@ -250,7 +251,7 @@ def _arrivals(graph: _Graph, order: list[int]) -> dict[int, Point]:
 
 
 def _remaining(graph: _Graph, order: list[int]) -> dict[int, Point]:
-    """Of each bit, the deepest way to a register."""
+    """Deepest way from each bit to a register."""
     remaining: dict[int, Point] = dict(graph.ends)
     for bit in reversed(order):
         if bit in remaining:
@@ -264,7 +265,7 @@ def _remaining(graph: _Graph, order: list[int]) -> dict[int, Point]:
 def _through(
     graph: _Graph, order: list[int], inputs: Mapping[int, Pin], outputs: Mapping[Pin, Bit]
 ) -> dict[Pin, dict[Pin, int]]:
-    """Of each output, the LUTs from each input that reaches it past all registers."""
+    """LUTs to each output from each input that reaches it past all registers."""
     wanted = {bit for bit in outputs.values() if isinstance(bit, int)}
     for bit in reversed(order):
         if bit in wanted:

@@ -1,4 +1,4 @@
-"""What a design takes of an FPGA or of a cell library."""
+"""Resources of an FPGA, or area in cells of a library, that a design takes."""
 
 from dataclasses import astuple, dataclass
 from typing import Self

@@ -121,7 +121,7 @@ class SharedModules:
         return ".".join(names)
 
     def _counts(self, top: str) -> dict[str, int]:
-        """How often each module stands in the design."""
+        """Number of instances of each module in the design."""
         counts = dict.fromkeys(self.modules, 0) | {top: 1}
         for name in reversed(self.modules):
             for child, copies in self.modules[name].children.items():

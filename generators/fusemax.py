@@ -23,7 +23,7 @@ def attention_design(config: Config) -> Design:
 
 
 def attention_spec(config: Config) -> tuple[AttentionSpec, AttentionManifest]:
-    """What the engine is made of, and its part of the manifest."""
+    """Spec of the engine (parts and sizes), and its part of the manifest."""
     engine = config.engine
     assert isinstance(engine, FuseMaxConfig)
     format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)

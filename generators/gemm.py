@@ -1,4 +1,4 @@
-"""What the generators of all GEMM engines share: from a config to the engine's spec, and to its manifest."""
+"""Common part of the generators of GEMM engines: from a config to the engine's spec and its manifest."""
 
 from amaranth import Shape
 
@@ -29,7 +29,7 @@ def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
 
 
 def gemm_spec(config: Config, pe: PeSpec, beats_at_once: int = 1) -> tuple[EngineSpec, GemmManifest]:
-    """What the engine is made of, and its part of the manifest; it takes so many of a channel's beats in a cycle."""
+    """Spec of the engine, and its part of the manifest. `beats_at_once`: beats consumed per channel and cycle."""
     engine = config.gemm
     spec = EngineSpec(
         pe=pe,

@@ -1,4 +1,4 @@
-"""How a model was mapped onto a design, as text for people: what a program takes, and where."""
+"""The mapping report: what a program takes of a design, and where, as text for people."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How large a model's keys and values become, found by letting it write."""
+"""Finds how large a model's keys and values become, by letting it write."""
 
 from dataclasses import dataclass, field
 

@@ -24,13 +24,13 @@ class TextDecoder(Protocol):
 
 @dataclass(frozen=True)
 class Generation:
-    """What came out.
+    """Result of a generation.
 
     Attributes
     ----------
     prompt, continuation : tokens given and made; the continuation ends with the stop token if one came.
-    logits : float32 [T, vocab], after the T tokens before the last: all of the continuation, and as many of the prompt
-        as the decoder gives.
+    logits : float32 [T, vocab], one row after each of the T tokens before the last. Rows cover the continuation, and
+        as much of the prompt as the decoder gives.
     """
 
     prompt: tuple[int, ...]

@@ -24,7 +24,7 @@ WATCHDOG = 1 << 16
 
 LIMIT = 1 << 31
 SPARE_BEATS = 64
-"""Of each memory behind its image: room for a report, and for windows of whole pages."""
+"""Beats of each memory behind its image: room for a report, and for windows of whole pages."""
 PORTS = (
     *("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing"),
     *("upset_at", "upset_memory", "upset_word", "upset_bit"),
@@ -35,7 +35,7 @@ UNUSED = dict.fromkeys(PORTS, 0)
 
 
 class Operation(IntEnum):
-    """What core_bench.sv can do."""
+    """Operations of core_bench.sv."""
 
     ACCESS = 0
     LOAD = 1
@@ -46,7 +46,7 @@ class Operation(IntEnum):
 
 @dataclass(frozen=True)
 class MemoryTiming:
-    """How the memories behave; see axi_memory.sv. `error_memory` gives the errors, 0 is the system's."""
+    """Behaviour of the memories; see axi_memory.sv. Memory `error_memory` gives the errors; 0 is the system's."""
 
     latency: int = 64
     bandwidth: int = 0
@@ -257,7 +257,7 @@ class SimulatedCore:
         return (last.offset - first) // WORD_BYTES + last.words
 
     def _read_words(self) -> npt.NDArray[np.uint32]:
-        """What the last operation read."""
+        """Words that the last operation read."""
         return np.fromfile(self._server.folder / "registers.bin", "<u4")
 
     def _value(self, words: npt.NDArray[np.uint32], first: int, register: str) -> int:
@@ -267,7 +267,7 @@ class SimulatedCore:
         return sum(int(word) << n * WORD_BITS for n, word in enumerate(words[at : at + found.words]))
 
     def trace(self) -> list[tuple[int, int, int, int]]:
-        """Of the last job: unit, instruction, first and last cycle of everything that was completed."""
+        """Trace of the last job: unit, instruction, first and last cycle of everything that was completed."""
         lines = (self._server.folder / "trace.txt").read_text().split("\n")
         return [tuple(int(n) for n in line.split()) for line in lines if line]  # type: ignore[misc]
 

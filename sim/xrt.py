@@ -31,7 +31,7 @@ FIRST_ARGUMENT = 0x10
 WORD_BYTES = 4
 ADDRESS_BYTES = 8
 SCALAR_BYTES = 4
-"""Of the integers that pyxrt passes on."""
+"""Bytes of the integers that pyxrt passes on."""
 STALE = 0xA5
 """A byte that nobody wrote."""
 
@@ -48,7 +48,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Argument:
-    """What XRT knows of an argument; `port` is that of a pointer's memory."""
+    """An argument as XRT knows it; `port` is that of a pointer's memory."""
 
     offset: int
     size: int
@@ -58,11 +58,11 @@ class Argument:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What kernel.xml says of a kernel.
+    """A kernel as kernel.xml describes it.
 
     Attributes
     ----------
-    arguments : by their ids.
+    arguments : arguments by their ids.
     """
 
     name: str
@@ -165,7 +165,7 @@ class SimulatedXrt:
 
 
 def _address(memory: int) -> int:
-    """Where the buffer of memory number `memory` is: never at 0, and nowhere twice, as on a card."""
+    """Address of the buffer of memory number `memory`: never 0, and never the same twice, as on a card."""
     return PAGE * (memory + 1)
 
 

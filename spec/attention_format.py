@@ -52,7 +52,7 @@ class AttentionFormat:
 
     @property
     def qk_bits(self) -> int:
-        """Of an exact dot product and half of 2^qk_drop: max_head products of at most 2^15 * 2^(input_bits - 1)."""
+        """Width of an exact dot product plus half of 2^qk_drop: max_head products up to 2^15 * 2^(input_bits - 1)."""
         return (self.max_head << (QUERY_BITS + self.input_bits - 2)).bit_length() + 2
 
     @property
@@ -72,14 +72,17 @@ class AttentionFormat:
 
     @property
     def product_bits(self) -> int:
-        """Of probability times value."""
+        """Width of probability times value."""
         return PROBABILITY_FRACTION + self.input_bits + 1
 
     @property
     def state_bits(self) -> int:
-        """Of RNV and RD: every key adds at most 2^PROBABILITY_FRACTION * 2^(input_bits - 1) / 2^value_drop, and every
-        tile with a visible key at most 1 by rounding; corrections never increase the magnitude. Of sums over spans
-        too, since a key is in one of them."""
+        """Width of RNV and RD.
+
+        Each key adds at most 2^PROBABILITY_FRACTION * 2^(input_bits - 1) / 2^value_drop, and each tile with a visible
+        key at most 1 by rounding. Corrections never increase the magnitude. Sums over spans fit too, because each key
+        is in one span only.
+        """
         per_key = (1 << (PROBABILITY_FRACTION + self.input_bits - 1 - self.value_drop)) + 1
         return (self.max_keys * per_key).bit_length() + 1
 
@@ -90,14 +93,16 @@ class AttentionFormat:
 
     @property
     def position_bits(self) -> int:
-        """Of positions and counts of keys."""
+        """Width of positions and of counts of keys."""
         return self.max_keys.bit_length()
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Which keys a query sees: of the `keys` there are, key m is visible at position p when it is not later than p (if
-    `causal`), and is later than p - window (if `window`) or one of the first `sinks`."""
+    """Mask of the keys that a query sees, out of `keys`.
+
+    A query at position p sees key m when m <= p (if `causal`), and when m > p - window (if `window`) or m < sinks.
+    """
 
     keys: int
     causal: bool = False

@@ -1,4 +1,4 @@
-"""Where results are kept that need not be made twice."""
+"""Folder of results that need not be made twice."""
 
 import hashlib
 import os

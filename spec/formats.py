@@ -127,12 +127,12 @@ class Format:
         return 8 / TRITS_PER_BYTE if self.in_trits else self.bits
 
     def stream_bits(self, count: int) -> int:
-        """Of a word of `count` codes, which is whole bytes."""
+        """Bits of a word of `count` codes: whole bytes."""
         return 8 * -(-count // TRITS_PER_BYTE) if self.in_trits else 8 * -(-count * self.bits // 8)
 
     @property
     def zero(self) -> int:
-        """What digits leave over: 2 * value - sum of digits * 2^planes, of every code; see the module's docstring."""
+        """Constant left over by digits: 2 * value - sum of digits * 2^planes, for every code; see the module's text."""
         return 2 * self.table[0] - sum(
             (1 if self.digits[0] >> i & 1 else -1) << shift for i, shift in enumerate(self.planes)
         )
@@ -248,9 +248,9 @@ FORMATS |= {format.name: format for format in cast(tuple[Format, ...], plugins("
 
 
 TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig}
-"""Those that bit-serial engines take."""
+"""Formats that bit-serial engines take."""
 PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes}
-"""Those that table look-up takes."""
+"""Formats that table look-up takes."""
 
 
 def format_named(name: str) -> Format:

@@ -25,7 +25,7 @@ def table_sizes(lanes: int, inputs: int) -> tuple[int, ...]:
 
 
 def table_bits(size: int, activation_bits: int = 8) -> int:
-    """Of a halved table of `size` lanes with exact entries: sums of `size` activations, of one parity."""
+    """Bits of a halved table of `size` lanes with exact entries: sums of `size` activations, of one parity."""
     entry = (size << activation_bits - 1) - 1  # the largest
     return (entry.bit_length() << size - 1) + 1
 

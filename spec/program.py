@@ -24,7 +24,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Symbols(BaseModel):
-    """Where the host finds what it shares with the program; beats count from the start of the system window."""
+    """Places that the host shares with the program; beats count from the start of the system window."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,13 +46,13 @@ class Symbols(BaseModel):
 
 
 class MemoryUse(BaseModel):
-    """How full a memory on the chip is; words are counted as in CoreManifest."""
+    """Words in use of a memory on the chip, counted as in CoreManifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     key: str
-    """Of the config, which makes it larger."""
+    """Key of the config that makes the memory larger."""
     used: int
     words: int
 
@@ -106,7 +106,7 @@ class Program:
         write_folder(folder, self.files())
 
     def listing(self) -> str:
-        """What a person can read, and `einloom.spec.instruction.assemble` too."""
+        """Listing for people, which `einloom.spec.instruction.assemble` reads too."""
         lines, note = list[str](), ""
         for n, (instruction, about) in enumerate(zip(self.instructions, self.notes, strict=True)):
             if about != note:
@@ -147,7 +147,7 @@ class _Head(BaseModel):
     memories: tuple[MemoryUse, ...]
     pieces: tuple[Piece, ...]
     sha256: dict[str, str]
-    """Of every other file."""
+    """SHA-256 of every other file, by its name."""
 
 
 def load_program(folder: Path, manifest: Manifest) -> Program:

@@ -1,4 +1,4 @@
-"""What came of a check."""
+"""Findings of a check: what was checked, the verdict, the problems."""
 
 from dataclasses import dataclass
 

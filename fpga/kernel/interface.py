@@ -1,4 +1,4 @@
-"""What a kernel looks like from outside: its ports, its arguments, and the memory banks behind them."""
+"""A kernel from outside: its ports, its arguments, and the memory banks behind them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ CONTROL_RANGE = 0x1000
 WRAPPER_PREFIX = "einloom_"
 DIGEST_CHARACTERS = 12
 SCALAR_BYTES = 4
-"""Of the scalars that XRT's Python module can set. Of a wider one it would set the lower half only, and send what its
-command buffer held as the upper half, so registers of two words are two arguments."""
+"""Bytes of the scalars that XRT's Python module can set. A register of two words is two arguments, because of a wider
+scalar pyxrt would set the lower half only, and send what its command buffer held as the upper half."""
 HIGH = "_high"
 """Behind the name of a register, that of the argument that is its upper half."""
 

@@ -41,7 +41,7 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Operand:
-    """When an access is there, and whether it meets the fiber's elements one by one.
+    """An access of an Einsum: its time, and if it meets the fiber's elements one by one (`stepwise`).
 
     `again` marks an element of the fiber that is read through another rank, at a coordinate of that rank's choosing.
     """
@@ -102,11 +102,11 @@ class Traversal:
         return self.runs.get(self._place[id(einsum)], 0)
 
     def is_running(self, tensor: str) -> bool:
-        """Whether a tensor holds running values along the fiber, each made from the one before."""
+        """True when a tensor holds running values along the fiber, each made from the one before."""
         return tensor in self._scanned and len(self.cascade.writers(tensor)) > 1
 
     def _note_scans(self, block: Block) -> None:
-        """Which tensors hold running values of the fiber, at which of their positions."""
+        """Note the tensors that hold running values of the fiber, and at which of their positions."""
         if not isinstance(block, Loop):
             return
         for einsum in block.einsums:
@@ -183,7 +183,7 @@ class Traversal:
             self._origin[einsum.tensor] = (*self._origin.get(last.access.tensor, ()), einsum)
 
     def _operand(self, access: Access) -> Operand:
-        """When an element is there, from its tensor's time and from how it is indexed."""
+        """The access as an operand: its time, from its tensor's time and from its indices."""
         time = 1 if access.tensor == self.source else self.times.get(access.tensor, 0)
         if time % 2 == 0:
             return Operand(access, time, False, access.tensor in self._elsewhere)

@@ -261,9 +261,9 @@ class _Compiler:
 
 
 def rotations(config: LlamaConfig, context: int, size: int) -> Floats:
-    """Of each position, the cosines and then the sines of the angles of a head, computed in float64.
+    """Rotary table, float32 [context, size]: cosines, then sines, of a head's angles at each position.
 
-    `size` is that of the padded head, of which half is cosines; what is padded doesn't turn.
+    Angles are computed in float64. `size` is the padded head's; half of it is cosines. Padded elements don't turn.
     """
     half = np.arange(0, config.head_dim, 2) / config.head_dim
     angles = np.zeros((context, size // 2))

@@ -1,4 +1,4 @@
-"""How much a quantized matrix differs from its original, and what it costs to store."""
+"""Error of a quantized matrix against its original, and the bits it takes to store."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -28,7 +28,7 @@ class AttentionShape:
 
     @classmethod
     def of(cls, job: AttentionJob) -> "AttentionShape":
-        """What of a job its cost depends on."""
+        """Shape of `job`: all that its cost depends on."""
         first, last = int(job.positions.min()), int(job.positions.max())
         return cls(job.query_head, job.value_head, first, last, job.mask, job.spans)
 
@@ -55,7 +55,7 @@ class AttentionCost:
 
 
 def tile_cycles(query_head: int, value_head: int) -> int:
-    """Of one tile when everything is at hand: every cycle is a step of the 2D array."""
+    """Cycles of one tile when its operands are at hand: each is a step of the 2D array."""
     return query_head + value_head + SPECIAL_STEPS
 
 
@@ -72,7 +72,7 @@ def attention_cycles(manifest: AttentionManifest, blocks: Sequence[AttentionShap
     before: tuple[int, bool] | None = None  # value_head of the tile before, and whether it was its block's last
 
     def values(at: int, front: bool) -> int:
-        """Where the second half of an epoch ends that begins `at`."""
+        """Cycle in which the second half of an epoch ends, if the epoch begins `at`."""
         nonlocal divided
         if before is None:
             return at + manifest.exp_end

@@ -1,4 +1,4 @@
-"""What look-up tables cost and save: bits on their way to an array of some shape, and precompute as an operator."""
+"""Costs and savings of look-up tables: bits on their way to an array of some shape, and precompute as an operator."""
 
 from dataclasses import dataclass
 
@@ -66,7 +66,7 @@ def precompute_of(program: Program) -> Precompute:
 
 
 def lookup_lines(program: Program, gemm: GemmManifest) -> list[str]:
-    """Of the mapping report, for designs that multiply by table look-up; else nothing."""
+    """Lines of the mapping report for designs that multiply by table look-up; none for other designs."""
     layout = gemm.weights.lookup
     if layout is None:
         return []

@@ -61,7 +61,7 @@ def insert_permits(steps: Sequence[Step]) -> list[Instruction]:
 
 
 def _known(complete: list[dict[Unit, int]], before: int | None, unit: Unit) -> dict[Unit, int]:
-    """What the unit's instruction before knew, and that one itself."""
+    """Steps complete before the unit's next instruction starts: its last one, `before`, and all that `before` knew."""
     return {} if before is None else complete[before] | {unit: before}
 
 

@@ -1,4 +1,4 @@
-"""Which tensors of a model are the weights of linear layers, by the names that model libraries give them."""
+"""Finds the weights of linear layers among a model's tensors, by the names that model libraries give them."""
 
 import json
 import re

@@ -35,12 +35,12 @@ Partner = Callable[["Cycle"], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What a run found.
+    """Words, cycles and traces that a run found.
 
     Attributes
     ----------
     outputs : payloads of each output stream.
-    cycles : those in which they were taken.
+    cycles : cycles in which those payloads were taken.
     traces : the value of each watched plain output in each cycle.
     """
 
@@ -210,7 +210,7 @@ class Cycle:
         return decode(self._bench.plain[name].shape, self._plain[name])
 
     def valid(self, name: str) -> bool:
-        """Whether the stream `name` offered a word."""
+        """True when the stream `name` offered a word."""
         return bool(self._valid[name])
 
     def taken(self, name: str) -> Any:

@@ -85,7 +85,7 @@ def encode(shape: ShapeLike, payload: Any) -> int:
 
 
 def decode(shape: ShapeLike, bits: int) -> Any:
-    """What `bits` are by `shape`: a dict, a list, or an integer of the right sign."""
+    """Value of `bits` by `shape`: a dict, a list, or an integer of the right sign."""
     bits &= (1 << Shape.cast(shape).width) - 1  # Amaranth's simulator gives signed signals their sign
     if isinstance(shape, data.Layout):
         parts = {key: decode(field.shape, _cut(bits, field)) for key, field in shape}

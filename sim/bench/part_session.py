@@ -21,7 +21,7 @@ class TimedOut(Mismatch):
 
 
 def pause_bits(pause: Pause, seed: int, name: str) -> Iterator[bool]:
-    """Whether the stream `name` pauses, cycle by cycle."""
+    """Pauses of the stream `name`, cycle by cycle: True in a cycle in which it pauses."""
     if pause == PATIENT:
         return itertools.repeat(False)
     if isinstance(pause, float | int):
@@ -172,7 +172,7 @@ class Session:
         self.over = not waits and self.cycle - self._quiet_since >= self._tail and self.cycle >= self._least
 
     def waits(self) -> list[str]:
-        """What is not complete."""
+        """Inputs not given, outputs that did not come, and `until` if it does not hold."""
         left = (f for f in self.feeds.values() if f.words and f.name not in self._optional)
         inputs = (f"{f.name} ({f.given} of {f.given + len(f.words)} given)" for f in left)
         missing = (d for d in self.drains.values() if d.wanted is not None and len(d.words) < d.wanted)

@@ -42,7 +42,7 @@ class _Starved(Exception):
 
 
 class _Stop(Enum):
-    """How a pass through the program ends."""
+    """Ways that a pass through the program ends."""
 
     NEXT = "another chunk follows"
     END = "the job is done"
@@ -132,9 +132,10 @@ class GoldenCore:
         return None
 
     def _prepare(self, line: bytes, chunk: Chunk) -> Action | _Stop:
-        """What an instruction does in chunks of as many tokens that are the last one too, or aren't either.
+        """Decode `line` once, into an action that serves all chunks like this one.
 
-        InputError when it is none.
+        Alike are chunks with the same number of tokens that are both the last one, or both not. InputError when `line`
+        is no instruction.
         """
         i, formats = decode(line), len(self._gemm.weights.steps)
         if i.opcode.name == "gemm" and i["format"] >= formats:

@@ -1,4 +1,4 @@
-"""What the FuseMax engine computes, from the definition of its arithmetic (spec/attention_format.py)."""
+"""Golden model of the FuseMax engine, from the definition of its arithmetic (spec/attention_format.py)."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -26,7 +26,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class State:
-    """What is left of a set of keys: (RM, RNV, RD) of P queries.
+    """Running state after a set of keys: (RM, RNV, RD) of P queries.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class State:
 
     @classmethod
     def empty(cls, head: int, queries: int) -> "State":
-        """Of no keys."""
+        """State before any key."""
         zeros = np.zeros((head, queries), np.int64)
         return cls(np.full(queries, MASKED, np.int64), zeros, zeros[0].copy())
 
@@ -51,8 +51,11 @@ class State:
         return State(maximum, _scaled(self.values, factor), _scaled(self.denominator, factor))
 
     def merged(self, other: "State") -> "State":
-        """Of the keys of both. Associative but for the rounding (LeanAttention), so the spans of a long sequence can be
-        computed anywhere; 0.5 in the last place per merge and state, and exact where the maxima are equal."""
+        """State of the keys of both.
+
+        Merging is associative but for the rounding (LeanAttention), so the spans of a long sequence can be computed
+        anywhere. The error is 0.5 in the last place per merge and state; a merge is exact where the maxima are equal.
+        """
         maximum = np.maximum(self.maximum, other.maximum)
         a, b = self.corrected(maximum), other.corrected(maximum)
         return State(maximum, a.values + b.values, a.denominator + b.denominator)

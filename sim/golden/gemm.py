@@ -1,4 +1,4 @@
-"""What every GEMM engine computes with integer activations, from the definition of the number formats."""
+"""Golden model of every GEMM engine with integer activations, from the definition of the number formats."""
 
 import numpy as np
 import numpy.typing as npt

@@ -25,7 +25,7 @@ LARGEST_ENTRY = 127
 
 @dataclass(frozen=True)
 class Rounding:
-    """How entries are rounded.
+    """Rounding of a table's entries.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Rounding:
 
     @property
     def lanes(self) -> int:
-        """Of a step."""
+        """Lanes of a step."""
         return sum(self.tables)
 
     def exponents(self, activations: Integers) -> Integers:

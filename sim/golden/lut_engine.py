@@ -1,4 +1,4 @@
-"""What an engine `lut` computes, with any activations and any entries of its tables."""
+"""Golden model of an engine `lut`, with any activations and any entries of its tables."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""What the vector unit computes on its lanes (spec/isa.py, VectorOp), in NumPy float32.
+"""Arithmetic of the vector unit's lanes (spec/isa.py, VectorOp), in NumPy float32.
 
 All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them.
 """
@@ -115,14 +115,15 @@ def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bi
     return _sum(padded.reshape(*outside, rounds, REDUCE_PARTIALS * lanes))
 
 
-# NumPy's float32 is the arithmetic of the lanes, but for subnormals and for the form of NaN. These are so rare that it
-# is computed first, and looked at once; only where there is something special, it is computed step by step.
+# NumPy's float32 is the arithmetic of the lanes, but for subnormals and for the form of NaN. Both are rare, so results
+# are computed with NumPy and searched for them once. Only where one is found, they are computed again step by step.
 
 
 def _special(numbers: Floats) -> bool:
-    """Whether one of `numbers` is subnormal, NaN or infinite, or the smallest normal one, which rounding may have made.
+    """True when one of `numbers` is subnormal, NaN, infinite or the smallest normal one, which rounding may have made.
 
-    Without their signs, as integers around 0, these are all within 2^24 of 0, and just 0 itself is none of them.
+    `<< 1` drops the sign. As signed integers, all of these are then within 2^24 of 0; infinity and NaN lie below 0.
+    Only 0 itself is near and not special: less 1, it becomes the largest unsigned integer.
     """
     distance = np.abs(numbers.view(np.int32) << 1)
     distance -= 1
@@ -167,7 +168,7 @@ def _ordered(raw: Bits) -> npt.NDArray[np.int64]:
 
 
 def _sum(products: Floats) -> Bits:
-    """Of [..., rounds, partial sums of all lanes], over both, [...]: round by round, then by halves."""
+    """Sum of `products` [..., rounds, partial sums of all lanes] over the last two axes: by rounds, then by halves."""
     *outside, _, width = products.shape
     rounds = np.add.accumulate(products + np.float32(0), axis=-2)
     halves = np.empty((*outside, width), np.float32)

@@ -27,7 +27,7 @@ class VectorUnit:
         self._cache_bits = cache_bits
 
     def prepared(self, i: Instruction, tokens: int) -> Action:
-        """What the instruction does in chunks of `tokens`; IndexError when it reaches outside a memory."""
+        """Action of the instruction in chunks of `tokens`; IndexError when it reaches outside a memory."""
         op, negate, shape = VectorOp(i["op"]), bool(i["negate"]), (tokens, i["outer"], i["inner"])
         if 0 in shape:
             return lambda _: None

@@ -1,4 +1,4 @@
-"""What a model says of one attention layer on one machine."""
+"""Cost of one attention layer on one machine, by a model."""
 
 from dataclasses import dataclass
 
