@@ -51,15 +51,15 @@ class LookupLayout(Data):
     """The look-up tables of a step."""
 
     tables: tuple[int, ...]
-    """Lanes of each."""
+    """Lanes of each table of a step."""
     remapped: bool
-    """Codes are stored remapped for them (spec/lookup.py), all but ternary ones."""
+    """True when codes are stored remapped for the tables (spec/lookup.py); ternary codes never are."""
     entries: Literal["exact", "int8"]
     """Number format that a table's sums are kept in (sim/golden/lut.py)."""
     entry_scale: Literal["step", "table"]
     """Extent of an exponent of rounded entries: all tables of a step share one, or each table has its own."""
     precompute: Literal["row", "fused"]
-    """Place where tables are made (spec/config_engines.py)."""
+    """Place where tables are made (spec/engines/lut.py)."""
 
 
 class WeightLayout(Data):
@@ -131,7 +131,7 @@ class GemmManifest(Data):
     columns: int
     activation_bits: int
     activations: str
-    """Their format (spec/activations.py)."""
+    """Name of the activations' format (spec/activations.py)."""
     weights: WeightLayout
     sums: SumLayout
     job: JobLayout
@@ -142,7 +142,7 @@ class GemmManifest(Data):
     macs_per_step: int
     """Multiply-accumulates that a step word means at full occupancy: rows * columns * lanes."""
     pipeline_cycles: int
-    """From the last step's first cycle to the first beat of sums."""
+    """Cycles from the first cycle of the last step to the first beat of sums."""
 
 
 class AttentionJobLayout(Data):
@@ -187,7 +187,7 @@ class AttentionManifest(Data):
     exp_end: int
     """Cycles of the second half of an epoch up to the last step of the exponential."""
     row_cycles: int
-    """From the last step of a block of queries to its first division."""
+    """Cycles from the last step of a block of queries to its first division."""
     division_cycles: int
     """Cycles of the division of one output, for all columns at once."""
     job: AttentionJobLayout
@@ -212,7 +212,7 @@ class CoreManifest(Data):
     cache_bits: int
     """Bits of a key's or a value's element in memory."""
     registers: RegisterTable
-    """Behind those of ap_ctrl_hs."""
+    """Registers behind those of ap_ctrl_hs."""
 
     @property
     def beat_bytes(self) -> int:
@@ -232,7 +232,7 @@ class Manifest(Data):
     ports: tuple[Port, ...]
     modules: tuple[str, ...]
     instances: dict[str, str]
-    """Paths in the Verilog, from the top module on, of what benches look into: the names are those of the part."""
+    """Paths in the Verilog, from the top module on, of the parts that benches look into; keys are the parts' names."""
     register_bits: int
     memory_bits: int
     design: GemmManifest | AttentionManifest | CoreManifest

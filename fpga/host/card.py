@@ -34,7 +34,7 @@ FOREVER = 0
 
 
 class CardDriver:
-    """A program on a card, behind the calls of einloom.driver.Driver."""
+    """A program on a card, behind the calls of einloom.spec.driver.Driver."""
 
     def __init__(
         self, xrt: Xrt, xclbin: Path, manifest: Manifest, program: Program, board: Board, *, device: int = 0

@@ -1,7 +1,7 @@
 """The golden executor: a program and its memory in NumPy, instruction by instruction, in program order.
 
-What an instruction does is written from its meaning in spec/isa.py; that the units of a core run side by side
-changes nothing, because the tokens say so.
+Each instruction is written from its meaning in spec/isa.py. The units of a core run side by side, but the results are
+those of program order, because permits keep dependent instructions in order.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from einloom.mapping.attention_operands import attention_format
 from einloom.sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position
 from einloom.sim.golden.fusemax import attend
 from einloom.sim.golden.memories import Chunk, Memories, require, walk
+from einloom.sim.golden.stream_reader import read_weights
 from einloom.sim.golden.vector_unit import Action, VectorUnit
-from einloom.sim.golden.weight_stream import read_weights
 from einloom.spec.attention_format import Mask
 from einloom.spec.errors import InputError
 from einloom.spec.instruction import Instruction, decode
