@@ -65,7 +65,7 @@ def subjects() -> Iterator[tuple[str, str, Config]]:
 
 
 def texts(model: LlamaModel) -> list[list[int]]:
-    """As many tokens as the model's context each, which it writes itself."""
+    """Texts that the model writes itself, each as long as its context."""
     found = []
     for seed, prompt in enumerate(PROMPTS, start=1):
         decoder, tokens = Decoder(model, FloatLinears(model.linears)), model.encode(prompt)

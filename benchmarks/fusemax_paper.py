@@ -84,7 +84,7 @@ class Grid:
     rows: Sequence[Sequence[str]]
 
     def rich(self) -> Table:
-        """For a terminal."""
+        """The table for a terminal."""
         table = Table(title=self.title)
         for number, name in enumerate(self.header):
             table.add_column(name, justify="right" if number else "left")
@@ -93,7 +93,7 @@ class Grid:
         return table
 
     def markdown(self) -> str:
-        """For a page."""
+        """The table for a page."""
         rule = ["---", *["---:"] * (len(self.header) - 1)]
         lines = ["| " + " | ".join(cells) + " |" for cells in (self.header, rule, *self.rows)]
         return "\n".join([f"**{self.title}**", "", *lines])

@@ -37,15 +37,15 @@ class EdgeRegister(Part):
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows and columns of PEs with the tops of the columns and what the rows make of their activations.
+    """Rows and columns of PEs, with the tops of the columns and the parts at the rows' edges.
 
     Attributes
     ----------
     macs : multiply-accumulates of a PE per cycle.
-    pe, column : one of each.
-    row : makes a row's tables; None for engines without.
-    edge : a row's register.
-    decoder, decoders : of ternary codes, on their way to the columns.
+    pe, column : a PE, and the top of a column.
+    row : part that makes a row's tables; None for engines without.
+    edge : register of a row.
+    decoder, decoders : decoder of ternary codes on their way to the columns, and the number of them.
     """
 
     rows: int

@@ -1,4 +1,4 @@
-"""From a model to the program and the memory images that a config's core runs."""
+"""Compiles a model: the program and the memory images that a config's core runs."""
 
 import time
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ class CompiledModel:
 
     Attributes
     ----------
-    model : what was compiled.
+    model : the model that was compiled.
     manifest : the design, without its Verilog.
     program : instructions and memory images.
     bits_per_weight : stored, over all weights of linear layers.
-    seconds : that it took.
+    seconds : time that compilation took.
     """
 
     model: LlamaModel

@@ -1,4 +1,4 @@
-"""From a config to Verilog."""
+"""Generates the Verilog of a config."""
 
 import time
 from collections.abc import Mapping

@@ -30,8 +30,8 @@ class Diagnosis:
     ----------
     what : its name.
     verdict : "ok"; "missing", with a mend; or "not here", for what only a card or its tools need.
-    found : what was found, or why not.
-    mend : what to do when it is missing.
+    found : version or place that was found, or the reason why nothing was.
+    mend : command or sentence that mends it when it is missing.
     needed_by : the commands that need it; "run" is the main job.
     """
 

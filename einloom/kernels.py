@@ -22,9 +22,9 @@ class KernelReport:
 
     Attributes
     ----------
-    folder : that was checked.
-    findings : of each check, its verdict and problems.
-    files : that were written; None when the folder was only checked.
+    folder : the folder that was checked.
+    findings : verdict and problems of each check.
+    files : number of files written; None when the folder was only checked.
     """
 
     folder: Path

@@ -33,11 +33,11 @@ class QuantizedModel:
     Attributes
     ----------
     model : the path of the original.
-    tensors : by format and name.
-    fidelities : of each tensor in each format.
-    group, scale_search : as given.
+    tensors : quantized tensors, by format and name.
+    fidelities : fidelity of each tensor in each format.
+    group, scale_search : options as given.
     left_out : names of the matrices that keep their numbers.
-    seconds : that it took.
+    seconds : time that quantization took.
     """
 
     model: str

@@ -21,7 +21,7 @@ class SimulationReport:
     ----------
     config, engine : the config's name and its engine's kind.
     cases : jobs that were compared.
-    cycles : of all of them.
+    cycles : clock cycles of all these jobs.
     utilisation : share of the cycles, 0 to 1, in which the array was at work, stalls included.
     waves : the trace that was asked for.
     """

@@ -49,8 +49,8 @@ class SynthesisReport:
     target : a board, or a name for a cell library.
     board : None for a library.
     ports : memory ports, whose logic in the shell is charged to the board.
-    results : by the name of each design's top module.
-    seconds : that it took.
+    results : synthesis of each design, by the name of its top module.
+    seconds : time that synthesis took.
     """
 
     target: str

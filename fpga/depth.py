@@ -39,11 +39,11 @@ class Boundary:
 
     Attributes
     ----------
-    before : of an input, the deepest way to a register.
-    behind : of an output, the deepest way from a register.
-    through : of an output, the LUTs from each input that reaches it past all registers.
-    levels : of the deepest path, wherever it starts and ends.
-    paths : the deepest ones from register to register that no child has for itself.
+    before : deepest way from each input to a register.
+    behind : deepest way from a register to each output.
+    through : LUTs to each output from each input that reaches it past all registers.
+    levels : LUTs of the deepest path, wherever it starts and ends.
+    paths : deepest paths from register to register that no child has for itself.
     """
 
     before: dict[Pin, Point] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def depth(
 
 
 def deepest(paths: Iterable[Path], above: int) -> list[Path]:
-    """One path for each pair of registers that differ by more than numbers: those above a limit, and the deepest."""
+    """Paths above a limit, and the deepest one. Of paths whose registers differ in numbers only, one is kept."""
     kept: dict[tuple[str, str], Path] = {}
     for path in paths:
         key = (_register(path.start), _register(path.end))

@@ -35,12 +35,12 @@ class Part:
 
     Attributes
     ----------
-    copies : how often it stands in the design.
-    own : of one copy, without the modules that it places.
-    total : of one copy, with them.
+    copies : number of its instances in the design.
+    own : resources of one copy, without the modules that it places.
+    total : resources of one copy, with the modules that it places.
     levels : LUTs of the deepest path in it, from its inputs or registers to its registers or outputs.
     paths : the deepest paths from register to register that none of its children has for itself.
-    memories : what each of its memories became: lutram, blockram, uram or ff.
+    memories : kind that each of its memories became: lutram, blockram, uram or ff.
     children : number of each other module that it places.
     """
 

@@ -12,7 +12,7 @@ from einloom.spec.errors import InputError
 from einloom.spec.formats import SCALE_BITS
 from einloom.spec.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
 
-NETLIST_BITS = 1 << 16  # of one cell or of all inputs of a module, in Amaranth 0.5
+NETLIST_BITS = 1 << 16  # limit of Amaranth 0.5 on the bits of a cell, and on all input bits of a module
 MARGIN = 512  # control signals beside the wide ports
 
 

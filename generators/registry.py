@@ -1,4 +1,4 @@
-"""From a config to its designs, by the engines that it asks for (spec/engine_kinds.py)."""
+"""Designs of a config, by the engines that it asks for (spec/engine_kinds.py)."""
 
 from collections.abc import Callable
 from typing import cast

@@ -58,7 +58,7 @@ def generate_text(
     ----------
     stop : tokens that end the text; it also ends where the decoder's context is full.
     temperature : 0 takes the most probable token, anything above samples from softmax(logits / temperature).
-    seed : of the sampling.
+    seed : seed of the sampling.
     on_token : called with every token as it is made.
     """
     rng = np.random.default_rng(seed)

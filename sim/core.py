@@ -85,8 +85,8 @@ class SimulatedCore:
 
     Attributes
     ----------
-    timing : of the memories, from the next job on.
-    cycles : simulated in jobs so far.
+    timing : behaviour of the memories, from the next job on.
+    cycles : cycles simulated in jobs so far.
     sizes : bytes of each memory's window.
     memory_sizes : bytes of each memory.
     """
@@ -105,9 +105,12 @@ class SimulatedCore:
         upsets: bool = False,
         prepared: bool = True,
     ) -> None:
-        """`top` is the module around the core, if any; `base` is the byte of each memory at which its window begins; a
-        job of more cycles than `limit` hangs; with `upsets`, memories on the chip can lose bits; without `prepared`,
-        memories are empty and registers 0."""
+        """Build and start the simulation.
+
+        `top` is the module around the core, if any. `base` is the byte of each memory at which its window begins. A job
+        of more cycles than `limit` counts as hanging. With `upsets`, memories on the chip can lose bits. Without
+        `prepared`, memories are empty and registers 0.
+        """
         manifest = design.manifest
         self._memories = list(upset_memories(manifest))
         self.timing = timing or MemoryTiming()
@@ -119,7 +122,7 @@ class SimulatedCore:
         beat = manifest.gemm.weights.beat_bits // 8
         self._registers = {r.name: r for r in manifest.core.registers}
         self._written: dict[int, int] = {}  # words of registers, by their addresses
-        self._ports: dict[str, int] = {}  # of the bench, as they are now
+        self._ports: dict[str, int] = {}  # values of the bench's ports now
         images = [program.system, *program.weights]
         self.sizes = [image.size for image in images]
         beats = [memory_beats((base + size) // beat + SPARE_BEATS) for size in self.sizes]
@@ -205,8 +208,10 @@ class SimulatedCore:
         self._start(self._hand_over(words))
 
     def reset_during(self, position: int, length: int, cycle: int) -> bool:
-        """Run a job, and in a cycle of it reset the core and what is on its way in the memories; whether the job had
-        not come to its end then."""
+        """Run a job, and in `cycle` reset the core and what is on its way in the memories.
+
+        Returns True when the job was still running then.
+        """
         was_reset = self._start(
             self._prepare_writes({"abort": 0, "position": position, "length": length}), reset_at=cycle
         )
@@ -252,7 +257,7 @@ class SimulatedCore:
         return len(words)
 
     def _words_from(self, first: int) -> int:
-        """From the word at `first` to the end of the table."""
+        """Number of words from the one at `first` to the end of the table."""
         last = max(self._registers.values(), key=lambda r: r.offset)
         return (last.offset - first) // WORD_BYTES + last.words
 

@@ -1,8 +1,8 @@
 """A simulated kernel behind the calls of XRT's Python module: the same host runs on it as on a card.
 
-What is simulated is the kernel's own top module, and all that is known of its ports and arguments is its kernel.xml, as
-Vitis and XRT know no more. The host reaches it through AXI4-Lite writes of its arguments, ap_start and ap_done, and
-through its buffers, and through nothing else.
+The simulation runs the kernel's own top module. Its ports and arguments are known from kernel.xml alone, because Vitis
+and XRT know no more. The host reaches it only through AXI4-Lite writes of its arguments, through ap_start and ap_done,
+and through its buffers.
 """
 
 import xml.etree.ElementTree as ET
@@ -24,10 +24,11 @@ Bytes = npt.NDArray[np.uint8]
 CLOCK, RESET = "ap_clk", "ap_rst_n"
 """The names by which Vitis knows a kernel's clock and reset; 0 resets."""
 CORE = "kernel.core"
-"""The core in the bench, for what the bench watches inside: the kernel's instance, and the core's in it."""
+"""Path of the core in the bench, which watches signals inside: the kernel's instance, and the core's in it."""
 PAGE = 4096
 FIRST_ARGUMENT = 0x10
-"""Behind the registers of ap_ctrl_hs. XRT writes all words from here to the last argument at each start."""
+"""Address of the first argument, behind the registers of ap_ctrl_hs. At each start XRT writes all words from here to
+the last argument."""
 WORD_BYTES = 4
 ADDRESS_BYTES = 8
 SCALAR_BYTES = 4
@@ -90,7 +91,7 @@ class Kernel:
         return cls(element.attrib["name"], control, tuple(ports["master"]), ordered)
 
     def top(self, verilog: str) -> Top:
-        """Its top module, whose text is `verilog`."""
+        """The kernel's top module, whose text is `verilog`."""
         return Top(
             self.name,
             self.memories,
@@ -104,15 +105,14 @@ class Kernel:
 
 
 class SimulatedXrt:
-    """Stands in for the module pyxrt, with one device; its xclbin is what `design` and its kernel were built to. A
-    context manager.
+    """Stands in for the module pyxrt, with one device, whose xclbin holds the kernel of `design`; a context manager.
 
     `group_id` gives the number of a pointer's memory, which is a memory of its own.
 
     Parameters
     ----------
     verilog, xml : the kernel's top module and its kernel.xml.
-    program : what is going to run; it says how large memories are.
+    program : program that is going to run; it says how large memories are.
     limit : cycles after which a job is given up.
     """
 

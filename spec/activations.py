@@ -17,8 +17,8 @@ class ActivationFormat:
 
     Parameters
     ----------
-    name : in configs and manifests.
-    dtype : of NumPy, whose bytes are those of the activation buffer.
+    name : name in configs and manifests.
+    dtype : NumPy's dtype, whose bytes are those of the activation buffer.
     lowest, highest : the extreme numbers that an engine takes.
     """
 

@@ -26,9 +26,9 @@ OPERAND_BITS = 27  # the wider operand of a DSP48E2's multiplier; the other is 1
 SCORE_FRACTION = 14  # resolution of 2^-14 in log2: 2e-5 of a probability
 SCORE_LIMIT = (1 << (16 + SCORE_FRACTION)) - 1  # scores of +-65536 in log2, 45426 in nature
 SCORE_BITS = 17 + SCORE_FRACTION
-MASKED = -SCORE_LIMIT - 1  # of a masked key in the search for the maximum; its probability is set to 0 by the mask
+MASKED = -SCORE_LIMIT - 1  # score of a masked key in the search for the maximum; the mask sets its probability to 0
 
-POWER_FRACTION = 20  # of 2^f during Horner's steps
+POWER_FRACTION = 20  # fraction bits of 2^f during Horner's steps
 # 2^f for 0 <= f < 1, lowest power first: least relative error, 3.5e-6 with the rounding, and 2^0 is exactly 1.
 EXP2_COEFFICIENTS = (1048576, 726710, 253001, 54780, 14079)
 EXP2_STEPS = len(EXP2_COEFFICIENTS) - 1

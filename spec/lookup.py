@@ -1,7 +1,7 @@
 """Products by table look-up: how a step's lanes share tables, and how weights are remapped for them.
 
 In one plane the digits of a step's lanes are +1 or -1 (spec/formats.py). Tables of up to K lanes each hold the sums
-of their activations for all digits; since T[-d] = -T[d], half of the entries are enough: those with +1 in the table's
+of their activations for all digits. Half of the entries are enough, because T[-d] = -T[d]: those with +1 in the table's
 last lane. The remap (LUT Tensor Core, ISCA 2025, equation 6) is done on the weights, once and offline:
 
 * a table's index is the digits of its other lanes relative to the last lane's: product of the two;

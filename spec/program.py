@@ -41,7 +41,7 @@ class Symbols(BaseModel):
     context: Count
     """Positions for which there is room."""
     cache: Beat
-    """Beat of the first key: what lies from here on is written by the core."""
+    """Beat of the first key. The core writes the window from here on."""
     cache_beats: Beat
 
 
@@ -64,9 +64,9 @@ class Piece(BaseModel):
 
     name: str
     offset: int
-    """Its first beat."""
+    """First beat of the piece."""
     size: int
-    """In bytes."""
+    """Bytes of the piece."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class Program:
 
     Attributes
     ----------
-    digest : of the config of the design that it was compiled for.
-    instructions, notes : and what each is for.
-    memories : of the chip, and what the program uses of them.
-    pieces : what is where in the system window.
-    system : the system memory's image, the program included.
-    weights : the image of each weight channel.
+    digest : digest of the config of the design that it was compiled for.
+    instructions, notes : instructions, and for each a note that says what it is for.
+    memories : memories of the chip, and how much of them the program uses.
+    pieces : named parts of the system window.
+    system : image of the system memory, the program included.
+    weights : image of each weight channel.
     """
 
     name: str

@@ -36,7 +36,7 @@ class RankPasses:
     ----------
     rank : the family, or one tile rank of it.
     leader : the rank that the traversals step through outermost.
-    fibers : of all tensors that have the rank.
+    fibers : fibers of all tensors that have the rank.
     """
 
     rank: str

@@ -58,12 +58,12 @@ class Traversal:
 
     Attributes
     ----------
-    directions : that of each pass, 1 or -1; empty when all scans of the fiber go the same way.
-    unroll : how often to go round each loop over another rank.
-    revisits : whether elements of the fiber that are read through another rank count as read again.
-    times : of the tensors.
-    runs : of the Einsums, by their place in the cascade: odd when they meet the fiber's elements.
-    barriers : what forced each run of an Einsum out of the pass before.
+    directions : direction of each pass, 1 or -1; empty when all scans of the fiber go the same way.
+    unroll : number of rounds of each loop over another rank.
+    revisits : True when elements of the fiber that are read through another rank count as read again.
+    times : times of the tensors.
+    runs : times of the Einsums, by their place in the cascade; odd when they meet the fiber's elements.
+    barriers : reasons that forced each run of an Einsum out of the pass before.
     """
 
     cascade: Cascade

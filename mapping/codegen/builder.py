@@ -35,7 +35,7 @@ class ProgramBuilder:
     """
 
     def __init__(self, manifest: Manifest, *, contents: bool = True, check: bool = False) -> None:
-        """Without `contents` nothing is kept of the image but its layout; with `check` every pass is checked."""
+        """Begin a program. Without `contents` only the image's layout is kept; with `check` every pass is checked."""
         core = self.core = manifest.core
         self.gemm, self.attention = core.gemm, core.attention
         self.contents = contents

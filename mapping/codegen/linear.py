@@ -20,7 +20,7 @@ class WeightImages:
     """The weight channels' images; every channel holds the same number of beats."""
 
     def __init__(self, layout: WeightLayout, *, contents: bool = True) -> None:
-        """Without `contents` the weights are laid out just so, but the images are all zeros and take no memory."""
+        """Begin the images. Without `contents` weights get their places, but images are zeros that take no memory."""
         self._layout = layout
         self._contents: list[list[Bytes]] | None = [[] for _ in range(layout.channels)] if contents else None
         self.beats = 0

@@ -58,9 +58,9 @@ class QuantizedFile:
 
     Attributes
     ----------
-    tensors : the quantized ones, by their names in the model.
+    tensors : quantized tensors, by their names in the model.
     others : names of the tensors in `file` that were not quantized.
-    file : to read those from.
+    file : reader of those tensors.
     """
 
     tensors: Mapping[str, QuantizedTensor]

@@ -29,7 +29,7 @@ def linear_layers(model: ModelWeights) -> list[str]:
 
 
 def left_out(model: ModelWeights, layers: Sequence[str]) -> list[str]:
-    """Names of the model's other matrices, which keep their numbers: tables, and what is not named as a weight is."""
+    """Names of the model's other matrices, which keep their numbers: tables, and matrices without a weight's name."""
     return [name for name in model.files if name not in layers and len(model.entry(name).shape) >= 2]
 
 

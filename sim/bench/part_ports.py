@@ -20,9 +20,9 @@ class Port:
     ----------
     name : the path from the part to the port, joined by `_`, so that `write.token` and `write_token` are one.
     verilog : the name in emitted Verilog.
-    value : what the simulator sets or reads.
+    value : Amaranth value that the simulator sets or reads.
     shape : the layout, if it is one.
-    is_input : of the part.
+    is_input : True for an input of the part.
     """
 
     name: str

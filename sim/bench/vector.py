@@ -34,7 +34,7 @@ class Results:
     Attributes
     ----------
     data : [words, lanes].
-    fields : of the destination by name, [words] each.
+    fields : fields of the destination by name, [words] each.
     """
 
     data: Words

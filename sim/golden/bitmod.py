@@ -21,7 +21,7 @@ EXPONENT_BIAS = 25 + ALIGN_BITS + GUARD_BITS
 def golden_sums(
     manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
 ) -> tuple[Integers, Integers]:
-    """As sim/golden/engines.py has it."""
+    """GoldenSums (sim/golden/engines.py) of `bitmod`, with int8 or fp16 activations."""
     if manifest.activations == "fp16":
         return fp16_gemm(activations.astype(np.float16, copy=False), tensor, manifest.weights.lanes)
     return gemm.golden_sums(manifest, tensor, activations)

@@ -29,7 +29,7 @@ POSITION_LOW = 0xFFFF
 
 
 class ExecutionError(InputError):
-    """A program did something that stops a core; `code` says what, and `index` is the instruction's."""
+    """Error of a program that stops a core: `code` is the core's error, `index` the instruction's number."""
 
     def __init__(self, index: int, message: str, code: CoreError = CoreError.WINDOW) -> None:
         super().__init__(f"instruction {index}: {message}")
@@ -55,7 +55,7 @@ class GoldenCore:
     ----------
     system : the system window, changed by stores.
     weights : the window of each weight channel; call `forget_weights` after a change.
-    memories : those on the chip.
+    memories : memories on the chip.
     """
 
     def __init__(self, manifest: Manifest, system: Bytes, weights: tuple[Bytes, ...]) -> None:

@@ -94,7 +94,7 @@ def rounded_gemm(
     ----------
     activations : int8 [T, K].
     weights : [N, K], of a format without a zero point.
-    rounding : of entries.
+    rounding : rounding of the tables' entries.
     """
     sums = np.zeros((len(activations), weights.shape[0]), np.int64)
     for group, (k, digits) in enumerate(groups_of(weights)):
@@ -106,7 +106,7 @@ def rounded_gemm(
 def rounding_bound(
     activations: npt.NDArray[np.int8], weights: QuantizedTensor, rounding: Rounding
 ) -> npt.NDArray[np.float64]:
-    """A bound [T, N] on |rounded_gemm - exact sum|: that of each step, and half for each group's own rounding."""
+    """A bound [T, N] on |rounded_gemm - exact sum|: the sum of the steps' bounds, and one half for each group."""
     bound = np.zeros((len(activations), weights.shape[0]))
     for group, (k, _) in enumerate(groups_of(weights)):
         steps = rounding.step_bounds(activations[:, k].astype(np.int64), weights.format.planes)

@@ -18,9 +18,9 @@ class Chunk:
 
     Attributes
     ----------
-    position : of the first one.
-    tokens : number of them.
-    last : no chunk follows.
+    position : position of the first token.
+    tokens : number of tokens.
+    last : True when no chunk follows.
     """
 
     position: int

@@ -16,7 +16,7 @@ SIGN = np.uint32(0x80000000)
 INFINITY = np.uint32(0x7F800000)
 SMALLEST_BITS = np.uint32(0x00800000)
 EXPONENT_STEP = np.uint32(1 << 24)
-"""From one power of two to the next, in the bits of floats without their sign."""
+"""Distance from one power of two to the next, in the bits of floats without their sign."""
 
 
 def flushed(x: Floats) -> Floats:
@@ -59,7 +59,7 @@ def floats(raw: Bits) -> Floats:
 
 
 def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
-    """To nearest even, saturated to `width` bits; NaN is 0."""
+    """Integers of `x`: to nearest even, saturated to `width` bits; NaN is 0."""
     limit = 2.0 ** (width - 1)
     with np.errstate(invalid="ignore"):  # a signalling NaN
         rounded = np.rint(x.astype(np.float64))
@@ -151,7 +151,7 @@ def _mad(a: Bits, x: Bits | None, y: Bits | None, negate: bool) -> Bits:
 
 
 def _extreme(a: Bits, x: Bits, *, largest: bool) -> Bits:
-    """By the order of float32 with -0 below +0."""
+    """Larger or smaller of `a` and `x`, by the order of float32 with -0 below +0."""
     numbers = np.stack(np.broadcast_arrays(a, x)).view(np.float32)
     if numbers[1].all() and not _special(numbers):
         chosen: Floats = (np.maximum if largest else np.minimum)(numbers[0], numbers[1])

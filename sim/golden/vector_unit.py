@@ -19,8 +19,11 @@ QUERY_BITS = 16
 
 
 class VectorUnit:
-    """Computes on a core's memories. What an instruction means for a chunk of so many tokens is found once: operands
-    become views of the vector memory, so that to carry it out again costs little more than its arithmetic."""
+    """Computes on a core's memories.
+
+    An instruction is prepared once for each number of tokens: operands become views of the vector memory. Carrying it
+    out again then costs little more than its arithmetic.
+    """
 
     def __init__(self, memories: Memories, cache_bits: int) -> None:
         self._memories = memories
