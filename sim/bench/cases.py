@@ -64,7 +64,7 @@ def random_batch(rng: np.random.Generator, gemm: GemmManifest, max_blocks: int =
 
 
 def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]]:
-    """For each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
+    """Corner cases of each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
     rng = np.random.default_rng(0)
     block = gemm.weights.block if gemm.weights.scale_bits else gemm.weights.lanes
     long = block * min(4, gemm.max_inputs // block)
