@@ -11,8 +11,9 @@ Attention is computed in base 2, on integers only:
 so log2(e) / sqrt(E) is part of Q's scale. `round` is half up, except that outputs round half away from zero. The
 denominator is the state of one more column of V, which is constant: it is one `unit` for every key.
 
-In a job that is split over spans, span s has the tiles t with t % spans = s and states of its own, for which the above
-holds, but RM of the last `spans` tiles is that of all spans; at the end the states are added.
+In a job that is split over spans, span s has the tiles t with t % spans = s, and states of its own. The above holds for
+each of them, with one exception: RM of the last `spans` tiles is the maximum over all spans. So the states can be added
+at the end.
 """
 
 from dataclasses import dataclass

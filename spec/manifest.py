@@ -169,9 +169,11 @@ class AttentionManifest(Data):
     A query is a column of words of `query_bits`: E elements, its scale, and its position (low word, high word). A beat
     of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest, and has
     `spans` such slices. An output is `output_bits` of two's complement: a value of V with `output_fraction` fraction
-    bits. A job that is not split has a query per column, and its tiles in the lowest slice. In one that is split,
-    columns spans * p to spans * p + spans - 1 hold query p, column spans * p gives its outputs, and slice s of a beat
-    is of the s-th of `spans` neighbouring tiles, which are visited together.
+    bits.
+
+    A job that is not split has a query per column, and its tiles in the lowest slice. In a split job columns spans * p
+    to spans * p + spans - 1 hold query p, and column spans * p gives its outputs. `spans` neighbouring tiles are
+    visited together; slice s of a beat belongs to the s-th of them.
     """
 
     kind: str

@@ -105,10 +105,10 @@ def attend(
     """The state of queries [P, E] after keys [M, E] with values [M, F], in tiles of `rows` keys.
 
     This is the 1-pass cascade; a tile without a visible key leaves the state as it is. With `spans` the tiles are dealt
-    out to as many states. Their last tiles are taken relative to the maximum of all, so merging them is exact.
+    out to `spans` states. Each state's last tile is taken relative to the maximum of all, so merging them is exact.
 
-    Only the corrections of the states go from tile to tile; the maxima, exponentials and sums of all tiles are computed
-    at once. Letters of shapes: T steps of S tiles, of R keys each.
+    Only the corrections of the states are computed tile by tile; the maxima, exponentials and sums of all tiles are
+    computed at once. Letters of shapes: T steps of S tiles, of R keys each.
     """
     steps = mask.tiles(positions, rows * spans)[-1] + 1
 
