@@ -1,4 +1,4 @@
-"""How many cycles a PE of the bitmod engine takes for 4 MACs, measured in RTL at K = 4096, beside the cost model.
+"""Cycles that a PE of the bitmod engine takes for 4 MACs, measured in RTL at K = 4096, beside the cost model.
 
 python -m benchmarks.bitmod_cycles [--rows 8] [--columns 8]
 """

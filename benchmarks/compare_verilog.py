@@ -1,12 +1,12 @@
-"""Whether a change of the hardware's source changed the hardware: generated Verilog, module by module.
+"""Find out if a change of the hardware's source changed the hardware: generated Verilog, module by module.
 
     python -m benchmarks.compare_verilog BEFORE [--after AFTER] [--prove] [CONFIG ...]
 
 BEFORE and AFTER are each a folder with `<config>/*.v` or a revision of git; AFTER is the working tree unless given.
-For each config it prints how many modules are identical, how many are so but for names (of signals, of modules, of
-ports below the top, and the order of statements), and which differ. With `--prove` each module that differs is compared
-as a sequential circuit, from the state after power-up, with the modules it places cut away: ABC proves that no input
-sequence tells the two versions apart, or gives up.
+For each config it prints how many modules are identical, how many differ in names only, and which modules differ.
+Names are those of signals, of modules, and of ports below the top; the order of statements doesn't count either. With
+`--prove` each module that differs is compared as a sequential circuit, from the state after power-up, with the modules
+it places cut away: ABC proves that no input sequence tells the two versions apart, or gives up.
 """
 
 import argparse
@@ -152,7 +152,7 @@ class _Colours:
 
 
 def same_but_for_names(before: Module, after: Module, labels: Sequence[Mapping[str, object]], top: bool) -> bool:
-    """Whether a renaming makes `before` `after`, statement by statement; `before.renamed` is then that renaming."""
+    """True when a renaming turns `before` into `after`, statement by statement; it is then left in `before.renamed`."""
     if len(before.statements) != len(after.statements):
         return False
     kept = {p: ("top", p) for p in after.ports} if top else {}
@@ -187,7 +187,7 @@ def same_but_for_names(before: Module, after: Module, labels: Sequence[Mapping[s
 
 @dataclass
 class Comparison:
-    """What became of the modules of a config."""
+    """Modules of a config, sorted by what a change did to them."""
 
     identical: list[str] = field(default_factory=list)
     names_only: list[str] = field(default_factory=list)
@@ -257,7 +257,7 @@ def _cut(module: Module, modules: Mapping[str, Module], name: str) -> str:
 
 
 def prove(before: Module, after: Module, old: Mapping[str, Module], new: Mapping[str, Module]) -> str:
-    """What ABC says of a miter of the two: "equivalent", or why that was not shown."""
+    """Verdict of ABC on a miter of the two modules: "equivalent", or why that was not shown."""
     from pyosys import libyosys
 
     abc = Path(libyosys.__file__).parent / "yosys-abc"

@@ -1,13 +1,13 @@
-"""What the core's numbers cost: the golden executor against the float32 decoder of the shipped models.
+"""Cost of the core's number formats: the golden executor against the float32 decoder of the shipped models.
 
     python -m benchmarks.fidelity
 
-The float model writes two texts of 256 tokens, its whole context, sampled at temperature 1 from the prompts below;
-their seeds are others than that of the text from which the scales of keys and values are found. Both models then read
-them: after each of the 512 tokens, do they find the same one most probable, and how far is one distribution from the
-other? The executor computes what the core computes, to the bit. The exit code is 1 if int8 weights with an int8 cache
-agree on fewer than 95 %. The models that were trained with few-bit weights are compared with themselves: their weights
-are exact in their formats, and what differs are activations, keys and values.
+The float model writes two texts of 256 tokens, its whole context, sampled at temperature 1 from the prompts below.
+Their seeds differ from the one of the text that the scales of keys and values are found with. Both models then read
+the texts: after each of the 512 tokens, do they find the same one most probable, and how far is one distribution from
+the other? The executor computes what the core computes, to the bit. The exit code is 1 if int8 weights with an int8
+cache agree on fewer than 95 %. Models that were trained with few-bit weights are compared with themselves: their
+weights are exact in their formats, so only activations, keys and values differ.
 """
 
 from collections.abc import Iterator
@@ -46,9 +46,10 @@ LOOK_UP = (
 
 
 def subjects() -> Iterator[tuple[str, str, Config]]:
-    """What a row is called, a shipped model, and a config that runs it.
+    """Rows of the table: the row's name, a shipped model, and a config that runs it.
 
-    The default config with every weight format of its engine, and with the int8 array; and the look-up engine.
+    Configs are the default one with each weight format of its engine, the same with the int8 array, and the look-up
+    engine.
     """
     default = load_config("default")
     for name in sorted(TERM_FORMATS, key=lambda name: (-FORMATS[name].bits, name)):
@@ -64,7 +65,7 @@ def subjects() -> Iterator[tuple[str, str, Config]]:
 
 
 def texts(model: LlamaModel) -> list[list[int]]:
-    """As many tokens as the model's context each, which it writes itself."""
+    """Texts that the model writes itself, each as long as its context."""
     found = []
     for seed, prompt in enumerate(PROMPTS, start=1):
         decoder, tokens = Decoder(model, FloatLinears(model.linears)), model.encode(prompt)

@@ -29,7 +29,7 @@ MEANING = {
 
 
 def trace(rows: int, head: int, tiles: int) -> list[tuple[str | None, bool]]:
-    """For each cycle of a job of `tiles` tiles: the step that the 2D array issues, and whether the 1D row is busy."""
+    """Cycles of a job of `tiles` tiles: the step that the 2D array issues in each, and True when the 1D row is busy."""
     # One column is enough: all columns do the same in every cycle.
     format = AttentionFormat(8, max(head, 32), 1 << 16)
     engine = AttentionEngine(AttentionSpec(format, rows=rows, columns=1, digits=8))

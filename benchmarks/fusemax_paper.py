@@ -49,7 +49,7 @@ MACHINES = (FUSEMAX_MODEL, FLAT_MODEL, UNFUSED_MODEL)
 
 @dataclass(frozen=True)
 class Result:
-    """What is compared of one machine at one point; seconds, a share, and bytes."""
+    """Figures of one machine at one point: seconds, share of peak (0 to 1), and bytes."""
 
     seconds: float
     utilisation: float
@@ -66,7 +66,7 @@ class Point:
     published: dict[str, Result]
 
     def speedup(self, over: Machine) -> tuple[float, float]:
-        """How much faster FuseMax is than `over`: ours, published."""
+        """Speed-up of FuseMax over `over`: ours, published."""
         ours, published = (side[over.key].seconds / side["fusemax"].seconds for side in (self.ours, self.published))
         return ours, published
 
@@ -84,7 +84,7 @@ class Grid:
     rows: Sequence[Sequence[str]]
 
     def rich(self) -> Table:
-        """For a terminal."""
+        """The table for a terminal."""
         table = Table(title=self.title)
         for number, name in enumerate(self.header):
             table.add_column(name, justify="right" if number else "left")
@@ -93,7 +93,7 @@ class Grid:
         return table
 
     def markdown(self) -> str:
-        """For a page."""
+        """The table for a page."""
         rule = ["---", *["---:"] * (len(self.header) - 1)]
         lines = ["| " + " | ".join(cells) + " |" for cells in (self.header, rule, *self.rows)]
         return "\n".join([f"**{self.title}**", "", *lines])
@@ -203,7 +203,7 @@ VARIANTS = (
 
 
 def lanes_grids() -> list[Grid]:
-    """What FLAT reaches with more softmax lanes, and what is then left of FuseMax's speed-up."""
+    """Grids of FLAT with more softmax lanes: its utilisation, and the speed-up that FuseMax then has left."""
     bert = [ENCODERS["BERT"].attention(tokens) for tokens in LENGTHS.values()]
     every = [encoder.attention(tokens) for encoder in ENCODERS.values() for tokens in LENGTHS.values()]
     utilisation, speedup = [], []
@@ -222,7 +222,7 @@ def lanes_grids() -> list[Grid]:
 
 
 def over_unfused(point: Point, machine: Machine) -> tuple[float, float]:
-    """How much faster `machine` is than no fusion: ours, published."""
+    """Speed-up of `machine` over no fusion: ours, published."""
     ours, published = (side["unfused"].seconds / side[machine.key].seconds for side in (point.ours, point.published))
     return ours, published
 

@@ -1,4 +1,4 @@
-"""What rounding a table's entries to eight bits costs in accuracy, and what it takes and saves on an FPGA.
+"""Cost of rounding a table's entries to eight bits: accuracy lost, and LUTs of an FPGA spent and saved.
 
 python -m benchmarks.lut_entries
 

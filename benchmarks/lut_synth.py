@@ -1,4 +1,4 @@
-"""What multiplying by table look-up costs: per MAC on an FPGA, by what is kept of a table, against fp16, by tile shape.
+"""Cost of multiplying by table look-up: per MAC on an FPGA, by what is kept of a table, against fp16, by tile shape.
 
 python -m benchmarks.lut_synth [--library NAME FILE [FILE ...]] ... [--plot FILE.svg]
 
@@ -156,7 +156,7 @@ def ablation_table(lanes: int, tiles: Mapping[str, Tile], targets: Mapping[str, 
 
 
 def activation_kinds() -> list[dict[str, object]]:
-    """What the look-up engine takes as activations: engine keys that say so."""
+    """Engine keys for each kind of activations that the look-up engine takes."""
     field = LutConfig.model_fields.get("activations")
     kinds = [] if field is None else get_args(field.annotation)
     return [{"activations": kind} for kind in kinds] or [{}]
@@ -174,7 +174,7 @@ def dense_tiles() -> dict[str, Tile]:
 
 
 def density_table(tiles: Mapping[str, Tile], targets: Mapping[str, Measured]) -> Table:
-    """What a MAC takes, and how many there are where a plain fp16 multiply-accumulate would be."""
+    """Area of a MAC, and the number of MACs that fit in the area of a plain fp16 multiply-accumulate."""
     headings, mac = [""], ["plain fp16, fp16 sum"]
     yardsticks = {name: measured.amount(measured.part(FP16_MAC)) for name, measured in targets.items()}
     for name, area in yardsticks.items():

@@ -70,7 +70,7 @@ def shape_table(width: str, sweep: Sweep, measured: Measured) -> Table:
 
 
 def best_table(sweep: Sweep, measured: Measured) -> Table:
-    """For each K the tile of fewest LUTs per MAC, cheapest first, and the published shape."""
+    """Rows of the table: for each K the tile of fewest LUTs per MAC, cheapest first, and the published shape."""
     table = Table(title="fewest LUTs per MAC, a tile for each K", box=box.MARKDOWN)
     for heading in ("weights", "tile", "table inputs", "LUT/MAC", "FF/MAC"):
         table.add_column(heading, justify="right" if "/" in heading else "left")

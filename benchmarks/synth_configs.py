@@ -1,4 +1,4 @@
-"""What the shipped configs take of the U280, for tests/resources.json.
+"""Resources of the U280 that the shipped configs take, for tests/resources.json.
 
 python -m benchmarks.synth_configs [NAME ...] [--write]
 """

@@ -1,4 +1,4 @@
-"""What benchmarks of synthesis share: parts made in one go, configs of engines, libraries on the command line."""
+"""Helpers of the synthesis benchmarks: parts made in one go, configs of engines, libraries on the command line."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def read_libraries(options: Sequence[Sequence[str]]) -> dict[str, Recipe]:
 
 
 def synthesise_parts(parts: Sequence[Part], recipe: Recipe, *, jobs: int | None = None) -> list[Made]:
-    """What becomes of each part by itself; runs of Yosys hold several of them, so that many parts take less time."""
+    """Synthesise each part by itself. A run of Yosys takes several of them, which saves its start-up time."""
     shared = SharedModules()
     result = synthesise(shared.emit(_OneOfEach(parts), TOP), TOP, recipe, jobs=jobs)
     by_name = {part.name: part for part in result.parts}

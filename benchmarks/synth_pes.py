@@ -1,4 +1,4 @@
-"""What a multiply-accumulate per cycle costs in each PE: LUT, FF and DSP of an FPGA, and area of cell libraries.
+"""Cost of a multiply-accumulate per cycle in each PE: LUT, FF and DSP of an FPGA, and area of cell libraries.
 
 python -m benchmarks.synth_pes [--library NAME FILE [FILE ...]] ...
 

@@ -16,7 +16,7 @@ from einloom.hw.part import Part
 
 
 class EdgeRegister(Part):
-    """What a row registers at its edge.
+    """Register at the edge of a row.
 
     Members
     -------
@@ -37,15 +37,15 @@ class EdgeRegister(Part):
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows and columns of PEs with the tops of the columns and what the rows make of their activations.
+    """Rows and columns of PEs, with the tops of the columns and the parts at the rows' edges.
 
     Attributes
     ----------
     macs : multiply-accumulates of a PE per cycle.
-    pe, column : one of each.
-    row : makes a row's tables; None for engines without.
-    edge : a row's register.
-    decoder, decoders : of ternary codes, on their way to the columns.
+    pe, column : a PE, and the top of a column.
+    row : part that makes a row's tables; None for engines without.
+    edge : register of a row.
+    decoder, decoders : decoder of ternary codes on their way to the columns, and the number of them.
     """
 
     rows: int
@@ -112,7 +112,7 @@ def tile_if_any(rows: int, columns: int, **engine: object) -> Tile | None:
 
 
 class Measured:
-    """What parts, and tiles of them, take by one recipe."""
+    """Resources of parts, and of tiles of them, by one recipe."""
 
     def __init__(self, tiles: Iterable[Tile | None], recipe: Recipe, others: Iterable[Part] = ()):
         self.recipe = recipe

@@ -1,4 +1,4 @@
-"""What a user names: configs, models and cascades, by path or by the name of a shipped one."""
+"""Finds configs, models and cascades by path, or by the name of a shipped one."""
 
 from collections.abc import Mapping
 from importlib.resources import files

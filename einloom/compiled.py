@@ -1,4 +1,4 @@
-"""From a model to the program and the memory images that a config's core runs."""
+"""Compiles a model: the program and the memory images that a config's core runs."""
 
 import time
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ class CompiledModel:
 
     Attributes
     ----------
-    model : what was compiled.
+    model : the model that was compiled.
     manifest : the design, without its Verilog.
     program : instructions and memory images.
     bits_per_weight : stored, over all weights of linear layers.
-    seconds : that it took.
+    seconds : time that compilation took.
     """
 
     model: LlamaModel
@@ -41,7 +41,7 @@ class CompiledModel:
 
     @property
     def report(self) -> str:
-        """How the model was mapped, in words and tables."""
+        """Report of how the model was mapped, in words and tables."""
         return mapping_report(self.program, self.manifest)
 
     def write(self, folder: str | Path) -> None:
@@ -49,7 +49,7 @@ class CompiledModel:
         write_folder(Path(folder), self.program.files() | {REPORT: self.report.encode()})
 
     def figures(self, folder: str | Path = "") -> dict[str, Any]:
-        """What `einloom compile --json` prints; paths are those in `folder`."""
+        """Figures that `einloom compile --json` prints; paths are those in `folder`."""
         program, core, inside = self.program, self.manifest.core, Path(folder)
         return {
             "program": str(inside / PROGRAM),

@@ -1,4 +1,4 @@
-"""From a config to Verilog."""
+"""Generates the Verilog of a config."""
 
 import time
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ ATTENTION = "attention"  # the folder of the attention engine beside a GEMM engi
 
 @dataclass(frozen=True)
 class GeneratedDesign:
-    """What a config builds.
+    """Designs of one config.
 
     Attributes
     ----------
     design : the core, or else the engine.
     beside : the attention engine of a config that has one and no core.
-    seconds : that it took.
+    seconds : time that generation took.
     """
 
     design: Design
@@ -46,7 +46,7 @@ class GeneratedDesign:
             self.beside.write(Path(folder) / ATTENTION)
 
     def figures(self, folder: str | Path = "") -> dict[str, str | int | float]:
-        """What `einloom generate --json` prints; paths are those in `folder`."""
+        """Figures that `einloom generate --json` prints; paths are those in `folder`."""
         figures = _figures(self.design, Path(folder))
         if self.beside is not None:
             beside = _figures(self.beside, Path(folder) / ATTENTION)

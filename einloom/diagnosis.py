@@ -1,4 +1,4 @@
-"""Whether this machine has what einloom needs: a line for each thing, with the mend for what is missing."""
+"""Checks that this machine has what einloom needs: a line for each thing, with the mend for what is missing."""
 
 import importlib.util
 import os
@@ -30,8 +30,8 @@ class Diagnosis:
     ----------
     what : its name.
     verdict : "ok"; "missing", with a mend; or "not here", for what only a card or its tools need.
-    found : what was found, or why not.
-    mend : what to do when it is missing.
+    found : version or place that was found, or the reason why nothing was.
+    mend : command or sentence that mends it when it is missing.
     needed_by : the commands that need it; "run" is the main job.
     """
 
@@ -54,7 +54,7 @@ class Health:
         return all(thing.verdict == "ok" for thing in self.things if "run" in thing.needed_by)
 
     def figures(self) -> dict[str, Any]:
-        """What `einloom doctor --json` prints."""
+        """Figures that `einloom doctor --json` prints."""
         return {"runs": self.runs, "things": [asdict(thing) for thing in self.things]}
 
     def _repr_html_(self) -> str:

@@ -22,9 +22,9 @@ class KernelReport:
 
     Attributes
     ----------
-    folder : that was checked.
-    findings : of each check, its verdict and problems.
-    files : that were written; None when the folder was only checked.
+    folder : the folder that was checked.
+    findings : verdict and problems of each check.
+    files : number of files written; None when the folder was only checked.
     """
 
     folder: Path
@@ -37,7 +37,7 @@ class KernelReport:
         return [finding.check for finding in self.findings if finding.failed]
 
     def figures(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """Figures that `--json` prints."""
         figures: dict[str, Any] = {"folder": str(self.folder)}
         if self.files is not None:
             figures["files"] = self.files

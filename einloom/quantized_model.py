@@ -33,11 +33,11 @@ class QuantizedModel:
     Attributes
     ----------
     model : the path of the original.
-    tensors : by format and name.
-    fidelities : of each tensor in each format.
-    group, scale_search : as given.
+    tensors : quantized tensors, by format and name.
+    fidelities : fidelity of each tensor in each format.
+    group, scale_search : options as given.
     left_out : names of the matrices that keep their numbers.
-    seconds : that it took.
+    seconds : time that quantization took.
     """
 
     model: str
@@ -62,7 +62,7 @@ class QuantizedModel:
         write_quantized(Path(file), dict(tensors), self._source)
 
     def figures(self) -> dict[str, Any]:
-        """What `einloom quantize --json` prints; `total` is that of the first format, `totals` has all."""
+        """Figures that `einloom quantize --json` prints; `total` is that of the first format, `totals` has all."""
         figures = {name: _figures(whole) for name, whole in self.totals.items()}
         return {
             "tensors": [{"name": f.name, "format": f.format} | _figures(f) for f in self.fidelities],

@@ -1,4 +1,4 @@
-"""What `einloom run` tells at its end: one object of figures, as tables or as JSON."""
+"""Report at the end of `einloom run`: one object of figures, as tables or as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -43,9 +43,10 @@ class RunReport:
     token_ids : the tokens made.
     bit_exact : True when every logit and the final memory were equal to golden's in every bit; None on the golden
         backend, where there is nothing to compare.
-    instructions, program_bytes, image_bytes : of the program, and of the memory images with it.
+    instructions, program_bytes : size of the program.
+    image_bytes : size of the memory images, the program included.
     cycles : clock cycles of all jobs, those of the prompt included.
-    cycles_per_token : those of the last job, which is the last token's.
+    cycles_per_token : clock cycles of the last job, which is the last token's.
     utilisation : multiply-accumulates of the linear layers over those that the GEMM array can do in `cycles`, 0 to 1.
     beat_share : share of the last job's cycles, 0 to 1, in which a weight channel accepted a beat.
     bits_per_weight : stored bits, over all weights of linear layers.
@@ -53,7 +54,7 @@ class RunReport:
         probable.
     kl : mean KL(float || design) over those positions, in nats.
     positions : compared positions: the prompt's last chunk and all tokens made.
-    counters : of the last job, by the names of spec/core_registers.py.
+    counters : counters of the last job, by the names of spec/core_registers.py.
     cycles_per_second : simulated cycles per second of wall-clock time.
     seconds : wall-clock time of generating, without building the simulator.
     """
@@ -113,7 +114,7 @@ class RunReport:
         return f"{self.tokens / self.seconds:.1f} tokens/s"
 
     def _units(self, counters: dict[str, int]) -> Table:
-        """What each unit did for the last token."""
+        """Cycles of each unit for the last token: at work, waiting, starved."""
         table = Table(title=f"units, cycles of the last token: {counters['cycles']:,}", title_justify="left")
         for name in ("unit", "at work", "waiting for permits", "starved"):
             table.add_column(name, justify="left" if name == "unit" else "right")

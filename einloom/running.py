@@ -40,7 +40,7 @@ SIMULATED_XCLBIN = Path("simulated.xclbin")
 
 
 class Backend(StrEnum):
-    """What runs a program."""
+    """Device or model that runs a program."""
 
     rtl = "rtl"
     """The simulated core."""
@@ -62,7 +62,7 @@ class Accelerator:
     Attributes
     ----------
     compiled : the model.
-    backend : what runs it.
+    backend : device or model that runs it.
     """
 
     compiled: CompiledModel
@@ -116,7 +116,7 @@ class Accelerator:
         Parameters
         ----------
         temperature : 0 takes the most probable token, above 0 samples.
-        seed : of the sampling.
+        seed : seed of the sampling.
         on_token : called with each token as it is made.
 
         CheckFailed at the first difference, InputError when the prompt or an option can't be taken.
@@ -171,9 +171,9 @@ def open(
 
     Parameters
     ----------
-    xclbin : what to load into the card; for the backend "card" only.
+    xclbin : file to load into the card; for the backend "card" only.
     board : the card: u280 or u55c.
-    device : which card, as XRT counts them.
+    device : number of the card, as XRT counts them.
     status : told what is being done.
 
     InputError for a backend that isn't, ToolError when its tools are missing.

@@ -21,7 +21,7 @@ class SimulationReport:
     ----------
     config, engine : the config's name and its engine's kind.
     cases : jobs that were compared.
-    cycles : of all of them.
+    cycles : clock cycles of all these jobs.
     utilisation : share of the cycles, 0 to 1, in which the array was at work, stalls included.
     waves : the trace that was asked for.
     """
@@ -36,7 +36,7 @@ class SimulationReport:
     waves: Path | None
 
     def figures(self) -> dict[str, str | int | float | bool]:
-        """What `einloom simulate --json` prints."""
+        """Figures that `einloom simulate --json` prints."""
         figures: dict[str, str | int | float | bool] = {
             "engine": self.engine,
             "seed": self.seed,

@@ -1,4 +1,4 @@
-"""What a design costs on an FPGA or in cells, from Yosys."""
+"""Resources of a design on an FPGA or in cells of a library, from Yosys."""
 
 import importlib.util
 import re
@@ -49,8 +49,8 @@ class SynthesisReport:
     target : a board, or a name for a cell library.
     board : None for a library.
     ports : memory ports, whose logic in the shell is charged to the board.
-    results : by the name of each design's top module.
-    seconds : that it took.
+    results : synthesis of each design, by the name of its top module.
+    seconds : time that synthesis took.
     """
 
     target: str
@@ -87,7 +87,7 @@ class SynthesisReport:
         plot_parts(Path(file), self.results, self.board)
 
     def figures(self) -> dict[str, Any]:
-        """What `einloom synth --json` prints."""
+        """Figures that `einloom synth --json` prints."""
         results = self.results
         return {
             "target": self.target,

@@ -1,1 +1,1 @@
-"""From a generated design to the FPGA: what it costs, and what a board needs."""
+"""A generated design on an FPGA: its cost, and the files that a board needs."""

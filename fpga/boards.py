@@ -20,10 +20,11 @@ class Board:
     part : the FPGA's name at AMD.
     has : the FPGA's resources.
     slrs : dies ("super logic regions") of equal size; wires between them are few and slow.
-    platform : what Vitis links kernels against; its shell takes a share.
+    platform : name of the platform that Vitis links kernels against; its shell takes a share.
     hbm_banks, hbm_bank_bytes : pseudo-channels of the HBM, which is at SLR0.
-    shell : what the shell takes of each die, the one beside the memory first; empty where nobody has measured it.
-    port : what the platform puts beside each AXI port of a kernel, on its way to the HBM.
+    shell : resources of each die that the shell takes, the die beside the memory first; empty where nobody has
+        measured it.
+    port : resources that the platform spends on each AXI port of a kernel, on its way to the HBM.
     """
 
     name: str
@@ -79,4 +80,4 @@ BOARDS: dict[str, Board] = {
     ),
 }
 BOARDS |= {board.name: board for board in cast(tuple[Board, ...], plugins("einloom.boards"))}
-"""Those of this package, and of packages with an entry point in the group `einloom.boards`."""
+"""Boards of this package, and of packages with an entry point in the group `einloom.boards`."""

@@ -39,11 +39,11 @@ class Boundary:
 
     Attributes
     ----------
-    before : of an input, the deepest way to a register.
-    behind : of an output, the deepest way from a register.
-    through : of an output, the LUTs from each input that reaches it past all registers.
-    levels : of the deepest path, wherever it starts and ends.
-    paths : the deepest ones from register to register that no child has for itself.
+    before : deepest way from each input to a register.
+    behind : deepest way from a register to each output.
+    through : LUTs to each output from each input that reaches it past all registers.
+    levels : LUTs of the deepest path, wherever it starts and ends.
+    paths : deepest paths from register to register that no child has for itself.
     """
 
     before: dict[Pin, Point] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class _Graph:
 
     def __init__(self) -> None:
         self.sources: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        """Of each bit: (bit that it depends on, LUTs between)."""
+        """Edges by bit: (bit that it depends on, LUTs between)."""
         self.starts: dict[int, Point] = {}
         self.ends: dict[int, Point] = {}
 
@@ -133,7 +133,7 @@ def depth(
 
 
 def deepest(paths: Iterable[Path], above: int) -> list[Path]:
-    """One path for each pair of registers that differ by more than numbers: those above a limit, and the deepest."""
+    """Paths above a limit, and the deepest one. Of paths whose registers differ in numbers only, one is kept."""
     kept: dict[tuple[str, str], Path] = {}
     for path in paths:
         key = (_register(path.start), _register(path.end))
@@ -217,7 +217,8 @@ def _distributed(graph: _Graph, cell: Instance, outputs: list[Bit]) -> None:
 
 
 def _dsp(graph: _Graph, cell: Instance) -> None:
-    """Which of the registers at the operands, behind the multiplier and behind the adder are in use."""
+    """Add a DSP to the graph. Its registers at the operands, behind the multiplier and behind the adder end paths where
+    they are in use."""
     product, result = cell.number("MREG", 1), cell.number("PREG", 1)
     outputs = [bit for pin in ("P", "PCOUT") for bit in cell.outputs.get(pin, [])]
     for bit in outputs:
@@ -238,7 +239,7 @@ def _dsp(graph: _Graph, cell: Instance) -> None:
 
 
 def _arrivals(graph: _Graph, order: list[int]) -> dict[int, Point]:
-    """Of each bit, the deepest way from a register."""
+    """Deepest way from a register to each bit."""
     arrival: dict[int, Point] = dict(graph.starts)
     for bit in order:
         for source, levels in graph.sources.get(bit, ()):
@@ -250,7 +251,7 @@ def _arrivals(graph: _Graph, order: list[int]) -> dict[int, Point]:
 
 
 def _remaining(graph: _Graph, order: list[int]) -> dict[int, Point]:
-    """Of each bit, the deepest way to a register."""
+    """Deepest way from each bit to a register."""
     remaining: dict[int, Point] = dict(graph.ends)
     for bit in reversed(order):
         if bit in remaining:
@@ -264,7 +265,7 @@ def _remaining(graph: _Graph, order: list[int]) -> dict[int, Point]:
 def _through(
     graph: _Graph, order: list[int], inputs: Mapping[int, Pin], outputs: Mapping[Pin, Bit]
 ) -> dict[Pin, dict[Pin, int]]:
-    """Of each output, the LUTs from each input that reaches it past all registers."""
+    """LUTs to each output from each input that reaches it past all registers."""
     wanted = {bit for bit in outputs.values() if isinstance(bit, int)}
     for bit in reversed(order):
         if bit in wanted:

@@ -16,7 +16,7 @@ class Loop:
 
     Attributes
     ----------
-    child, count : what is copied, and how often.
+    child, count : module that is copied, and number of copies.
     slices : bits of a copy's slice of each port that is cut into slices.
     chain : (input, output) that leads from each copy to the next lower one; the loop has ports of the same names.
     """

@@ -88,7 +88,7 @@ def _names(wires: Mapping[str, Any]) -> dict[int, str]:
 
 
 def cost(netlist: Netlist, library: Mapping[str, Cell]) -> Resources:
-    """What the module takes, without the modules that it places."""
+    """Resources of the module, without those of the modules that it places."""
     kinds = Counter(cell.type for cell in netlist.cells)
     return Resources(
         lut=sum(LUTS.get(kind, 0) * count for kind, count in kinds.items()),

@@ -22,13 +22,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How modules become netlists.
+    """Passes of Yosys that make netlists of modules.
 
     Attributes
     ----------
-    passes : before and after the Verilog is read; the rest is the same for all modules.
-    files : what the passes read beside the Verilog, by name.
-    cells : the library's, by name; none for an FPGA.
+    before, after : passes before and after the Verilog is read; the rest is the same for all modules.
+    files : files that the passes read beside the Verilog, by name.
+    cells : cells of the library, by name; none for an FPGA.
     """
 
     before: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a design takes of an FPGA or of a cell library."""
+"""Resources of an FPGA, or area in cells of a library, that a design takes."""
 
 from dataclasses import astuple, dataclass
 from typing import Self
@@ -17,7 +17,7 @@ class Resources:
     bram36 : block memories of 36 kbit; one of 18 kbit counts as half.
     uram : UltraRAM blocks of 288 kbit.
     cells : standard cells, without memories.
-    area_um2 : of those cells, in square micrometres.
+    area_um2 : area of those cells, in square micrometres.
     memory_bits : bits of memories, which a cell library does not hold.
     """
 

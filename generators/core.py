@@ -20,12 +20,12 @@ def core_design(config: Config, pe: PeSpec) -> Design:
 
 
 def core_manifest(config: Config, pe: PeSpec) -> Manifest:
-    """What a program needs to know of that design, without its Verilog: at once."""
+    """Manifest of that design. No Verilog is made for it, so it takes no time."""
     return describe(config, _spec(config, pe)[1])
 
 
 def core_spec(config: Config, pe: PeSpec) -> CoreSpec:
-    """What that core is made of, for simulation in Amaranth."""
+    """Parts and sizes of that core, for simulation in Amaranth."""
     return _spec(config, pe)[0]
 
 

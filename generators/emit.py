@@ -1,9 +1,9 @@
 """Shared-module emission: each distinct part becomes one Verilog module, however often it is placed.
 
 Amaranth's own conversion writes a module per instance. Here a part that places another asks the `SharedModules`
-platform for an instance of it; the platform elaborates and converts that part the first time it sees it (which in turn
-converts the parts that it places), and hands out plain instances from then on. Work and text grow with the number of
-distinct parts, not with the size of the array.
+platform for an instance of it. The platform elaborates and converts that part the first time it sees it, together with
+the parts that it places, and hands out plain instances from then on. Work and text grow with the number of distinct
+parts, not with the size of the array.
 """
 
 import os
@@ -121,7 +121,7 @@ class SharedModules:
         return ".".join(names)
 
     def _counts(self, top: str) -> dict[str, int]:
-        """How often each module stands in the design."""
+        """Number of instances of each module in the design."""
         counts = dict.fromkeys(self.modules, 0) | {top: 1}
         for name in reversed(self.modules):
             for child, copies in self.modules[name].children.items():

@@ -1,4 +1,4 @@
-"""From a config to a FuseMax design."""
+"""A FuseMax design, from its config."""
 
 from amaranth import Shape
 
@@ -23,11 +23,11 @@ def attention_design(config: Config) -> Design:
 
 
 def attention_spec(config: Config) -> tuple[AttentionSpec, AttentionManifest]:
-    """What the engine is made of, and its part of the manifest."""
+    """Spec of the engine (parts and sizes), and its part of the manifest."""
     engine = config.engine
     assert isinstance(engine, FuseMaxConfig)
     format = AttentionFormat(engine.input_bits, engine.max_head, engine.max_keys)
-    bits = engine.rows * (SCORE_BITS + format.product_bits)  # what the PEs of a column send to its trees
+    bits = engine.rows * (SCORE_BITS + format.product_bits)  # from the PEs of a column to its trees
     if bits + MARGIN > NETLIST_BITS:
         raise InputError(
             f"{config.name}: a column would have {bits:,} bits, more than the {NETLIST_BITS:,} that one module can be "

@@ -1,4 +1,4 @@
-"""What the generators of all GEMM engines share: from a config to the engine's spec, and to its manifest."""
+"""Common part of the generators of GEMM engines: from a config to the engine's spec and its manifest."""
 
 from amaranth import Shape
 
@@ -12,7 +12,7 @@ from einloom.spec.errors import InputError
 from einloom.spec.formats import SCALE_BITS
 from einloom.spec.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
 
-NETLIST_BITS = 1 << 16  # of one cell or of all inputs of a module, in Amaranth 0.5
+NETLIST_BITS = 1 << 16  # limit of Amaranth 0.5 on the bits of a cell, and on all input bits of a module
 MARGIN = 512  # control signals beside the wide ports
 
 
@@ -29,7 +29,7 @@ def gemm_engine(config: Config, pe: PeSpec) -> tuple[GemmEngine, GemmManifest]:
 
 
 def gemm_spec(config: Config, pe: PeSpec, beats_at_once: int = 1) -> tuple[EngineSpec, GemmManifest]:
-    """What the engine is made of, and its part of the manifest; it takes so many of a channel's beats in a cycle."""
+    """Spec of the engine, and its part of the manifest. `beats_at_once`: beats consumed per channel and cycle."""
     engine = config.gemm
     spec = EngineSpec(
         pe=pe,

@@ -1,4 +1,4 @@
-"""From a config to a plain int8 array."""
+"""The PE of a plain int8 array, from its config."""
 
 from einloom.hw.pe.int_mac import IntMacSpec
 from einloom.hw.pe.spec import PeSpec

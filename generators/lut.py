@@ -1,4 +1,4 @@
-"""From a config to an array that multiplies by table look-up."""
+"""The PE of an array that multiplies by table look-up, from its config."""
 
 from einloom.hw.pe.lut import LutSpec
 from einloom.hw.pe.lut_fp16 import LutFp16Spec

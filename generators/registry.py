@@ -1,4 +1,4 @@
-"""From a config to its designs, by the engines that it asks for (spec/engine_kinds.py)."""
+"""Designs of a config, by the engines that it asks for (spec/engine_kinds.py)."""
 
 from collections.abc import Callable
 from typing import cast
@@ -19,7 +19,7 @@ def pe_spec(config: Config) -> PeSpec:
 
 
 def generate_all(config: Config) -> list[Design]:
-    """What `config` builds: its core, or else its engine, and the attention engine beside it if there is one."""
+    """Designs of `config`: its core, or else its engine, and the attention engine beside it if there is one."""
     if config.core is not None:
         return [core_design(config, pe_spec(config))]
     beside = config.attention_config

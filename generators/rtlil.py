@@ -22,10 +22,10 @@ _nir: Any = amaranth_nir
 
 class _ModuleEmitter(rtlil.ModuleEmitter):
     def emit_memory(self, cell_idx: int, cell: Any) -> None:
-        """Nothing: the memory itself is declared elsewhere, and this would set its contents."""
+        """Do nothing: Amaranth's method sets a memory's contents; the memory itself is declared elsewhere."""
 
     def sigspec(self, *parts: Any) -> str:
-        """As Amaranth's, for values that are one piece of one wire, as most are: these are found without a copy."""
+        """Amaranth's method with a short cut: most values are one piece of one wire, which is found without a copy."""
         if len(parts) == 1 and isinstance(parts[0], _nir.Value) and parts[0] and not parts[0][0].is_const:
             value = parts[0]
             wire, start = self.nets[value[0]]

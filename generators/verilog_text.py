@@ -26,7 +26,7 @@ KEYWORDS = frozenset(
     until_with untyped use uwire var vectored virtual void wait wait_order wand weak weak0 weak1 while wildcard
     wire with within wor xnor xor""".split()
 )
-"""Of SystemVerilog (IEEE 1800-2017, annex B), which some tools read every file as."""
+"""Keywords of SystemVerilog (IEEE 1800-2017, annex B), as which some tools read every file."""
 
 
 def plain_names(module: str) -> str:

@@ -1,4 +1,4 @@
-"""Where values live while a program runs: regions of the core's memories, and operands that walk through them."""
+"""Places of values while a program runs: regions of the core's memories, and operands that walk through them."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -76,7 +76,7 @@ class Allocator:
 
     @property
     def use(self) -> MemoryUse:
-        """How full the memory is."""
+        """Words of the memory in use."""
         return MemoryUse(name=self._memory.value, key=self._key, used=self.used, words=self._words)
 
     def region(self, name: str, words: int, tokens: int = 1) -> Region:

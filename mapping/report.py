@@ -1,4 +1,4 @@
-"""How a model was mapped onto a design, as text for people: what a program takes, and where."""
+"""The mapping report: what a program takes of a design, and where, as text for people."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,9 +19,9 @@ class Section:
     Attributes
     ----------
     first : number of the first instruction.
-    instructions : of each unit.
-    weight_beats : of each channel.
-    vector_words : that the vector unit takes in for one token.
+    instructions : number of instructions of each unit.
+    weight_beats : beats that are fetched from each channel.
+    vector_words : words that the vector unit takes in for one token.
     """
 
     note: str

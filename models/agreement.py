@@ -1,4 +1,4 @@
-"""How far the logits of a quantized model agree with those of the float model, on the same tokens."""
+"""Agreement of a quantized model's logits with those of the float model, on the same tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ class Agreement:
 
 
 def agreement_with_float(model: LlamaModel, tokens: Sequence[int], logits: Floats) -> Agreement:
-    """That of `logits` [T, vocab], made after the last T of `tokens`, with the float model fed with the same tokens."""
+    """Agreement of `logits` [T, vocab], made after the last T of `tokens`, with a float model that reads `tokens`."""
     reference = Decoder(model, FloatLinears(model.linears)).step(list(tokens))
     return agreement(reference[-len(logits) :], logits)
 
 
 def agreement(reference: Floats, logits: Floats) -> Agreement:
-    """That of `logits` with `reference`, both [T, vocab]."""
+    """Agreement of `logits` with `reference`, both [T, vocab]."""
     log_p, log_q = _log_softmax(reference), _log_softmax(logits)
     divergence = (np.exp(log_p) * (log_p - log_q)).sum(axis=-1)
     same = reference.argmax(axis=-1) == logits.argmax(axis=-1)

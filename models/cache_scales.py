@@ -1,4 +1,4 @@
-"""What the codes of a cache are worth."""
+"""Scales of the codes in a cache of keys and values."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from einloom.models.linears import Floats
 
 @dataclass(frozen=True)
 class CacheScales:
-    """What one step of a cached key's or value's code is worth, float32 [groups, size] each, of one layer."""
+    """Scales of one layer's cached keys and values: what a step of a code is worth, float32 [groups, size] each."""
 
     keys: Floats
     values: Floats

@@ -1,4 +1,4 @@
-"""How large a model's keys and values become, found by letting it write."""
+"""Finds how large a model's keys and values become, by letting it write."""
 
 from dataclasses import dataclass, field
 
@@ -41,8 +41,10 @@ class _Watch:
 
 
 def calibrate(model: LlamaModel, bits: int, *, seed: int = 0) -> list[CacheScales]:
-    """The scales of each layer's cache for codes of `bits`: from a text that the float model writes by itself, sampled
-    from a random first token on."""
+    """Scales of each layer's cache for codes of `bits`.
+
+    They come from a text that the float model writes by itself, sampled from a random first token on.
+    """
     watch = _Watch(model.config.num_hidden_layers)
     decoder = Decoder(model, FloatLinears(model.linears), watch)
     first = int(np.random.default_rng(seed).integers(model.config.vocab_size))

@@ -72,7 +72,7 @@ class CheckedDecoder:
 
     Attributes
     ----------
-    position, context : of the decoder under test.
+    position, context : those of the decoder under test.
     """
 
     def __init__(self, decoder: CoreDecoder, reference: CoreDecoder) -> None:

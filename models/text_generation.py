@@ -24,13 +24,13 @@ class TextDecoder(Protocol):
 
 @dataclass(frozen=True)
 class Generation:
-    """What came out.
+    """Result of a generation.
 
     Attributes
     ----------
     prompt, continuation : tokens given and made; the continuation ends with the stop token if one came.
-    logits : float32 [T, vocab], after the T tokens before the last: all of the continuation, and as many of the prompt
-        as the decoder gives.
+    logits : float32 [T, vocab], one row after each of the T tokens before the last. Rows cover the continuation, and
+        as much of the prompt as the decoder gives.
     """
 
     prompt: tuple[int, ...]
@@ -58,7 +58,7 @@ def generate_text(
     ----------
     stop : tokens that end the text; it also ends where the decoder's context is full.
     temperature : 0 takes the most probable token, anything above samples from softmax(logits / temperature).
-    seed : of the sampling.
+    seed : seed of the sampling.
     on_token : called with every token as it is made.
     """
     rng = np.random.default_rng(seed)

@@ -19,8 +19,8 @@ class AttentionDevice:
 
     Attributes
     ----------
-    manifest, format : of the engine.
-    outcome : what all jobs so far cost.
+    manifest, format : the engine's manifest and number format.
+    outcome : cost of all jobs so far.
     """
 
     def __init__(self, config: Config, *, waves: bool = False) -> None:

@@ -24,7 +24,7 @@ WATCHDOG = 1 << 16
 
 LIMIT = 1 << 31
 SPARE_BEATS = 64
-"""Of each memory behind its image: room for a report, and for windows of whole pages."""
+"""Beats of each memory behind its image: room for a report, and for windows of whole pages."""
 PORTS = (
     *("writes", "reads_from", "reads", "memory", "file_offset", "file_bytes", "abort_at", "reset_at", "tracing"),
     *("upset_at", "upset_memory", "upset_word", "upset_bit"),
@@ -35,7 +35,7 @@ UNUSED = dict.fromkeys(PORTS, 0)
 
 
 class Operation(IntEnum):
-    """What core_bench.sv can do."""
+    """Operations of core_bench.sv."""
 
     ACCESS = 0
     LOAD = 1
@@ -46,7 +46,7 @@ class Operation(IntEnum):
 
 @dataclass(frozen=True)
 class MemoryTiming:
-    """How the memories behave; see axi_memory.sv. `error_memory` gives the errors, 0 is the system's."""
+    """Behaviour of the memories; see axi_memory.sv. Memory `error_memory` gives the errors; 0 is the system's."""
 
     latency: int = 64
     bandwidth: int = 0
@@ -85,8 +85,8 @@ class SimulatedCore:
 
     Attributes
     ----------
-    timing : of the memories, from the next job on.
-    cycles : simulated in jobs so far.
+    timing : behaviour of the memories, from the next job on.
+    cycles : cycles simulated in jobs so far.
     sizes : bytes of each memory's window.
     memory_sizes : bytes of each memory.
     """
@@ -105,9 +105,12 @@ class SimulatedCore:
         upsets: bool = False,
         prepared: bool = True,
     ) -> None:
-        """`top` is the module around the core, if any; `base` is the byte of each memory at which its window begins; a
-        job of more cycles than `limit` hangs; with `upsets`, memories on the chip can lose bits; without `prepared`,
-        memories are empty and registers 0."""
+        """Build and start the simulation.
+
+        `top` is the module around the core, if any. `base` is the byte of each memory at which its window begins. A job
+        of more cycles than `limit` counts as hanging. With `upsets`, memories on the chip can lose bits. Without
+        `prepared`, memories are empty and registers 0.
+        """
         manifest = design.manifest
         self._memories = list(upset_memories(manifest))
         self.timing = timing or MemoryTiming()
@@ -119,7 +122,7 @@ class SimulatedCore:
         beat = manifest.gemm.weights.beat_bits // 8
         self._registers = {r.name: r for r in manifest.core.registers}
         self._written: dict[int, int] = {}  # words of registers, by their addresses
-        self._ports: dict[str, int] = {}  # of the bench, as they are now
+        self._ports: dict[str, int] = {}  # values of the bench's ports now
         images = [program.system, *program.weights]
         self.sizes = [image.size for image in images]
         beats = [memory_beats((base + size) // beat + SPARE_BEATS) for size in self.sizes]
@@ -205,8 +208,10 @@ class SimulatedCore:
         self._start(self._hand_over(words))
 
     def reset_during(self, position: int, length: int, cycle: int) -> bool:
-        """Run a job, and in a cycle of it reset the core and what is on its way in the memories; whether the job had
-        not come to its end then."""
+        """Run a job, and in `cycle` reset the core and what is on its way in the memories.
+
+        Returns True when the job was still running then.
+        """
         was_reset = self._start(
             self._prepare_writes({"abort": 0, "position": position, "length": length}), reset_at=cycle
         )
@@ -252,12 +257,12 @@ class SimulatedCore:
         return len(words)
 
     def _words_from(self, first: int) -> int:
-        """From the word at `first` to the end of the table."""
+        """Number of words from the one at `first` to the end of the table."""
         last = max(self._registers.values(), key=lambda r: r.offset)
         return (last.offset - first) // WORD_BYTES + last.words
 
     def _read_words(self) -> npt.NDArray[np.uint32]:
-        """What the last operation read."""
+        """Words that the last operation read."""
         return np.fromfile(self._server.folder / "registers.bin", "<u4")
 
     def _value(self, words: npt.NDArray[np.uint32], first: int, register: str) -> int:
@@ -267,7 +272,7 @@ class SimulatedCore:
         return sum(int(word) << n * WORD_BITS for n, word in enumerate(words[at : at + found.words]))
 
     def trace(self) -> list[tuple[int, int, int, int]]:
-        """Of the last job: unit, instruction, first and last cycle of everything that was completed."""
+        """Trace of the last job: unit, instruction, first and last cycle of everything that was completed."""
         lines = (self._server.folder / "trace.txt").read_text().split("\n")
         return [tuple(int(n) for n in line.split()) for line in lines if line]  # type: ignore[misc]
 

@@ -16,7 +16,7 @@ from einloom.spec.quantized import QuantizedTensor
 
 @dataclass(frozen=True)
 class Counters:
-    """What the jobs of a device cost so far; all zero where nothing is clocked."""
+    """Costs of the device's jobs so far; all zero for a device without a clock."""
 
     jobs: int = 0
     cycles: int = 0

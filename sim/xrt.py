@@ -1,8 +1,8 @@
 """A simulated kernel behind the calls of XRT's Python module: the same host runs on it as on a card.
 
-What is simulated is the kernel's own top module, and all that is known of its ports and arguments is its kernel.xml, as
-Vitis and XRT know no more. The host reaches it through AXI4-Lite writes of its arguments, ap_start and ap_done, and
-through its buffers, and through nothing else.
+The simulation runs the kernel's own top module. Its ports and arguments are known from kernel.xml alone, because Vitis
+and XRT know no more. The host reaches it only through AXI4-Lite writes of its arguments, through ap_start and ap_done,
+and through its buffers.
 """
 
 import xml.etree.ElementTree as ET
@@ -24,14 +24,15 @@ Bytes = npt.NDArray[np.uint8]
 CLOCK, RESET = "ap_clk", "ap_rst_n"
 """The names by which Vitis knows a kernel's clock and reset; 0 resets."""
 CORE = "kernel.core"
-"""The core in the bench, for what the bench watches inside: the kernel's instance, and the core's in it."""
+"""Path of the core in the bench, which watches signals inside: the kernel's instance, and the core's in it."""
 PAGE = 4096
 FIRST_ARGUMENT = 0x10
-"""Behind the registers of ap_ctrl_hs. XRT writes all words from here to the last argument at each start."""
+"""Address of the first argument, behind the registers of ap_ctrl_hs. At each start XRT writes all words from here to
+the last argument."""
 WORD_BYTES = 4
 ADDRESS_BYTES = 8
 SCALAR_BYTES = 4
-"""Of the integers that pyxrt passes on."""
+"""Bytes of the integers that pyxrt passes on."""
 STALE = 0xA5
 """A byte that nobody wrote."""
 
@@ -48,7 +49,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Argument:
-    """What XRT knows of an argument; `port` is that of a pointer's memory."""
+    """An argument as XRT knows it; `port` is that of a pointer's memory."""
 
     offset: int
     size: int
@@ -58,11 +59,11 @@ class Argument:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What kernel.xml says of a kernel.
+    """A kernel as kernel.xml describes it.
 
     Attributes
     ----------
-    arguments : by their ids.
+    arguments : arguments by their ids.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Kernel:
         return cls(element.attrib["name"], control, tuple(ports["master"]), ordered)
 
     def top(self, verilog: str) -> Top:
-        """Its top module, whose text is `verilog`."""
+        """The kernel's top module, whose text is `verilog`."""
         return Top(
             self.name,
             self.memories,
@@ -104,15 +105,14 @@ class Kernel:
 
 
 class SimulatedXrt:
-    """Stands in for the module pyxrt, with one device; its xclbin is what `design` and its kernel were built to. A
-    context manager.
+    """Stands in for the module pyxrt, with one device, whose xclbin holds the kernel of `design`; a context manager.
 
     `group_id` gives the number of a pointer's memory, which is a memory of its own.
 
     Parameters
     ----------
     verilog, xml : the kernel's top module and its kernel.xml.
-    program : what is going to run; it says how large memories are.
+    program : program that is going to run; it says how large memories are.
     limit : cycles after which a job is given up.
     """
 
@@ -165,7 +165,7 @@ class SimulatedXrt:
 
 
 def _address(memory: int) -> int:
-    """Where the buffer of memory number `memory` is: never at 0, and nowhere twice, as on a card."""
+    """Address of the buffer of memory number `memory`: never 0, and never the same twice, as on a card."""
     return PAGE * (memory + 1)
 
 

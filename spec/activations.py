@@ -17,8 +17,8 @@ class ActivationFormat:
 
     Parameters
     ----------
-    name : in configs and manifests.
-    dtype : of NumPy, whose bytes are those of the activation buffer.
+    name : name in configs and manifests.
+    dtype : NumPy's dtype, whose bytes are those of the activation buffer.
     lowest, highest : the extreme numbers that an engine takes.
     """
 
@@ -29,7 +29,7 @@ class ActivationFormat:
 
     @property
     def bits(self) -> int:
-        """Of one activation."""
+        """Width of one activation."""
         return 8 * self.dtype.itemsize
 
     @property
@@ -68,4 +68,4 @@ ACTIVATIONS: dict[str, ActivationFormat] = {
         *cast(tuple[ActivationFormat, ...], plugins("einloom.activations")),
     )
 }
-"""Those of this package, and of packages with an entry point in the group `einloom.activations`."""
+"""Activation formats of this package, and of packages with an entry point in the group `einloom.activations`."""

@@ -11,8 +11,9 @@ Attention is computed in base 2, on integers only:
 so log2(e) / sqrt(E) is part of Q's scale. `round` is half up, except that outputs round half away from zero. The
 denominator is the state of one more column of V, which is constant: it is one `unit` for every key.
 
-In a job that is split over spans, span s has the tiles t with t % spans = s and states of its own, for which the above
-holds, but RM of the last `spans` tiles is that of all spans; at the end the states are added.
+In a job that is split over spans, span s has the tiles t with t % spans = s, and states of its own. The above holds for
+each of them, with one exception: RM of the last `spans` tiles is the maximum over all spans. So the states can be added
+at the end.
 """
 
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ OPERAND_BITS = 27  # the wider operand of a DSP48E2's multiplier; the other is 1
 SCORE_FRACTION = 14  # resolution of 2^-14 in log2: 2e-5 of a probability
 SCORE_LIMIT = (1 << (16 + SCORE_FRACTION)) - 1  # scores of +-65536 in log2, 45426 in nature
 SCORE_BITS = 17 + SCORE_FRACTION
-MASKED = -SCORE_LIMIT - 1  # of a masked key in the search for the maximum; its probability is set to 0 by the mask
+MASKED = -SCORE_LIMIT - 1  # score of a masked key in the search for the maximum; the mask sets its probability to 0
 
-POWER_FRACTION = 20  # of 2^f during Horner's steps
+POWER_FRACTION = 20  # fraction bits of 2^f during Horner's steps
 # 2^f for 0 <= f < 1, lowest power first: least relative error, 3.5e-6 with the rounding, and 2^0 is exactly 1.
 EXP2_COEFFICIENTS = (1048576, 726710, 253001, 54780, 14079)
 EXP2_STEPS = len(EXP2_COEFFICIENTS) - 1
@@ -52,7 +53,7 @@ class AttentionFormat:
 
     @property
     def qk_bits(self) -> int:
-        """Of an exact dot product and half of 2^qk_drop: max_head products of at most 2^15 * 2^(input_bits - 1)."""
+        """Width of an exact dot product plus half of 2^qk_drop: max_head products up to 2^15 * 2^(input_bits - 1)."""
         return (self.max_head << (QUERY_BITS + self.input_bits - 2)).bit_length() + 2
 
     @property
@@ -72,14 +73,17 @@ class AttentionFormat:
 
     @property
     def product_bits(self) -> int:
-        """Of probability times value."""
+        """Width of probability times value."""
         return PROBABILITY_FRACTION + self.input_bits + 1
 
     @property
     def state_bits(self) -> int:
-        """Of RNV and RD: every key adds at most 2^PROBABILITY_FRACTION * 2^(input_bits - 1) / 2^value_drop, and every
-        tile with a visible key at most 1 by rounding; corrections never increase the magnitude. Of sums over spans
-        too, since a key is in one of them."""
+        """Width of RNV and RD.
+
+        Each key adds at most 2^PROBABILITY_FRACTION * 2^(input_bits - 1) / 2^value_drop, and each tile with a visible
+        key at most 1 by rounding. Corrections never increase the magnitude. Sums over spans fit too, because each key
+        is in one span only.
+        """
         per_key = (1 << (PROBABILITY_FRACTION + self.input_bits - 1 - self.value_drop)) + 1
         return (self.max_keys * per_key).bit_length() + 1
 
@@ -90,14 +94,16 @@ class AttentionFormat:
 
     @property
     def position_bits(self) -> int:
-        """Of positions and counts of keys."""
+        """Width of positions and of counts of keys."""
         return self.max_keys.bit_length()
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Which keys a query sees: of the `keys` there are, key m is visible at position p when it is not later than p (if
-    `causal`), and is later than p - window (if `window`) or one of the first `sinks`."""
+    """Mask of the keys that a query sees, out of `keys`.
+
+    A query at position p sees key m when m <= p (if `causal`), and when m > p - window (if `window`) or m < sinks.
+    """
 
     keys: int
     causal: bool = False

@@ -1,4 +1,4 @@
-"""Where results are kept that need not be made twice."""
+"""Folder of results that need not be made twice."""
 
 import hashlib
 import os
@@ -39,7 +39,7 @@ def tools_cache(otherwise: Path) -> Path:
 
 
 def content_key(texts: Iterable[str]) -> str:
-    """A name for what follows from `texts`, in this order."""
+    """Name of a result that depends on `texts`, in this order, and on nothing else."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(len(text).to_bytes(8, "little") + text.encode())

@@ -35,7 +35,7 @@ else:
 
 
 class MemoryConfig(Section):
-    """Where weights come from: as many streams as `channels`, each one beat of `beat_bits` a cycle at best."""
+    """Memory that weights come from: `channels` streams, each of at most one beat of `beat_bits` a cycle."""
 
     channels: PositiveCount = 1
     beat_bits: Literal[32, 64, 128, 256, 512] = 256
@@ -45,9 +45,12 @@ Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
 
 
 class CoreConfig(Section):
-    """What makes an accelerator of the engines: a vector unit of `lanes` float32 lanes, memories on the chip, counted
-    in words of `lanes` elements, and for each weight channel a queue of `fifo_beats`, of which the GEMM engine takes
-    `beats_at_once` in a cycle. With `parity` a bit that these memories lose stops the core."""
+    """Parts of a core around the engines: vector unit, memories on the chip, queues of weights.
+
+    The vector unit has `lanes` float32 lanes, and memories are counted in words of `lanes` elements. Each weight
+    channel has a queue of `fifo_beats`; the GEMM engine takes `beats_at_once` of them in a cycle. With `parity` a bit
+    that these memories lose stops the core.
+    """
 
     lanes: Literal[8, 16, 32] = 16
     vector_words: Words = 8192

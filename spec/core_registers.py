@@ -31,7 +31,7 @@ def counter_names(channels: int) -> dict[str, str]:
 
 
 def report_names(channels: int) -> tuple[str, ...]:
-    """What a report says of the last job, in its order: numbers of 64 bits, low byte first.
+    """Names of the numbers in a report of the last job, in its order: 64 bits each, low byte first.
 
     `design` is the config's `design_number`; the rest are the registers of those names.
     """

@@ -1,4 +1,4 @@
-"""What the host asks of a core, wherever it runs: the calls of a driver, and how a job ended."""
+"""The host's interface to a core, wherever it runs: the calls of a driver, and the result of a job."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,8 +15,14 @@ SYSTEM = 0
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a job ended: why it stopped early, if it did, and at which instruction; and its counters, by the names of
-    spec/core_registers.py, where the core has a clock."""
+    """Result of a job.
+
+    Attributes
+    ----------
+    error : why the job stopped early, if it did.
+    index : instruction at which it stopped.
+    counters : counters by the names of spec/core_registers.py; empty for a core without a clock.
+    """
 
     error: CoreError
     index: int

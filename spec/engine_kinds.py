@@ -19,11 +19,11 @@ class EngineKind:
 
     Parameters
     ----------
-    kind : in configs.
+    kind : name in configs.
     computes : products of activations with weights, or attention.
-    section : its section of a config, a GemmConfig for products.
-    generator : from a Config to the PeSpec of a GEMM engine, or to an attention engine's spec and manifest.
-    golden : what it computes, by definition: (manifest, tensor, activations) -> (value, exponent) for products, and
+    section : class of its section of a config, a GemmConfig for products.
+    generator : function from a Config to the PeSpec of a GEMM engine, or to an attention engine's spec and manifest.
+    golden : golden model: (manifest, tensor, activations) -> (value, exponent) for products, and
         (format, rows, job) -> outputs for attention.
     strategy : random configs for tests: a function of the largest size that gives a Hypothesis strategy of Config.
     """

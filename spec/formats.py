@@ -33,12 +33,12 @@ from einloom.spec.plugins import plugins
 from einloom.spec.suggest import did_you_mean
 from einloom.spec.trits import TRIT_VALUES, TRITS_PER_BYTE
 
-EXPONENT_BITS = 2  # of a term: |term| is 0, 1, 2, 4 or 8 before the shared shift
-SELECTOR_BITS = 2  # of a group: which of the four special values its special code means
+EXPONENT_BITS = 2  # width of a term's exponent: |term| is 0, 1, 2, 4 or 8 before the shared shift
+SELECTOR_BITS = 2  # width of a group's selector, the number of the special value that its special code means
 LARGEST_DIGIT = 1 << ((1 << EXPONENT_BITS) - 1)
 SPECIAL_COUNT = 1 << SELECTOR_BITS
-MOST_PLANES = 4  # of formats that tables are made for
-SCALE_BITS = 8  # of a group: unsigned second-level scale, times the output channel's float scale
+MOST_PLANES = 4  # most planes of a format that tables are made for
+SCALE_BITS = 8  # width of a group's unsigned second-level scale, which multiplies the output channel's float scale
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Format:
     bsig : shared shift of each term, in the order in which the terms are processed; its length is the number of cycles
         that a bit-serial engine spends on a weight.
     planes : shift of each digit.
-    digits : of each code: bit i is set when digit i is +1.
+    digits : digits of each code: bit i is set when digit i is +1.
     special_code : the code that means the group's special value, or None.
     specials : the special values, one per selector, in integer steps. They are data, not hardware: engines take them
         with each job, so `dataclasses.replace` gives a format with others.
@@ -127,12 +127,12 @@ class Format:
         return 8 / TRITS_PER_BYTE if self.in_trits else self.bits
 
     def stream_bits(self, count: int) -> int:
-        """Of a word of `count` codes, which is whole bytes."""
+        """Bits of a word of `count` codes: whole bytes."""
         return 8 * -(-count // TRITS_PER_BYTE) if self.in_trits else 8 * -(-count * self.bits // 8)
 
     @property
     def zero(self) -> int:
-        """What digits leave over: 2 * value - sum of digits * 2^planes, of every code; see the module's docstring."""
+        """Constant left over by digits: 2 * value - sum of digits * 2^planes, for every code; see the module's text."""
         return 2 * self.table[0] - sum(
             (1 if self.digits[0] >> i & 1 else -1) << shift for i, shift in enumerate(self.planes)
         )
@@ -244,13 +244,13 @@ FORMATS: dict[str, Format] = {
 }
 
 FORMATS |= {format.name: format for format in cast(tuple[Format, ...], plugins("einloom.formats"))}
-"""Those of this package, and of packages with an entry point in the group `einloom.formats`."""
+"""Weight formats of this package, and of packages with an entry point in the group `einloom.formats`."""
 
 
 TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig}
-"""Those that bit-serial engines take."""
+"""Formats that bit-serial engines take."""
 PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes}
-"""Those that table look-up takes."""
+"""Formats that table look-up takes."""
 
 
 def format_named(name: str) -> Format:

@@ -27,7 +27,7 @@ from einloom.spec.suggest import did_you_mean
 _VALUES: dict[type[Meaning], frozenset[int]] = {
     names: frozenset(names) for names in (Condition, VectorOp, Operand, Space, Rows)
 }
-"""For a quick check: programs have many instructions."""
+"""Values with a meaning, by enumeration. Sets make the check quick, because programs have many instructions."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,10 @@ class Instruction:
 
     @classmethod
     def make(cls, name: str, **values: int) -> "Instruction":
-        """InputError when the opcode or a field is unknown, or a value doesn't fit; whether it has a meaning is left to
-        `checked`."""
+        """An instruction by its name and fields; InputError when one is unknown, or a value doesn't fit.
+
+        `checked` finds values without a meaning.
+        """
         if name not in BY_NAME:
             raise InputError(f"there is no instruction {name!r}{did_you_mean(name, BY_NAME)}")
         opcode = BY_NAME[name]
@@ -80,7 +82,7 @@ class Instruction:
         return word.to_bytes(INSTRUCTION_BYTES, "little")
 
     def __str__(self) -> str:
-        """As the listing has it: the name, and all fields that are not 0."""
+        """The line of the listing: the name, and all fields that are not 0."""
         shown = [self.opcode.name]
         for field in (*HEADER[1:], *self.opcode.fields):
             value = self.values[field.name]
@@ -92,7 +94,7 @@ class Instruction:
         return " ".join(shown)
 
     def _immediate(self) -> str:
-        """As the operation takes it: a float, or else an integer."""
+        """The immediate as the operation takes it: a float, or else an integer."""
         bits = self["immediate"]
         if self["op"] in (VectorOp.SHL, VectorOp.SHR):
             return str(bits)

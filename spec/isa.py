@@ -15,7 +15,7 @@ INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
 REDUCE_PARTIALS = 8
 """Partial sums that a lane keeps in SUM: at least the latency of the adder, so that it adds a word a cycle."""
 PERMIT_LIMIT = 255
-"""Tokens that may wait between two units."""
+"""Most permits that may wait between two units."""
 
 
 class Meaning(IntEnum):
@@ -31,7 +31,7 @@ class Meaning(IntEnum):
 
 
 class Unit(Meaning):
-    """What executes an instruction."""
+    """Units that execute instructions."""
 
     CONTROL = 0, "the sequencer itself: fetches the program, hands out its instructions, waits at barriers"
     WEIGHTS = 1, "asks every weight channel for beats, which wait in a FIFO for the GEMM unit"
@@ -43,7 +43,7 @@ class Unit(Meaning):
 
 
 UNITS = tuple(u for u in Unit if u is not Unit.CONTROL)
-"""Those that have a queue, and permits."""
+"""Units that have a queue and permits: all but the sequencer."""
 
 
 class CoreError(Meaning):
@@ -61,7 +61,7 @@ class CoreError(Meaning):
 
 
 class Condition(Meaning):
-    """When an instruction is carried out; otherwise it only passes its permits on."""
+    """Conditions of an instruction. Where its condition does not hold, it only passes its permits on."""
 
     ALWAYS = 0, "always"
     TOKEN_PRESENT = 1, "when the chunk has more than `first` tokens"
@@ -87,11 +87,11 @@ class VectorOp(Meaning):
 
 REDUCTIONS = (VectorOp.SUM, VectorOp.MAXABS)
 INTEGER_OPS = (VectorOp.IADD, VectorOp.ISUB, VectorOp.SHL, VectorOp.SHR)
-"""Those whose x is an integer."""
+"""Operations whose x is an integer."""
 
 
 class Operand(Meaning):
-    """What x or y of a vector instruction is."""
+    """Sources of x and y of a vector instruction."""
 
     NONE = 0, "x: a passes unmultiplied, and is its own partner where an operation needs two; y: nothing is added"
     VECTOR = 1, "x: operand b; y: operand c"
@@ -99,7 +99,7 @@ class Operand(Meaning):
 
 
 class Space(Meaning):
-    """Where a vector instruction writes. All but VECTOR take integers: r to nearest even, saturated, NaN as 0."""
+    """Memories that a vector instruction writes. All but VECTOR take integers: to nearest even, saturated, NaN as 0."""
 
     VECTOR = 0, "the vector memory, 32 bits a lane"
     ACTIVATIONS = 1, "the activation buffer: int8, of the token; `d_token` is not used"
@@ -112,7 +112,7 @@ class Space(Meaning):
 
 
 class Rows(Meaning):
-    """Which rows of memory a LOAD fetches."""
+    """Rows of memory that a LOAD fetches."""
 
     ONE = 0, "just the one at `offset`, once for the chunk"
     POSITIONS = 1, "for each token of the chunk, that of its position"

@@ -1,7 +1,7 @@
 """Products by table look-up: how a step's lanes share tables, and how weights are remapped for them.
 
 In one plane the digits of a step's lanes are +1 or -1 (spec/formats.py). Tables of up to K lanes each hold the sums
-of their activations for all digits; since T[-d] = -T[d], half of the entries are enough: those with +1 in the table's
+of their activations for all digits. Half of the entries are enough, because T[-d] = -T[d]: those with +1 in the table's
 last lane. The remap (LUT Tensor Core, ISCA 2025, equation 6) is done on the weights, once and offline:
 
 * a table's index is the digits of its other lanes relative to the last lane's: product of the two;
@@ -25,7 +25,7 @@ def table_sizes(lanes: int, inputs: int) -> tuple[int, ...]:
 
 
 def table_bits(size: int, activation_bits: int = 8) -> int:
-    """Of a halved table of `size` lanes with exact entries: sums of `size` activations, of one parity."""
+    """Bits of a halved table of `size` lanes with exact entries: sums of `size` activations, of one parity."""
     entry = (size << activation_bits - 1) - 1  # the largest
     return (entry.bit_length() << size - 1) + 1
 

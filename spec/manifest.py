@@ -41,7 +41,7 @@ class StepWord(WeightWord):
 
     format: str
     index: int
-    """What the job's `format` field says for this format."""
+    """Number that selects this format in the job's `format` field."""
     code_bits: int
     cycles: int
     """Cycles that the array spends on the word (bit-serial terms)."""
@@ -51,25 +51,24 @@ class LookupLayout(Data):
     """The look-up tables of a step."""
 
     tables: tuple[int, ...]
-    """Lanes of each."""
+    """Lanes of each table of a step."""
     remapped: bool
-    """Codes are stored remapped for them (spec/lookup.py), all but ternary ones."""
+    """True when codes are stored remapped for the tables (spec/lookup.py); ternary codes never are."""
     entries: Literal["exact", "int8"]
-    """What becomes of a table's sums (sim/golden/lut.py)."""
+    """Number format that a table's sums are kept in (sim/golden/lut.py)."""
     entry_scale: Literal["step", "table"]
-    """What shares an exponent of rounded entries."""
+    """Extent of an exponent of rounded entries: all tables of a step share one, or each table has its own."""
     precompute: Literal["row", "fused"]
-    """Where tables are made (spec/config_engines.py)."""
+    """Place where tables are made (spec/engines/lut.py)."""
 
 
 class WeightLayout(Data):
-    """How weights lie in memory.
+    """Layout of weights in memory.
 
     Each channel holds the same number of bits for a job: for every tile of `columns` outputs, for every block of
     `block` inputs, one metadata word (if it has bits) and block / lanes step words. Words are concatenated without
-    gaps, least significant bit first, and only the end of a job is padded, to whole groups of `beats_at_once` beats.
-    Channel c serves the
-    columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
+    gaps, least significant bit first. Only the end of a job is padded, to whole groups of `beats_at_once` beats.
+    Channel c serves the columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
 
     The metadata word is `scale_bits` for each column, then `selector_bits` for each column.
     """
@@ -77,7 +76,7 @@ class WeightLayout(Data):
     channels: int
     beat_bits: int
     beats_at_once: int
-    """Of a channel, that the engine takes in a cycle."""
+    """Memory beats that the engine consumes per channel and cycle."""
     columns_per_channel: int
     lanes: int
     block: int
@@ -86,7 +85,7 @@ class WeightLayout(Data):
     metadata: WeightWord
     steps: tuple[StepWord, ...]
     lookup: LookupLayout | None = None
-    """Of engines that multiply by table look-up."""
+    """Layout of look-up steps; None for engines that don't multiply by table look-up."""
 
     def step(self, format: Format) -> StepWord:
         """The step word of `format`; InputError when the design can't take that format."""
@@ -132,18 +131,18 @@ class GemmManifest(Data):
     columns: int
     activation_bits: int
     activations: str
-    """Their format (spec/activations.py)."""
+    """Name of the activations' format (spec/activations.py)."""
     weights: WeightLayout
     sums: SumLayout
     job: JobLayout
     max_inputs: int
-    """Of a job: the sums are as wide as that takes."""
+    """Most inputs of a job. Sums are as wide as that many products take."""
     max_tiles: int
-    """Of outputs, in a job."""
+    """Most tiles of outputs in a job."""
     macs_per_step: int
     """Multiply-accumulates that a step word means at full occupancy: rows * columns * lanes."""
     pipeline_cycles: int
-    """From the last step's first cycle to the first beat of sums."""
+    """Cycles from the first cycle of the last step to the first beat of sums."""
 
 
 class AttentionJobLayout(Data):
@@ -170,9 +169,11 @@ class AttentionManifest(Data):
     A query is a column of words of `query_bits`: E elements, its scale, and its position (low word, high word). A beat
     of `keys` or `values` is one element of the `rows` keys of a tile, of `input_bits` each, row 0 lowest, and has
     `spans` such slices. An output is `output_bits` of two's complement: a value of V with `output_fraction` fraction
-    bits. A job that is not split has a query per column, and its tiles in the lowest slice. In one that is split,
-    columns spans * p to spans * p + spans - 1 hold query p, column spans * p gives its outputs, and slice s of a beat
-    is of the s-th of `spans` neighbouring tiles, which are visited together.
+    bits.
+
+    A job that is not split has a query per column, and its tiles in the lowest slice. In a split job columns spans * p
+    to spans * p + spans - 1 hold query p, and column spans * p gives its outputs. `spans` neighbouring tiles are
+    visited together; slice s of a beat belongs to the s-th of them.
     """
 
     kind: str
@@ -188,9 +189,9 @@ class AttentionManifest(Data):
     exp_end: int
     """Cycles of the second half of an epoch up to the last step of the exponential."""
     row_cycles: int
-    """From the last step of a block of queries to its first division."""
+    """Cycles from the last step of a block of queries to its first division."""
     division_cycles: int
-    """Of one output, for all columns at once."""
+    """Cycles of the division of one output, for all columns at once."""
     job: AttentionJobLayout
 
 
@@ -205,19 +206,19 @@ class CoreManifest(Data):
     lanes: int
     vector_words: int
     activation_words: int
-    """Of each token."""
+    """Words of each token."""
     query_words: int
-    """Of each query column."""
+    """Words of each query column."""
     staging_words: int
-    """Of each row of a tile of keys."""
+    """Words of each row of a tile of keys."""
     cache_bits: int
-    """Of a key's or a value's element in memory."""
+    """Bits of a key's or a value's element in memory."""
     registers: RegisterTable
-    """Behind those of ap_ctrl_hs."""
+    """Registers behind those of ap_ctrl_hs."""
 
     @property
     def beat_bytes(self) -> int:
-        """Of each memory port."""
+        """Bytes of a beat of each memory port."""
         return self.gemm.weights.beat_bits // 8
 
 
@@ -233,7 +234,7 @@ class Manifest(Data):
     ports: tuple[Port, ...]
     modules: tuple[str, ...]
     instances: dict[str, str]
-    """Paths in the Verilog, from the top module on, of what benches look into: the names are those of the part."""
+    """Paths in the Verilog, from the top module on, of the parts that benches look into; keys are the parts' names."""
     register_bits: int
     memory_bits: int
     design: GemmManifest | AttentionManifest | CoreManifest

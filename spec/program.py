@@ -24,7 +24,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Symbols(BaseModel):
-    """Where the host finds what it shares with the program; beats count from the start of the system window."""
+    """Places that the host shares with the program; beats count from the start of the system window."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,18 +41,18 @@ class Symbols(BaseModel):
     context: Count
     """Positions for which there is room."""
     cache: Beat
-    """Beat of the first key: what lies from here on is written by the core."""
+    """Beat of the first key. The core writes the window from here on."""
     cache_beats: Beat
 
 
 class MemoryUse(BaseModel):
-    """How full a memory on the chip is; words are counted as in CoreManifest."""
+    """Words in use of a memory on the chip, counted as in CoreManifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     key: str
-    """Of the config, which makes it larger."""
+    """Key of the config that makes the memory larger."""
     used: int
     words: int
 
@@ -64,9 +64,9 @@ class Piece(BaseModel):
 
     name: str
     offset: int
-    """Its first beat."""
+    """First beat of the piece."""
     size: int
-    """In bytes."""
+    """Bytes of the piece."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class Program:
 
     Attributes
     ----------
-    digest : of the config of the design that it was compiled for.
-    instructions, notes : and what each is for.
-    memories : of the chip, and what the program uses of them.
-    pieces : what is where in the system window.
-    system : the system memory's image, the program included.
-    weights : the image of each weight channel.
+    digest : digest of the config of the design that it was compiled for.
+    instructions, notes : instructions, and for each a note that says what it is for.
+    memories : memories of the chip, and how much of them the program uses.
+    pieces : named parts of the system window.
+    system : image of the system memory, the program included.
+    weights : image of each weight channel.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Program:
         write_folder(folder, self.files())
 
     def listing(self) -> str:
-        """What a person can read, and `einloom.spec.instruction.assemble` too."""
+        """Listing for people, which `einloom.spec.instruction.assemble` reads too."""
         lines, note = list[str](), ""
         for n, (instruction, about) in enumerate(zip(self.instructions, self.notes, strict=True)):
             if about != note:
@@ -147,7 +147,7 @@ class _Head(BaseModel):
     memories: tuple[MemoryUse, ...]
     pieces: tuple[Piece, ...]
     sha256: dict[str, str]
-    """Of every other file."""
+    """SHA-256 of every other file, by its name."""
 
 
 def load_program(folder: Path, manifest: Manifest) -> Program:

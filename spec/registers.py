@@ -26,7 +26,7 @@ class Register(BaseModel):
     offset: int
     bits: int
     access: Literal["rw", "ro"]
-    """From the host's side: `rw` registers are driven by the host, `ro` ones by the design."""
+    """Access of the host: it drives `rw` registers, the design drives `ro` ones."""
     description: str
 
     @property

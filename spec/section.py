@@ -1,4 +1,4 @@
-"""What the sections of a config file share: unknown keys are errors, and a broken rule is a sentence."""
+"""Base of the sections of a config file: unknown keys are errors, and a broken rule is a sentence."""
 
 from typing import Annotated
 

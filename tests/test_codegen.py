@@ -110,7 +110,7 @@ def test_any_order_of_units_computes_the_same(
     assert (in_any_order(prompted, manifest, seed) == in_order).all()
 
 
-def test_without_tokens_some_order_is_wrong(prompted: Program, in_order: Bytes, manifest: Manifest) -> None:
+def test_without_permits_some_order_is_wrong(prompted: Program, in_order: Bytes, manifest: Manifest) -> None:
     bare = dataclasses.replace(prompted, instructions=tuple(i.changed(wait=0, signal=0) for i in prompted.instructions))
     assert any((in_any_order(bare, manifest, seed) != in_order).any() for seed in range(6))
 

@@ -22,7 +22,7 @@ from einloom.mapping.pack import pack_weights
 from einloom.sim.bench.cases import random_activations, random_tensor
 from einloom.sim.golden.gemm import integer_gemm
 from einloom.sim.golden.lut import Rounding, rounded_gemm, rounding_bound
-from einloom.sim.golden.weight_stream import read_weights
+from einloom.sim.golden.stream_reader import read_weights
 from einloom.sim.simulate import simulate
 from einloom.sim.strategies import make_config
 from einloom.spec.errors import CheckFailed

@@ -74,7 +74,7 @@ def test_no_unit_is_too_fast_or_too_slow(steps: list[Step], slow: Unit) -> None:
 
 @settings(max_examples=100)
 @given(steps())
-def test_no_token_is_superfluous(steps: list[Step]) -> None:
+def test_no_permit_is_superfluous(steps: list[Step]) -> None:
     """Without any one of them, some order of events would be wrong: one in which the waiting unit is faster."""
     made = insert_permits(steps)
     for n, instruction in enumerate(made):
@@ -117,7 +117,7 @@ def test_permits_of_a_pipeline() -> None:
     ]
 
 
-def test_what_others_know_needs_no_token() -> None:
+def test_what_others_know_needs_no_permit() -> None:
     """The store knows from the vector unit that the load is complete, and an instruction what the one before knew."""
     made = insert_permits([
         step(Unit.LOAD, writes=[0]),

@@ -14,7 +14,7 @@ from einloom.spec.errors import EinloomError
 from einloom.spec.version import VERSION
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
-"""What a disk may answer that is no bug of einloom."""
+"""Errors of a disk that are no bug of einloom, so they end in a sentence and not in a traceback."""
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("run", "Generate text with a design, check it bit for bit, and say what it costs."),
     "compile": ("compile", "Compile a model for a design: program, listing, memory images, and a report."),

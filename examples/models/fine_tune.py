@@ -27,7 +27,8 @@ from tokenizers import Tokenizer
 
 OWN_HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 GAUSSIAN_STEP = 1.2480
-"""Of the best four evenly spaced values -3/2 .. 3/2 for normally distributed weights, times their mean magnitude."""
+"""Step between the best four evenly spaced values (-3/2 .. 3/2 steps) for normally distributed weights, in units of
+the weights' mean magnitude."""
 
 
 def ternary(weight):

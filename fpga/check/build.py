@@ -1,4 +1,4 @@
-"""What builds and runs a kernel: the commands of the Makefile, XRT's settings, and the core file for FuseSoC."""
+"""Checks of the files that build and run a kernel: Makefile, xrt.ini, and the core file for FuseSoC."""
 
 import configparser
 import os
@@ -15,13 +15,13 @@ from einloom.fpga.check.report import Finding
 from einloom.fpga.kernel.interface import KernelInterface
 
 VARIABLES = {"TARGET", "PLATFORM", "JOBS", "DEVICE", "MODEL", "PROMPT", "TOKENS", "MAKEFLAGS", "MAKELEVEL"}
-"""What the Makefile takes from the environment, and what a make around us would."""
+"""Variables that the Makefile takes from the environment, and those that an outer make sets. The dry runs drop them."""
 XRT_KEYS = {
     "runtime": {"runtime_log", "verbosity"},
     "debug": {"native_xrt_trace", "device_trace"},
     "emulation": {"debug_mode", "user_pre_sim_script", "user_post_sim_script"},
 }
-"""Of those in XRT's documentation of xrt.ini, what a kernel of ours may have a use for."""
+"""Sections and keys of xrt.ini that a kernel of ours may use, from XRT's documentation of the file."""
 DEBUG_MODES = {"batch", "gui", "off", "gdb"}
 CAPI = "CAPI=2:"
 FILE_TYPES = {".v": "verilogSource", ".xdc": "xdc", ".tcl": "tclSource"}
@@ -29,7 +29,7 @@ FILE_TYPES = {".v": "verilogSource", ".xdc": "xdc", ".tcl": "tclSource"}
 
 @dataclass(frozen=True)
 class DryRun:
-    """What make would do: the words that must be in its commands, and those that must not."""
+    """A dry run of make: its arguments, the words that its commands must have, and those that they must not have."""
 
     arguments: tuple[str, ...]
     wanted: tuple[str, ...]
@@ -37,7 +37,7 @@ class DryRun:
 
 
 def makefile_problems(folder: Path, kernel: KernelInterface) -> list[str] | Finding:
-    """What make would do, by its dry runs: every prerequisite is there or has a rule, and the commands are right."""
+    """Problems that dry runs of make show: prerequisites with no file and no rule, and wrong commands."""
     if shutil.which("make") is None:
         return Finding("makefile", skipped="there is no make")
     return [problem for run in _dry_runs(folder, kernel) for problem in _problems(folder, run)]
@@ -88,7 +88,7 @@ def _problems(folder: Path, run: DryRun) -> Iterator[str]:
 
 
 def xrt_ini_problems(text: str) -> list[str]:
-    """What XRT would not know of its settings."""
+    """Sections and keys of xrt.ini that XRT does not know."""
     parser = configparser.ConfigParser()
     try:
         parser.read_string(text)
@@ -108,7 +108,7 @@ def xrt_ini_problems(text: str) -> list[str]:
 
 
 def fusesoc_problems(folder: Path, kernel: KernelInterface) -> list[str]:
-    """Where the core file is not of this kernel: its name, its files and their types, the top module and the part."""
+    """Differences between the core file and the kernel: name, files and their types, top module, part."""
     path = folder / f"{kernel.name}.core"
     text = path.read_text()
     if not text.startswith(f"{CAPI}\n"):

@@ -46,9 +46,9 @@ def check_folder(
 
     Parameters
     ----------
-    verilator_problems : says what Verilator objects to in sources with a top module.
+    verilator_problems : function that gives Verilator's complaints about sources with a top module.
     program : folder of a compiled model, whose images are checked against the banks.
-    xclbin : what was built, or is to be loaded.
+    xclbin : file that was built, or is to be loaded.
     without : names of checks to leave out.
     """
     folder = plain(folder.resolve())  # tools take other names apart

@@ -1,4 +1,4 @@
-"""What is loaded into a card: a program's images against the banks, and an xclbin against the config."""
+"""Checks of the files that are loaded into a card: a program's images by the banks, an xclbin by the config."""
 
 import re
 from pathlib import Path
@@ -14,13 +14,13 @@ KERNEL = re.compile(rf"{WRAPPER_PREFIX}[0-9a-f]{{{DIGEST_CHARACTERS}}}".encode()
 
 
 def bank_problems(program: Path, manifest: Manifest, kernel: KernelInterface) -> list[str]:
-    """Whether the program in this folder is of the design and each image fits its bank; InputError if not."""
+    """Check that the program in this folder is for the design and each image fits its bank; InputError if not."""
     check_banks(window_sizes(load_program(program, manifest), kernel), kernel)
     return []
 
 
 def xclbin_problems(path: Path, kernel: KernelInterface) -> list[str]:
-    """Whether the file is an xclbin whose metadata names this config's kernel."""
+    """Check that the file is an xclbin whose metadata names this config's kernel."""
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -20,7 +20,7 @@ TYPE_BYTES = {"uint": 4, "void*": 8}
 
 
 def kernel_xml_problems(text: str, manifest: Manifest) -> list[str]:
-    """What in the file does not fit the design."""
+    """Entries of kernel.xml that do not fit the design."""
     try:
         root = ET.fromstring(text)
     except ET.ParseError as error:

@@ -13,7 +13,7 @@ PERIOD = re.compile(r"^create_clock\s.*-period\s+([\d.]+)\s+\[get_ports ap_clk\]
 
 
 def link_problems(text: str, constraints: str, kernel: KernelInterface) -> list[str]:
-    """What in the file v++ would refuse, or link to the wrong place, or at another clock than that of `constraints`."""
+    """Lines that v++ would refuse, or link to the wrong place, or at another clock than that of `constraints`."""
     options: dict[str, list[str]] = {}
     problems = []
     section = ""

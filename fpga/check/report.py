@@ -1,4 +1,4 @@
-"""What came of a check."""
+"""Findings of a check: what was checked, the verdict, the problems."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ class Finding:
 
     Attributes
     ----------
-    problems : what is wrong, empty when it passed.
-    skipped : why it could not be done here, if so.
+    problems : sentences that say what is wrong; empty when the check passed.
+    skipped : reason why the check could not be done here, if it could not.
     """
 
     check: str
@@ -23,5 +23,5 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """The finding in a word."""
         return "failed" if self.problems else "skipped" if self.skipped else "passed"

@@ -36,7 +36,7 @@ INSTANCE = re.compile(r"^\s+(?:\\)?(\w+)\s+(?:#\(.*?\)\s*)?(\w+)\s*\($", re.MULT
 
 
 def port_problems(rtl: Path, manifest: Manifest, kernel: KernelInterface) -> list[str]:
-    """Where the ports of the kernel's top module are not the manifest's, under Vitis' names for clock and reset."""
+    """Differences between the top module's ports and the manifest's, under Vitis' names for clock and reset."""
     path = rtl / f"{kernel.name}.v"
     try:
         text = path.read_text()
@@ -68,7 +68,7 @@ def _connections(text: str) -> Iterator[str]:
 
 
 def slang_problems(sources: list[Path], top: str) -> list[str] | Finding:
-    """What slang objects to."""
+    """Complaints of slang, warnings included."""
     try:
         import pyslang  # noqa: F401
     except ImportError:
@@ -79,7 +79,7 @@ def slang_problems(sources: list[Path], top: str) -> list[str] | Finding:
 
 
 def yosys_problems(sources: list[Path], top: str) -> list[str] | Finding:
-    """What Yosys objects to: unknown modules and ports, wires that nothing or more than one thing drives."""
+    """Complaints of Yosys: unknown modules and ports, wires that nothing or more than one thing drives."""
     if importlib.util.find_spec("pyosys") is None:
         return Finding("rtl-yosys", skipped="pyosys is not installed")
     reads = [f"read_verilog {source}" for source in sources]

@@ -21,7 +21,7 @@ def interpreter() -> list[str] | None:
 
 
 def run_tcl(command: Sequence[str], script: Path, arguments: Sequence[str], folder: Path) -> str | None:
-    """What is wrong with the script, run in `folder`; None when it came to its end."""
+    """Run the script in `folder`; return what is wrong with it, None when it came to its end."""
     done = subprocess.run(
         [*command, str(script), *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )

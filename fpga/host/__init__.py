@@ -1,1 +1,1 @@
-"""What runs on the host: a model on a card, through XRT."""
+"""The host's side of a model on a card, through XRT."""

@@ -26,7 +26,7 @@ WORD = 8
 WATCHDOG = 1 << 24
 """Cycles without any progress after which the core gives up: 56 ms at 300 MHz, when memory answers in microseconds."""
 TIMEOUT_MS = 60_000
-"""Of a job; the core's own watchdog ends one that hangs long before."""
+"""Time limit of a job. The core's own watchdog ends a job that hangs long before."""
 EMULATION = "XCL_EMULATION_MODE"
 """The variable that makes XRT load an emulator, in which a job takes hours."""
 FOREVER = 0
@@ -34,7 +34,7 @@ FOREVER = 0
 
 
 class CardDriver:
-    """A program on a card, behind the calls of einloom.driver.Driver."""
+    """A program on a card, behind the calls of einloom.spec.driver.Driver."""
 
     def __init__(
         self, xrt: Xrt, xclbin: Path, manifest: Manifest, program: Program, board: Board, *, device: int = 0
@@ -159,7 +159,7 @@ def check_banks(sizes: list[int], kernel: KernelInterface) -> None:
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """What XRT raises, as a ToolError with what it was to do."""
+    """Turn what XRT raises into a ToolError that says what XRT was to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""What the host uses of XRT: the calls of its Python module `pyxrt`, so that anything with these can stand in for it.
+"""The part of XRT that the host uses: calls of its Python module `pyxrt`. Any object with these can stand in for it.
 
 Source: XRT 2.15 (2023.1), pyxrt. That module has no access to registers (Xilinx/XRT issue 7863) and sets scalars of 32
 bits only. So a kernel is known by its name, and the report of a job comes through memory.

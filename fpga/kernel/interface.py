@@ -1,4 +1,4 @@
-"""What a kernel looks like from outside: its ports, its arguments, and the memory banks behind them."""
+"""A kernel from outside: its ports, its arguments, and the memory banks behind them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ CONTROL_RANGE = 0x1000
 WRAPPER_PREFIX = "einloom_"
 DIGEST_CHARACTERS = 12
 SCALAR_BYTES = 4
-"""Of the scalars that XRT's Python module can set. Of a wider one it would set the lower half only, and send what its
-command buffer held as the upper half, so registers of two words are two arguments."""
+"""Bytes of the scalars that XRT's Python module can set. A register of two words is two arguments, because of a wider
+scalar pyxrt would set the lower half only, and send what its command buffer held as the upper half."""
 HIGH = "_high"
-"""Behind the name of a register, that of the argument that is its upper half."""
+"""Suffix of a register's name that names the argument with its upper half."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Argument:
 
     Attributes
     ----------
-    port : the memory port that a pointer is for; CONTROL for a scalar.
-    size : in bytes.
-    offset : its address on the control port.
+    port : memory port that a pointer is for; CONTROL for a scalar.
+    size : bytes of the argument.
+    offset : address of the argument on the control port.
     """
 
     name: str
@@ -50,7 +50,7 @@ class MemoryPort:
     Attributes
     ----------
     bank : number of the HBM pseudo-channel.
-    writes : whether it has write channels.
+    writes : True when it has write channels.
     """
 
     name: str

@@ -10,9 +10,10 @@ from einloom.fpga.kernel.vivado_project import OUT_OF_CONTEXT
 KERNEL_CLOCK = 0
 """Number of the platform's clock that is at ap_clk."""
 MAX_BURST = 64
+"""Longest burst, in beats, that the platform's interconnect makes room for."""
 READS_OUTSTANDING, WRITES_OUTSTANDING = 32, 16
-"""What the platform's interconnect makes room for, on each port: the longest burst in beats, and bursts on their way.
-A weight channel has up to 16 reads; the system's port is shared by three readers."""
+"""Bursts on their way that the platform's interconnect makes room for, on each port. A weight channel has up to 16
+reads; the system's port is shared by three readers."""
 AP_CTRL = (("CTRL", 0x00), ("GIER", 0x04), ("IP_IER", 0x08), ("IP_ISR", 0x0C))
 PLACED = (
     ("SLR0", ("*_master", "mux", "registers", "supervisor", "machine/sequencer", "machine/load_unit",
@@ -20,12 +21,12 @@ PLACED = (
     ("SLR1", ("machine/vector_unit", "machine/memory", "machine/attention_unit")),
     ("SLR2", ("machine/gemm_unit",)),
 )  # fmt: skip
-"""Which instances go on which die when a kernel takes all three: HBM and PCIe are at SLR0; the vector memory, which all
-units meet at, is in the middle."""
+"""Instances by die, for a kernel that takes all three. Ports are on SLR0, because HBM and PCIe are there; the vector
+memory, where all units meet, is on the middle die."""
 
 
 def design_tcl(kernel: KernelInterface, sources: list[str]) -> str:
-    """What scripts/package_kernel.tcl reads."""
+    """Tcl description of the kernel, which scripts/package_kernel.tcl reads."""
     registers = [(name, offset, 32, "") for name, offset in AP_CTRL]
     registers += [(a.name, a.offset, 8 * a.size, a.port if a.is_pointer else "") for a in kernel.arguments]
     memories = "\n".join(f"  {m.name} {'READ_WRITE' if m.writes else 'READ_ONLY'}" for m in kernel.memories)

@@ -1,4 +1,4 @@
-"""From what a file says to a cascade: names resolved, implied sums added, ranks of every tensor known."""
+"""Builds a cascade from the contents of a file: resolves names, adds implied sums, finds the ranks of every tensor."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ RANK = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 def build(raw: RawCascade, problems: list[Problem], file: Path | str, name: str) -> Cascade | None:
-    """The cascade, or None with what is wrong added to `problems`."""
+    """The cascade; None when something is wrong, which is then added to `problems`."""
     parsed = [(entry, _parse(entry, problems)) for entry in raw.einsums]
     sizes = _sizes(raw, problems)
     for tensor, (ranks, line) in raw.declaration.items():

@@ -1,4 +1,4 @@
-"""What can be wrong with a cascade whose lines all parse."""
+"""Checks of a cascade whose lines all parse."""
 
 from collections.abc import Iterable, Iterator
 

@@ -71,7 +71,7 @@ def _edges(cascade: Cascade) -> list[Edge]:
 
 
 def overlap(cascade: Cascade, output: Access, other: Access) -> bool:
-    """Whether what an Einsum writes at `output` can hold the elements that `other` names."""
+    """True when an element that an Einsum writes at `output` may be one that `other` names."""
     if len(output.indices) != len(other.indices):
         return False  # reported as an arity mismatch
     forms = [(affine(a), affine(b)) for a, b in zip(output.indices, other.indices, strict=True)]
@@ -79,7 +79,7 @@ def overlap(cascade: Cascade, output: Access, other: Access) -> bool:
 
 
 def _meet(cascade: Cascade, first: Affine, second: Affine) -> bool:
-    """Whether two indices can be equal, each variable running from 0 to the end of its rank."""
+    """True when two indices can be equal, each variable running from 0 to the end of its rank."""
     if first.factors and second.factors:
         return True
     if not first.factors and not second.factors:

@@ -1,4 +1,4 @@
-"""Which ranks are one fiber: the tiles that a rank is split into, and other names for the same coordinates."""
+"""Families of ranks that are one fiber: tiles that a rank is split into, and other names for the same coordinates."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def _splits(cascade: Cascade, used: set[str]) -> list[tuple[str, tuple[str, ...]
 
 
 def _weight(cascade: Cascade, factor: Size) -> tuple[int, int]:
-    """What orders the variables of an index from the outermost: how large a step each takes."""
+    """Sort key of the variables of an index: size of the step that each takes, largest for the outermost."""
     degree = len(factor.terms[0][0])
     return degree, factor.evaluate({name: nominal(cascade, name) for name in factor.names})
 

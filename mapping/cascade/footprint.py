@@ -1,10 +1,10 @@
-"""How much of each tensor is live at once when Einsums of one pass are fused.
+"""Live elements of each tensor when Einsums of one pass are fused.
 
-The loops over the ranks stand in one order for the whole cascade. Going inwards, a tensor stays fused, and needs one
-step of a rank, for as long as its producer and its consumers are at the same coordinate in the same pass. Where they
-part (another pass, a reduction, a consumer that uses the tensor again for every coordinate of a rank that it lacks),
-all that lies further in is live as a whole. Of all orders the one with the smallest total is taken; inputs only break
-ties, since they can be fetched again.
+The loops over the ranks stand in one order for the whole cascade. Going inwards, a tensor stays fused while its
+producer and its consumers are at the same coordinate in the same pass: it needs one step of that rank. They part at
+another pass, at a reduction, or at a consumer that uses the tensor again for every coordinate of a rank that it lacks.
+From there inwards all of the tensor is live. The order with the smallest total is taken. Inputs only break ties,
+because they can be fetched again.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def _number(cascade: Cascade, size: Size) -> int:
 
 
 class _Use:
-    """How one tensor is made and used, as far as its footprint depends on it."""
+    """Producers and consumers of one tensor, as far as its footprint depends on them."""
 
     def __init__(self, analysis: PassAnalysis, tensor: str, stages: Stages) -> None:
         self.cascade, self.tensor = analysis.cascade, tensor
@@ -113,7 +113,7 @@ class _Use:
         return named
 
     def _crosses(self, entry: RankPasses, stages: Stages) -> bool:
-        """Whether the tensor is used in a later pass than it is made in, or at coordinates of another rank."""
+        """True when the tensor is used in a later pass than it is made in, or at coordinates of another rank."""
         fiber = entry.fiber(self.tensor)
         assert fiber is not None
         steps = entry.family.steps_with(entry.leader)
@@ -150,7 +150,7 @@ def _stages(analysis: PassAnalysis) -> Stages:
 
 
 def _is_view(cascade: Cascade, einsum: Einsum) -> bool:
-    """Whether an Einsum only renames an input's coordinates, such as BK[e, m1, m0] = K[e, m1*M0 + m0]."""
+    """True when an Einsum only renames an input's coordinates, such as BK[e, m1, m0] = K[e, m1*M0 + m0]."""
     return isinstance(einsum.value, Access) and not einsum.reduced and einsum.value.tensor in cascade.inputs
 
 

@@ -17,11 +17,11 @@ class Einsum:
     Attributes
     ----------
     output : the element that a point adds to.
-    value : what a point computes.
+    value : expression that a point computes.
     reductions : applied from the last to the first; every variable that `output` lacks is in one of them.
     condition : points for which it is false contribute nothing.
-    otherwise : what an output point gets when the condition, then on its own variables alone, is false.
-    text, line : as written, for messages.
+    otherwise : value of an output point for which the condition is false; it then uses the output's variables only.
+    text, line : text as written and its line, for messages.
     """
 
     output: Access

@@ -1,4 +1,4 @@
-"""How many passes over each rank any mapping of a cascade must make, from its dependencies alone.
+"""Number of passes over each rank that any mapping of a cascade must make, from its dependencies alone.
 
 Definition: FuseMax (MICRO 2024). Names play no part, except that a rank variable runs over the rank of its name.
 """
@@ -16,7 +16,7 @@ from einloom.mapping.cascade.size import Size
 from einloom.mapping.cascade.traverse import Barrier, TooFewPasses, Traversal
 
 ROUNDS = 3
-"""How often loops over other ranks are gone round before their growth is taken to be steady."""
+"""Rounds of the loops over other ranks, after which their growth is taken to be steady."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RankPasses:
     ----------
     rank : the family, or one tile rank of it.
     leader : the rank that the traversals step through outermost.
-    fibers : of all tensors that have the rank.
+    fibers : fibers of all tensors that have the rank.
     """
 
     rank: str
@@ -181,6 +181,6 @@ def _loops(order: Sequence[Block]) -> Iterator[Loop]:
 
 
 def _weight(count: Size) -> tuple[int, int]:
-    """What compares numbers of passes: those that grow with a rank are more than those that don't."""
+    """Sort key of numbers of passes: one that grows with a rank is more than one that doesn't."""
     growth = sum(factor for names, factor in count.terms if names)
     return growth, count.evaluate(dict.fromkeys(count.names, 0))

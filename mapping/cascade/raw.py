@@ -1,4 +1,4 @@
-"""What a cascade file says, before it is understood; and reading YAML with line numbers and all problems at once."""
+"""Contents of a cascade file before they are understood; reads YAML with line numbers and all problems at once."""
 
 from dataclasses import dataclass, field
 

@@ -41,7 +41,7 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Operand:
-    """When an access is there, and whether it meets the fiber's elements one by one.
+    """An access of an Einsum: its time, and if it meets the fiber's elements one by one (`stepwise`).
 
     `again` marks an element of the fiber that is read through another rank, at a coordinate of that rank's choosing.
     """
@@ -58,12 +58,12 @@ class Traversal:
 
     Attributes
     ----------
-    directions : that of each pass, 1 or -1; empty when all scans of the fiber go the same way.
-    unroll : how often to go round each loop over another rank.
-    revisits : whether elements of the fiber that are read through another rank count as read again.
-    times : of the tensors.
-    runs : of the Einsums, by their place in the cascade: odd when they meet the fiber's elements.
-    barriers : what forced each run of an Einsum out of the pass before.
+    directions : direction of each pass, 1 or -1; empty when all scans of the fiber go the same way.
+    unroll : number of rounds of each loop over another rank.
+    revisits : True when elements of the fiber that are read through another rank count as read again.
+    times : times of the tensors.
+    runs : times of the Einsums, by their place in the cascade; odd when they meet the fiber's elements.
+    barriers : reasons that forced each run of an Einsum out of the pass before.
     """
 
     cascade: Cascade
@@ -102,11 +102,11 @@ class Traversal:
         return self.runs.get(self._place[id(einsum)], 0)
 
     def is_running(self, tensor: str) -> bool:
-        """Whether a tensor holds running values along the fiber, each made from the one before."""
+        """True when a tensor holds running values along the fiber, each made from the one before."""
         return tensor in self._scanned and len(self.cascade.writers(tensor)) > 1
 
     def _note_scans(self, block: Block) -> None:
-        """Which tensors hold running values of the fiber, at which of their positions."""
+        """Note the tensors that hold running values of the fiber, and at which of their positions."""
         if not isinstance(block, Loop):
             return
         for einsum in block.einsums:
@@ -183,7 +183,7 @@ class Traversal:
             self._origin[einsum.tensor] = (*self._origin.get(last.access.tensor, ()), einsum)
 
     def _operand(self, access: Access) -> Operand:
-        """When an element is there, from its tensor's time and from how it is indexed."""
+        """The access as an operand: its time, from its tensor's time and from its indices."""
         time = 1 if access.tensor == self.source else self.times.get(access.tensor, 0)
         if time % 2 == 0:
             return Operand(access, time, False, access.tensor in self._elsewhere)

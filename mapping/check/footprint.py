@@ -20,7 +20,7 @@ from einloom.spec.program import Piece
 Words = npt.NDArray[np.int64]
 Touched = dict[Memory, Words]
 POSITION_ELEMENTS = 3
-"""Behind a query's own: its scale, and its position in two halves."""
+"""Elements behind those of a query: its scale, and its position in two halves."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ WORD_ADDRESSED = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.STAGING)
 def check_steps(steps: Sequence[Step], manifest: Manifest, pieces: Sequence[Piece]) -> None:
     """CheckFailed unless each step, executed in this order, touches only its regions and reads what was meant.
 
-    A word must be written before it is read, and its last writer must have written it as part of a region that the
-    reader names: what is alive is not overwritten through another region.
+    A word must be written before it is read. Its last writer must have written it as part of a region that the reader
+    names; otherwise a value that is still needed was overwritten through another region.
     """
     footprints = Footprints(manifest, pieces)
     owners = {memory: np.full(footprints.sizes[memory], -1, np.int64) for memory in ON_CHIP}
@@ -51,10 +51,14 @@ def check_steps(steps: Sequence[Step], manifest: Manifest, pieces: Sequence[Piec
 def check_program(program: Program, manifest: Manifest) -> None:
     """CheckFailed unless the program is right however fast each of its units is.
 
-    Every word on the chip is written before it is read. Of two instructions that touch a word, one of which writes it,
-    the second waits for the first through permits. Every permit that is given is taken before the next barrier, none is
-    waited for before an earlier instruction gives it, and no more wait than a counter holds. Products take exactly the
-    beats that were asked for.
+    The rules:
+
+    * every word on the chip is written before it is read;
+    * where two instructions touch a word and one of them writes it, the second waits for the first through permits;
+    * every permit that is given is taken before the next barrier;
+    * an instruction waits only for permits that an earlier instruction gives;
+    * no more permits wait than a counter holds;
+    * products take exactly the beats that were asked for.
     """
     footprints = Footprints(manifest, program.pieces)
     state = _Execution(footprints.sizes)
@@ -95,7 +99,7 @@ class _Execution:
     Attributes
     ----------
     sizes : words of each memory.
-    known : of each instruction, the last one of each unit that is complete at its start.
+    known : for each instruction, the last one of each unit that is complete at its start.
     """
 
     sizes: Mapping[Memory, int]

@@ -21,7 +21,7 @@ from einloom.spec.quantized import QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
 QUERY_WORDS = 16
-"""Of a token, that are worth a vector instruction: the attention of these heads begins when all are ready."""
+"""Words of a token's queries that are worth a vector instruction. Attention of their heads begins when it is done."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class AttentionCode:
         return self._heads.count * self._head_words
 
     def parameters(self, tensors: Mapping[str, QuantizedTensor], layer: str, scales: CacheScales) -> dict[str, Floats]:
-        """What a layer's attention needs in the vector memory, by name."""
+        """Parameters of a layer's attention in the vector memory, by name."""
         heads, format = self._heads, attention_format(self._p.attention)
         unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop) * math.log2(math.e) / math.sqrt(heads.unpadded)
         per_query = np.repeat(scales.keys.astype(np.float64) * unit, heads.group, axis=0)

@@ -18,7 +18,7 @@ from einloom.spec.program import MemoryUse
 
 Floats = npt.NDArray[np.float32]
 CONSTANT_WORDS = 8
-"""Of the vector memory, for operands that are constants where the immediate is taken already."""
+"""Words of the vector memory for constant operands, needed where an instruction has used its immediate already."""
 Constant = float | int
 """An immediate: a float is a float32, an int 32 bits as they are."""
 
@@ -35,7 +35,7 @@ class ProgramBuilder:
     """
 
     def __init__(self, manifest: Manifest, *, contents: bool = True, check: bool = False) -> None:
-        """Without `contents` nothing is kept of the image but its layout; with `check` every pass is checked."""
+        """Begin a program. Without `contents` only the image's layout is kept; with `check` every pass is checked."""
         core = self.core = manifest.core
         self.gemm, self.attention = core.gemm, core.attention
         self.contents = contents
@@ -52,17 +52,17 @@ class ProgramBuilder:
 
     @property
     def tokens(self) -> int:
-        """Of a chunk, at most."""
+        """Most tokens of a chunk."""
         return self.gemm.rows
 
     @property
     def beat_bytes(self) -> int:
-        """Of a memory channel."""
+        """Bytes of a beat of a memory channel."""
         return self.gemm.weights.beat_bits // 8
 
     @property
     def memories(self) -> tuple[MemoryUse, ...]:
-        """How full the core's memories are."""
+        """Words in use of each of the core's memories."""
         return tuple(a.use for a in (self.vector, self.activations, self.queries, self.staging))
 
     def words(self, elements: int) -> int:
@@ -74,7 +74,7 @@ class ProgramBuilder:
         return self.vector.region(name, words, self.tokens)
 
     def note(self, text: str) -> None:
-        """What the next instructions are for; shown in the listing."""
+        """Say what the next instructions are for; the listing shows it."""
         self._note = text
 
     def emit(self, name: str, reads: Iterable[Region] = (), writes: Iterable[Region] = (), **fields: int) -> None:

@@ -1,7 +1,7 @@
 """Functions that the vector unit has no operation for, as sequences of its operations.
 
-All work on `outer` times `inner` words of every token; the operands that are written must not be those that are read,
-but where said.
+All work on `outer` times `inner` words of every token. An operand that is written must not be one that is read, unless
+the function says so.
 """
 
 import math
@@ -11,11 +11,11 @@ from einloom.mapping.regions import Operand
 from einloom.spec.isa import VectorOp
 
 RECIPROCAL_SEED = 0x7EF311C7
-"""Minus the bits of x: 1 / x within 12 %, because the bits of a float are about its logarithm."""
+"""Integer that, less the bits of x, gives 1 / x within 12 %. It does because a float's bits are about its logarithm."""
 RSQRT_SEED = 0x5F3759DF
-"""Minus half the bits of x: 1 / sqrt(x) within 3.5 %."""
+"""Integer that, less half the bits of x, gives 1 / sqrt(x) within 3.5 %."""
 NEWTON_STEPS = 3
-"""Each squares the error: 0.12, 0.015, 2e-4, 5e-8; for rsqrt 0.035, 2e-3, 5e-6, 4e-11."""
+"""Newton's steps. Each squares the error: 0.12, 0.015, 2e-4, 5e-8; for rsqrt 0.035, 2e-3, 5e-6, 4e-11."""
 EXP2_POLYNOMIAL = (1.0, 0.693147, 0.24022242, 0.055507336, 0.009671513, 0.0013264726)
 """2^f for |f| <= 1/2, lowest power first: least relative error, 9e-8 and 1.7e-7 with float32's rounding."""
 SIGMOID_LIMIT = 64.0

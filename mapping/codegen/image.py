@@ -18,12 +18,12 @@ class ImageBuilder:
 
     Attributes
     ----------
-    pieces : in the order of memory.
-    beats : laid out so far.
+    pieces : named pieces in the order of memory.
+    beats : number of beats laid out so far.
     """
 
     def __init__(self, beat_bytes: int, *, contents: bool = True) -> None:
-        """Without `contents` the pieces are laid out just so, but the image is all zeros and takes no memory."""
+        """Begin an image. Without `contents` pieces get their places, but the image is zeros that take no memory."""
         self.pieces: list[Piece] = []
         self.beats = 0
         self._beat_bytes = beat_bytes

@@ -20,7 +20,7 @@ class WeightImages:
     """The weight channels' images; every channel holds the same number of beats."""
 
     def __init__(self, layout: WeightLayout, *, contents: bool = True) -> None:
-        """Without `contents` the weights are laid out just so, but the images are all zeros and take no memory."""
+        """Begin the images. Without `contents` weights get their places, but images are zeros that take no memory."""
         self._layout = layout
         self._contents: list[list[Bytes]] | None = [[] for _ in range(layout.channels)] if contents else None
         self.beats = 0
@@ -55,9 +55,10 @@ def outputs_of(tensor: QuantizedTensor, start: int, stop: int) -> QuantizedTenso
 
 
 MOST_PIECES = 4
-"""Of a linear layer, so that the vector unit works on one while the next is multiplied."""
+"""Most pieces of a linear layer. The vector unit works on one while the GEMM unit multiplies the next."""
 PIECE_WORDS = 32
-"""Of a token, at least, where there are that many: shorter instructions spend their time in the unit's pipeline."""
+"""Fewest words of a token in a piece, where a layer has that many. Shorter vector instructions spend most of their time
+filling and draining the unit's pipeline."""
 
 
 def pieces(outputs: int, columns: int, lanes: int) -> Iterator[tuple[int, int]]:
@@ -105,6 +106,6 @@ class Linears:
 
 
 def channel_scales(tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
-    """What the sums of each output channel are multiplied with."""
+    """Factors of the sums of each output channel, float32 [N]."""
     scales: npt.NDArray[np.float32] = tensor.channel_scale * np.float32(tensor.format.unit)
     return scales

@@ -1,4 +1,4 @@
-"""From a quantized Llama to a program: one that serves every prompt and every position."""
+"""Compiles a quantized Llama to one program that serves every prompt and every position."""
 
 from collections.abc import Mapping, Sequence
 
@@ -43,10 +43,10 @@ def compile_llama(
     ----------
     tensors : the matrices of all linear layers, in formats that the design takes, with heads padded as pad_heads does.
     floats : the embedding and the norms, float32.
-    scales : of each layer's cache.
+    scales : scales of each layer's cache.
     context : positions to leave room for; the model's own if None.
-    contents : False leaves all images zeros that take no memory, but for a program that is the same in every bit, so
-        that the mapping of a model of any size can be studied.
+    contents : False leaves the images as zeros that take no memory, so that the mapping of a model of any size can be
+        studied. The program is the same in every bit.
     check : hold the program against its regions after each pass, and in the end against its permits (mapping/check).
 
     Raises InputError when the model doesn't fit the design.
@@ -98,7 +98,7 @@ class _Compiler:
         self._sums = [p.per_token(f"sums{n}", self._linears.result_words(largest)) for n in range(2)]
 
     def program(self, scales: Sequence[CacheScales]) -> Program:
-        """The whole program: a chunk of tokens through all layers, again for the next chunk, then the head."""
+        """The whole program: each chunk of tokens through all layers, and after the last chunk the head."""
         p, config = self._p, self._config
         layers = [f"model.layers.{n}" for n in range(config.num_hidden_layers)]
         ids = p.image.reserve("ids", self._context * p.beat_bytes)
@@ -166,7 +166,7 @@ class _Compiler:
             )
 
     def _parameters(self, layer: str, scales: CacheScales) -> list[dict[str, Floats]]:
-        """All that a layer wants in the vector memory, in groups in the order in which it does."""
+        """Parameters of a layer in the vector memory, in groups, in the order in which the layer needs them."""
         return [
             {"input_norm": self._floats[f"{layer}.input_layernorm.weight"]},
             self._attention.parameters(self._tensors, layer, scales),
@@ -261,9 +261,9 @@ class _Compiler:
 
 
 def rotations(config: LlamaConfig, context: int, size: int) -> Floats:
-    """Of each position, the cosines and then the sines of the angles of a head, computed in float64.
+    """Rotary table, float32 [context, size]: cosines, then sines, of a head's angles at each position.
 
-    `size` is that of the padded head, of which half is cosines; what is padded doesn't turn.
+    Angles are computed in float64. `size` is the padded head's; half of it is cosines. Padded elements don't turn.
     """
     half = np.arange(0, config.head_dim, 2) / config.head_dim
     angles = np.zeros((context, size // 2))

@@ -32,7 +32,7 @@ class MlpCode:
         return self._p.words(self._inner)
 
     def parameters(self, tensors: Mapping[str, QuantizedTensor], layer: str) -> dict[str, npt.NDArray[np.float32]]:
-        """What a layer needs in the vector memory, by name."""
+        """Parameters of a layer's MLP in the vector memory, by name."""
         return {name: channel_scales(tensors[f"{layer}.mlp.{name}_proj.weight"]) for name in ("gate", "up")}
 
     def emit(

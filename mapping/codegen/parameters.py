@@ -18,7 +18,7 @@ class LayerParameters:
         self._vectors: dict[str, Operand] = {}
 
     def place(self, name: str, at: Operand) -> None:
-        """The vector `name` is there."""
+        """Note that the vector `name` is at `at`."""
         self._vectors[name] = at
 
     def __getitem__(self, name: str) -> Operand:

@@ -1,4 +1,4 @@
-"""From floats to the integers that the engines take, in the instructions of the vector unit."""
+"""Quantization of activations and queries to the engines' integers, as instructions of the vector unit."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ from einloom.spec.isa import Space, VectorOp
 LARGEST_CODE = 127
 """int8 activations are symmetric."""
 SMALLEST_ABSMAX = 1e-30
-"""A token that is all but zero is quantized as if this were its largest element, so that the reciprocal is finite."""
+"""Least absmax of a token. A token all but zero is quantized as if its largest element were this, so 1 / absmax is
+finite."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def quantize_normalised(
 ) -> None:
     """d = int8 codes of RMSNorm(x) * gamma, and their scale.
 
-    The root mean square cancels out of the codes: only the scale is divided by it, which nobody waits for as long as
-    for the codes. `weighted` is overwritten.
+    The root mean square cancels out of the codes, so only the scale is divided by it. That takes the root off the
+    critical path, because the GEMM unit waits for the codes first. `weighted` is overwritten.
     """
     words = p.words(elements)
     p.vec(VectorOp.MAD, weighted.at(), x.at(), gamma, inner=words)

@@ -1,4 +1,4 @@
-"""How much a quantized matrix differs from its original, and what it costs to store."""
+"""Error of a quantized matrix against its original, and the bits it takes to store."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ class Fidelity:
 
     Attributes
     ----------
-    name : of the tensor.
+    name : name of the tensor.
     format : name of its format.
-    weights : how many there are.
-    stored_bits : their codes and group metadata.
+    weights : number of weights.
+    stored_bits : bits of their codes and group metadata.
     squared_error : sum of (weight - dequantized weight) ** 2.
     squared_norm : sum of weight ** 2.
     """

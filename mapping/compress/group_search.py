@@ -22,7 +22,7 @@ SMALLEST_STEP = np.float32(2.0**-40)
 
 
 def searched_ranges(format: Format) -> Float32:
-    """What the scale search maps the largest weight to, relative to the largest value."""
+    """Ranges that the scale search tries: what the largest weight maps to, relative to the largest value."""
     return SEARCHED_RANGES if format.bsig else WIDE_RANGES
 
 

@@ -51,7 +51,7 @@ class Levels:
 
 
 def levels(format: Format) -> tuple[Levels, ...]:
-    """What the weights of a group can be: one choice per special value, a single one for formats without."""
+    """Sets of values for the weights of a group: one per special value, a single one for formats without."""
     if format.is_integer:
         return (_integers(format),)
     if format.special_code is None:

@@ -29,8 +29,8 @@ def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool
     weights : float32 [N outputs, K inputs].
     format : format of the codes.
     group : consecutive inputs that share a scale and, in BitMoD formats, a special value.
-    scale_search : try many steps per group, from 0.6 to 1.1 times the usual one, and keep the best; from 0.1 on for
-        the formats of two to four bits that are made for table look-up. A format in which the usual step is worse than
+    scale_search : try many steps per group, from 0.6 to 1.1 times the usual one, and keep the best. For formats of
+        table look-up alone (bipolar, ternary) the search begins at 0.1. A format in which the usual step is worse than
         zeros is searched in any case.
 
     Raises InputError when weights are NaN or infinite, or when the group doesn't divide their inputs.

@@ -35,7 +35,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 
 
 class _Description(BaseModel):
-    """What the metadata says of a quantized tensor."""
+    """Metadata of a quantized tensor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,9 +58,9 @@ class QuantizedFile:
 
     Attributes
     ----------
-    tensors : the quantized ones, by their names in the model.
+    tensors : quantized tensors, by their names in the model.
     others : names of the tensors in `file` that were not quantized.
-    file : to read those from.
+    file : reader of those tensors.
     """
 
     tensors: Mapping[str, QuantizedTensor]
@@ -114,7 +114,7 @@ def _describe(tensors: Mapping[str, QuantizedTensor]) -> _Metadata:
 
 
 def _parts(name: str, tensor: QuantizedTensor) -> dict[str, Part]:
-    """What is stored of a tensor, by the names in the file."""
+    """Stored parts of a tensor, by their names in the file."""
     parts: dict[str, Part] = {
         f"{name}.codes": pack_codes(tensor.codes, tensor.format),
         f"{name}.scales": tensor.scales,

@@ -9,15 +9,17 @@ from einloom.mapping.attention_operands import AttentionJob
 from einloom.spec.attention_format import EXP2_STEPS, Mask
 from einloom.spec.manifest import AttentionManifest
 
-SPECIAL_STEPS = 2 + EXP2_STEPS  # of a tile beside E + F: the scale, the exponential, and the sum of the denominator
+SPECIAL_STEPS = 2 + EXP2_STEPS  # a tile's steps beside E + F: the scale, the exponential, and the denominator's sum
 JOB_CYCLES = 4  # from the offer of the first job to its first step
-DRAIN_CYCLES = 3  # of the half epoch without a tile that completes the last exponentials
+DRAIN_CYCLES = 3  # cycles of the half epoch without a tile, which completes the last exponentials
 
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask; each has `spans`
-    columns."""
+    """A block of queries at the positions `first` to `last`, with heads of E and F, under a mask.
+
+    Each query has `spans` columns.
+    """
 
     query_head: int
     value_head: int
@@ -28,7 +30,7 @@ class AttentionShape:
 
     @classmethod
     def of(cls, job: AttentionJob) -> "AttentionShape":
-        """What of a job its cost depends on."""
+        """Shape of `job`: all that its cost depends on."""
         first, last = int(job.positions.min()), int(job.positions.max())
         return cls(job.query_head, job.value_head, first, last, job.mask, job.spans)
 
@@ -55,24 +57,25 @@ class AttentionCost:
 
 
 def tile_cycles(query_head: int, value_head: int) -> int:
-    """Of one tile when everything is at hand: every cycle is a step of the 2D array."""
+    """Cycles of one tile when its operands are at hand: each is a step of the 2D array."""
     return query_head + value_head + SPECIAL_STEPS
 
 
 def attention_cycles(manifest: AttentionManifest, blocks: Sequence[AttentionShape]) -> AttentionCost:
     """Cost of blocks that run back to back, when keys and values come at a beat a cycle and outputs are taken at once.
 
-    An epoch is the SCORE steps of a tile (E), and then the VALUE steps of the tile before (F + 1) with the five other
-    steps of the tile; at the start and the end one of the two is missing. The divisions of a block run beside the
-    tiles of the next one, whose last epoch waits for their end. Merging spans takes no step of any array: only the
-    pipelines from a score to its exponential and from a state to its division are longer.
+    An epoch is one tile of keys. Its first half is the SCORE steps of that tile (E). Its second half is the VALUE steps
+    of the tile before (F + 1), and the five other steps of the tile itself. The first epoch has no tile before, and the
+    last half epoch has no tile of its own. The divisions of a block run beside the tiles of the next block, whose last
+    epoch waits for their end. Merging spans takes no step of any array; only the pipelines from a score to its
+    exponential and from a state to its division are longer.
     """
     time, busy, row_busy = JOB_CYCLES, 0, 0
-    divided = 0  # when the dividers are free again
+    divided = 0  # cycle in which the dividers are free again
     before: tuple[int, bool] | None = None  # value_head of the tile before, and whether it was its block's last
 
     def values(at: int, front: bool) -> int:
-        """Where the second half of an epoch ends that begins `at`."""
+        """Cycle in which the second half of an epoch ends, if the epoch begins `at`."""
         nonlocal divided
         if before is None:
             return at + manifest.exp_end

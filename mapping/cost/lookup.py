@@ -1,4 +1,4 @@
-"""What look-up tables cost and save: bits on their way to an array of some shape, and precompute as an operator."""
+"""Costs and savings of look-up tables: bits on their way to an array of some shape, and precompute as an operator."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,8 @@ class Tile:
     Attributes
     ----------
     rows, columns : M and N, tokens and output channels computed at once.
-    bits : that reach the PEs for one step of one plane: a row's tables serve all columns, a column's digits all rows.
+    bits : bits that reach the PEs for one step of one plane. A row's tables serve all columns, a column's digits serve
+        all rows.
     """
 
     rows: int
@@ -47,9 +48,9 @@ class Precompute:
 
     Attributes
     ----------
-    instructions : vector instructions that it is fused with, those that write activations.
-    words : that they write for one token; as an operator of its own it would read each again, and write its tables.
-    share : those words over all words that the vector unit takes in for one token.
+    instructions : vector instructions that it is fused with: those that write activations.
+    words : words that they write for one token. An operator of its own would read each again, and write its tables.
+    share : `words` over all words that the vector unit takes in for one token.
     """
 
     instructions: int
@@ -66,7 +67,7 @@ def precompute_of(program: Program) -> Precompute:
 
 
 def lookup_lines(program: Program, gemm: GemmManifest) -> list[str]:
-    """Of the mapping report, for designs that multiply by table look-up; else nothing."""
+    """Lines of the mapping report for designs that multiply by table look-up; none for other designs."""
     layout = gemm.weights.lookup
     if layout is None:
         return []

@@ -31,17 +31,17 @@ class _History:
 
 
 def insert_permits(steps: Sequence[Step]) -> list[Instruction]:
-    """The instructions of `steps`, which are in an order that computes the right thing when executed one after the
-    other, with the permits that make it right when the units run side by side.
+    """The instructions of `steps`, with the permits that keep their results when units run side by side.
 
-    A unit executes its own instructions in order, so only dependencies between units need permits, and one from the
-    latest instruction of each other unit stands for all before it. What an instruction knows to be complete through
-    the permits of others needs none either. CONTROL instructions wait for all units, so nothing crosses them.
+    `steps` are in program order: executed one after the other they compute the right thing. A unit executes its own
+    instructions in order, so only dependencies between units need permits. A permit from the latest instruction that a
+    step needs of another unit stands for all earlier ones of that unit. Dependencies are transitive: if B waits for A
+    and C waits for B, C needs no permit from A. CONTROL instructions wait for all units, so no dependency crosses them.
     """
     waits: list[set[Unit]] = [set() for _ in steps]
     signals: list[set[Unit]] = [set() for _ in steps]
     history: dict[Region, _History] = {}
-    complete: list[dict[Unit, int]] = []  # of each step: the last step of each unit known to be complete at its start
+    complete: list[dict[Unit, int]] = []  # by step: the last step of each unit known to be complete at its start
     latest: dict[Unit, int] = {}
     for n, step in enumerate(steps):
         known = _known(complete, latest.get(step.unit), step.unit)
@@ -61,7 +61,7 @@ def insert_permits(steps: Sequence[Step]) -> list[Instruction]:
 
 
 def _known(complete: list[dict[Unit, int]], before: int | None, unit: Unit) -> dict[Unit, int]:
-    """What the unit's instruction before knew, and that one itself."""
+    """Steps complete before the unit's next instruction starts: its last one, `before`, and all that `before` knew."""
     return {} if before is None else complete[before] | {unit: before}
 
 

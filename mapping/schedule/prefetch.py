@@ -1,4 +1,4 @@
-"""Weights are asked for well before the product that takes them."""
+"""Moves requests for weights well before the products that take them."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ from einloom.mapping.schedule.permits import Step
 from einloom.spec.isa import Unit
 
 AHEAD = 8
-"""Products that requests for weights run ahead. The sequencer hands out instructions in order and waits when a unit's
-queue is full, so a request behind many others would come late; and the queue of requests (16) must not fill up in front
-of the products that empty it."""
+"""Products that requests for weights run ahead of their own. More than a few, because the sequencer hands out
+instructions in order and waits when a unit's queue is full, so a request behind many others comes late. Fewer than the
+queue of requests holds (16), because a full queue would stop the sequencer before the products that empty it."""
 
 
 def hoist_weights(steps: Sequence[Step], ahead: int = AHEAD) -> list[Step]:

@@ -1,4 +1,4 @@
-"""Which tensors of a model are the weights of linear layers, by the names that model libraries give them."""
+"""Finds the weights of linear layers among a model's tensors, by the names that model libraries give them."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def linear_layers(model: ModelWeights) -> list[str]:
 
 
 def left_out(model: ModelWeights, layers: Sequence[str]) -> list[str]:
-    """Names of the model's other matrices, which keep their numbers: tables, and what is not named as a weight is."""
+    """Names of the model's other matrices, which keep their numbers: tables, and matrices without a weight's name."""
     return [name for name in model.files if name not in layers and len(model.entry(name).shape) >= 2]
 
 

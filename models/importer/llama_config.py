@@ -29,8 +29,8 @@ class LlamaConfig(BaseModel):
     num_attention_heads: Count
     vocab_size: Count
     max_position_embeddings: Count
-    # The literal defaults of these two never get through: `_fill_in` replaces them unless the keys that it replaces
-    # them from are wrong themselves.
+    # These literal defaults are never seen: `_fill_in` computes both from other keys. Only where those keys are wrong
+    # themselves do they stay, and then the file is refused anyway.
     num_key_value_heads: Count = 1
     """Defaults to num_attention_heads."""
     head_dim: Count = 2

@@ -36,7 +36,7 @@ class AttentionStalls:
 
 @dataclass(frozen=True)
 class AttentionOutcome:
-    """What a batch cost: cycles, and those in which the 2D array and the 1D row were at work."""
+    """Cost of a batch: cycles, and those in which the 2D array and the 1D row were at work."""
 
     cycles: int
     busy: int

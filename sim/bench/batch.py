@@ -41,7 +41,7 @@ class Stalls:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a batch cost."""
+    """Cost of a batch of GEMM jobs."""
 
     cycles: int
     accepted: int

@@ -69,7 +69,7 @@ def build(design: Design, *, waves: bool = False) -> Path:
 
 
 def _gemm_values(manifest: Manifest) -> dict[str, str | int]:
-    """What stands for the placeholders of gemm_bench.sv."""
+    """Values of the placeholders in gemm_bench.sv."""
     gemm, widths = manifest.gemm, {port.name: port.width for port in manifest.ports}
     weights = [
         line
@@ -93,7 +93,7 @@ def _gemm_values(manifest: Manifest) -> dict[str, str | int]:
 
 
 def _attention_values(manifest: Manifest) -> dict[str, str | int]:
-    """What stands for the placeholders of attention_bench.sv."""
+    """Values of the placeholders in attention_bench.sv."""
     widths = {port.name: port.width for port in manifest.ports}
     return {
         "top": manifest.top,

@@ -15,9 +15,9 @@ from einloom.spec.quantized import QuantizedTensor
 # Special values beyond the published ones; each has two signed terms (7 = 8 - 1).
 SPECIALS = (3, -3, 5, -5, 6, -6, 7, -7, 9, 10, -10, 12, 16, -16, 17, -18, 20, 24)
 MOST_STEPS = 39
-"""Of a random job without group scales."""
+"""Most steps of a random job without group scales."""
 MOST_TILES = 3
-"""Of a random job."""
+"""Most tiles of a random job."""
 STALLED = (0, 40, 128, 240)
 
 
@@ -64,7 +64,7 @@ def random_batch(rng: np.random.Generator, gemm: GemmManifest, max_blocks: int =
 
 
 def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]]:
-    """For each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
+    """Corner cases of each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
     rng = np.random.default_rng(0)
     block = gemm.weights.block if gemm.weights.scale_bits else gemm.weights.lanes
     long = block * min(4, gemm.max_inputs // block)

@@ -53,9 +53,9 @@ WRITE_CHANNELS = ("aw", "w", "b")
 SEPARATE = ("_fusemax_pe", "_vector_lane", "_integer_to_float")
 """Ends of the names of modules that are compiled once: large ones, of which there are many."""
 SEPARATE_PES = 64
-"""GEMM PEs above which theirs is one of those."""
+"""Number of GEMM PEs above which their module is one of SEPARATE."""
 SMALLEST_MEMORY = 1 << 16
-"""Beats; memories are powers of two, so that models of about the same size share a simulator."""
+"""Beats of the smallest memory. Sizes are powers of two, so that models of about the same size share a simulator."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Top:
 
     Attributes
     ----------
-    verilog : its text, when it is another one than the core.
+    verilog : text of the module, when it is not the core itself.
     clock, reset, control : names of its clock, its reset and its control port.
-    reset_low : whether 0 is what resets it.
+    reset_low : True when 0 resets it.
     memories : its memory ports, the system's first.
     core : the core's instance, seen from the bench.
     """
@@ -82,7 +82,7 @@ class Top:
 
     @property
     def instance(self) -> str:
-        """Its own instance."""
+        """Instance of the module in the bench."""
         return self.core.partition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""What the cocotb sides of all benches share: driving a bench's ports, reporting figures, and serving other processes.
+"""Common part of the benches' cocotb sides: drives a bench's ports, reports figures, serves other processes.
 
 Settings come as JSON in the environment variable EINLOOM_BENCH: the design's manifest, the seed, the number of cases,
 the file that takes the figures, and the address of the client to serve; benches may want more.

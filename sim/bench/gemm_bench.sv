@@ -1,7 +1,7 @@
 // Everything around a GEMM engine in simulation: files as memories, random stalls, counters.
 //
 // A batch of jobs runs back to back. cocotb writes the files, sets the ports, pulses `start` and waits for `done`; it is
-// never in the path of a beat. The placeholders @...@ come from the design's manifest (sim/bench/gemm.py).
+// never in the path of a beat. The placeholders @...@ come from the design's manifest (sim/bench/build.py).
 //
 //   jobs.hex         per job: activation base (32 bits) above the job word, one line each
 //   activations.bin  step words

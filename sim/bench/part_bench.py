@@ -28,19 +28,20 @@ from einloom.sim.verilator import Toolchain
 MODULE = "einloom.sim.bench.cocotb_streams"
 STIMULUS, FOUND = "stimulus.json", "found.json"
 Golden = Callable[[Mapping[str, list[Any]]], Mapping[str, Sequence[Any] | None]]
-"""From the payloads of input streams to those of output streams, and to the values of plain outputs by cycle. None is
-any value, or instead of a stream's payloads any number of them; a stream that is left out gives nothing."""
+"""Function from the payloads of input streams to those of output streams, and to values of plain outputs by cycle. A
+payload of None is any value; None instead of a stream's payloads is any number of them. A stream that is left out gives
+nothing."""
 Partner = Callable[["Cycle"], None]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run found.
+    """Words, cycles and traces that a run found.
 
     Attributes
     ----------
     outputs : payloads of each output stream.
-    cycles : those in which they were taken.
+    cycles : cycles in which those payloads were taken.
     traces : the value of each watched plain output in each cycle.
     """
 
@@ -54,19 +55,19 @@ class PartBench:
 
     Parameters
     ----------
-    part : whose streams and plain ports are found by their flat names, such as `requests_1` or `write_token`.
+    part : the part; its streams and plain ports have flat names, such as `requests_1` or `write_token`.
     inputs : payloads of input streams; those without any offer nothing.
     held : values of plain inputs: a payload, a list of them by cycle of which the last one holds, or a function of the
         cycle's number; 0 for others.
-    pauses : of input and output streams, by name.
+    pauses : pauses of input and output streams, by name.
     partners : called at the end of each cycle: what stands around the part and answers it.
     watch : plain outputs whose values are recorded.
-    seed : of pauses.
-    limit : cycles without an end that are too many.
+    seed : seed of the pauses.
+    limit : cycles after which a run without an end fails.
     tail : cycles behind the end, in which nothing may come.
-    cycles : how many are run at least.
+    cycles : least number of cycles to run.
     optional : input streams whose payloads need not be taken.
-    until : what else must hold before the end, as partners see it.
+    until : condition that must hold before the end as well, as partners see it.
     backend : "pysim", or "verilator", which takes neither functions nor partners and watches nothing.
     """
 
@@ -210,7 +211,7 @@ class Cycle:
         return decode(self._bench.plain[name].shape, self._plain[name])
 
     def valid(self, name: str) -> bool:
-        """Whether the stream `name` offered a word."""
+        """True when the stream `name` offered a word."""
         return bool(self._valid[name])
 
     def taken(self, name: str) -> Any:

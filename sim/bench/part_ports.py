@@ -20,9 +20,9 @@ class Port:
     ----------
     name : the path from the part to the port, joined by `_`, so that `write.token` and `write_token` are one.
     verilog : the name in emitted Verilog.
-    value : what the simulator sets or reads.
+    value : Amaranth value that the simulator sets or reads.
     shape : the layout, if it is one.
-    is_input : of the part.
+    is_input : True for an input of the part.
     """
 
     name: str
@@ -85,7 +85,7 @@ def encode(shape: ShapeLike, payload: Any) -> int:
 
 
 def decode(shape: ShapeLike, bits: int) -> Any:
-    """What `bits` are by `shape`: a dict, a list, or an integer of the right sign."""
+    """Value of `bits` by `shape`: a dict, a list, or an integer of the right sign."""
     bits &= (1 << Shape.cast(shape).width) - 1  # Amaranth's simulator gives signed signals their sign
     if isinstance(shape, data.Layout):
         parts = {key: decode(field.shape, _cut(bits, field)) for key, field in shape}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 PATIENT = "patient"
 Pause = float | str | Sequence[int]
-"""The chance of a pause in a cycle, or bits, 1 for a pause, that are repeated for ever; or PATIENT for an output that
-is ready only when there is a word, and so finds a part that waits for `ready` before it offers one."""
+"""Pauses of a stream: the chance of one in a cycle, or bits that are repeated for ever, 1 for a pause. PATIENT is for
+outputs: `ready` comes only when there is a word, which finds a part that waits for `ready` before it offers one."""
 
 
 class Mismatch(AssertionError):
@@ -21,7 +21,7 @@ class TimedOut(Mismatch):
 
 
 def pause_bits(pause: Pause, seed: int, name: str) -> Iterator[bool]:
-    """Whether the stream `name` pauses, cycle by cycle."""
+    """Pauses of the stream `name`, cycle by cycle: True in a cycle in which it pauses."""
     if pause == PATIENT:
         return itertools.repeat(False)
     if isinstance(pause, float | int):
@@ -100,14 +100,14 @@ class Session:
     Parameters
     ----------
     feeds : words of each input stream.
-    wanted : how many words each output stream is to give, None for any number; the session ends when they are there,
-        all input is taken, and then `tail` cycles have brought nothing more.
+    wanted : number of words that each output stream is to give, None for any number. The session ends when they are
+        there, all input is taken, and then `tail` cycles have brought nothing more.
     pauses, seed : see `pause_bits`.
     held : values of plain inputs by cycle; the last one holds.
     limit : cycles up to the tail.
     least : cycles at least, for those who watch plain outputs.
     optional : input streams whose words need not be taken.
-    until : what else must hold before the tail.
+    until : condition that must hold before the tail as well.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Session:
         self.cycle += 1
 
     def close(self) -> None:
-        """Behind the edge, when others have put what they want to put: is that all?"""
+        """End a cycle, after the edge and after partners have put their words: find out if the session is over."""
         waits = self.waits()
         if waits:
             self._quiet_since = None
@@ -172,7 +172,7 @@ class Session:
         self.over = not waits and self.cycle - self._quiet_since >= self._tail and self.cycle >= self._least
 
     def waits(self) -> list[str]:
-        """What is not complete."""
+        """Inputs not given, outputs that did not come, and `until` if it does not hold."""
         left = (f for f in self.feeds.values() if f.words and f.name not in self._optional)
         inputs = (f"{f.name} ({f.given} of {f.given + len(f.words)} given)" for f in left)
         missing = (d for d in self.drains.values() if d.wanted is not None and len(d.words) < d.wanted)

@@ -15,7 +15,7 @@ from einloom.sim.verilator import Toolchain
 BENCH = "pipeline_bench"
 MODULE = "einloom.sim.bench.cocotb_part"
 PORTS = ("clk", "rst", "start", "count", "done", "timed_out", "cycles")
-OPERAND_BITS = 64  # of each of the part's inputs in operands.bin
+OPERAND_BITS = 64  # width of each of the part's inputs in operands.bin
 
 
 class Pipeline:

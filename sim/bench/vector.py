@@ -34,7 +34,7 @@ class Results:
     Attributes
     ----------
     data : [words, lanes].
-    fields : of the destination by name, [words] each.
+    fields : fields of the destination by name, [words] each.
     """
 
     data: Words
@@ -58,7 +58,7 @@ class Step:
         return ("a", *b, *(("c",) if i["y"] == Operand.VECTOR and i["op"] == VectorOp.MAD else ()))
 
     def addresses(self, operand: str) -> npt.NDArray[np.int64]:
-        """Of the words of a, b, c or d, [tokens, outer, inner]; the destination of a reduction has one inner step."""
+        """Addresses of the words of a, b, c or d, [tokens, outer, inner]. A reduction's destination has inner = 1."""
         i = self.instruction
         token, outer, inner = self._steps(of_results=operand == "d")
         strides = [i[f"{operand}_token"], i[f"{operand}_outer"], 1 if operand == "d" else i[f"{operand}_inner"]]
@@ -69,7 +69,7 @@ class Step:
         return (i[f"{operand}_base"] + token * strides[0] + outer * strides[1] + inner * strides[2]) % DEPTH
 
     def execute(self, memory: Words, kv_bits: int) -> Results:
-        """What it writes, after all reads; into `memory` [DEPTH, lanes] if that is its space."""
+        """Results of the instruction, made after all reads. Written to `memory` [DEPTH, lanes] if that is its space."""
         i = self.instruction
         token, outer, _ = (index.ravel() for index in self._steps(of_results=True))
         fields = {
@@ -110,14 +110,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a batch.
+    """Outcome of a batch of vector instructions.
 
     Attributes
     ----------
     results : all words, in order.
-    done : the cycle in which each instruction was.
-    busy : up to then, the cycles in which the unit was.
-    signal : the field of that name of each instruction.
+    done : cycle in which each instruction was done.
+    busy : cycles up to then in which the unit was busy, for each instruction.
+    signal : field `signal` of each instruction.
     """
 
     results: Results

@@ -21,7 +21,7 @@ EXPONENT_BIAS = 25 + ALIGN_BITS + GUARD_BITS
 def golden_sums(
     manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
 ) -> tuple[Integers, Integers]:
-    """As sim/golden/engines.py has it."""
+    """GoldenSums (sim/golden/engines.py) of `bitmod`, with int8 or fp16 activations."""
     if manifest.activations == "fp16":
         return fp16_gemm(activations.astype(np.float16, copy=False), tensor, manifest.weights.lanes)
     return gemm.golden_sums(manifest, tensor, activations)
@@ -65,9 +65,11 @@ def fp16_error_bound(
 ) -> npt.NDArray[np.float64]:
     """A bound [T, N] on |value * 2 ** (exponent - bias) - exact sum|.
 
-    With E the largest exponent that a term of the group reaches, a term's dot product is off by at most lanes / 2 units
-    of 2^(E - 28) from aligning, times 2^bsig, and by two units of 2^(E - 34) from the group's sum; scaling the group
-    adds one such unit times the scale and one for the output, at the output's exponent.
+    E is the largest exponent that a term of the group reaches. Errors add up:
+
+    * aligning: lanes / 2 units of 2^(E - 28) for each term's dot product, times 2^bsig;
+    * the group's sum: two units of 2^(E - 34) for each term;
+    * scaling: one such unit times the scale for the group, and one for the output, at the output's exponent.
     """
     _, exponent = _split(activations)
     _, shift, nonzero = _terms(weights)

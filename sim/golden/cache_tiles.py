@@ -8,7 +8,7 @@ Codes = npt.NDArray[np.int8]
 
 
 def tile_bytes(elements: int, rows: int, width: int) -> int:
-    """Of a tile of keys of `elements` codes of `width` bits."""
+    """Bytes of a tile of `rows` keys, each of `elements` codes of `width` bits."""
     return elements * rows * width // 8
 
 

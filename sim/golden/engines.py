@@ -13,7 +13,7 @@ Integers = npt.NDArray[np.int64]
 
 
 class GoldenSums(Protocol):
-    """What a GEMM engine computes, from the definition of its arithmetic."""
+    """Golden model of a GEMM engine, written from the definition of its arithmetic."""
 
     def __call__(
         self, manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic], /
@@ -27,6 +27,6 @@ class GoldenSums(Protocol):
 def golden_sums(
     manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
 ) -> tuple[Integers, Integers]:
-    """What the engine of `manifest` computes: see GoldenSums."""
+    """Sums as the engine of `manifest` computes them; see GoldenSums."""
     model = cast(GoldenSums, engine_kinds()[manifest.kind].load("golden"))
     return model(manifest, tensor, activations)

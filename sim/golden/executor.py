@@ -1,7 +1,7 @@
 """The golden executor: a program and its memory in NumPy, instruction by instruction, in program order.
 
-What an instruction does is written from its meaning in spec/isa.py; that the units of a core run side by side
-changes nothing, because the tokens say so.
+Each instruction is written from its meaning in spec/isa.py. The units of a core run side by side, but the results are
+those of program order, because permits keep dependent instructions in order.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from einloom.mapping.attention_operands import attention_format
 from einloom.sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position
 from einloom.sim.golden.fusemax import attend
 from einloom.sim.golden.memories import Chunk, Memories, require, walk
+from einloom.sim.golden.stream_reader import read_weights
 from einloom.sim.golden.vector_unit import Action, VectorUnit
-from einloom.sim.golden.weight_stream import read_weights
 from einloom.spec.attention_format import Mask
 from einloom.spec.errors import InputError
 from einloom.spec.instruction import Instruction, decode
@@ -29,7 +29,7 @@ POSITION_LOW = 0xFFFF
 
 
 class ExecutionError(InputError):
-    """A program did something that stops a core; `code` says what, and `index` is the instruction's."""
+    """Error of a program that stops a core: `code` is the core's error, `index` the instruction's number."""
 
     def __init__(self, index: int, message: str, code: CoreError = CoreError.WINDOW) -> None:
         super().__init__(f"instruction {index}: {message}")
@@ -42,7 +42,7 @@ class _Starved(Exception):
 
 
 class _Stop(Enum):
-    """How a pass through the program ends."""
+    """Ways that a pass through the program ends."""
 
     NEXT = "another chunk follows"
     END = "the job is done"
@@ -55,7 +55,7 @@ class GoldenCore:
     ----------
     system : the system window, changed by stores.
     weights : the window of each weight channel; call `forget_weights` after a change.
-    memories : those on the chip.
+    memories : memories on the chip.
     """
 
     def __init__(self, manifest: Manifest, system: Bytes, weights: tuple[Bytes, ...]) -> None:
@@ -132,9 +132,10 @@ class GoldenCore:
         return None
 
     def _prepare(self, line: bytes, chunk: Chunk) -> Action | _Stop:
-        """What an instruction does in chunks of as many tokens that are the last one too, or aren't either.
+        """Decode `line` once, into an action that serves all chunks like this one.
 
-        InputError when it is none.
+        Alike are chunks with the same number of tokens that are both the last one, or both not. InputError when `line`
+        is no instruction.
         """
         i, formats = decode(line), len(self._gemm.weights.steps)
         if i.opcode.name == "gemm" and i["format"] >= formats:

@@ -1,4 +1,4 @@
-"""What the FuseMax engine computes, from the definition of its arithmetic (spec/attention_format.py)."""
+"""Golden model of the FuseMax engine, from the definition of its arithmetic (spec/attention_format.py)."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -26,7 +26,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class State:
-    """What is left of a set of keys: (RM, RNV, RD) of P queries.
+    """Running state after a set of keys: (RM, RNV, RD) of P queries.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class State:
 
     @classmethod
     def empty(cls, head: int, queries: int) -> "State":
-        """Of no keys."""
+        """State before any key."""
         zeros = np.zeros((head, queries), np.int64)
         return cls(np.full(queries, MASKED, np.int64), zeros, zeros[0].copy())
 
@@ -51,8 +51,11 @@ class State:
         return State(maximum, _scaled(self.values, factor), _scaled(self.denominator, factor))
 
     def merged(self, other: "State") -> "State":
-        """Of the keys of both. Associative but for the rounding (LeanAttention), so the spans of a long sequence can be
-        computed anywhere; 0.5 in the last place per merge and state, and exact where the maxima are equal."""
+        """State of the keys of both.
+
+        Merging is associative but for the rounding (LeanAttention), so the spans of a long sequence can be computed
+        anywhere. The error is 0.5 in the last place per merge and state; a merge is exact where the maxima are equal.
+        """
         maximum = np.maximum(self.maximum, other.maximum)
         a, b = self.corrected(maximum), other.corrected(maximum)
         return State(maximum, a.values + b.values, a.denominator + b.denominator)
@@ -102,10 +105,10 @@ def attend(
     """The state of queries [P, E] after keys [M, E] with values [M, F], in tiles of `rows` keys.
 
     This is the 1-pass cascade; a tile without a visible key leaves the state as it is. With `spans` the tiles are dealt
-    out to as many states. Their last tiles are taken relative to the maximum of all, so merging them is exact.
+    out to `spans` states. Each state's last tile is taken relative to the maximum of all, so merging them is exact.
 
-    Only the corrections of the states go from tile to tile; the maxima, exponentials and sums of all tiles are computed
-    at once. Letters of shapes: T steps of S tiles, of R keys each.
+    Only the corrections of the states are computed tile by tile; the maxima, exponentials and sums of all tiles are
+    computed at once. Letters of shapes: T steps of S tiles, of R keys each.
     """
     steps = mask.tiles(positions, rows * spans)[-1] + 1
 

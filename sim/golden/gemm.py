@@ -1,4 +1,4 @@
-"""What every GEMM engine computes with integer activations, from the definition of the number formats."""
+"""Golden model of every GEMM engine with integer activations, from the definition of the number formats."""
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,6 @@ def integer_gemm(activations: npt.NDArray[np.int8], weights: QuantizedTensor) ->
 def golden_sums(
     _manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """As sim/golden/engines.py has it, for engines with int8 activations and exact sums."""
+    """GoldenSums (sim/golden/engines.py) of engines with int8 activations and exact sums."""
     value = integer_gemm(activations.astype(np.int8, copy=False), tensor)
     return value, np.zeros_like(value)

@@ -1,14 +1,14 @@
 """Table look-up with rounded entries: the exact definition of its rounding.
 
 With exact entries the sums are those of sim/golden/gemm.py. With int8 entries a table has an exponent e for each step
-of the row's activations a, integers: the smallest with sum |a| < 2^(7 + e) over its own lanes, or, where all tables of
-a step share it, over the lanes of each of them. It adds to a sum
+of the row's activations a, which are integers. e is the smallest with sum |a| < 2^(7 + e) over the table's own lanes;
+where all tables of a step share e, that must hold for each of them. The table adds to a sum
 
     2^e * saturate(round(sum over its lanes k of digit[k] * a[k] / 2^e)),
 
-rounded to the nearest integer, ties to even, saturated to -127 .. 127. A group's sum is the sum of that over its steps,
-tables and planes, times 2^(shift - 1) of the plane, rounded down if it is not an integer (two digits of a ternary
-weight may round differently). Nothing here knows halves of tables or remapped weights.
+rounded to the nearest integer, ties to even, saturated to -127 .. 127. A group's sum adds this up over its steps,
+tables and planes, each plane times 2^(shift - 1). The sum may be no integer, because two digits of a ternary weight may
+round differently; it is then rounded down. Nothing here knows halves of tables or remapped weights.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ LARGEST_ENTRY = 127
 
 @dataclass(frozen=True)
 class Rounding:
-    """How entries are rounded.
+    """Rounding of a table's entries.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Rounding:
 
     @property
     def lanes(self) -> int:
-        """Of a step."""
+        """Lanes of a step."""
         return sum(self.tables)
 
     def exponents(self, activations: Integers) -> Integers:
@@ -67,8 +67,8 @@ class Rounding:
     def step_bounds(self, activations: Integers, planes: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """Bounds [T, steps] on the error of what a step adds.
 
-        A table is off by at most half a unit 2^e from rounding, by one where it saturates (127.5 and more), and by
-        nothing with e = 0, as int8 holds what is below 2^7.
+        Rounding puts a table off by at most half a unit 2^e; saturation (127.5 and more) by at most one. With e = 0
+        there is no error, because int8 holds all numbers below 2^7.
         """
         exponents = self.exponents(activations)
         units: npt.NDArray[np.float64] = np.where(exponents > 0, 2.0**exponents, 0).sum(axis=-1)
@@ -94,7 +94,7 @@ def rounded_gemm(
     ----------
     activations : int8 [T, K].
     weights : [N, K], of a format without a zero point.
-    rounding : of entries.
+    rounding : rounding of the tables' entries.
     """
     sums = np.zeros((len(activations), weights.shape[0]), np.int64)
     for group, (k, digits) in enumerate(groups_of(weights)):
@@ -106,7 +106,7 @@ def rounded_gemm(
 def rounding_bound(
     activations: npt.NDArray[np.int8], weights: QuantizedTensor, rounding: Rounding
 ) -> npt.NDArray[np.float64]:
-    """A bound [T, N] on |rounded_gemm - exact sum|: that of each step, and half for each group's own rounding."""
+    """A bound [T, N] on |rounded_gemm - exact sum|: the sum of the steps' bounds, and one half for each group."""
     bound = np.zeros((len(activations), weights.shape[0]))
     for group, (k, _) in enumerate(groups_of(weights)):
         steps = rounding.step_bounds(activations[:, k].astype(np.int64), weights.format.planes)

@@ -1,4 +1,4 @@
-"""What an engine `lut` computes, with any activations and any entries of its tables."""
+"""Golden model of an engine `lut`, with any activations and any entries of its tables."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ Integers = npt.NDArray[np.int64]
 def golden_sums(
     manifest: GemmManifest, tensor: QuantizedTensor, activations: npt.NDArray[np.generic]
 ) -> tuple[Integers, Integers]:
-    """As sim/golden/engines.py has it."""
+    """GoldenSums (sim/golden/engines.py) of `lut`."""
     lookup, lanes = manifest.weights.lookup, manifest.weights.lanes
     assert lookup is not None
     rounding = Rounding(lookup.tables, lookup.entry_scale == "table") if lookup.entries == "int8" else None

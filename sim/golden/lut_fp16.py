@@ -47,8 +47,8 @@ def rounded_aligned_gemm(
 ) -> tuple[Integers, Integers]:
     """aligned_gemm with tables whose entries are rounded, as sim/golden/lut.py says, in the unit of their step.
 
-    A group's sum may have a half within it: two digits of a ternary weight may round differently. It stays until the
-    exponent is raised or the group ends, which round the sum down.
+    A group's sum may be a half, because two digits of a ternary weight may round differently. The half stays until the
+    exponent is raised or the group ends; both round the sum down.
     """
     integers, exponents = align(activations, rounding.lanes)
     raised = np.diff(exponents, prepend=0)
@@ -70,8 +70,11 @@ def rounded_alignment_bound(
 ) -> npt.NDArray[np.float64]:
     """A bound [T, N] on |value * 2 ** (exponent - bias) - exact sum| of rounded_aligned_gemm.
 
-    To that of exact entries come what rounding them costs each step, in its unit, and at most a unit of a group's for
-    halves: those that are dropped where the exponent is raised, which later raises halve again, and one at its end.
+    It is the bound of exact entries, and in addition:
+
+    * the error of rounding the entries of each step, in the step's unit;
+    * at most one unit of a group for halves. One is dropped at each raise of the exponent, which later raises halve
+      again, and one at the end of the group.
     """
     integers, exponents = align(activations, rounding.lanes)
     unit = 2.0 ** (exponents - EXPONENT_BIAS)
@@ -87,9 +90,9 @@ def alignment_bound(
 ) -> npt.NDArray[np.float64]:
     """A bound [T, N] on |value * 2 ** (exponent - bias) - exact sum|.
 
-    Aligning an activation errs by half a unit of its step at most. A sum that is divided and rounded down errs by less
-    than a unit, which later divisions make half a unit or less: by less than two units in all, in every group and
-    once more in the output. No step's unit is larger than the last one's.
+    Aligning an activation errs by at most half a unit of its step. A division that rounds down errs by less than a
+    unit, and each later division at least halves that error. So divisions err by less than two units in all, once in
+    every group and once more in the output. No step's unit is larger than the last one's.
     """
     _, exponents = align(activations, lanes)
     scales = weights.scales.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What the units of a core share: the chunk of tokens at work, and the memories on the chip."""
+"""State that the units of a core share: the chunk of tokens at work, and the memories on the chip."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,9 +18,9 @@ class Chunk:
 
     Attributes
     ----------
-    position : of the first one.
-    tokens : number of them.
-    last : no chunk follows.
+    position : position of the first token.
+    tokens : number of tokens.
+    last : True when no chunk follows.
     """
 
     position: int
@@ -29,7 +29,7 @@ class Chunk:
 
 
 class Memories:
-    """Those of a core, all zeros; words are on the last axis but one, lanes on the last.
+    """Memories of a core, all zeros. Words are on the last axis but one, lanes on the last.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Memories:
     activations : int8 [tokens, words, lanes].
     queries : int16 [columns, words, lanes].
     staging : int8 [rows of a tile, words, lanes].
-    ids : of the chunk's tokens.
+    ids : ids of the chunk's tokens.
     """
 
     def __init__(self, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""What the vector unit computes on its lanes (spec/isa.py, VectorOp), in NumPy float32.
+"""Arithmetic of the vector unit's lanes (spec/isa.py, VectorOp), in NumPy float32.
 
 All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them.
 """
@@ -16,7 +16,7 @@ SIGN = np.uint32(0x80000000)
 INFINITY = np.uint32(0x7F800000)
 SMALLEST_BITS = np.uint32(0x00800000)
 EXPONENT_STEP = np.uint32(1 << 24)
-"""From one power of two to the next, in the bits of floats without their sign."""
+"""Distance from one power of two to the next, in the bits of floats without their sign."""
 
 
 def flushed(x: Floats) -> Floats:
@@ -59,7 +59,7 @@ def floats(raw: Bits) -> Floats:
 
 
 def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
-    """To nearest even, saturated to `width` bits; NaN is 0."""
+    """Integers of `x`: to nearest even, saturated to `width` bits; NaN is 0."""
     limit = 2.0 ** (width - 1)
     with np.errstate(invalid="ignore"):  # a signalling NaN
         rounded = np.rint(x.astype(np.float64))
@@ -115,14 +115,15 @@ def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bi
     return _sum(padded.reshape(*outside, rounds, REDUCE_PARTIALS * lanes))
 
 
-# NumPy's float32 is the arithmetic of the lanes, but for subnormals and for the form of NaN. These are so rare that it
-# is computed first, and looked at once; only where there is something special, it is computed step by step.
+# NumPy's float32 is the arithmetic of the lanes, but for subnormals and for the form of NaN. Both are rare, so results
+# are computed with NumPy and searched for them once. Only where one is found, they are computed again step by step.
 
 
 def _special(numbers: Floats) -> bool:
-    """Whether one of `numbers` is subnormal, NaN or infinite, or the smallest normal one, which rounding may have made.
+    """True when one of `numbers` is subnormal, NaN, infinite or the smallest normal one, which rounding may have made.
 
-    Without their signs, as integers around 0, these are all within 2^24 of 0, and just 0 itself is none of them.
+    `<< 1` drops the sign. As signed integers, all of these are then within 2^24 of 0; infinity and NaN lie below 0.
+    Only 0 itself is near and not special: less 1, it becomes the largest unsigned integer.
     """
     distance = np.abs(numbers.view(np.int32) << 1)
     distance -= 1
@@ -150,7 +151,7 @@ def _mad(a: Bits, x: Bits | None, y: Bits | None, negate: bool) -> Bits:
 
 
 def _extreme(a: Bits, x: Bits, *, largest: bool) -> Bits:
-    """By the order of float32 with -0 below +0."""
+    """Larger or smaller of `a` and `x`, by the order of float32 with -0 below +0."""
     numbers = np.stack(np.broadcast_arrays(a, x)).view(np.float32)
     if numbers[1].all() and not _special(numbers):
         chosen: Floats = (np.maximum if largest else np.minimum)(numbers[0], numbers[1])
@@ -167,7 +168,7 @@ def _ordered(raw: Bits) -> npt.NDArray[np.int64]:
 
 
 def _sum(products: Floats) -> Bits:
-    """Of [..., rounds, partial sums of all lanes], over both, [...]: round by round, then by halves."""
+    """Sum of `products` [..., rounds, partial sums of all lanes] over the last two axes: by rounds, then by halves."""
     *outside, _, width = products.shape
     rounds = np.add.accumulate(products + np.float32(0), axis=-2)
     halves = np.empty((*outside, width), np.float32)

@@ -19,15 +19,18 @@ QUERY_BITS = 16
 
 
 class VectorUnit:
-    """Computes on a core's memories. What an instruction means for a chunk of so many tokens is found once: operands
-    become views of the vector memory, so that to carry it out again costs little more than its arithmetic."""
+    """Computes on a core's memories.
+
+    An instruction is prepared once for each number of tokens: operands become views of the vector memory. Carrying it
+    out again then costs little more than its arithmetic.
+    """
 
     def __init__(self, memories: Memories, cache_bits: int) -> None:
         self._memories = memories
         self._cache_bits = cache_bits
 
     def prepared(self, i: Instruction, tokens: int) -> Action:
-        """What the instruction does in chunks of `tokens`; IndexError when it reaches outside a memory."""
+        """Action of the instruction in chunks of `tokens`; IndexError when it reaches outside a memory."""
         op, negate, shape = VectorOp(i["op"]), bool(i["negate"]), (tokens, i["outer"], i["inner"])
         if 0 in shape:
             return lambda _: None

@@ -11,8 +11,8 @@ from einloom.spec.section import PositiveCount, Section, problem
 class FuseMaxConfig(Section):
     """The attention engine: `rows` keys by `columns` queries at once (FuseMax, MICRO 2024).
 
-    With `spans` a beat of keys or values has that many tiles side by side, and a job of few queries can give each query
-    that many columns, which share its keys (LeanAttention).
+    A beat of keys or values has `spans` tiles side by side. A job of few queries can give each query `spans` columns,
+    which share its keys (LeanAttention).
     """
 
     kind: Literal["fusemax"]

@@ -45,12 +45,12 @@ class GemmConfig(Section):
         return ACTIVATIONS["int8"]
 
     def core_problems(self) -> Iterator[str]:
-        """Why a core can't have this engine, a sentence with its mend each."""
+        """Reasons why a core can't have this engine: sentences, each with its mend."""
         if self.activation_format.name != "int8":
             yield "a core quantizes activations to int8: set engine.activations to int8"
 
     def alone_problems(self) -> Iterator[str]:
-        """Why a config without a core can't have this engine, likewise."""
+        """Reasons why a config without a core can't have this engine: sentences, each with its mend."""
         yield from ()
 
     def alone(self) -> "GemmConfig":

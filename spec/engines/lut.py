@@ -14,13 +14,16 @@ from einloom.spec.section import problem
 class LutConfig(GemmConfig):
     """The array that multiplies by table look-up (LUT Tensor Core, ISCA 2025).
 
-    Each row makes tables of up to `table_inputs` of its activations, which all columns share. `table` is what is kept
-    of one: "full", all sums; "half", those with a plus in the last lane; "remap", half, with weights that were remapped
-    offline. "int8" `entries` are rounded to eight bits with a dynamic power of two, which all tables of a row's "step"
-    share, or of which each "table" has its own: `entry_scale`. "fp16" `activations` are aligned in the row to the
-    largest exponent so far, so that tables are integers there too. `precompute` says where tables are made: in each
-    "row" of the array, again for every tile of outputs, or "fused" with the operator that writes activations, once, in
-    front of the buffer that then holds tables.
+    Each row makes tables of up to `table_inputs` of its activations, which all columns share.
+
+    * `table`: the part of a table that is kept. "full" keeps all sums, "half" those with a plus in the last lane;
+      "remap" is half with weights that were remapped offline.
+    * `entries`: "exact", or "int8", rounded to eight bits with a dynamic power of two.
+    * `entry_scale`: that power is shared by all tables of a row's "step", or each "table" has its own.
+    * `activations`: "int8", or "fp16", which the row aligns to the largest exponent so far, so that tables are integers
+      there too.
+    * `precompute`: in each "row" of the array tables are made again for every tile of outputs. "fused" with the
+      operator that writes activations, they are made once, in front of the buffer, which then holds tables.
     """
 
     kind: Literal["lut"]

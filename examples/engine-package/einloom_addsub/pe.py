@@ -32,7 +32,7 @@ class AddSubSpec:
 
     @property
     def operand_bits(self) -> int:
-        """Of the column's operand, a 2-bit code per lane."""
+        """Width of the column's operand: a 2-bit code per lane."""
         return 2 * self.lanes
 
     @property
@@ -41,7 +41,7 @@ class AddSubSpec:
 
     @property
     def value_bits(self) -> int:
-        """Of a whole dot product."""
+        """Width of a whole dot product."""
         return signed_bits(self.max_inputs * LARGEST_PRODUCT)
 
     @property

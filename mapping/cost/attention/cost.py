@@ -1,4 +1,4 @@
-"""What a model says of one attention layer on one machine."""
+"""Cost of one attention layer on one machine, by a model."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Cost:
     dram_bytes
         Bytes read from and written to DRAM.
     memory_bound
-        Whether DRAM, not an array, sets the latency. Without fusion: of any of the three steps.
+        True when DRAM, not an array, sets the latency. Without fusion: the latency of any of the three steps.
     """
 
     seconds: float

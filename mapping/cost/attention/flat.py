@@ -40,12 +40,12 @@ class FlatMapping:
     rows
         Rows of scores, that is queries, that are worked on at a time.
     scores_on_chip
-        Whether QK and A live in the buffer (and spill) or in DRAM.
+        True when QK and A live in the buffer (and spill), False when they live in DRAM.
     keep_keys
-        Whether K and V of a head stay in the buffer, rather than being read again for each `rows` queries.
+        True when K and V of a head stay in the buffer, False when they are read again for each `rows` queries.
     scores_stationary
-        In AV, whether scores stay in the PEs (F cycles per block, all PEs busy) or outputs do (as many cycles as the
-        array has rows, F rows busy). The published mappings keep outputs.
+        True when scores stay in the PEs during AV: F cycles per block, all PEs busy. False when outputs do: as many
+        cycles as the array has rows, F rows busy. The published mappings keep outputs.
     """
 
     rows: int

@@ -16,9 +16,10 @@ from einloom.mapping.cost.attention.workloads import Attention
 
 
 def sweeps(length: int, words: int, hardware: Hardware) -> int:
-    """How often the streamed operand of a product is read, as the other is held in equal parts that fit.
+    """Number of times that the streamed operand of a product is read: once for each part of the other operand.
 
-    `length` rows of `words` each are held; one block of the streamed operand needs room too.
+    The other operand, `length` rows of `words` each, is held in equal parts that fit the buffer beside one block of the
+    streamed operand. ValueError when two blocks don't fit.
     """
     blocks = ceil(length / hardware.columns)
     fitting = hardware.buffer_bytes // (hardware.columns * words * hardware.word_bytes) - 1

@@ -1,4 +1,4 @@
-"""Weights as they lie in memory, read back (spec/manifest.py, WeightLayout)."""
+"""Reads weights back from the streams that lie in memory (spec/manifest.py, WeightLayout)."""
 
 from collections.abc import Sequence
 
