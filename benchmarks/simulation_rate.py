@@ -42,7 +42,7 @@ def verilator_rate(config: Config) -> tuple[float, float, float]:
 
 
 def amaranth_rate(config: Config, cycles: int) -> tuple[float, float, float]:
-    """The same for Amaranth's simulator, over the first `cycles` of the same kind of job."""
+    """Rate of Amaranth's simulator, over the first `cycles` of the same kind of job."""
     started = time.perf_counter()
     top, manifest = gemm_engine(config, pe_spec(config))
     rng, format = np.random.default_rng(0), config.engine.weight_formats[0]

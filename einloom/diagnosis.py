@@ -24,7 +24,7 @@ Verdict = Literal["ok", "missing", "not here"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing.
+    """Finding about one thing that einloom needs.
 
     Attributes
     ----------

@@ -216,7 +216,7 @@ def _digest(parts: Sequence[str]) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One process at a time."""
+    """Hold a lock, so that one process at a time is in the block."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:

@@ -36,7 +36,7 @@ class EngineKind:
     strategy: str
 
     def load(self, piece: Literal["section", "generator", "golden", "strategy"]) -> object:
-        """One of its pieces; ToolError when it can't be loaded."""
+        """Import a piece of the engine; ToolError when it can't be loaded."""
         path: str = getattr(self, piece)
         module, _, attribute = path.partition(":")
         try:

@@ -55,7 +55,7 @@ class Instruction:
         return cls(opcode, {"opcode": opcode.code} | {key: int(values.get(key, 0)) for key in fields})
 
     def checked(self) -> "Instruction":
-        """The same; InputError when a field has a value without a meaning."""
+        """The instruction itself; InputError when a field has a value without a meaning."""
         for field in (*HEADER, *self.opcode.fields):
             value = self.values[field.name]
             if field.mask and value & ~self.opcode.partners:
@@ -69,7 +69,7 @@ class Instruction:
         return self.values[field]
 
     def changed(self, **values: int) -> "Instruction":
-        """The same with other values."""
+        """The instruction with other values of some fields."""
         kept = {key: value for key, value in self.values.items() if key != "opcode"}
         return Instruction.make(self.opcode.name, **kept | values)
 

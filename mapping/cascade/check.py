@@ -10,7 +10,7 @@ from einloom.spec.suggest import did_you_mean
 
 
 def check(cascade: Cascade, lost: set[str], declared: Iterable[str]) -> list[Problem]:
-    """Everything wrong; `lost` are tensors whose Einsum didn't parse, of which nothing is known."""
+    """Problems of the cascade. `lost` are tensors whose Einsum didn't parse, so nothing is known of them."""
     problems: list[Problem] = []
     known = dict.fromkeys([*declared, *(einsum.tensor for einsum in cascade.einsums), *sorted(lost)])
     for einsum in cascade.einsums:

@@ -157,7 +157,7 @@ class Affine:
         return Affine(kept, self.constant + other.constant)
 
     def times(self, size: Size) -> "Affine":
-        """All of it multiplied by a size."""
+        """The whole form multiplied by a size."""
         return Affine({name: factor * size for name, factor in self.factors.items()}, self.constant * size)
 
 

@@ -70,7 +70,10 @@ class RankPasses:
         return min(self.stage_of(einsum), last)
 
     def stage_of(self, einsum: Einsum) -> int:
-        """The same without an end: what comes after the last pass over one fiber is counted on, for another fiber."""
+        """The earliest pass of an Einsum, not capped at the rank's last pass as `pass_of` is.
+
+        An Einsum that waits for the end of the last pass gets the number behind it.
+        """
         return max([1, *((fiber.traversal.run_of(einsum) + 2) // 2 for fiber in self.fibers)])
 
 

@@ -110,7 +110,7 @@ class _Execution:
     _written: dict[Memory, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def barrier(self) -> None:
-        """All units are idle, so everything before is complete."""
+        """Take a barrier: all units are idle, so everything before is complete."""
         for (giver, taker), gifts in self._given.items():
             if gifts:
                 raise CheckFailed(
@@ -122,7 +122,7 @@ class _Execution:
             last[:] = -1
 
     def execute(self, n: int, instruction: Instruction, footprint: Footprint) -> None:
-        """One more instruction, in program order."""
+        """Take the next instruction in program order."""
         unit = instruction.opcode.unit
         known = self.known[n] = self._at_start(instruction)
         for memory, words in footprint.reads.items():

@@ -14,7 +14,7 @@ STALLED = (0, 40, 128, 240)
 
 
 def random_mask(rng: np.random.Generator, keys: int) -> Mask:
-    """None, causal, a window with sinks, and a window that looks ahead."""
+    """A random mask: none, causal, a window with sinks, or a window that looks ahead."""
     kind = rng.integers(4)
     window, sinks = int(rng.integers(1, keys + 2)), int(rng.integers(0, keys // 2 + 2))
     if kind < 2:
@@ -25,7 +25,7 @@ def random_mask(rng: np.random.Generator, keys: int) -> Mask:
 def random_job(
     rng: np.random.Generator, manifest: AttentionManifest, name: str, max_keys: int, *, mask: Mask | None = None
 ) -> AttentionJob:
-    """Any shape, split over the spans or not, and scores of any spread: from all equal to beyond saturation."""
+    """A job of any shape, split over the spans or not, with scores of any spread: all equal to beyond saturation."""
     heads = rng.integers(MIN_HEAD, manifest.max_head + 1, 2)
     keys = mask.keys if mask else int(rng.integers(1, min(max_keys, manifest.max_keys) + 1))
     spans = int(rng.choice([1, manifest.spans]))
@@ -73,7 +73,7 @@ def corner_batches(manifest: AttentionManifest) -> Iterator[tuple[str, list[Atte
 
 
 def _extremes(manifest: AttentionManifest, spans: int) -> Iterator[tuple[str, list[AttentionJob], AttentionStalls]]:
-    """Everything as large or as small as it can be."""
+    """Jobs whose numbers are all as large or as small as they can be."""
     rows, columns, top = manifest.rows, manifest.columns // spans, (1 << (manifest.input_bits - 1)) - 1
     count = min(3 * rows * spans + 1, manifest.max_keys)
     for what, query, key, value, scale in (

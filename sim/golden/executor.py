@@ -103,7 +103,7 @@ class GoldenCore:
         self._products.clear()
 
     def execute(self, line: bytes, chunk: Chunk) -> _Stop | None:
-        """One instruction, as it lies in memory, for a chunk.
+        """Execute one instruction, given as it lies in memory, for a chunk.
 
         IndexError when it reaches outside a memory, InputError when it is none.
         """
@@ -117,7 +117,7 @@ class GoldenCore:
         return None
 
     def _pass(self, lines: list[bytes], chunk: Chunk) -> _Stop | None:
-        """One chunk: up to `next`, or, of the last one, up to `end`; None when there is none."""
+        """Execute one chunk: up to `next`, the last chunk up to `end`; None when the program has neither."""
         for index, line in enumerate(lines):
             try:
                 stop = self.execute(line, chunk)

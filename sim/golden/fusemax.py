@@ -46,7 +46,7 @@ class State:
         return cls(np.full(queries, MASKED, np.int64), zeros, zeros[0].copy())
 
     def corrected(self, maximum: Integers) -> "State":
-        """The same relative to a larger maximum."""
+        """The same state, relative to a larger maximum."""
         factor = exp2(self.maximum - maximum)
         return State(maximum, _scaled(self.values, factor), _scaled(self.denominator, factor))
 
