@@ -112,7 +112,7 @@ class SharedModules:
         for name in path.split("."):
             copy = "[" in name
             text = self.modules[module].verilog if module and not copy else ""
-            placed = {m[2]: m[1] for m in re.finditer(r"^ +(\w+) (\w+) ?\(", text, re.MULTILINE)}
+            placed = {m[2]: m[1] for m in re.finditer(r"^ +(\w+) (\w+) *\(", text, re.MULTILINE)}
             numbered = (n for n in placed if re.fullmatch(rf"{re.escape(name)}_\d+", n))
             found = name if name in placed else next(numbered, name)
             names.append(found)

@@ -152,7 +152,7 @@ def with_faults(design: Design) -> str:
     """The design's Verilog with all faults."""
     text = design.verilog
     for number, (module, port, wrong) in enumerate(FAULTS.values(), FIRST_FAULT):
-        start = text.index(f"\nmodule {module}(")
+        start = text.index(f"\nmodule {design.manifest.top}_{module}(")
         end = text.index("\nendmodule", start)
 
         def plant(match: re.Match[str], number: int = number, port: str = port, wrong: str = wrong) -> str:
