@@ -17,6 +17,7 @@ from einloom.hw.core.layouts import (
     unit_ports,
     word_layout,
 )
+from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.output_words import BLOCK, OutputWords
 from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.core.tile_reader import TileReader
@@ -24,6 +25,7 @@ from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import QUERY_BITS
+from einloom.spec.isa import Unit
 
 COLUMN_BITS = 16
 BLOCKS = 4  # instructions that are taken and not complete
@@ -60,6 +62,8 @@ class AttentionUnit(Part):
     scrub, scrub_address, corrupt : see BankedBuffer; `corrupt` is also the other memories'
     oldest_index : Out, with `parity` only: number of the oldest instruction that is not complete
     """
+
+    memory = MemoryClient("cache", Unit.ATTENTION, ahead=True)
 
     def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
         super().__init__({

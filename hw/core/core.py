@@ -11,7 +11,7 @@ from einloom.hw.bus.read_master import ReadMaster
 from einloom.hw.bus.read_mux import ReadMux
 from einloom.hw.bus.window import request_layout
 from einloom.hw.bus.write_master import WriteMaster, strobed_layout
-from einloom.hw.core.machine import READERS, Machine
+from einloom.hw.core.machine import CLIENTS, READERS, Machine
 from einloom.hw.core.reporter import NUMBER_BITS, Reporter
 from einloom.hw.core.request_log import RequestLog
 from einloom.hw.core.spec import CoreSpec
@@ -112,18 +112,22 @@ class Core(Part):
     # These return masters, each with the name of its window, the instruction it works for, and its requests.
 
     def _place_readers(self, m, platform, supervisor, machine):
-        """A read master for each of READERS, all on the system port."""
+        """A read master for each client that reads, all on the system port."""
         mux = self._mux.place(m, "mux", platform)
         connect_flat(m, self, "m_axi_system", mux.axi)
         masters = []
-        for n, name in enumerate(READERS):
+        for n, client in enumerate(client for client in CLIENTS if not client.writes):
+            name = client.name
             master = self._reader().place(m, f"{name}_master", platform)
             connect(m, master.axi, mux.clients[n])
             request = getattr(machine, f"{name}_request")
-            if name == "cache":
-                index = self._culprit(m, platform, name, supervisor, master, request, machine.cache_index)
-            else:  # the sequencer's place in the program, or a unit that waits for the end of its requests
-                index = machine.index if name == "program" else machine.indices[UNITS.index(Unit.LOAD)]
+            if client.ahead:
+                index = getattr(machine, f"{name}_index")
+                index = self._culprit(m, platform, name, supervisor, master, request, index)
+            elif client.unit is Unit.CONTROL:
+                index = machine.index
+            else:
+                index = machine.indices[UNITS.index(client.unit)]
             masters.append((master, "system", index, request))
             self._cross(m, platform, f"{name}_beats", supervisor, master.output, getattr(machine, f"{name}_beats"))
         return masters

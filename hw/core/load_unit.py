@@ -6,9 +6,10 @@ from amaranth.lib.wiring import Out
 
 from einloom.hw.bus.window import OFFSET_BITS
 from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, reader_ports, unit_ports, word_layout
+from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
-from einloom.spec.isa import BY_NAME, Rows
+from einloom.spec.isa import BY_NAME, Rows, Unit
 
 ROW_BITS = 25  # number of a row: a position or a token's id
 
@@ -30,6 +31,8 @@ class LoadUnit(Part):
     request, beats : to and from a read master of the system window
     result : Out, stream of words for the vector memory
     """
+
+    memory = MemoryClient("load", Unit.LOAD)
 
     def __init__(self, tokens: int, lanes: int, beat_bits: int):
         super().__init__({

@@ -28,8 +28,9 @@ from einloom.spec.isa import UNITS, CoreError, Space, Unit
 RESULT_LATENCY = 2  # from a vector unit's result to a read that finds it: a register lies before the memories
 OVERLAPPING = (Unit.VECTOR, Unit.ATTENTION)
 """Units that take an instruction while the one before is at work."""
-READERS = ("program", "load", "cache")
-"""Clients of the system window that read."""
+CLIENTS = (Sequencer.memory, LoadUnit.memory, AttentionUnit.memory, StoreUnit.memory)
+"""Clients of the system window, as the parts declare them; those that read come first."""
+READERS = tuple(client.name for client in CLIENTS if not client.writes)
 
 
 class Machine(Part):
@@ -59,9 +60,9 @@ class Machine(Part):
     def __init__(self, spec: CoreSpec):
         units = len(UNITS)
         ports: dict = {}
-        for name in READERS:
-            ports |= {f"{name}_{port}": member for port, member in reader_ports(spec.beat_bits).items()}
-        ports |= {f"store_{port}": member for port, member in writer_ports(spec.beat_bits).items()}
+        for client in CLIENTS:
+            wanted = (writer_ports if client.writes else reader_ports)(spec.beat_bits)
+            ports |= {f"{client.name}_{port}": member for port, member in wanted.items()}
         super().__init__({
             "start": In(1),
             "program": In(OFFSET_BITS),
@@ -198,14 +199,15 @@ class Machine(Part):
 
     def _ports(self, m, sequencer, units):
         """Connect the masters and the counters."""
-        load, attention, store = units[Unit.LOAD], units[Unit.ATTENTION], units[Unit.STORE]
+        attention, parts = units[Unit.ATTENTION], units | {Unit.CONTROL: sequencer}
         feed(m, self, sequencer, "start", "program", "instructions", "position", "length")
         feed(m, sequencer, self, "done", "index")
-        for name, part in (("program", sequencer), ("load", load), ("cache", attention)):
-            join(m, part.request, getattr(self, f"{name}_request"))
-            join(m, getattr(self, f"{name}_beats"), part.beats)
-        join(m, store.request, self.store_request)
-        join(m, store.beats, self.store_beats)
+        for client in CLIENTS:
+            part, beats = parts[client.unit], getattr(self, f"{client.name}_beats")
+            join(m, part.request, getattr(self, f"{client.name}_request"))
+            join(m, *((part.beats, beats) if client.writes else (beats, part.beats)))
+            if client.writes:
+                m.d.comb += part.answered.eq(getattr(self, f"{client.name}_answered"))
         for n in range(self.spec.channels):
             weights = units[Unit.GEMM].weights[n]
             join(m, units[Unit.WEIGHTS].requests[n], self.weights_requests[n])
@@ -215,7 +217,6 @@ class Machine(Part):
                 self.weights[n].ready.eq(weights.ready),
             ]
         m.d.comb += [
-            store.answered.eq(self.store_answered),
             self.gemm_starved.eq(units[Unit.GEMM].waiting),
             self.attention_array.eq(attention.array_busy),
             self.attention_row.eq(attention.row_busy),

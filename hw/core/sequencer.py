@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.window import OFFSET_BITS
 from einloom.hw.core.layouts import CHUNK, INDEX_BITS, POSITION_BITS, reader_ports
+from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.unit_queue import QUEUED
 from einloom.hw.isa_layout import HEADER_LAYOUT, decoded, instruction_layout
 from einloom.hw.part import Part
@@ -42,6 +43,8 @@ class Sequencer(Part):
     error : Out, ILLEGAL or PAST_END, up to a reset
     index : Out, number of the present instruction
     """
+
+    memory = MemoryClient("program", Unit.CONTROL)
 
     def __init__(self, tokens: int, beat_bits: int, formats: int):
         super().__init__({
@@ -101,19 +104,7 @@ class Sequencer(Part):
                     m.next = "run"
             with m.State("barrier"):
                 with m.If(self.units_idle):
-                    with m.If(is_end):
-                        m.d.comb += self.done.eq(1)
-                        m.next = "idle"
-                    with m.Elif(self.chunk.last):
-                        go_to(following)
-                        m.next = "run"
-                    with m.Else():
-                        m.d.sync += [
-                            self.chunk.position.eq(self.chunk.position + self.tokens),
-                            left.eq(left - self.tokens),
-                        ]
-                        go_to(Const(0, INDEX_BITS))
-                        m.next = "flush"
+                    self._pass_barrier(m, is_end, left, following, go_to)
             with m.State("flush"):
                 m.d.comb += [flushes.eq(1), restart.eq(drained)]
                 m.d.sync += [
@@ -126,6 +117,19 @@ class Sequencer(Part):
                 with m.If(self.units_idle):
                     m.d.sync += self.error.eq(mistake)
                     m.next = "idle"
+
+    def _pass_barrier(self, m, is_end, left, following, go_to):
+        """Leave a barrier: `end` ends the job; `next` goes to the next chunk, or on behind itself after the last one."""
+        with m.If(is_end):
+            m.d.comb += self.done.eq(1)
+            m.next = "idle"
+        with m.Elif(self.chunk.last):
+            go_to(following)
+            m.next = "run"
+        with m.Else():
+            m.d.sync += [self.chunk.position.eq(self.chunk.position + self.tokens), left.eq(left - self.tokens)]
+            go_to(Const(0, INDEX_BITS))
+            m.next = "flush"
 
     def _check(self, m, word, take, instruction):
         """Bit n: the `instruction` that was taken before is a legal one of opcode n.

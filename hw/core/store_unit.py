@@ -5,12 +5,13 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.buffers.parity import connect_parity, parity_ports
 from einloom.hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, WRITE_PORTS, unit_ports, write_ports, writer_ports
+from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.row_store import RowStore
 from einloom.hw.core.tile_store import TileStore
 from einloom.hw.isa_layout import HEADER_LAYOUT
 from einloom.hw.part import Part
 from einloom.hw.wires import feed
-from einloom.spec.isa import BY_NAME
+from einloom.spec.isa import BY_NAME, Unit
 
 
 class StoreUnit(Part):
@@ -26,6 +27,8 @@ class StoreUnit(Part):
     request, beats, answered : to a write master of the system window
     scrub, scrub_address, corrupt : see BankedBuffer
     """
+
+    memory = MemoryClient("store", Unit.STORE, writes=True)
 
     def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
         super().__init__({
