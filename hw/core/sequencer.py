@@ -119,7 +119,7 @@ class Sequencer(Part):
                     m.next = "idle"
 
     def _pass_barrier(self, m, is_end, left, following, go_to):
-        """Leave a barrier: `end` ends the job; `next` goes to the next chunk, or on behind itself after the last one."""
+        """Leave a barrier: `end` ends the job; `next` goes to the next chunk, or on after the last one."""
         with m.If(is_end):
             m.d.comb += self.done.eq(1)
             m.next = "idle"
