@@ -33,18 +33,18 @@ def plain_names(module: str) -> str:
     """The text of a module with each escaped name as a plain one.
 
     Names that begin with `$`, which Yosys gives to what has none, are taken for system functions by Icarus Verilog. A
-    name that is taken already, or is a keyword, gets a number.
+    name that is taken already gets a number. A keyword stays escaped, because it may be the name of a port.
     """
     taken = set(re.findall(r"(?<![\\\w$.'])[A-Za-z_]\w*", ESCAPED.sub(" ", module))) | KEYWORDS
     names: dict[str, str] = {}
 
     def plain(match: re.Match[str]) -> str:
         name = match[1]
+        if name in KEYWORDS:
+            return match[0]
         if name not in names:
             base = re.sub(r"\W", "_", name.removeprefix("$"), flags=re.ASCII)
-            if base == name:  # a keyword: a port gets the same name in its module and where that is placed
-                base = f"{name}_"
-            elif not re.match("[A-Za-z_]", base):
+            if not re.match("[A-Za-z_]", base):
                 base = f"n{base}"
             found, count = base, 1
             while found in taken:

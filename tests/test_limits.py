@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einloom.generators.gemm import gemm_engine
+from einloom.generators.gemm import gemm_spec
 from einloom.generators.registry import pe_spec
 from einloom.mapping.pack import pack_job
 from einloom.sim.bench.batch import Job
@@ -20,7 +20,7 @@ from einloom.spec.manifest import GemmManifest
 
 
 def manifest_of(config: Config) -> GemmManifest:
-    return gemm_engine(config, pe_spec(config))[1]
+    return gemm_spec(config, pe_spec(config))[1]
 
 
 def jobs_of(gemm: GemmManifest, seed: int) -> Iterator[Job]:
