@@ -2,14 +2,16 @@
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import Out, connect
 
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import corrupt_port
-from einloom.hw.bus.axi import Response, axi_read, burst_limit
-from einloom.hw.bus.master import Front, master_ports
+from einloom.hw.bus.axi import BusError, Response, axi_read, burst_limit, drive_constants
+from einloom.hw.bus.burst_splitter import BurstSplitter
+from einloom.hw.bus.master import master_ports
+from einloom.hw.bus.window import WindowCheck
 from einloom.hw.part import Part
-from einloom.hw.wires import feed, join, members
+from einloom.hw.wires import members
 
 
 def beat_layout(data_bits: int) -> data.StructLayout:
@@ -79,37 +81,82 @@ class ReadMaster(Part):
             **corrupt_port(parity),
         })
 
+    # The order of these statements is the order of registers in the netlist, on which the proof's search depends: with
+    # the write master's (hw/bus/master.py) the unbounded proof of the addresses does not end.
     def build(self, m, platform):
-        front = Front(m, self, platform)
+        window = WindowCheck(self.data_bits, self.address_bits).place(m, "window", platform)
+        splitter = BurstSplitter(self.data_bits, self.address_bits, self.max_burst).place(m, "splitter", platform)
         # Bursts that memory has not wholly answered: their length and whether they end a request.
         due = StreamFifo(8 + 1, self.max_outstanding).place(m, "due", platform)
         beats = StreamFifo(self.data_bits + 1, self.fifo_beats, self.parity).place(m, "beats", platform)
-        feed(m, beats, self, *corrupt_port(self.parity))
-        m.d.comb += self.checked.eq(front.window.o.valid & front.window.o.ready & ~front.halt)
-        self._ask(m, front, due, beats)
-        bad = self._answer(m, due, beats, front.halt)
-        front.stop(m, quiet=~self.axi.arvalid & (due.level == 0), bad=bad, queues=(due, beats))
+        if self.parity:
+            m.d.comb += self.corrupt.eq(beats.corrupt)
 
-    def _ask(self, m: Module, front: Front, due, beats) -> None:
+        halted = Signal()
+        halt = Signal()
+        wipe = Signal()
+        connect(m, window.o, splitter.i)
+        m.d.comb += [
+            halt.eq(self.stop | halted),
+            self.idle.eq(
+                ~self.axi.arvalid & (due.level == 0) & (halted | ~(window.busy | splitter.o.valid)),
+            ),
+            wipe.eq(self.clear & self.idle),
+            window.base.eq(self.window_base),
+            window.size.eq(self.window_size),
+            window.i.payload.eq(self.request.payload),
+            window.i.valid.eq(self.request.valid & ~halt),
+            self.request.ready.eq(window.i.ready & ~halt),
+            self.checked.eq(window.o.valid & window.o.ready & ~halt),
+        ]
+        m.d.comb += [part.clear.eq(wipe) for part in (window, splitter, due, beats)]
+        self._ask(m, splitter, due, beats, halt, wipe)
+        bad = self._answer(m, due, beats, halt)
+
+        with m.If(wipe):
+            m.d.sync += [halted.eq(0), self.error.eq(BusError.NONE)]
+        with m.Else():
+            m.d.sync += halted.eq(halt | bad | window.refused)
+            with m.If((self.error == BusError.NONE) & ~halt):
+                with m.If(bad):
+                    m.d.sync += self.error.eq(BusError.RESPONSE)
+                with m.Elif(window.refused):
+                    m.d.sync += self.error.eq(BusError.WINDOW)
+
+    def _ask(self, m: Module, splitter, due, beats, halt: Signal, wipe: Signal) -> None:
         """Announce bursts for which there is room."""
-        burst = front.bursts.payload
+        burst = splitter.o.payload
         needed = Signal(9)
         free = Signal(range(self.fifo_beats + 1), init=self.fifo_beats)  # beats of room that no burst has reserved
-        room, taken = Signal(), Signal()
-        announce = front.announce(m, "ar", room & due.i.ready)
-        join(m, beats.o, self.output)
+        room = Signal()
+        announce = Signal()
+        taken = Signal()
         m.d.comb += [
             needed.eq(burst.len + 1),
             room.eq(burst.len < free),
+            splitter.o.ready.eq(room & due.i.ready & ~halt & (~self.axi.arvalid | self.axi.arready)),
+            announce.eq(splitter.o.valid & splitter.o.ready),
             due.i.valid.eq(announce),
             due.i.payload.eq(Cat(burst.len, burst.last)),
+            self.output.valid.eq(beats.o.valid),
+            self.output.payload.eq(beats.o.payload),
+            beats.o.ready.eq(self.output.ready),
             taken.eq(beats.o.valid & beats.o.ready),
-            self.stalled.eq(front.bursts.valid & ~room & ~front.halt),
+            self.stalled.eq(splitter.o.valid & ~room & ~halt),
         ]
-        m.d.sync += free.eq(Mux(front.wipe, self.fifo_beats, free - Mux(announce, needed, 0) + taken))
+        m.d.sync += free.eq(Mux(wipe, self.fifo_beats, free - Mux(announce, needed, 0) + taken))
+        drive_constants(m, self.axi, "ar", self.data_bits)
+        with m.If(announce):
+            m.d.sync += [
+                self.axi.araddr.eq(burst.address),
+                self.axi.arlen.eq(burst.len),
+                self.axi.arvalid.eq(1),
+            ]
+        with m.Elif(self.axi.arready):
+            m.d.sync += self.axi.arvalid.eq(0)
 
     def _answer(self, m: Module, due, beats, halt: Signal) -> Signal:
-        """Take beats that are due; returns whether one is an error, or not as many came as were asked for."""
+        """Take beats that are due; returns whether one is not what was asked for."""
         length = due.o.payload[:8]
         ends_request = due.o.payload[8]
         count = Signal(8)
@@ -119,7 +166,7 @@ class ReadMaster(Part):
             self.beat.eq(self.axi.rvalid & self.axi.rready),
             self.starved.eq(due.o.valid & ~self.axi.rvalid),
             bad.eq(self.beat & ((self.axi.rresp != Response.OKAY) | (self.axi.rlast != (count == length)))),
-            # A burst ends with RLAST. So one of a wrong length is drained, too; none of its beats is kept.
+            # A burst ends where memory says so: that also drains one of a wrong length, of which nothing is kept.
             due.o.ready.eq(self.beat & self.axi.rlast),
             beats.i.valid.eq(self.beat & ~halt & ~bad),
             beats.i.payload.eq(Cat(self.axi.rdata, self.axi.rlast & ends_request)),
