@@ -1,4 +1,4 @@
-"""The part of a bus master that reading and writing share: from requests to bursts, and how it stops."""
+"""The front of the write master, from requests to bursts, and how it stops; and the ports of every master."""
 
 from amaranth import Module, Signal
 from amaranth.lib import stream
