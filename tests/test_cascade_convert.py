@@ -115,3 +115,20 @@ workload:
 def test_what_cannot_be_converted(text: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         parse_cascade(text)
+
+
+def test_template_variables_without_a_value_are_named_with_their_lines() -> None:
+    text = ACCELFORGE.replace("    P: 5", "    P: {{SEQ}} # {{NOT_THIS}}").replace("    H: 3", "    H: {{ HEADS * 2 }}")
+    with pytest.raises(ConfigError) as error:
+        parse_cascade(text, "w.yaml")
+    found = str(error.value)
+    assert (
+        "line 6: template variable 'SEQ' has no value: write a value in its place, or add {% set SEQ = VALUE %}"
+        in found
+    )
+    assert "line 8: template variable 'HEADS * 2' has no value: render the template with AccelForge first" in found
+    assert "NOT_THIS" not in found
+
+
+def test_the_mend_of_an_unset_template_variable_works() -> None:
+    parse_cascade("{% set SEQ = 5 %}\n" + ACCELFORGE.replace("    P: 5", "    P: {{SEQ}}"))

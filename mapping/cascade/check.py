@@ -56,7 +56,9 @@ def _names(cascade: Cascade, einsum: Einsum, known: Iterable[str]) -> Iterator[s
         rank = name.upper() if name[0].islower() else name
         if rank not in cascade.ranks:
             what = f"rank variable {name!r}: there is no rank {rank!r}" if name[0].islower() else f"rank {name!r}"
-            yield f"unknown {what}{did_you_mean(rank, cascade.ranks)}"
+            near = did_you_mean(rank, cascade.ranks)
+            mend = f"; declare a scalar input as '{name}: []'" if name[0].islower() and not near else ""
+            yield f"unknown {what}{near}{mend}"
     if einsum.otherwise is not None:
         extra = [name for name in variables(einsum.otherwise) if name not in einsum.kept]
         for name in extra:

@@ -1,10 +1,12 @@
 """Cascades in the YAML of others: TeAAL specifications and AccelForge workloads."""
 
 import re
+from collections.abc import Iterator
 
 import yaml
 
 from einloom.mapping.cascade.raw import RawCascade, RawEinsum, Reader, YamlNode
+from einloom.spec.errors import Problem
 
 ACCESS = re.compile(r"([A-Za-z_]\w*)\s*\[([^\]]*)\]")
 DEFAULT = re.compile(r"\{%-?\s*set\s+(\w+)\s*=\s*(?:\1\s*\|\s*default\()?\s*([\w.]+)\)?\s*-?%\}")
@@ -18,8 +20,20 @@ def render_defaults(text: str) -> str:
     Loops stay, and make the YAML unreadable: such a template needs AccelForge's own renderer.
     """
     values = dict(DEFAULT.findall(text))
-    text = DEFAULT.sub("", text)
+    text = DEFAULT.sub("", text)  # leaves the end of the line, so that problems name the right one
     return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: values.get(match.group(1), match.group()), text)
+
+
+def unset_variables(text: str) -> Iterator[Problem]:
+    """A problem for each `{{...}}` that `render_defaults` left in `text`, with its line."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for name in re.findall(r"\{\{\s*(.*?)\s*\}\}", line.partition("#")[0]):
+            mend = (
+                f"write a value in its place, or add {{% set {name} = VALUE %}}"
+                if name.isidentifier()
+                else ("render the template with AccelForge first")
+            )
+            yield Problem(f"template variable {name!r} has no value: {mend}", line=number)
 
 
 def plain_expression(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from einloom.mapping.cascade.build import build
-from einloom.mapping.cascade.convert import from_accelforge, plain_expression, render_defaults
+from einloom.mapping.cascade.convert import from_accelforge, plain_expression, render_defaults, unset_variables
 from einloom.mapping.cascade.model import Cascade
 from einloom.mapping.cascade.raw import RawCascade, RawEinsum, Reader, YamlNode
 from einloom.spec import yaml_text
@@ -29,8 +29,11 @@ def load_cascade(path: Path) -> Cascade:
 
 def parse_cascade(text: str, file: Path | str = "cascade", name: str = "") -> Cascade:
     """The cascade in `text`, which may also be a TeAAL specification or an AccelForge workload."""
+    rendered = render_defaults(text)
+    if unset := list(unset_variables(rendered)):
+        raise ConfigError(file, unset)
     try:
-        node = yaml_text.compose(render_defaults(text))
+        node = yaml_text.compose(rendered)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         hint = " (an AccelForge template must be rendered first)" if "{%" in text else ""
