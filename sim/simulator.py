@@ -1,19 +1,24 @@
-"""cocotb's runner of a simulator in a process that can be ended."""
+"""A built simulator in a process that can be ended, with cocotb inside."""
 
+import os
+import re
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
-from os import PathLike
-from typing import TextIO
+from pathlib import Path
 
-from cocotb_tools.runner import Verilator
+import cocotb_tools.config
+import find_libpython
+
+from einloom.spec.errors import ToolError
+from einloom.spec.tool_environment import tool_environment
 
 
-class Simulator(Verilator):
-    """cocotb's runner, whose simulator never outlives it and can be ended from another thread."""
+class Simulator:
+    """The process of one simulator; it never outlives a call of `run`, and can be ended from another thread."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
@@ -25,15 +30,43 @@ class Simulator(Verilator):
             if self._process is not None:
                 self._process.kill()
 
-    def _execute_cmds(
-        self, cmds: Sequence[Sequence[str]], cwd: PathLike[str] | str, stdout: TextIO | None = None
+    def run(
+        self,
+        executable: Path,
+        folder: Path,
+        *,
+        module: str,
+        tests: Sequence[str],
+        seed: int,
+        results: Path,
+        log: Path,
+        settings: str,
+        waves: bool,
     ) -> None:
-        for command in cmds:
+        """Run cocotb's `tests` of the Python `module` in `folder`; RuntimeError unless the simulator ends well.
+
+        Parameters
+        ----------
+        results, log : files for cocotb's results and for what the simulator prints.
+        settings : value of EINLOOM_BENCH.
+        """
+        command = [str(executable), *(["--trace"] if waves else [])]
+        command += ["+verilator+rand+reset+2", f"+verilator+seed+{seed % (1 << 31) + 1}"]
+        environment = cocotb_environment(executable.name, module, tests, seed) | {
+            "COCOTB_RESULTS_FILE": str(results),
+            "EINLOOM_BENCH": settings,
+        }
+        with log.open("wb") as output:
             with self._lock:
                 if self._stopped:
                     raise RuntimeError("stopped before its start")
                 self._process = subprocess.Popen(
-                    command, cwd=cwd, env=self.env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
                 )
             try:
                 code = self._process.wait()
@@ -41,5 +74,27 @@ class Simulator(Verilator):
                 self.stop()
                 self._process.wait()
                 raise
-            if code:
-                raise RuntimeError(f"signal {-code}" if code < 0 else f"exit code {code}")
+        if code:
+            raise RuntimeError(f"signal {-code}" if code < 0 else f"exit code {code}")
+
+
+def cocotb_environment(top: str, module: str, tests: Sequence[str], seed: int) -> dict[str, str]:
+    """Variables by which cocotb finds its Python, this program's modules, and `tests` of `module`."""
+    libpython = find_libpython.find_libpython()
+    if libpython is None:
+        raise ToolError("Python's shared library is needed to simulate: install the package libpython3-dev")
+    names = "|".join(f".*{re.escape(name)}" for name in tests)
+    path = os.environ.get("PATH", os.defpath)
+    return tool_environment(
+        PATH=os.pathsep.join([path, str(cocotb_tools.config.libs_dir)]),
+        PYTHONPATH=os.pathsep.join(sys.path),
+        PYGPI_PYTHON_BIN=sys.executable,
+        GPI_USERS=f"{libpython};{cocotb_tools.config.pygpi_entry_point()}",
+        TOPLEVEL_LANG="verilog",
+        COCOTB_TOPLEVEL=top,
+        COCOTB_TEST_MODULES=module,
+        COCOTB_TEST_FILTER=rf"\.({names})$",
+        COCOTB_RANDOM_SEED=str(seed),
+        COCOTB_TRUST_INERTIAL_WRITES="1",
+        COCOTB_ANSI_OUTPUT="0",
+    )

@@ -19,6 +19,7 @@ from einloom.generators.verilog_text import without_comments
 from einloom.spec.build_cache import cache_root
 from einloom.spec.errors import ToolError
 from einloom.spec.plain_paths import is_plain, plain, plain_temporary
+from einloom.spec.tool_environment import tool_environment
 
 MINIMUM = (5, 36)  # what cocotb 2.1 asks for
 WARNINGS_OFF = ["-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-DECLFILENAME"]
@@ -51,11 +52,10 @@ class Toolchain:
                 raise ToolError(
                     f"{tool} is needed to build a simulator and is not on PATH: install the package {package}"
                 )
-        self.environment = dict(os.environ)
+        self.environment = tool_environment()
         self.command, self.root = self._find()
         if self.root is not None:
             self.environment["VERILATOR_ROOT"] = str(self.root)
-        self.environment["MAKEFLAGS"] = ""
         self.version = self.run([self.command, "--version"]).strip()
 
     def _find(self) -> tuple[str, Path | None]:

@@ -1,7 +1,6 @@
 """Checks of the files that build and run a kernel: Makefile, xrt.ini, and the core file for FuseSoC."""
 
 import configparser
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ import yaml
 
 from einloom.fpga.check.report import Finding
 from einloom.fpga.kernel.interface import KernelInterface
+from einloom.spec.tool_environment import tool_environment
 
-VARIABLES = {"TARGET", "PLATFORM", "JOBS", "DEVICE", "MODEL", "PROMPT", "TOKENS", "MAKEFLAGS", "MAKELEVEL"}
-"""Variables that the Makefile takes from the environment, and those that an outer make sets. The dry runs drop them."""
+VARIABLES = {"TARGET", "PLATFORM", "JOBS", "DEVICE", "MODEL", "PROMPT", "TOKENS"}
+"""Variables that the Makefile takes from the environment. The dry runs drop them."""
 XRT_KEYS = {
     "runtime": {"runtime_log", "verbosity"},
     "debug": {"native_xrt_trace", "device_trace"},
@@ -69,7 +69,7 @@ def _problems(folder: Path, run: DryRun) -> Iterator[str]:
     done = subprocess.run(
         ["make", "--dry-run", *run.arguments],
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if name not in VARIABLES},
+        env={name: value for name, value in tool_environment().items() if name not in VARIABLES},
         capture_output=True,
         text=True,
         timeout=60,

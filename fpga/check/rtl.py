@@ -12,6 +12,7 @@ from einloom.fpga.kernel.interface import KernelInterface
 from einloom.fpga.kernel.wrapper import CLOCK, CORE_CLOCK, CORE_RESET, RESET
 from einloom.spec.errors import InputError
 from einloom.spec.manifest import Manifest
+from einloom.spec.tool_environment import tool_environment
 
 PORT = re.compile(r"^\s*(input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*[,;]?$", re.MULTILINE)
 CONNECTION = re.compile(r"^\s*\.(\w+)\((.*?)\),?$", re.MULTILINE)
@@ -28,6 +29,7 @@ sys.exit(0 if taken and slang.runFullCompilation(True) else 1)
 YOSYS = """
 import sys
 from pyosys import libyosys
+from einloom.spec.tool_environment import tool_environment
 design = libyosys.Design()
 for line in sys.argv[1:]:
     design.run_pass(line)
@@ -74,7 +76,7 @@ def slang_problems(sources: list[Path], top: str) -> list[str] | Finding:
     except ImportError:
         return Finding("rtl-slang", skipped="pyslang is not installed")
     command = [sys.executable, "-c", SLANG, f"slang -Werror --top {top} {' '.join(map(str, sources))}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = _run(command)
     return [] if done.returncode == 0 else (done.stderr or done.stdout).strip().splitlines()[:5]
 
 
@@ -84,10 +86,12 @@ def yosys_problems(sources: list[Path], top: str) -> list[str] | Finding:
         return Finding("rtl-yosys", skipped="pyosys is not installed")
     reads = [f"read_verilog {source}" for source in sources]
     passes = [*reads, f"hierarchy -check -top {top}", "proc", "check -assert"]
-    done = subprocess.run(
-        [sys.executable, "-c", YOSYS, *passes], capture_output=True, text=True, timeout=600, check=False
-    )
+    done = _run([sys.executable, "-c", YOSYS, *passes])
     return [] if done.returncode == 0 else (done.stderr + done.stdout).strip().splitlines()[-5:]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=tool_environment())
 
 
 def floorplan_problems(floorplan: str, verilog: str, manifest: Manifest) -> list[str]:

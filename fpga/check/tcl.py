@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from einloom.spec.tool_environment import tool_environment
+
 MODULE = "einloom.fpga.check.tcl"
 
 
@@ -23,7 +25,13 @@ def interpreter() -> list[str] | None:
 def run_tcl(command: Sequence[str], script: Path, arguments: Sequence[str], folder: Path) -> str | None:
     """Run the script in `folder`; return what is wrong with it, None when it came to its end."""
     done = subprocess.run(
-        [*command, str(script), *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [*command, str(script), *arguments],
+        cwd=folder,
+        env=tool_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     return None if done.returncode == 0 else (done.stderr or done.stdout).strip()
 
