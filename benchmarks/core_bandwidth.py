@@ -18,8 +18,8 @@ from einloom.catalogue import load_config
 from einloom.generators.registry import generate_all
 from einloom.mapping.codegen.llama import compile_llama
 from einloom.models.core_decoder import CoreDecoder
-from einloom.sim.core import MemoryTiming, SimulatedCore
 from einloom.sim.golden.driver import GoldenDriver
+from einloom.sim.simulated_core import MemoryTiming, SimulatedCore
 from einloom.spec.driver import SYSTEM
 from einloom.spec.isa import UNITS
 

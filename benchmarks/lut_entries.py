@@ -17,8 +17,8 @@ from rich.table import Table
 from benchmarks.synth_tiles import Measured, Tile
 from einloom.fpga.recipes import ultrascale
 from einloom.mapping.compress.quantize import quantize
-from einloom.sim.golden.lut import Rounding, rounded_gemm
 from einloom.sim.golden.lut_fp16 import EXPONENT_BIAS, aligned_gemm, rounded_aligned_gemm
+from einloom.sim.golden.lut_rounded import Rounding, rounded_gemm
 from einloom.spec.formats import FORMATS
 from einloom.spec.lookup import table_sizes
 from einloom.spec.quantized import QuantizedTensor

@@ -15,7 +15,7 @@ from rich.table import Table
 from einloom.catalogue import load_config
 from einloom.generators.gemm import gemm_engine
 from einloom.generators.registry import pe_spec
-from einloom.mapping.pack import pack_activations, pack_job, pack_weights
+from einloom.mapping.gemm_operands import pack_activations, pack_job, pack_weights
 from einloom.sim.bench.cases import random_activations, random_tensor
 from einloom.sim.gemm_device import RtlDevice
 from einloom.spec.config import Config

@@ -34,7 +34,7 @@ from einloom.spec.program import Program
 from einloom.timeline import draw_timeline, trace_events
 
 if TYPE_CHECKING:
-    from einloom.sim.core import SimulatedCore
+    from einloom.sim.simulated_core import SimulatedCore
 
 SIMULATED_XCLBIN = Path("simulated.xclbin")
 
@@ -189,7 +189,7 @@ def open(
         card = CardDriver(pyxrt(), Path(xclbin), manifest, program, BOARDS[board], device=device)
         return Accelerator(compiled, chosen, golden, card, None)
     # The simulator's toolchain is needed here only.
-    from einloom.sim.core import SimulatedCore
+    from einloom.sim.simulated_core import SimulatedCore
     from einloom.sim.xrt import SimulatedXrt
 
     status("generating the design")

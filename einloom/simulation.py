@@ -63,7 +63,7 @@ def simulate(
     if seed < 0 or cases < 1:
         raise InputError("--seed must be 0 or more and --cases 1 or more")
     chosen = load_config(config)
-    from einloom.sim.simulate import simulate as run_benches  # its toolchain is looked for when it is imported
+    from einloom.sim.engine_benches import simulate as run_benches  # its toolchain is looked for when it is imported
 
     started = time.perf_counter()
     try:

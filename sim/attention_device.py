@@ -9,8 +9,8 @@ from einloom.generators.registry import generate
 from einloom.mapping.attention_operands import AttentionJob, attention_format
 from einloom.sim.bench.attention import AttentionOutcome, AttentionStalls, check, outputs, prepare
 from einloom.sim.bench.build import build
+from einloom.sim.engine_benches import ATTENTION_MODULE
 from einloom.sim.server import BenchServer
-from einloom.sim.simulate import ATTENTION_MODULE
 from einloom.spec.config import Config
 
 

@@ -10,9 +10,9 @@ from einloom.sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, 
 from einloom.sim.bench.build import build
 from einloom.sim.bench.compare import require_equal
 from einloom.sim.device import Counters
+from einloom.sim.engine_benches import GEMM_MODULE
 from einloom.sim.golden.engines import golden_sums
 from einloom.sim.server import BenchServer
-from einloom.sim.simulate import GEMM_MODULE
 from einloom.spec.config import Config
 from einloom.spec.quantized import QuantizedTensor
 

@@ -7,8 +7,8 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
-from einloom.sim.simulate import run_cocotb
-from einloom.sim.simulator import Simulator
+from einloom.sim.engine_benches import run_cocotb
+from einloom.sim.simulator_process import Simulator
 from einloom.spec.errors import CheckFailed, ToolError
 
 START_SECONDS = 60.0  # for the simulator to start Python and connect

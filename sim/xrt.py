@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from einloom.generators.design import Design
 from einloom.sim.bench.core import Top
-from einloom.sim.core import LIMIT, MemoryTiming, SimulatedCore
+from einloom.sim.simulated_core import LIMIT, MemoryTiming, SimulatedCore
 from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]

@@ -55,7 +55,7 @@ class LookupLayout(Data):
     remapped: bool
     """True when codes are stored remapped for the tables (spec/lookup.py); ternary codes never are."""
     entries: Literal["exact", "int8"]
-    """Number format that a table's sums are kept in (sim/golden/lut.py)."""
+    """Number format that a table's sums are kept in (sim/golden/lut_rounded.py)."""
     entry_scale: Literal["step", "table"]
     """Extent of an exponent of rounded entries: all tables of a step share one, or each table has its own."""
     precompute: Literal["row", "fused"]

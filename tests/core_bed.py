@@ -16,8 +16,8 @@ from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.importer.huggingface import EMBEDDING, tensor_shapes
 from einloom.models.importer.llama_config import LlamaConfig
-from einloom.sim.core import LIMIT, MemoryTiming, SimulatedCore
 from einloom.sim.golden.driver import GoldenDriver
+from einloom.sim.simulated_core import LIMIT, MemoryTiming, SimulatedCore
 from einloom.spec.config import Config, parse_config
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed

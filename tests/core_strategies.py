@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.heads import padded_size
-from einloom.sim.core import MemoryTiming
+from einloom.sim.simulated_core import MemoryTiming
 from einloom.spec.config import Config, parse_config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS

@@ -9,8 +9,8 @@ import pytest
 
 from einloom.generators.design import Design
 from einloom.generators.registry import describe
-from einloom.sim.core import MemoryTiming
 from einloom.sim.golden.driver import GoldenDriver
+from einloom.sim.simulated_core import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import INSTRUCTION_BYTES

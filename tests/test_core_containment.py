@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from einloom.sim.core import MemoryTiming
 from einloom.sim.golden.driver import GoldenDriver
+from einloom.sim.simulated_core import MemoryTiming
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction, assemble

@@ -18,8 +18,8 @@ from einloom.mapping.attention_operands import AttentionJob, pack_attention_job,
 from einloom.mapping.cost.fusemax import AttentionShape, attention_cycles
 from einloom.sim.attention_device import AttentionDevice
 from einloom.sim.bench.attention_cases import random_job
+from einloom.sim.engine_benches import simulate
 from einloom.sim.golden.fusemax import State, attend, exp2
-from einloom.sim.simulate import simulate
 from einloom.sim.strategies import fusemax_configs, make_config
 from einloom.spec.attention_format import PROBABILITY_FRACTION, SCORE_FRACTION, AttentionFormat, Mask
 from einloom.spec.config import Config

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.generators.registry import generate
-from einloom.sim.simulate import simulate
+from einloom.sim.engine_benches import simulate
 from einloom.sim.strategies import make_config
 from einloom.spec.config import Config
 from einloom.spec.engine_kinds import engine_kinds

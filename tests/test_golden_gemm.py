@@ -13,9 +13,9 @@ from einloom.mapping.compress.quantize import quantize
 from einloom.sim.bench.cases import random_activations, random_tensor
 from einloom.sim.golden.bitmod import EXPONENT_BIAS, fp16_error_bound, fp16_gemm
 from einloom.sim.golden.gemm import integer_gemm
-from einloom.sim.golden.lut import Rounding
 from einloom.sim.golden.lut_fp16 import EXPONENT_BIAS as ALIGNED_BIAS
 from einloom.sim.golden.lut_fp16 import aligned_gemm, alignment_bound, rounded_aligned_gemm, rounded_alignment_bound
+from einloom.sim.golden.lut_rounded import Rounding
 from einloom.spec.config import parse_config
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, TERM_FORMATS
 from einloom.spec.lookup import table_sizes

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from einloom.generators.gemm import gemm_spec
 from einloom.generators.registry import pe_spec
-from einloom.mapping.pack import pack_job
+from einloom.mapping.gemm_operands import pack_job
 from einloom.sim.bench.batch import Job
 from einloom.sim.bench.cases import corner_batches, random_batch
 from einloom.sim.strategies import bitmod_configs, int_mac_configs, lut_configs, make_config

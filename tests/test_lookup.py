@@ -18,12 +18,12 @@ from einloom.hw.pe.lut import LutSpec
 from einloom.hw.pe.lut_fp16 import LutFp16PE
 from einloom.hw.pe.rounded_tables import RoundedTables
 from einloom.hw.pe.table_generator import TableGenerator
-from einloom.mapping.pack import pack_weights
+from einloom.mapping.gemm_operands import pack_weights
 from einloom.sim.bench.cases import random_activations, random_tensor
+from einloom.sim.engine_benches import simulate
 from einloom.sim.golden.gemm import integer_gemm
-from einloom.sim.golden.lut import Rounding, rounded_gemm, rounding_bound
+from einloom.sim.golden.lut_rounded import Rounding, rounded_gemm, rounding_bound
 from einloom.sim.golden.stream_reader import read_weights
-from einloom.sim.simulate import simulate
 from einloom.sim.strategies import make_config
 from einloom.spec.errors import CheckFailed
 from einloom.spec.formats import PLANE_FORMATS

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save_file
 
-from einloom.mapping.compress.packing import pack, packed_length, unpack
+from einloom.mapping.compress.code_bytes import pack, packed_length, unpack
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.mapping.compress.storage import read_quantized, write_quantized
 from einloom.models.importer.model_weights import open_model

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from einloom.sim import server
+from einloom.sim.engine_benches import GEMM_MODULE
 from einloom.sim.server import BenchServer
-from einloom.sim.simulate import GEMM_MODULE
 from einloom.spec.errors import ToolError
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.image import nothing
-from einloom.mapping.pack import pack_specials, pack_weights, stream_beats
+from einloom.mapping.gemm_operands import pack_specials, pack_weights, stream_beats
 from einloom.mapping.regions import Operand, Region
 from einloom.spec.isa import VectorOp
 from einloom.spec.manifest import WeightLayout

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from einloom.mapping.compress.packing import pack, pack_codes, packed_length, unpack, unpack_codes
+from einloom.mapping.compress.code_bytes import pack, pack_codes, packed_length, unpack, unpack_codes
 from einloom.models.importer.model_weights import ModelWeights
 from einloom.models.importer.safetensors_file import SafetensorsFile, open_safetensors
 from einloom.models.importer.safetensors_header import DTYPE_BYTES, TensorEntry, header_bytes

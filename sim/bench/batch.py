@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from einloom.mapping.pack import pack_activations, pack_job, pack_weights
+from einloom.mapping.gemm_operands import pack_activations, pack_job, pack_weights
 from einloom.spec.errors import CheckFailed
 from einloom.spec.manifest import Manifest, SumLayout
 from einloom.spec.quantized import QuantizedTensor

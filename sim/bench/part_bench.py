@@ -22,7 +22,7 @@ from einloom.generators.emit import SharedModules
 from einloom.hw.part import Part
 from einloom.sim.bench.part_ports import decode, encode, ports_of, shown
 from einloom.sim.bench.part_session import Mismatch, Pause, Session
-from einloom.sim.simulate import run_cocotb
+from einloom.sim.engine_benches import run_cocotb
 from einloom.sim.verilator import Toolchain
 
 MODULE = "einloom.sim.bench.cocotb_streams"

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.sim.golden.gemm import integer_gemm
-from einloom.sim.golden.lut import Rounding, rounded_gemm
 from einloom.sim.golden.lut_fp16 import aligned_gemm, rounded_aligned_gemm
+from einloom.sim.golden.lut_rounded import Rounding, rounded_gemm
 from einloom.spec.manifest import GemmManifest
 from einloom.spec.quantized import QuantizedTensor
 

@@ -7,7 +7,7 @@ Nothing here knows tables, planes or cycles.
 import numpy as np
 import numpy.typing as npt
 
-from einloom.sim.golden.lut import Rounding, groups_of
+from einloom.sim.golden.lut_rounded import Rounding, groups_of
 from einloom.spec.quantized import QuantizedTensor
 
 Integers = npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ def aligned_gemm(
 def rounded_aligned_gemm(
     activations: npt.NDArray[np.float16], weights: QuantizedTensor, rounding: Rounding
 ) -> tuple[Integers, Integers]:
-    """aligned_gemm with tables whose entries are rounded, as sim/golden/lut.py says, in the unit of their step.
+    """aligned_gemm with tables whose entries are rounded, as sim/golden/lut_rounded.py says, in the unit of their step.
 
     A group's sum may be a half, because two digits of a ternary weight may round differently. The half stays until the
     exponent is raised or the group ends; both round the sum down.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from einloom.generators.emit import SharedModules
 from einloom.hw.part import Part
-from einloom.sim.simulate import run_cocotb
+from einloom.sim.engine_benches import run_cocotb
 from einloom.sim.verilator import Toolchain
 
 MEMORY = Path(__file__).parents[2] / "sim" / "bench" / "axi_memory.sv"

@@ -9,7 +9,7 @@ from einloom.generators.gemm import gemm_engine
 from einloom.generators.registry import pe_spec
 from einloom.hw.array.engine import GemmEngine
 from einloom.hw.part import Part
-from einloom.mapping.pack import pack_activations, pack_job, pack_weights
+from einloom.mapping.gemm_operands import pack_activations, pack_job, pack_weights
 from einloom.sim.bench.batch import Job
 from einloom.sim.bench.cases import random_activations, random_tensor
 from einloom.sim.bench.part_bench import Cycle, PartBench

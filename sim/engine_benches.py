@@ -11,7 +11,7 @@ from cocotb_tools.check_results import get_results
 
 from einloom.generators.design import Design
 from einloom.sim.bench.build import build
-from einloom.sim.simulator import Simulator
+from einloom.sim.simulator_process import Simulator
 from einloom.spec.errors import CheckFailed, ToolError
 from einloom.spec.manifest import GemmManifest
 
