@@ -89,12 +89,17 @@ class Accelerator:
         """Simulated so far; 0 on backends without a clock."""
         return self._simulation.cycles if self._simulation is not None else 0
 
+    @property
+    def last_job(self) -> tuple[int, int]:
+        """Span of the last simulated job: its first cycle, and the one after it, counted over all jobs."""
+        return self._simulation.last_job if self._simulation is not None else (0, 0)
+
     def draw_timeline(self, path: str | Path) -> None:
         """Draw what each unit did in the last job into an .svg or .png, or write a .json that Perfetto opens.
 
         InputError on a backend that isn't simulated.
         """
-        require_simulation(self.backend)
+        require_simulation(self.backend, "--timeline")
         assert self._simulation is not None
         events, program = self._simulation.trace(), self.compiled.program
         if Path(path).suffix == ".json":
@@ -165,6 +170,7 @@ def open(
     xclbin: str | Path | None = None,
     board: str = "u280",
     device: int = 0,
+    waves: tuple[int, int] | None = None,
     status: Status = lambda _: None,
 ) -> Accelerator:
     """A compiled model on a backend: "rtl" (simulated core), "golden", "kernel" (simulated kernel) or "card".
@@ -174,11 +180,16 @@ def open(
     xclbin : file to load into the card; for the backend "card" only.
     board : the card: u280 or u55c.
     device : number of the card, as XRT counts them.
+    waves : first and last cycle, counted over all jobs, whose waves are left in the present folder when the
+        accelerator is closed.
     status : told what is being done.
 
     InputError for a backend that isn't, ToolError when its tools are missing.
     """
     chosen = check_backend(backend, xclbin, board)
+    if waves is not None:
+        require_simulation(chosen, "--waves")
+        check_waves(waves)
     manifest, program = compiled.manifest, compiled.program
     golden = GoldenDriver(manifest, program)
     if chosen == Backend.golden:
@@ -189,18 +200,21 @@ def open(
         card = CardDriver(pyxrt(), Path(xclbin), manifest, program, BOARDS[board], device=device)
         return Accelerator(compiled, chosen, golden, card, None)
     # The simulator's toolchain is needed here only.
-    from einloom.sim.simulated_core import SimulatedCore
+    from einloom.sim.simulated_core import SimulatedCore, Waves
+    from einloom.sim.verilator import waves_suffix
     from einloom.sim.xrt import SimulatedXrt
 
+    file = None if waves is None else Waves(*waves, Path.cwd() / f"{manifest.name}{waves_suffix()}")
     status("generating the design")
     (design,) = cached_designs(manifest.config)
     status("building the simulator (first time only)")
     opened = ExitStack()
     if chosen == Backend.rtl:
-        simulation = opened.enter_context(SimulatedCore(design, program))
+        simulation = opened.enter_context(SimulatedCore(design, program, waves=file))
         return Accelerator(compiled, chosen, golden, simulation, simulation, opened)
     kernel = kernel_interface(design.manifest, BOARDS[board])
-    xrt = opened.enter_context(SimulatedXrt(design, wrapper(design.manifest, kernel), kernel_xml(kernel), program))
+    text, xml = wrapper(design.manifest, kernel), kernel_xml(kernel)
+    xrt = opened.enter_context(SimulatedXrt(design, text, xml, program, waves=file))
     driver = CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, BOARDS[board])
     return Accelerator(compiled, chosen, golden, driver, xrt.core, opened)
 
@@ -249,10 +263,16 @@ def check_backend(backend: str, xclbin: str | Path | None, board: str) -> Backen
     return Backend(backend)
 
 
-def require_simulation(backend: str) -> None:
-    """InputError for a backend that isn't simulated."""
+def check_waves(waves: tuple[int, int]) -> None:
+    """InputError unless `waves` are a first and a later last cycle."""
+    if not 0 <= waves[0] < waves[1] < 1 << 63:
+        raise InputError(f"--waves must be FROM:TO, two cycles with FROM below TO, not {waves[0]}:{waves[1]}")
+
+
+def require_simulation(backend: str, option: str) -> None:
+    """InputError for a backend that isn't simulated, which `option` needs."""
     if backend in (Backend.golden, Backend.card):
-        raise InputError(f"--timeline needs a simulation, which --backend {backend} has not")
+        raise InputError(f"{option} needs a simulation, which --backend {backend} has not")
 
 
 def _compare_memory(simulation: Driver, golden: Driver, program: Program) -> None:

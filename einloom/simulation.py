@@ -1,7 +1,8 @@
 """An engine's benches: its Verilog against its golden model."""
 
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,26 +54,42 @@ class SimulationReport:
 
 
 def simulate(
-    config: str | Path | Mapping[str, Any] | Config, *, seed: int = 1, cases: int = 40, waves: bool = False
+    config: str | Path | Mapping[str, Any] | Config,
+    *,
+    seed: int = 1,
+    cases: int = 40,
+    waves: bool = False,
+    on_progress: Callable[[int, int], None] = lambda _cases, _cycles: None,
 ) -> SimulationReport:
     """Run the benches of a config's engine in Verilator, corner cases and about `cases` random jobs.
 
     CheckFailed with the first wrong element and the command that runs it again when a result is not golden's. With
-    `waves`, a VCD trace is left in the present folder.
+    `waves`, those of all jobs are left in the present folder, as FST or VCD (see docs/verification.md). `on_progress`
+    is told the cases and cycles so far, a few times a second.
     """
     if seed < 0 or cases < 1:
         raise InputError("--seed must be 0 or more and --cases 1 or more")
     chosen = load_config(config)
-    from einloom.sim.engine_benches import simulate as run_benches  # its toolchain is looked for when it is imported
+    # The simulator's toolchain is needed here only.
+    from einloom.sim.engine_benches import simulate as run_benches
+    from einloom.sim.verilator import waves_suffix
+
+    trace = Path.cwd() / f"{chosen.name}{waves_suffix()}" if waves else None
 
     started = time.perf_counter()
     try:
-        result = run_benches(generate(chosen), seed=seed, cases=cases, waves=waves)
+        result = run_benches(
+            generate(chosen),
+            seed=seed,
+            cases=cases,
+            waves=trace,
+            on_batch=lambda figures: on_progress(figures.cases, figures.cycles),
+        )
     except CheckFailed as error:
-        named = config if isinstance(config, str | Path) else chosen.name
-        rerun = f"einloom simulate {named} --seed {seed} --cases {cases} --waves"
-        raise CheckFailed(f"{error}; rerun with waves: {rerun}") from error
-    trace = Path.cwd() / f"{chosen.name}.vcd" if waves else None
+        if not isinstance(config, str | Path):  # no file that a command could name
+            raise CheckFailed(f"{error}; rerun with waves: simulate(..., {seed=}, {cases=}, waves=True)") from error
+        command = ["einloom", "simulate", str(config), "--seed", str(seed), "--cases", str(cases), "--waves"]
+        raise CheckFailed(f"{error}; rerun with waves: {shlex.join(command)}") from error
     seconds = time.perf_counter() - started
     return SimulationReport(
         chosen.name, chosen.engine.kind, seed, result.cases, result.cycles, result.utilisation, seconds, trace

@@ -23,12 +23,12 @@ class AttentionDevice:
     outcome : cost of all jobs so far.
     """
 
-    def __init__(self, config: Config, *, waves: bool = False) -> None:
+    def __init__(self, config: Config) -> None:
         self.design = generate(config)
         self.manifest = self.design.manifest.attention
         self.format = attention_format(self.manifest)
         self.outcome = AttentionOutcome(0, 0, 0, 0)
-        self._server = BenchServer(build(self.design, waves=waves), ATTENTION_MODULE, waves=waves)
+        self._server = BenchServer(build(self.design), ATTENTION_MODULE)
 
     def run(
         self, jobs: Sequence[AttentionJob], stalls: AttentionStalls | None = None, *, compare: bool = True

@@ -2,8 +2,10 @@
 
 import json
 import re
-import shutil
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from einloom.spec.manifest import GemmManifest
 
 GEMM_MODULE = "einloom.sim.bench.cocotb_gemm"
 ATTENTION_MODULE = "einloom.sim.bench.cocotb_attention"
+WATCH_SECONDS = 0.2
 BENCHES = ("corners_match_golden", "random_jobs_match_golden")
 
 
@@ -44,7 +47,7 @@ def run_cocotb(
     *,
     seed: int,
     module: str = GEMM_MODULE,
-    waves: bool = False,
+    waves: Path | None = None,
     runner: Simulator | None = None,
 ) -> None:
     """Run cocotb tests of `module` in `folder`; CheckFailed with the log's first failure unless all ran and passed.
@@ -75,12 +78,22 @@ def run_cocotb(
         raise CheckFailed(_first_failure(log, ran, failed))
 
 
-def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 300, waves: bool = False) -> Simulation:
+def simulate(
+    design: Design,
+    *,
+    seed: int = 1,
+    cases: int = 40,
+    max_keys: int = 300,
+    waves: Path | None = None,
+    on_batch: Callable[[Simulation], None] = lambda _: None,
+) -> Simulation:
     """Build `design` and run its engine's corners and about `cases` random jobs; CheckFailed when one is not golden.
 
-    `max_keys` bounds the sequences of an attention engine's random jobs.
+    `max_keys` bounds the sequences of an attention engine's random jobs. `waves` is a file for the waves of all jobs,
+    with the suffix `waves_suffix()`; it is written when a job is not golden, too. `on_batch` is told the figures so
+    far, a few times a second.
     """
-    executable = build(design, waves=waves)
+    executable = build(design, waves=waves is not None)
     with tempfile.TemporaryDirectory(prefix="einloom-") as temporary:
         folder = Path(temporary)
         report = folder / "report.jsonl"
@@ -92,12 +105,35 @@ def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 
             "report": str(report),
         }
         module = GEMM_MODULE if isinstance(design.manifest.design, GemmManifest) else ATTENTION_MODULE
-        run_cocotb(executable, folder, settings, BENCHES, seed=seed, module=module, waves=waves)
-        lines = [json.loads(line) for line in report.read_text().splitlines()]
-        if waves:
-            shutil.move(folder / "dump.vcd", Path.cwd() / f"{design.manifest.name}.vcd")
-    cycles = sum(line["cycles"] for line in lines)
-    return Simulation(sum(line["cases"] for line in lines), cycles, sum(line["busy"] for line in lines) / cycles)
+        with _watched(report, on_batch):
+            run_cocotb(executable, folder, settings, BENCHES, seed=seed, module=module, waves=waves)
+        return _figures(report)
+
+
+def _figures(report: Path) -> Simulation:
+    """Figures of the batches that are in a bench's report so far."""
+    text = report.read_text() if report.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    cases, cycles, busy = (sum(line[key] for line in lines) for key in ("cases", "cycles", "busy"))
+    return Simulation(cases, cycles, busy / max(cycles, 1))
+
+
+@contextmanager
+def _watched(report: Path, on_batch: Callable[[Simulation], None]) -> Iterator[None]:
+    """Tell `on_batch` what a bench reports while the block runs."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            on_batch(_figures(report))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _log_lines(log: Path) -> list[str]:

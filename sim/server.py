@@ -1,8 +1,10 @@
 """A simulation that waits for batches: cocotb in a process of its own, behind a socket."""
 
 import secrets
+import shutil
 import tempfile
 import threading
+from collections.abc import Mapping
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
@@ -19,13 +21,13 @@ class BenchServer:
     """The bench `executable`, running the test `serve` of the cocotb module `module`.
 
     Files carry what goes in and comes out; they lie in `folder`, which is the working folder of the simulation and
-    is removed at the end.
+    is removed at the end. Files that are named in `kept` are moved to their places before.
     """
 
-    def __init__(self, executable: Path, module: str, *, waves: bool = False) -> None:
+    def __init__(self, executable: Path, module: str, *, kept: Mapping[str, Path] | None = None) -> None:
         self._executable = executable
         self._module = module
-        self._waves = waves
+        self._kept = dict(kept or {})
         self._temporary = tempfile.TemporaryDirectory(prefix="einloom-")
         self.folder = Path(self._temporary.name)
         self._connection: Connection | None = None
@@ -52,7 +54,6 @@ class BenchServer:
                     ("serve",),
                     seed=1,
                     module=self._module,
-                    waves=self._waves,
                     runner=self._simulator,
                 )
             except BaseException as error:
@@ -116,4 +117,7 @@ class BenchServer:
             self._thread.join(END_SECONDS)
             self._simulator.stop()
             self._thread.join()
+        for name, place in self._kept.items():
+            if (self.folder / name).exists():
+                shutil.move(self.folder / name, place)
         self._temporary.cleanup()

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.generators.design import Design
-from einloom.sim.bench.core import Top, build_core, memory_beats, upset_memories
+from einloom.sim.bench.core import Top, build_core, memory_beats, upset_memories, waves_file
 from einloom.sim.server import BenchServer
 from einloom.spec.core_registers import counter_names, window_names
 from einloom.spec.driver import Bytes, JobResult
@@ -80,6 +81,22 @@ class Upset:
         }
 
 
+@dataclass(frozen=True)
+class Waves:
+    """Waves of the cycles from `first` to `last`, counted over all jobs, in the file `path`.
+
+    Its suffix must be `waves_suffix()`.
+    """
+
+    first: int
+    last: int
+    path: Path
+
+    def ports(self) -> dict[str, int]:
+        """The bench's ports."""
+        return {"waves_from": self.first, "waves_to": self.last}
+
+
 class SimulatedCore:
     """A simulation of a core with a program in its memories; a context manager.
 
@@ -87,6 +104,7 @@ class SimulatedCore:
     ----------
     timing : behaviour of the memories, from the next job on.
     cycles : cycles simulated in jobs so far.
+    last_job : the first cycle of the last job, and the one after it, counted over all jobs.
     sizes : bytes of each memory's window.
     memory_sizes : bytes of each memory.
     """
@@ -101,21 +119,23 @@ class SimulatedCore:
         base: int = 0,
         watchdog: int = WATCHDOG,
         limit: int = LIMIT,
-        waves: bool = False,
+        waves: Waves | None = None,
         upsets: bool = False,
         prepared: bool = True,
     ) -> None:
         """Build and start the simulation.
 
-        `top` is the module around the core, if any. `base` is the byte of each memory at which its window begins. A job
-        of more cycles than `limit` counts as hanging. With `upsets`, memories on the chip can lose bits. Without
-        `prepared`, memories are empty and registers 0.
+        `top` is the module around the core, if any. `waves` are left in their file when the simulation is closed.
+        `base` is the byte of each memory at which its window begins. A job of more cycles than `limit` counts as
+        hanging. With `upsets`, memories on the chip can lose bits. Without `prepared`, memories are empty and registers
+        0.
         """
         manifest = design.manifest
         self._memories = list(upset_memories(manifest))
         self.timing = timing or MemoryTiming()
         self.program = program
         self.cycles = 0
+        self.last_job = (0, 0)
         self._base = base
         self._watchdog = watchdog
         self._channels = manifest.gemm.weights.channels
@@ -127,9 +147,9 @@ class SimulatedCore:
         self.sizes = [image.size for image in images]
         beats = [memory_beats((base + size) // beat + SPARE_BEATS) for size in self.sizes]
         self.memory_sizes = [n * beat for n in beats]
-        executable = build_core(design, beats, top=top, waves=waves, upsets=upsets)
-        self._server = BenchServer(executable, CORE_MODULE, waves=waves)
-        self._limit = limit
+        executable = build_core(design, beats, top=top, waves=waves is not None, upsets=upsets)
+        self._server = BenchServer(executable, CORE_MODULE, kept={} if waves is None else {waves_file(): waves.path})
+        self._constant_ports = {"limit": limit} | (waves.ports() if waves else {})
         if prepared:
             self.prepare()
 
@@ -223,6 +243,7 @@ class SimulatedCore:
     def _start(self, writes: int, **ports: int) -> bool:
         """Write registers, and run a job to its end; returns whether it was a reset."""
         cycles, was_reset, timed_out, escaped, violations = self._do(Operation.RUN, tracing=1, writes=writes, **ports)
+        self.last_job = self.cycles, self.cycles + cycles
         self.cycles += cycles
         if timed_out:
             raise CheckFailed(f"a job did not end within {cycles} cycles")
@@ -278,7 +299,7 @@ class SimulatedCore:
 
     def _do(self, operation: Operation, **ports: int) -> Sequence[int]:
         settings = (
-            UNUSED | dataclasses.asdict(self.timing) | {"limit": self._limit, "operation": int(operation)} | ports
+            UNUSED | dataclasses.asdict(self.timing) | self._constant_ports | {"operation": int(operation)} | ports
         )
         changed = {name: value for name, value in settings.items() if self._ports.get(name) != value}
         self._ports = settings

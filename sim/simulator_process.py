@@ -41,16 +41,17 @@ class Simulator:
         results: Path,
         log: Path,
         settings: str,
-        waves: bool,
+        waves: Path | None,
     ) -> None:
         """Run cocotb's `tests` of the Python `module` in `folder`; RuntimeError unless the simulator ends well.
 
         Parameters
         ----------
         results, log : files for cocotb's results and for what the simulator prints.
+        waves : file for the waves of all that happens.
         settings : value of EINLOOM_BENCH.
         """
-        command = [str(executable), *(["--trace"] if waves else [])]
+        command = [str(executable), *(["--trace", "--trace-file", str(waves)] if waves else [])]
         command += ["+verilator+rand+reset+2", f"+verilator+seed+{seed % (1 << 31) + 1}"]
         environment = cocotb_environment(executable.name, module, tests, seed) | {
             "COCOTB_RESULTS_FILE": str(results),

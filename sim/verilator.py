@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import cocotb_tools.config
@@ -119,14 +120,14 @@ class Toolchain:
         ----------
         sources : Verilog texts by file name.
         ports : the ports of `top` that the bench touches; nothing else is visible to VPI, which halves build and run.
-        waves : with VCD tracing.
+        waves : able to write waves, in the form that `waves_suffix` names.
         separate : modules that are compiled once instead of once per instance.
         """
         control = ["`verilator_config", *(f'public_flat_rw -module "{top}" -var "{p}"' for p in ports)]
         control += [f'no_inline -module "{module}"' for module in separate]
         texts = {"control.vlt": "\n".join(control) + "\n", **sources}
         flags = ["-cc", "--exe", "--vpi", "--x-assign", "unique", "--x-initial", "unique", *WARNINGS_OFF]
-        flags += ["--prefix", "Vtop", "--top-module", top, *(["--trace", "--trace-structs"] if waves else [])]
+        flags += ["--prefix", "Vtop", "--top-module", top, *(["--trace-structs", _trace_flag()] if waves else [])]
         contents = [f"{name} {without_comments(text)}" for name, text in texts.items()]
         key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *contents])
         kept = cache_root() / "verilator" / f"{top}-{key}"
@@ -173,7 +174,8 @@ class Toolchain:
 
         These are what no design changes, and most of the work of building a small one.
         """
-        key = _digest([self.version, str(waves), *map(str, MAKE_VARIABLES.items()), *names, *parts])
+        trace = _trace_flag() if waves else ""
+        key = _digest([self.version, trace, *map(str, MAKE_VARIABLES.items()), *names, *parts])
         kept = cache_root() / "verilator" / f"objects-{key}"
         objects = [f"{name}.o" for name in names]
         with _locked(kept.with_suffix(".lock")):
@@ -188,6 +190,25 @@ class Toolchain:
                 return
         for name in objects:
             shutil.copy(kept / name, folder)  # newer than what it depends on, so make leaves it alone
+
+
+@cache
+def waves_suffix() -> str:
+    """.fst where the compiler finds the libraries that Verilator writes it with, zlib and lz4; else .vcd."""
+    libraries = ["-x", "c++", "-include", "zlib.h", "-include", "lz4.h", "-", "-lz", "-llz4", "-o", os.devnull]
+    probe = subprocess.run(
+        ["g++", *libraries],
+        input="int main() {}",
+        text=True,
+        capture_output=True,
+        env=tool_environment(),
+        check=False,
+    )
+    return ".vcd" if probe.returncode else ".fst"
+
+
+def _trace_flag() -> str:
+    return "--trace-fst" if waves_suffix() == ".fst" else "--trace"
 
 
 def _output(command: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from einloom.generators.design import Design
 from einloom.sim.bench.core import Top
-from einloom.sim.simulated_core import LIMIT, MemoryTiming, SimulatedCore
+from einloom.sim.simulated_core import LIMIT, MemoryTiming, SimulatedCore, Waves
 from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]
@@ -128,6 +128,7 @@ class SimulatedXrt:
         *,
         timing: MemoryTiming | None = None,
         limit: int = LIMIT,
+        waves: Waves | None = None,
     ) -> None:
         self.described = Kernel.parse(xml)
         self.core = SimulatedCore(
@@ -137,6 +138,7 @@ class SimulatedXrt:
             timing=timing,
             base=_address(len(self.described.memories)),
             limit=limit,
+            waves=waves,
             prepared=False,
         )
         self.bo = _BufferClass(self)

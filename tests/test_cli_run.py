@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from einloom.run_report import JobTotals, report_of
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.core_registers import counter_names
-from einloom.spec.driver import JobResult
+from einloom.spec.driver import Bytes, JobResult
 from einloom.spec.errors import CheckFailed, EinloomError, InputError
 from einloom.spec.formats import FORMATS
 from einloom.spec.isa import CoreError
@@ -45,6 +47,9 @@ attention:
 core:
   lanes: 8
 """
+
+
+PICOSECONDS_PER_CYCLE = 2000
 
 
 @pytest.fixture
@@ -132,6 +137,8 @@ def test_int8_follows_the_float_model(app: typer.Typer, model: Path, config: Pat
         (["--temperature", "-1"], "--temperature must be 0 or a positive number, not -1.0"),
         (["--temperature", "nan"], "--temperature must be 0 or a positive number, not nan"),
         (["--seed", "-1"], "--seed must be 0 or more, not -1"),
+        (["--waves", "7"], "--waves must be FROM:TO, two cycles, not '7'"),
+        (["--waves", "0:9"], "--waves needs a simulation, which --backend golden has not"),
     ],
 )
 def test_bad_options(app: typer.Typer, model: Path, config: Path, options: list[object], message: str) -> None:
@@ -181,7 +188,46 @@ def test_a_mismatch_is_told_in_json_too(
     assert isinstance(result.exception, CheckFailed)
     told = json.loads(result.stdout)
     assert told["bit_exact"] is False
-    assert told["error"] == "the core stopped at instruction 7: response, at position 0"
+    command = f"einloom run {model} -c {config} -p ROMEO: -n 32 --backend golden --temperature 0.0 --seed 0"
+    stopped = "the core stopped at instruction 7: response, at position 0"
+    assert told["error"] == f"{stopped}; rerun: {command}"
+
+
+@pytest.mark.slow
+def test_a_mismatch_is_run_again_with_the_waves_of_its_job(
+    app: typer.Typer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "the core.yaml"
+    config.write_text(BITMOD.replace("columns: 16", "columns: 8").replace("channels: 2", "channels: 1"))
+    monkeypatch.chdir(tmp_path)
+    dump = GoldenDriver.dump
+
+    def wrong(self: GoldenDriver, memory: int, offset: int, size: int) -> Bytes:
+        found = dump(self, memory, offset, size).copy()
+        found[4] ^= 1
+        return found
+
+    monkeypatch.setattr(GoldenDriver, "dump", wrong)
+    first = CliRunner().invoke(app, [str(model), "-c", str(config), "-p", "abc", "-n", "1", "--waves", "100:200"])
+    assert isinstance(first.exception, CheckFailed)
+    assert first.exception.args[0].startswith("logit of token 1 after position")
+    assert cycles_of(tmp_path / "tiny.fst", tmp_path / "tiny.vcd") == pytest.approx(100, abs=1)
+    *_, rerun = first.exception.args[0].partition("; rerun with the waves of that job: einloom run ")
+    again = CliRunner().invoke(app, shlex.split(rerun))
+    assert str(again.exception) == str(first.exception)
+    job = [int(cycle) for cycle in rerun.split()[-1].split(":")]
+    between_jobs = 500  # in which the host reads registers
+    assert 0 <= cycles_of(tmp_path / "tiny.fst", tmp_path / "tiny.vcd") - (job[1] - job[0]) < between_jobs
+
+
+def cycles_of(fst: Path, vcd: Path) -> float:
+    """Cycles in a file of waves, whichever of the two there is."""
+    if fst.exists():
+        first, last = struct.unpack(">QQ", fst.read_bytes()[9:25])
+    else:
+        times = [int(line[1:]) for line in vcd.read_text().splitlines() if line.startswith("#")]
+        first, last = times[0], times[-1]
+    return (last - first) / PICOSECONDS_PER_CYCLE
 
 
 def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,8 @@ from einloom.catalogue import load_config, load_model
 from einloom.cli.progress import TokenProgress
 from einloom.compiled import compile
 from einloom.run_report import RunReport
-from einloom.running import Backend, check_backend, check_sampling, open, require_simulation
-from einloom.spec.errors import CheckFailed
+from einloom.running import Accelerator, Backend, check_backend, check_sampling, open, require_simulation
+from einloom.spec.errors import CheckFailed, InputError
 
 
 def run(
@@ -43,6 +44,14 @@ def run(
             help="Draw what each unit did for the last token into this SVG or PNG file, or JSON for Perfetto."
         ),
     ] = None,
+    waves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FROM:TO",
+            help="Leave the waves of these cycles, counted over all jobs, in this folder: FST, or VCD without zlib and "
+            "lz4.",
+        ),
+    ] = None,
     xclbin: Annotated[Path | None, typer.Option(help="What to load into the card.")] = None,
     board: Annotated[str, typer.Option(help="The card: u280 or u55c.")] = "u280",
     device: Annotated[int, typer.Option(help="Which card, as XRT counts them.")] = 0,
@@ -55,22 +64,47 @@ def run(
     check_sampling(tokens, temperature, seed)
     check_backend(backend, xclbin, board)
     if timeline is not None:
-        require_simulation(backend)
+        require_simulation(backend, "--timeline")
+    span = None if waves is None else _span(waves)
+    if span is not None:
+        require_simulation(backend, "--waves")
     loaded = load_model(model)
     loaded.encode(prompt)
+    opened = None
     try:
         with console.status("compiling the model") as status:
             compiled = compile(loaded, chosen)
-            opened = open(compiled, backend, xclbin=xclbin, board=board, device=device, status=status.update)
+            opened = open(
+                compiled, backend, xclbin=xclbin, board=board, device=device, waves=span, status=status.update
+            )
         with opened, TokenProgress(console, lambda: opened.cycles, tokens) as progress:
             report = opened.generate_text(prompt, tokens, temperature=temperature, seed=seed, on_token=progress.advance)
             if timeline is not None:
                 opened.draw_timeline(timeline)
     except CheckFailed as error:
+        command = ["einloom", "run", *([] if model is None else [str(model)]), "-c", config, "-p", prompt]
+        command += ["-n", str(tokens), "--backend", backend, "--temperature", str(temperature), "--seed", str(seed)]
+        failure = CheckFailed(f"{error}; {_rerun(command, opened)}")
         if as_json:
-            typer.echo(json.dumps({"bit_exact": False, "error": str(error)}))
-        raise
+            typer.echo(json.dumps({"bit_exact": False, "error": str(failure)}))
+        raise failure from error
     _tell(report, as_json=as_json)
+
+
+def _span(waves: str) -> tuple[int, int]:
+    """The cycles of FROM:TO; InputError when it isn't that."""
+    first, separator, last = waves.partition(":")
+    if not (separator and first.isdecimal() and last.isdecimal()):
+        raise InputError(f"--waves must be FROM:TO, two cycles, not {waves!r}")
+    return int(first), int(last)
+
+
+def _rerun(command: list[str], opened: Accelerator | None) -> str:
+    """How to run a text that failed again, with the waves of the job in which it did, where it was simulated."""
+    if opened is None or opened.backend not in (Backend.rtl, Backend.kernel):
+        return f"rerun: {shlex.join(command)}"
+    first, end = opened.last_job
+    return f"rerun with the waves of that job: {shlex.join([*command, '--waves', f'{first}:{end}'])}"
 
 
 def _tell(report: RunReport, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ Integers = npt.NDArray[np.int64]
 
 
 def require_equal(
-    expected: tuple[Integers, Integers], actual: tuple[Integers, Integers], *, what: str, cycle: int, rerun: str = ""
+    expected: tuple[Integers, Integers], actual: tuple[Integers, Integers], *, what: str, cycle: int
 ) -> None:
     """CheckFailed with the first wrong element of (value, exponent) [T, N], if there is one."""
     wrong = (expected[0] != actual[0]) | (expected[1] != actual[1])
@@ -22,5 +22,5 @@ def require_equal(
     ]
     raise CheckFailed(
         f"{what}: RTL is not golden at token {token}, output {output}: expected {values[0]}, got {values[1]} "
-        f"({int(wrong.sum())} of {wrong.size} sums differ; batch ended at cycle {cycle}){'; ' + rerun if rerun else ''}"
+        f"({int(wrong.sum())} of {wrong.size} sums differ; batch ended at cycle {cycle})"
     )

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from einloom.generators.design import Design
-from einloom.sim.verilator import Toolchain
+from einloom.sim.verilator import Toolchain, waves_suffix
 from einloom.spec.core_registers import window_names
 from einloom.spec.isa import UNITS
 from einloom.spec.manifest import Manifest
@@ -46,6 +46,21 @@ PORTS = (
     "escaped",
     "violations",
 )
+WAVES_PORTS = ("waves_from", "waves_to")
+"""Ports of a bench that can write waves."""
+WAVES_PORTS_TEXT = """
+    input  wire [63:0] waves_from,    // cycles, counted over all jobs, whose waves are written; none when both are 0
+    input  wire [63:0] waves_to,"""
+WAVES_TEXT = """
+  reg [63:0] elapsed;  // cycles of all jobs
+  always @(negedge clk) if (rst) elapsed <= 0; else if (running && waves_to != 0) begin
+    if (elapsed == waves_from) begin
+      $dumpfile("{file}");
+      $dumpvars;
+    end
+    if (elapsed == waves_to) $c("vlSymsp->_traceDumpClose();");  // $dumpoff is ignored
+    elapsed <= elapsed + 1;
+  end"""
 MEMORY = "memory."
 """Begins the names of memories among a manifest's instances."""
 READ_CHANNELS = ("ar", "r")
@@ -86,6 +101,11 @@ class Top:
         return self.core.partition(".")[0]
 
 
+def waves_file() -> str:
+    """Name of the file into which a bench writes waves."""
+    return f"waves{waves_suffix()}"
+
+
 def core_top(manifest: Manifest) -> Top:
     """The core itself."""
     return Top(manifest.top, tuple(f"m_axi_{name}" for name in _windows(manifest)))
@@ -100,26 +120,30 @@ def build_core(
     design: Design, beats: list[int], *, top: Top | None = None, waves: bool = False, upsets: bool = False
 ) -> Path:
     """The executable that simulates the core `design`, in `top` if it is not the top itself, with memories of so many
-    beats each, the system's first; with `upsets` its memories on the chip can lose bits."""
+    beats each, the system's first.
+
+    With `upsets` its memories on the chip can lose bits. With `waves` it can write waves.
+    """
     manifest = design.manifest
     top = top or core_top(manifest)
     sources = {
         "design.v": design.verilog,
         **({"top.v": top.verilog} if top.verilog else {}),
-        f"{CORE_BENCH}.sv": _bench_text(design, top, beats, upsets),
+        f"{CORE_BENCH}.sv": _bench_text(design, top, beats, upsets, waves),
         AXI_MEMORY: (resources.files("einloom.sim.bench") / AXI_MEMORY).read_text(),
     }
     pes = [m for m in manifest.modules if m.endswith("_pe")]
     small = manifest.gemm.rows * manifest.gemm.columns <= SEPARATE_PES
     separate = [m for m in manifest.modules if m.endswith(SEPARATE) or (m in pes and not small)]
-    return Toolchain().build(sources, CORE_BENCH, PORTS, waves=waves, separate=separate)
+    ports = PORTS + WAVES_PORTS if waves else PORTS
+    return Toolchain().build(sources, CORE_BENCH, ports, waves=waves, separate=separate)
 
 
 def _windows(manifest: Manifest) -> list[str]:
     return window_names(manifest.gemm.weights.channels)
 
 
-def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str:
+def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool, waves: bool) -> str:
     manifest = design.manifest
     machine, window_registers = (f"{top.core}.{manifest.instances[name]}" for name in ("machine", "registers"))
     memories = upset_memories(manifest).values()
@@ -147,6 +171,8 @@ def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool) -> str
         "escaped": " + ".join(f"64'(escapes[{n}]) + 64'(strays[{n}])" for n in range(len(names))),
         "violations": " + ".join(f"64'(breaks[{n}])" for n in range(len(names))),
         "upsets": "".join(_upset(n, f"{top.core}.{path}") for n, path in enumerate(memories)) if upsets else "",
+        "waves_ports": WAVES_PORTS_TEXT if waves else "",
+        "waves": WAVES_TEXT.format(file=waves_file()) if waves else "",
         "machine": machine,
         "indices": "\n  ".join(f"assign index[{n}] = {machine}.indices__{n};" for n in range(len(UNITS))),
     }

@@ -36,6 +36,7 @@ module core_bench (
     input  wire [15:0] upset_word,    // all ones: each of them, in all cycles from then on
     input  wire [15:0] upset_bit,
     input  wire        tracing,       // write trace.txt: a line for each completed instruction
+    @waves_ports@
     input  wire [31:0] limit,         // cycles after which an operation is given up
     output reg         done,
     output reg         timed_out,
@@ -220,6 +221,8 @@ module core_bench (
   wire upset = running && upset_at != 0
       && (cycles == 64'(upset_at) || (upset_word == 16'hffff && cycles > 64'(upset_at)));
   @upsets@
+
+  @waves@
 
   // What each unit did when: unit, instruction, first and last cycle.
   integer trace;

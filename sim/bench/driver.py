@@ -58,8 +58,7 @@ class Bench:
                 client.send(await self.run(ports))
 
 
-def report(name: str, figures: list[dict[str, int]]) -> None:
-    """Append the sums of a test's figures to the file that takes them."""
-    totals = {key: sum(f[key] for f in figures) for key in figures[0]} if figures else {}
+def report(case: str, figures: dict[str, int]) -> None:
+    """Append the figures of a batch to the file that takes them, which the caller reads while the bench runs."""
     with Path(SETTINGS["report"]).open("a") as file:
-        file.write(json.dumps({"test": name, **totals}) + "\n")
+        file.write(json.dumps({"case": case, **figures}) + "\n")
