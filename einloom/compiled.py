@@ -9,7 +9,7 @@ from typing import Any
 from einloom.catalogue import load_config, load_model
 from einloom.generators.registry import describe
 from einloom.html import figures_table
-from einloom.mapping.pipeline import compile_model
+from einloom.mapping.cached_program import cached_program
 from einloom.mapping.report import mapping_report
 from einloom.models.importer.huggingface import LlamaModel
 from einloom.spec.config import Config
@@ -88,5 +88,5 @@ def compile(
     started = time.perf_counter()
     manifest = describe(load_config(config))
     loaded = load_model(model)
-    program, bits = compile_model(loaded, manifest)
+    program, bits = cached_program(loaded, manifest)
     return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from einloom.catalogue import load_config
-from einloom.generators.cached import cached_designs
+from einloom.generators.cached_designs import cached_designs
 from einloom.generators.design import MANIFEST, Design
 from einloom.html import figures_table
 from einloom.spec.config import Config

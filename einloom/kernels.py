@@ -10,7 +10,7 @@ from einloom.fpga.boards import BOARDS
 from einloom.fpga.check.folder import check_folder
 from einloom.fpga.check.report import Finding
 from einloom.fpga.kernel.folder import kernel_folder, write_kernel_folder
-from einloom.generators.cached import cached_designs
+from einloom.generators.cached_designs import cached_designs
 from einloom.html import rows_table
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError

@@ -19,7 +19,7 @@ from einloom.fpga.host.xrt import pyxrt
 from einloom.fpga.kernel.interface import kernel_interface
 from einloom.fpga.kernel.kernel_xml import kernel_xml
 from einloom.fpga.kernel.wrapper import wrapper
-from einloom.generators.cached import cached_designs
+from einloom.generators.cached_designs import cached_designs
 from einloom.models.agreement import agreement_with_float
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.importer.huggingface import LlamaModel

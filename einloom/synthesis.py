@@ -16,7 +16,7 @@ from einloom.fpga.recipes import Recipe, cell_library, ultrascale
 from einloom.fpga.resources import Resources
 from einloom.fpga.synthesise import LEVELS, Part, Synthesis
 from einloom.fpga.synthesise import synthesise as synthesise_design
-from einloom.generators.cached import cached_designs
+from einloom.generators.cached_designs import cached_designs
 from einloom.html import rows_table
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError

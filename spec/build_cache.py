@@ -3,7 +3,9 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from einloom.spec.errors import ToolError
@@ -36,6 +38,22 @@ def tools_cache(otherwise: Path) -> Path:
         except OSError:
             continue
     return otherwise
+
+
+@cache
+def package_texts(*packages: str) -> tuple[str, ...]:
+    """Texts of all modules of `packages`, in an order that is always the same."""
+    return tuple(text for package in packages for _, text in sorted(_sources(package)))
+
+
+def _sources(package: str) -> Iterator[tuple[str, str]]:
+    """Name and text of each file of a package, or of a module."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return
+    origin = Path(spec.origin)
+    for path in origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]:
+        yield str(path), path.read_text()
 
 
 def content_key(texts: Iterable[str]) -> str:

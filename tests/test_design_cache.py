@@ -1,11 +1,11 @@
-"""generators/cached.py: what was generated is found again, and only that."""
+"""generators/cached_designs.py: what was generated is found again, and only that."""
 
 from pathlib import Path
 
 import pytest
 
-from einloom.generators import cached
-from einloom.generators.cached import cached_designs
+from einloom.generators import cached_designs as cached
+from einloom.generators.cached_designs import cached_designs
 from einloom.generators.design import Design
 from einloom.sim.strategies import make_config
 from einloom.spec.config import Config

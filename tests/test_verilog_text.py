@@ -9,7 +9,7 @@ import pyslang
 import pytest
 
 from einloom.catalogue import load_config, shipped_configs
-from einloom.generators.cached import cached_designs
+from einloom.generators.cached_designs import cached_designs
 from einloom.generators.design import Design
 from einloom.generators.verilog_text import KEYWORDS, plain_names, with_prefix, without_comments
 

@@ -2,17 +2,15 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from einloom.generators.design import Design
 from einloom.generators.registry import generate_all
-from einloom.spec.build_cache import cache_root, content_key
+from einloom.spec.build_cache import cache_root, content_key, package_texts
 from einloom.spec.config import Config
 from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.errors import InputError
@@ -53,17 +51,4 @@ def _load(path: Path) -> list[Design] | None:
 def _code() -> tuple[str, ...]:
     """The text of all code that a design follows from, that of engines from other packages included, and versions."""
     brought = {engine.section.partition(".")[0].partition(":")[0] for engine in engine_kinds().values()} - {"einloom"}
-    texts = [f"{tool} {version(tool)}" for tool in TOOLS]
-    for package in (*ROOMS, *sorted(brought)):
-        texts += [text for _, text in sorted(_sources(package))]
-    return tuple(texts)
-
-
-def _sources(package: str) -> Iterator[tuple[str, str]]:
-    """Name and text of each file of a package."""
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        return
-    origin = Path(spec.origin)
-    for path in origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]:
-        yield str(path), path.read_text()
+    return tuple(f"{tool} {version(tool)}" for tool in TOOLS) + package_texts(*ROOMS, *sorted(brought))
