@@ -207,8 +207,15 @@ def _yosys(rtlil_text: str) -> str:
         environment = tool_environment(XDG_CACHE_HOME=str(tools_cache(Path(folder))))
         result = subprocess.run(command, input=script, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
-        raise ToolError(f"Yosys could not write the Verilog: {result.stderr.strip() or result.stdout[-500:]}")
+        raise ToolError(f"Yosys could not write the Verilog: {_reason(result.stderr or result.stdout)}")
     return result.stdout
+
+
+def _reason(output: str) -> str:
+    """What a tool says last, without the way to it when it is a Python program's traceback."""
+    lines = [line for line in output.strip().splitlines() if line.strip()]
+    raised = [n for n, line in enumerate(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return " ".join(line.strip() for line in (lines[raised[-1] :] if raised else lines[-5:]))
 
 
 def _modules(text: str) -> dict[str, str]:

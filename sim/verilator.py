@@ -39,7 +39,7 @@ MAKE_VARIABLES = {
     "OPT_SLOW": "-O0",
     "OPT_GLOBAL": "-O1",
 }
-BUILT = "built"  # the last file of a build: the digest of its executable
+BUILT = "built"  # the last file of a build: the digest of its executable, or those of its objects
 MAIN = "verilator"
 """cocotb's main program, which knows a design only by the ports of its top module."""
 
@@ -129,7 +129,13 @@ class Toolchain:
         flags = ["-cc", "--exe", "--vpi", "--x-assign", "unique", "--x-initial", "unique", *WARNINGS_OFF]
         flags += ["--prefix", "Vtop", "--top-module", top, *(["--trace-structs", _trace_flag()] if waves else [])]
         contents = [f"{name} {without_comments(text)}" for name, text in texts.items()]
-        key = _digest([self.version, cocotb_tools.config.libs_dir.as_posix(), *flags, *contents])
+        key = _digest([
+            self.version,
+            cocotb_tools.config.libs_dir.as_posix(),
+            *map(str, MAKE_VARIABLES.items()),
+            *flags,
+            *contents,
+        ])
         kept = cache_root() / "verilator" / f"{top}-{key}"
         folder = plain(kept)
         if _is_built(folder, top):  # a cache that is read-only, too
@@ -179,13 +185,15 @@ class Toolchain:
         kept = cache_root() / "verilator" / f"objects-{key}"
         objects = [f"{name}.o" for name in names]
         with _locked(kept.with_suffix(".lock")):
-            if not kept.exists():
+            if not _are_whole(kept, objects):
                 self.make(folder, *objects, waves=waves)
                 staged = kept.with_suffix(".new")
-                shutil.rmtree(staged, ignore_errors=True)
+                for old in (staged, kept):
+                    shutil.rmtree(old, ignore_errors=True)
                 staged.mkdir(parents=True)
                 for name in objects:
                     shutil.copy(folder / name, staged)
+                (staged / BUILT).write_text("".join(_file_digest(staged / name) for name in objects))
                 staged.rename(kept)
                 return
         for name in objects:
@@ -222,6 +230,14 @@ def _is_built(folder: Path, top: str) -> bool:
     """True when the build in `folder` came to its end and its executable is still what it was then."""
     try:
         return (folder / BUILT).read_text() == _file_digest(folder / top)
+    except OSError:
+        return False
+
+
+def _are_whole(folder: Path, objects: Sequence[str]) -> bool:
+    """True when all of `objects` are in `folder`, and still what they were when it was written."""
+    try:
+        return (folder / BUILT).read_text() == "".join(_file_digest(folder / name) for name in objects)
     except OSError:
         return False
 

@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,31 @@ def test_a_damaged_build_is_made_again(compiled: list[Path]) -> None:
         assert tools.build({"inverter.v": INVERTER}, "inverter", ()) == executable
         assert executable.read_text() == "an executable"
     assert len(compiled) == 4
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("an obj")], ids=["missing", "cut"])
+@pytest.mark.parametrize("file", ["a.o", "b.o", "built"])
+def test_damaged_objects_of_the_runtime_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, damage: Callable[[Path], object]
+) -> None:
+    made: list[str] = []
+
+    def make(_tools: Toolchain, folder: Path, *objects: str, waves: bool) -> None:
+        assert not waves
+        for name in objects:
+            made.append(name)
+            (folder / name).write_text(f"an object {name}")
+
+    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Toolchain, "make", make)
+    for build in ("first", "second", "third"):
+        (tmp_path / build).mkdir()
+        Toolchain()._add_objects(tmp_path / build, ["a", "b"], [], waves=False)
+        assert [(tmp_path / build / f"{n}.o").read_text() for n in "ab"] == ["an object a.o", "an object b.o"]
+        if build == "first":
+            (kept,) = (tmp_path / "cache" / "verilator").glob(f"objects-*/{file}")
+            damage(kept)
+    assert made == ["a.o", "b.o"] * 2
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

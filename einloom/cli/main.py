@@ -13,8 +13,11 @@ from typer.core import TyperCommand, TyperGroup
 from einloom.spec.errors import EinloomError
 from einloom.spec.version import VERSION
 
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
-"""Errors of a disk that are no bug of einloom, so they end in a sentence and not in a traceback."""
+REFUSALS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.EFBIG),
+    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
+}
+"""Errors of a disk or of a machine's limits that are no bug of einloom, so they end in a sentence, not a traceback."""
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("run", "Generate text with a design, check it bit for bit, and say what it costs."),
     "compile": ("compile", "Compile a model for a design: program, listing, memory images, and a report."),
@@ -93,6 +96,8 @@ def main() -> None:
         if error.errno not in REFUSALS:
             raise
         _fail(f"{error.filename or 'output'}: {error.strerror}", EinloomError.exit_code)
+    except MemoryError as error:
+        _fail(f"out of memory{f': {error}' if str(error) else ''}", EinloomError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
 
