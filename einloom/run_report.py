@@ -53,6 +53,8 @@ class RunReport:
     top1_agreement : share of the compared positions, 0 to 1, at which the float model finds the same token most
         probable.
     kl : mean KL(float || design) over those positions, in nats.
+    saturated : share of the codes in the cache of keys and values, 0 to 1, that are at their limit, so that what they
+        stand for may be larger.
     positions : compared positions: the prompt's last chunk and all tokens made.
     counters : counters of the last job, by the names of spec/core_registers.py.
     cycles_per_second : simulated cycles per second of wall-clock time.
@@ -76,6 +78,7 @@ class RunReport:
     bits_per_weight: float
     top1_agreement: float
     kl: float
+    saturated: float
     positions: int
     counters: dict[str, int] | None
     cycles_per_second: float | None
@@ -96,6 +99,7 @@ class RunReport:
         table.add_row("bits per weight", f"{self.bits_per_weight:.2f}")
         agreement = f"top-1 {self.top1_agreement:.1%}, KL {self.kl:.4f} nats ({self.positions} positions)"
         table.add_row("agreement with the float model", agreement)
+        table.add_row("cache codes at their limit", f"{self.saturated:.3%}")
         table.add_row("simulation rate", _figure(self.cycles_per_second, ",.0f", " cycles/s"))
         table.add_row("seconds", f"{self.seconds:.1f}" if self.cycles else f"{self.seconds:.1f} ({self._rate})")
         yield table
@@ -135,6 +139,7 @@ def report_of(
     backend: str,
     bits_per_weight: float,
     agreement: Agreement,
+    saturated: float,
     totals: JobTotals,
     seconds: float,
 ) -> RunReport:
@@ -168,6 +173,7 @@ def report_of(
         bits_per_weight=bits_per_weight,
         top1_agreement=agreement.top1,
         kl=agreement.kl,
+        saturated=saturated,
         positions=len(generation.logits),
         counters=last,
         cycles_per_second=cycles / seconds if cycles else None,

@@ -152,6 +152,7 @@ class Accelerator:
             backend=str(self.backend),
             bits_per_weight=compiled.bits_per_weight,
             agreement=agreement,
+            saturated=self._golden.saturated,
             totals=totals,
             seconds=seconds,
         )

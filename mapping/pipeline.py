@@ -1,7 +1,7 @@
 """The way of a model to a program: compress, calibrate, lower, schedule."""
 
-from einloom.mapping.codegen.heads import pad_heads
 from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.models.calibrate import calibrate
 from einloom.models.importer.huggingface import LlamaModel
@@ -15,7 +15,7 @@ def compile_model(model: LlamaModel, manifest: Manifest, *, check: bool = True) 
     With `check` the program is held against the rules of mapping/check after each pass. InputError when the model
     doesn't fit the design.
     """
-    linears = pad_heads(model.config, model.linears, manifest.core.lanes)
+    linears = PaddedSizes.of(model.config, manifest.core).linears(model.config, model.linears)
     tensors = quantize_for_engine(manifest.config.gemm, linears)
     scales = calibrate(model, manifest.core.cache_bits)
     program = compile_llama(model.config, tensors, model.tensors, scales, manifest, check=check)

@@ -1,18 +1,17 @@
 """Finds how large a model's keys and values become, by letting it write."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from einloom.models.cache_scales import CacheScales
 from einloom.models.float_attention import float_attention
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import LlamaModel
-from einloom.models.linears import FloatLinears
+from einloom.models.linears import FloatLinears, Floats
 from einloom.models.text_generation import generate_text
 
-Floats = npt.NDArray[np.float32]
 MARGIN = 1.1
 """Scales are this much larger than the largest value that was seen; what is larger still saturates."""
 TOKENS = 192
@@ -21,7 +20,7 @@ SMALLEST = 1e-6
 
 @dataclass
 class _Watch:
-    """Float attention that remembers the largest key and value of each channel; layers take turns."""
+    """Float attention that remembers the largest keys and values of each channel; layers take turns."""
 
     layers: int
     keys: list[Floats] = field(default_factory=list)
@@ -30,9 +29,9 @@ class _Watch:
 
     def __call__(self, queries: Floats, keys: Floats, values: Floats) -> Floats:
         layer, new = self.calls % self.layers, len(queries)
-        for seen, now in ((self.keys, keys[-new:]), (self.values, values[-new:])):
-            largest = np.abs(now).max(axis=0)
-            if self.calls < self.layers:
+        for seen, now in ((self.keys, pair_norms(keys[-new:])), (self.values, np.abs(values[-new:]))):
+            largest = now.max(axis=0)
+            if len(seen) == layer:
                 seen.append(largest)
             else:
                 seen[layer] = np.maximum(seen[layer], largest)
@@ -43,16 +42,21 @@ class _Watch:
 def calibrate(model: LlamaModel, bits: int, *, seed: int = 0) -> list[CacheScales]:
     """Scales of each layer's cache for codes of `bits`.
 
-    They come from a text that the float model writes by itself, sampled from a random first token on.
+    They come from texts that the float model writes by itself: one that begins as the model's texts do, and one from a
+    random token on, as a text without a beginning would be. The first token matters most: its keys and values are often
+    twenty times larger than all others.
+
+    Scales of keys are those of the norm of a pair that RoPE rotates. Rotation keeps it, so that they hold at positions
+    far beyond the texts: slow pairs have turned little there.
     """
     watch = _Watch(model.config.num_hidden_layers)
-    decoder = Decoder(model, FloatLinears(model.linears), watch)
-    first = int(np.random.default_rng(seed).integers(model.config.vocab_size))
-    count = min(TOKENS, model.config.max_position_embeddings - 1)
-    if count:
-        generate_text(decoder, [first], count, temperature=1.0, seed=seed)
-    else:
-        decoder.step([first])
+    for n, prompt in enumerate(_beginnings(model, seed)):
+        decoder = Decoder(model, FloatLinears(model.linears), watch)
+        count = min(TOKENS, model.config.max_position_embeddings - len(prompt))
+        if count > 0:
+            generate_text(decoder, prompt, count, temperature=1.0, seed=seed + n)
+        else:
+            decoder.step(prompt)
     limit = (1 << (bits - 1)) - 1
     return [
         CacheScales(
@@ -60,3 +64,22 @@ def calibrate(model: LlamaModel, bits: int, *, seed: int = 0) -> list[CacheScale
         )
         for both in zip(watch.keys, watch.values, strict=True)
     ]
+
+
+def pair_norms(keys: Floats) -> Floats:
+    """Norms of the pairs (i, i + D / 2) of keys [..., D], each in both of its places."""
+    first, second = np.split(keys, 2, axis=-1)
+    norms = np.hypot(first, second)
+    result: Floats = np.concatenate([norms, norms], axis=-1)
+    return result
+
+
+def _beginnings(model: LlamaModel, seed: int) -> Iterator[list[int]]:
+    """First tokens of texts: what the tokenizer puts before any text, or BOS where it doesn't; and a random token."""
+    config = model.config
+    begins: list[int] = model.tokenizer.encode("").ids
+    if not begins and config.bos_token_id is not None and config.bos_token_id < config.vocab_size:
+        begins = [config.bos_token_id]
+    if begins:
+        yield begins[: config.max_position_embeddings]
+    yield [int(np.random.default_rng(seed).integers(config.vocab_size))]

@@ -9,8 +9,8 @@ import yaml
 
 from einloom.generators.design import Design
 from einloom.generators.registry import generate_all
-from einloom.mapping.codegen.heads import pad_heads
 from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
@@ -106,7 +106,7 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
             floats[name] = values
         if len(size) == 2 and (name != EMBEDDING or shape.tied):
             linears[name] = values
-    padded = pad_heads(model, linears, manifest.core.lanes)
+    padded = PaddedSizes.of(model, manifest.core).linears(model, linears)
     engine = manifest.config.gemm
 
     def quantized(matrix: np.ndarray) -> QuantizedTensor:

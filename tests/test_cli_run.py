@@ -147,9 +147,6 @@ def test_bad_options(app: typer.Typer, model: Path, config: Path, options: list[
 
 def test_bad_models(app: typer.Typer, tmp_path: Path, config: Path) -> None:
     assert refusal(app, tmp_path / "nowhere", "-c", config) == f"{tmp_path / 'nowhere'}: no such model folder"
-    uneven = write_tiny_llama(tmp_path / "uneven", intermediate_size=80)
-    told = refusal(app, uneven, "-c", config)
-    assert re.match(r"tensor model\.layers\.0\.mlp\.down_proj\.weight: a group of 32 doesn't divide .* 80 inputs", told)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +246,7 @@ def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
         backend="rtl",
         bits_per_weight=bits,
         agreement=Agreement(0.5, 0.25),
+        saturated=0.0,
         totals=totals,
         seconds=0.5,
     )

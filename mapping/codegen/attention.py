@@ -16,7 +16,7 @@ from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
 from einloom.spec.attention_format import MIN_HEAD, SCALE_SHIFT, SCORE_FRACTION
 from einloom.spec.errors import InputError
-from einloom.spec.isa import Condition, Space, VectorOp
+from einloom.spec.isa import Condition, Rows, Space, VectorOp
 from einloom.spec.quantized import QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
@@ -45,7 +45,8 @@ class Heads:
 class AttentionCode:
     """Emits the attention of every layer; its regions are shared by all of them."""
 
-    def __init__(self, p: ProgramBuilder, linears: Linears, heads: Heads, context: int) -> None:
+    def __init__(self, p: ProgramBuilder, linears: Linears, heads: Heads, context: int, output_words: int) -> None:
+        """`output_words` are those of all heads' outputs, zeros behind the last head included."""
         _require_possible(p, heads, context)
         self._p, self._linears, self._heads = p, linears, heads
         words = self._head_words = p.words(heads.size)
@@ -67,11 +68,17 @@ class AttentionCode:
         self._blocks = -(-p.tokens // self._block)
         self._buffers = [p.queries.region(f"queries {g}", words + 1, self._blocks) for g in range(heads.groups)]
         self._cache: dict[str, list[tuple[Region, Region]]] = {}
-        self.output = p.per_token("mixed", heads.count * words)
+        self.output = p.per_token("mixed", output_words)
+        self.output_words = output_words
+        self._mixed_words = heads.count * words
 
-    @property
-    def output_words(self) -> int:
-        return self._heads.count * self._head_words
+    def clear_padding(self) -> None:
+        """Zeros into the words of the output behind the last head, for a whole chunk."""
+        p, words = self._p, self.output_words - self._mixed_words
+        if words:
+            offset = p.image.floats("zeros", np.zeros(0, np.float32), words * p.core.lanes)
+            fields = {"d_base": self.output.base + self._mixed_words, "d_token": self.output.stride}
+            p.emit("load", (), {self.output}, offset=offset, rows=Rows.POSITIONS, stride=0, words=words, **fields)
 
     def parameters(self, tensors: Mapping[str, QuantizedTensor], layer: str, scales: CacheScales) -> dict[str, Floats]:
         """Parameters of a layer's attention in the vector memory, by name."""
@@ -110,7 +117,7 @@ class AttentionCode:
             for g in groups:
                 self._attend(g, *cache[g])
         p.note(f"{layer}: mixed values")
-        words = self.output_words
+        words = self._mixed_words
         p.vec(VectorOp.MAD, self.output.at(), self.output.at(), parameters["mixed"], inner=words)
 
     def _keys_and_values(

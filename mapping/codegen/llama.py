@@ -8,16 +8,15 @@ import numpy.typing as npt
 from einloom.mapping.check.program import check_program
 from einloom.mapping.codegen.attention import AttentionCode, Heads
 from einloom.mapping.codegen.builder import ProgramBuilder
-from einloom.mapping.codegen.heads import pad_scales
 from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
 from einloom.mapping.codegen.mlp import MlpCode
+from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.codegen.parameters import LayerParameters, ParameterLoads
 from einloom.mapping.codegen.quantize import Scratch, quantize, quantize_normalised
 from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
 from einloom.models.importer.huggingface import EMBEDDING
 from einloom.models.importer.llama_config import LlamaConfig
-from einloom.spec.errors import InputError
 from einloom.spec.isa import Rows, VectorOp
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program, Symbols
@@ -41,7 +40,7 @@ def compile_llama(
 
     Parameters
     ----------
-    tensors : the matrices of all linear layers, in formats that the design takes, with heads padded as pad_heads does.
+    tensors : the matrices of all linear layers, in formats that the design takes, in the sizes of PaddedSizes.
     floats : the embedding and the norms, float32.
     scales : scales of each layer's cache.
     context : positions to leave room for; the model's own if None.
@@ -72,25 +71,19 @@ class _Compiler:
         context: int,
     ) -> None:
         self._p = p
-        if config.hidden_size % p.core.lanes or config.intermediate_size % p.core.lanes:
-            raise InputError(
-                f"hidden_size {config.hidden_size} and intermediate_size {config.intermediate_size} must be multiples "
-                f"of core.lanes, {p.core.lanes}"
-            )
         self._config, self._tensors, self._floats = config, tensors, floats
         self._manifest, self._context = manifest, context
         self._linears = Linears(p)
-        hidden, self._words = config.hidden_size, p.words(config.hidden_size)
+        self._sizes = sizes = PaddedSizes.of(config, manifest.core)
+        hidden, self._words = sizes.hidden, p.words(sizes.hidden)
         self._x = p.per_token("x", self._words)
         self._weighted = p.per_token("x.weighted", self._words)
         self._scratch = Scratch.of(p)
         self._scales = {name: p.per_token(f"{name}.scale", 1) for name in ("attention", "mixed", "mlp", "inner")}
-        size = tensors["model.layers.0.self_attn.q_proj.weight"].shape[0] // config.num_attention_heads
-        heads = Heads(config.num_attention_heads, config.num_key_value_heads, size, config.head_dim)
-        self._head_size = size
+        heads = Heads(config.num_attention_heads, config.num_key_value_heads, sizes.head, config.head_dim)
         self._rope = p.per_token("rope", p.words(heads.size))
-        self._attention = AttentionCode(p, self._linears, heads, context)
-        self._mlp = MlpCode(p, self._linears, config.intermediate_size)
+        self._attention = AttentionCode(p, self._linears, heads, context, p.words(sizes.mixed))
+        self._mlp = MlpCode(p, self._linears, sizes.inner)
         self._normalised = p.activations.region("normalised", self._words)
         self._wide = p.activations.region("wide", max(self._attention.output_words, self._mlp.output_words))
         self._hidden_pieces = list(pieces(hidden, p.gemm.columns, p.core.lanes))
@@ -109,7 +102,8 @@ class _Compiler:
             self._attention.reserve_cache(layer)
         cache_beats = p.image.beats - cache
         self._inputs(ids)
-        padded = [pad_scales(s, self._head_size) for s in scales]
+        self._attention.clear_padding()
+        padded = [self._sizes.scales(s) for s in scales]
         vectors = [self._parameters(layer, s) for layer, s in zip(layers, padded, strict=True)]
         loads = ParameterLoads(p, [[v.size for v in group.values()] for group in vectors[0]])
         for layer, vector in zip(layers, vectors, strict=True):
@@ -150,7 +144,7 @@ class _Compiler:
         p.emit("ids", (), {numbers}, offset=ids)
         for name, rows, table, d in (
             ("embedding", Rows.TOKENS, self._floats[EMBEDDING], self._x),
-            ("rope", Rows.POSITIONS, rotations(config, self._context, self._head_size), self._rope),
+            ("rope", Rows.POSITIONS, rotations(config, self._context, self._sizes.head), self._rope),
         ):
             offset, stride = p.image.rows(name, table, d.words * p.core.lanes)
             p.emit(
@@ -168,11 +162,11 @@ class _Compiler:
     def _parameters(self, layer: str, scales: CacheScales) -> list[dict[str, Floats]]:
         """Parameters of a layer in the vector memory, in groups, in the order in which the layer needs them."""
         return [
-            {"input_norm": self._floats[f"{layer}.input_layernorm.weight"]},
+            {"input_norm": self._norm(f"{layer}.input_layernorm.weight")},
             self._attention.parameters(self._tensors, layer, scales),
             {
                 "o": channel_scales(self._tensors[f"{layer}.self_attn.o_proj.weight"]),
-                "mlp_norm": self._floats[f"{layer}.post_attention_layernorm.weight"],
+                "mlp_norm": self._norm(f"{layer}.post_attention_layernorm.weight"),
             },
             self._mlp.parameters(self._tensors, layer)
             | {"down": channel_scales(self._tensors[f"{layer}.mlp.down_proj.weight"])},
@@ -209,6 +203,7 @@ class _Compiler:
             self._weighted,
             self._normalised,
             scale,
+            words=self._words,
             elements=self._config.hidden_size,
             epsilon=self._config.rms_norm_eps,
         )
@@ -230,9 +225,9 @@ class _Compiler:
         scale = self._scales["mlp"]
         tensor = self._tensors[self._head_name]
         size = self._sums[0].words * lanes // p.gemm.columns * p.gemm.columns
-        norms = ParameterLoads(p, [[config.hidden_size]])
+        norms = ParameterLoads(p, [[self._sizes.hidden]])
         loads = ParameterLoads(p, [[min(size, config.vocab_size)]])
-        norm = norms.fetch("head", [{"norm": self._floats["model.norm.weight"]}])
+        norm = norms.fetch("head", [{"norm": self._norm("model.norm.weight")}])
         p.note("norm before the head")
         self._normalise(norm["norm"], scale)
         for n, start in enumerate(range(0, config.vocab_size, size)):
@@ -254,6 +249,9 @@ class _Compiler:
                 a_base=sums.base,
                 a_token=sums.stride,
             )
+
+    def _norm(self, name: str) -> Floats:
+        return self._sizes.norm(self._floats[name])
 
     @property
     def _head_name(self) -> str:

@@ -49,15 +49,15 @@ def quantize_normalised(
     d: Region,
     scale: Region,
     *,
+    words: int,
     elements: int,
     epsilon: float,
 ) -> None:
-    """d = int8 codes of RMSNorm(x) * gamma, and their scale.
+    """d = int8 codes of RMSNorm(x) * gamma, and their scale; `words` hold `elements`, and zeros behind them.
 
     The root mean square cancels out of the codes, so only the scale is divided by it. That takes the root off the
     critical path, because the GEMM unit waits for the codes first. `weighted` is overwritten.
     """
-    words = p.words(elements)
     p.vec(VectorOp.MAD, weighted.at(), x.at(), gamma, inner=words)
     quantize(p, s, weighted.at(), d, scale, words=words)
     p.vec(VectorOp.SUM, s.square.at(), x.at(), x.at(), inner=words)

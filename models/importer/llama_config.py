@@ -42,6 +42,7 @@ class LlamaConfig(BaseModel):
     hidden_act: Literal["silu"] = "silu"
     attention_bias: Literal[False] = False
     mlp_bias: Literal[False] = False
+    bos_token_id: TokenId | None = None
     eos_token_id: tuple[TokenId, ...] = ()
 
     @model_validator(mode="before")

@@ -37,5 +37,10 @@ class GoldenDriver:
             return JobResult(error.code, error.index, {})
         return JobResult(CoreError.NONE, 0, {})
 
+    @property
+    def saturated(self) -> float:
+        """Share of the cache's codes so far, 0 to 1, that were at their limit; 0 before the first."""
+        return self._core.limit_codes / max(self._core.stored_codes, 1)
+
     def _memory(self, number: int) -> Bytes:
         return self._core.system if number == SYSTEM else self._core.weights[number - 1]

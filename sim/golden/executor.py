@@ -56,6 +56,8 @@ class GoldenCore:
     system : the system window, changed by stores.
     weights : the window of each weight channel; call `forget_weights` after a change.
     memories : memories on the chip.
+    stored_codes, limit_codes : codes of keys and values that were stored, and how many of them were the largest or the
+        smallest that there are, so that what they stand for may have been larger.
     """
 
     def __init__(self, manifest: Manifest, system: Bytes, weights: tuple[Bytes, ...]) -> None:
@@ -64,6 +66,7 @@ class GoldenCore:
         self.system, self.weights = system, weights
         self._beat = manifest.gemm.weights.beat_bits // 8
         self._vector = VectorUnit(self.memories, manifest.core.cache_bits)
+        self.stored_codes = self.limit_codes = 0
         self._fetched: list[tuple[int, int]] = []  # runs of beats that wait for a product: first, count
         self._products: dict[tuple[object, ...], npt.NDArray[np.float64]] = {}
         self._prepared: dict[tuple[bytes, int, bool], Action | _Stop] = {}
@@ -260,11 +263,14 @@ class GoldenCore:
     def _store_kv(self, i: Instruction, chunk: Chunk) -> None:
         rows, elements, width = self._attention.rows, i["elements"], self._core.cache_bits
         size, start = tile_bytes(elements, rows, width), i["base"] * self._core.lanes
+        limit = (1 << (width - 1)) - 1
         staging = self.memories.staging.reshape(rows, -1)
         require(start + elements <= staging.shape[1], f"reaches element {start + elements} of {staging.shape[1]}")
         for n in range(chunk.tokens):
             tile, row = divmod(chunk.position + n, rows)
             codes = staging[row, start : start + elements]
+            self.stored_codes += codes.size
+            self.limit_codes += int(np.count_nonzero(np.abs(codes.astype(np.int16)) >= limit))
             write_position(self._bytes(i["offset"] * self._beat + tile * size, size), row, codes, rows, width)
 
     def _put(self, base: int, strides: tuple[int, int, int], words: npt.NDArray[np.float32]) -> None:

@@ -1,0 +1,74 @@
+"""models/calibrate.py: scales of keys and values hold for texts that calibration never saw."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import processors
+
+from einloom.models.calibrate import calibrate
+from einloom.models.float_attention import float_attention
+from einloom.models.float_decoder import Decoder, rotate
+from einloom.models.importer.huggingface import EMBEDDING, LlamaModel, load_llama
+from einloom.models.linears import FloatLinears, Floats
+from tests.tiny_llama import write_tiny_llama
+
+BOS = 7
+LIMIT = 127
+OUTLIER = 20.0
+
+
+def with_outlying_beginning(folder: Path, **changes: object) -> LlamaModel:
+    """A model whose keys and values are OUTLIER times larger after the token BOS than after all others."""
+    model = load_llama(write_tiny_llama(folder, **changes))
+    tensors = {name: tensor.copy() for name, tensor in model.tensors.items()}
+    tensors[EMBEDDING][:, 0] = 0
+    tensors[EMBEDDING][BOS] = 0
+    tensors[EMBEDDING][BOS, 0] = 1
+    for name in ("k_proj", "v_proj"):
+        tensors[f"model.layers.0.self_attn.{name}.weight"][:, 0] *= OUTLIER
+    return LlamaModel(model.config, tensors, model.tokenizer)
+
+
+def largest_codes(model: LlamaModel, text: list[int]) -> float:
+    """The largest key or value of a text, in steps of its code."""
+    scales = calibrate(model, 8)
+    found: list[float] = []
+
+    def watch(queries: Floats, keys: Floats, values: Floats) -> Floats:
+        layer = len(found) % model.config.num_hidden_layers
+        of_keys, of_values = np.abs(keys / scales[layer].keys), np.abs(values / scales[layer].values)
+        found.append(float(max(of_keys.max(), of_values.max())))
+        return float_attention(queries, keys, values)
+
+    Decoder(model, FloatLinears(model.linears), watch).step(text)
+    return max(found)
+
+
+def test_the_beginning_of_texts_fits_whether_the_config_or_the_tokenizer_names_it(tmp_path: Path) -> None:
+    text = [BOS, 1, 2, 3]
+    by_config = with_outlying_beginning(tmp_path / "a", bos_token_id=BOS)
+    assert largest_codes(by_config, text) <= LIMIT
+    unnamed = with_outlying_beginning(tmp_path / "b")
+    assert largest_codes(unnamed, text) > 3 * LIMIT  # so the model is a hard one
+    letter = unnamed.tokenizer.id_to_token(BOS)
+    unnamed.tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{letter} $A", special_tokens=[(letter, BOS)]
+    )
+    assert largest_codes(unnamed, text) <= LIMIT
+
+
+@pytest.mark.parametrize("positions", [1 << 10, 1 << 17])
+def test_rotated_keys_fit_at_every_position(tmp_path: Path, positions: int) -> None:
+    model = load_llama(write_tiny_llama(tmp_path))
+    weight = model.tensors["model.layers.0.self_attn.k_proj.weight"]
+    scale = calibrate(model, 8)[0].keys
+    x = model.tensors[EMBEDDING][:64]
+    x = x / np.sqrt((x * x).mean(axis=-1, keepdims=True)) * model.tensors["model.layers.0.input_layernorm.weight"]
+    keys = (x @ weight.T).reshape(len(x), *scale.shape)
+    pairs = np.hypot(*np.split(keys / scale, 2, axis=-1))
+    seen = keys[(pairs <= LIMIT).all(axis=(1, 2))]
+    assert len(seen)
+    for key in seen:
+        turned = rotate(np.repeat(key[None], 64, 0), np.linspace(0, positions, 64).astype(np.int64), 10000.0)
+        assert np.abs(turned / scale).max() <= LIMIT * 1.0001
