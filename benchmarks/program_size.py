@@ -7,23 +7,19 @@ are laid out but not made. FlightLLM (FPGA 2024) has a program for each bucket o
 instructions for 120 buckets of decoding alone, for the same model, take 372 MB. The exit code is 1 above 1 MB.
 """
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.random_llama import llama_config, unit_scales
+from benchmarks.random_llama import llama_config
 from einloom.catalogue import find_model, load_config
 from einloom.generators.registry import describe
-from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.pipeline import compile_model
-from einloom.models.importer.huggingface import EMBEDDING, load_llama, tensor_shapes
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.importer.huggingface import load_llama
 from einloom.spec.config import parse_config
-from einloom.spec.formats import FORMATS
 from einloom.spec.isa import INSTRUCTION_BYTES
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
-from einloom.spec.quantized import QuantizedTensor
 
 LLAMA_2_7B = {"hidden": 4096, "inner": 11008, "layers": 32, "heads": 32, "groups": 32, "vocab": 32000}
 CONTEXTS = (2048, 4096)
@@ -36,21 +32,6 @@ core: {lanes: 32, vector_words: 65536, activation_words: 1024, query_words: 1024
 """
 FLIGHTLLM_BYTES = 372_000_000
 LIMIT = 1 << 20
-
-
-def without_weights(config: LlamaConfig, manifest: Manifest) -> Program:
-    """The program of a model of this shape; its matrices are single numbers that NumPy repeats."""
-    group, (step, *_) = manifest.gemm.weights.block, manifest.gemm.weights.steps
-    tensors, floats = {}, {}
-    for name, shape in tensor_shapes(config):
-        if len(shape) == 1 or name == EMBEDDING:
-            floats[name] = np.broadcast_to(np.float32(1), shape)
-        else:
-            codes = np.broadcast_to(np.uint8(0), shape)
-            scales = np.broadcast_to(np.uint8(1), (shape[0], shape[1] // group))
-            channel = np.broadcast_to(np.float32(1), shape[:1])
-            tensors[name] = QuantizedTensor(FORMATS[step.format], group, codes, scales, scales, channel)
-    return compile_llama(config, tensors, floats, unit_scales(config), manifest, contents=False)
 
 
 def main() -> int:
@@ -66,7 +47,7 @@ def main() -> int:
 
     largest, manifest = 0, describe(parse_config(CORE, "CORE"))
     for context in CONTEXTS:
-        program = without_weights(llama_config(**LLAMA_2_7B, context=context), manifest)
+        program = shape_only_program(llama_config(**LLAMA_2_7B, context=context), manifest)
         largest = max(largest, program.program_bytes)
         row("LLaMA-2-7B", manifest, program, f"1 / {FLIGHTLLM_BYTES // program.program_bytes:,}")
     default = describe(load_config("default"))

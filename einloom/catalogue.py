@@ -65,13 +65,18 @@ def find_model(model: str | Path | None = None) -> Path:
 
 
 def load_model(model: "str | Path | LlamaModel | None" = None) -> "LlamaModel":
-    """The model in a folder of the Hugging Face layout, or the shipped one of a name; the default one if None.
+    """The model in a folder of the Hugging Face layout, in a GGUF file, or the shipped one of a name.
 
-    InputError when the folder holds no model that can be read.
+    The default one if None. InputError when there is no model that can be read.
     """
+    from einloom.models.importer.gguf_file import is_gguf
+    from einloom.models.importer.gguf_model import load_gguf
     from einloom.models.importer.huggingface import LlamaModel, load_llama
 
-    return model if isinstance(model, LlamaModel) else load_llama(find_model(model))
+    if isinstance(model, LlamaModel):
+        return model
+    path = find_model(model)
+    return load_gguf(path) if is_gguf(path) else load_llama(path)
 
 
 def load_cascade(cascade: str | Path) -> "Cascade":

@@ -3,6 +3,7 @@
 from einloom.mapping.codegen.llama import compile_llama
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.fit import require_fit
 from einloom.models.calibrate import calibrate
 from einloom.models.importer.huggingface import LlamaModel
 from einloom.spec.manifest import Manifest
@@ -15,6 +16,7 @@ def compile_model(model: LlamaModel, manifest: Manifest, *, check: bool = True) 
     With `check` the program is held against the rules of mapping/check after each pass. InputError when the model
     doesn't fit the design.
     """
+    require_fit(model.config, manifest)
     linears = PaddedSizes.of(model.config, manifest.core).linears(model.config, model.linears)
     tensors = quantize_for_engine(manifest.config.gemm, linears)
     scales = calibrate(model, manifest.core.cache_bits)

@@ -152,13 +152,13 @@ def test_bad_models(app: typer.Typer, tmp_path: Path, config: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("group: 32", "group: 32\n  max_inputs: 64", "its 128 inputs are more than engine.max_inputs, 64"),
-        ("group: 32", "group: 32\n  max_tiles: 11", "its 256 outputs are 16 tiles, more than engine.max_tiles, 11"),
+        ("group: 32", "group: 32\n  max_inputs: 64", "engine.max_inputs: 128 are needed, of 64"),
+        ("group: 32", "group: 32\n  max_tiles: 11", "engine.max_tiles: 16 are needed for 256 outputs, of 11"),
     ],
 )
 def test_models_too_large(app: typer.Typer, model: Path, config: Path, old: str, new: str, message: str) -> None:
     config.write_text(BITMOD.replace(old, new))
-    assert refusal(app, model, "-c", config).endswith(f".weight: {message}")
+    assert refusal(app, model, "-c", config) == f"the model does not fit tiny:\n  {message}"
 
 
 def test_inputs_must_fill_the_lanes() -> None:

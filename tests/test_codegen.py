@@ -2,7 +2,6 @@
 
 import dataclasses
 import random
-from pathlib import Path
 
 import pytest
 
@@ -11,10 +10,12 @@ from einloom.mapping.codegen.linear import pieces
 from einloom.mapping.codegen.llama import compile_llama
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.fit import require_fit
 from einloom.mapping.regions import Allocator, Memory
 from einloom.mapping.report import mapping_report, sections
 from einloom.models.calibrate import calibrate
 from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.importer.llama_config import LlamaConfig
 from einloom.sim.golden.executor import GoldenCore
 from einloom.sim.golden.memories import Chunk
 from einloom.spec.driver import Bytes
@@ -23,6 +24,7 @@ from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import compiled, core_manifest, small_llama
+from tests.tiny_llama import CONFIG
 from tests.units import Move, Units, execute
 
 
@@ -130,43 +132,41 @@ def test_permits_never_pile_up(program: Program, slow: Unit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("core", "model", "message"),
+    ("core", "model", "problems"),
     [
+        ({"core": {"lanes": 8, "vector_words": 900}}, {}, [r"core\.vector_words: 1,\d+ words are needed, of 900"]),
         (
-            {"core": {"lanes": 8, "vector_words": 900}},
+            {"core": {"lanes": 8, "activation_words": 12, "query_words": 9, "staging_words": 15}},
             {},
-            r"the vector memory is too small for this model: .* at word [\d,]+ of 900; give core\.vector_words .* many",
+            [
+                r"core\.activation_words: \d+ words are needed, of 12",
+                r"core\.query_words: \d+ words are needed, of 9",
+                r"core\.staging_words: 16 words are needed, of 15",
+            ],
         ),
         (
-            {"core": {"lanes": 8, "activation_words": 12}},
+            {"attention": {"max_head": 32, "max_keys": 16, "columns": 3}},
+            {"head_dim": 64, "num_key_value_heads": 1},
+            [
+                r"attention\.max_head: 64 is needed for heads of 64, of 32",
+                r"attention\.columns: 4 are needed, because as many query heads share a key head, of 3",
+                r"attention\.max_keys: 32 are needed for the model's context, of 16",
+            ],
+        ),
+        (
             {},
-            r"the activation buffer is too small .* core\.activation_words .*",
-        ),
-        ({"core": {"lanes": 8, "query_words": 9}}, {}, r"the query buffer is too small .* core\.query_words .*"),
-        (
-            {"core": {"lanes": 8, "staging_words": 15}},
-            {},
-            r"the key/value staging buffer is too small .* core\.staging_words .*",
-        ),
-        (
-            {"attention": {"max_head": 32}},
-            {"head_dim": 64},
-            r"this design takes heads .* to 32 \(attention\.max_head\), not of 64",
-        ),
-        ({"attention": {"max_keys": 16}}, {}, r"a context of 32 is more than attention\.max_keys, 16"),
-        (
-            {"attention": {"columns": 3}},
-            {"num_key_value_heads": 1},
-            r"4 query heads share a key head, but the attention engine has 3 columns \(attention\.columns\)",
+            {"intermediate_size": 1 << 23},
+            [r"engine\.max_inputs: 8,388,608 are needed, of [\d,]+", r"engine\.max_tiles: 524,288 are needed for .*"],
         ),
     ],
 )
-def test_what_does_not_fit_is_said_with_its_key(
-    tmp_path: Path, core: dict[str, dict[str, object]], model: dict[str, object], message: str
+def test_all_that_does_not_fit_is_said_with_its_keys(
+    core: dict[str, dict[str, object]], model: dict[str, object], problems: list[str]
 ) -> None:
     engine = {"kind": "int_mac", "rows": 4, "columns": 16}
-    with pytest.raises(InputError, match=rf"^{message}$"):
-        compiled(small_llama(tmp_path / "model", **model), core_manifest(engine=engine, **core))
+    config = LlamaConfig.model_validate(CONFIG | {"head_dim": 32} | model)
+    with pytest.raises(InputError, match="\n  ".join(["^the model does not fit small:", *problems]) + "$"):
+        require_fit(config, core_manifest(engine=engine, **core))
 
 
 def test_an_engine_runs_no_programs(manifest: Manifest) -> None:

@@ -17,7 +17,7 @@ def compile(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder of a Hugging Face Llama, or the name of a shipped model; shakespeare-1m if left out."
+            help="A GGUF file or Hugging Face folder of a Llama, or a shipped model; shakespeare-1m if left out."
         ),
     ] = None,
     config: Annotated[

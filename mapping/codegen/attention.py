@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +9,15 @@ import numpy.typing as npt
 from einloom.mapping.attention_operands import attention_format
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of
+from einloom.mapping.codegen.padding import Heads
 from einloom.mapping.codegen.parameters import LayerParameters
 from einloom.mapping.codegen.quantize import HeadScratch, quantize_queries
 from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
-from einloom.spec.attention_format import MIN_HEAD, SCALE_SHIFT, SCORE_FRACTION
+from einloom.spec.attention_format import SCALE_SHIFT, SCORE_FRACTION
 from einloom.spec.errors import InputError
 from einloom.spec.isa import Condition, Rows, Space, VectorOp
+from einloom.spec.manifest import CoreManifest
 from einloom.spec.quantized import QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
@@ -24,30 +25,14 @@ QUERY_WORDS = 16
 """Words of a token's queries that are worth a vector instruction. Attention of their heads begins when it is done."""
 
 
-@dataclass(frozen=True)
-class Heads:
-    """Attention's shape: `count` query heads of `size`, in groups that share one of `groups` key/value heads.
-
-    `unpadded` is the model's own size of a head, which scales the scores.
-    """
-
-    count: int
-    groups: int
-    size: int
-    unpadded: int
-
-    @property
-    def group(self) -> int:
-        """Query heads that share a key/value head."""
-        return self.count // self.groups
-
-
 class AttentionCode:
     """Emits the attention of every layer; its regions are shared by all of them."""
 
     def __init__(self, p: ProgramBuilder, linears: Linears, heads: Heads, context: int, output_words: int) -> None:
         """`output_words` are those of all heads' outputs, zeros behind the last head included."""
-        _require_possible(p, heads, context)
+        problems = attention_problems(p.core, heads, context)
+        if problems:
+            raise InputError("; ".join(problems))
         self._p, self._linears, self._heads = p, linears, heads
         words = self._head_words = p.words(heads.size)
         self._context = context
@@ -228,18 +213,20 @@ class AttentionCode:
         ]
 
 
-def _require_possible(p: ProgramBuilder, heads: Heads, context: int) -> None:
-    """InputError when a design can't do attention of this shape."""
-    step = 2 * p.core.lanes
-    if heads.size % step or not MIN_HEAD <= heads.size <= p.attention.max_head:
-        raise InputError(
-            f"this design takes heads that are multiples of {step} (twice core.lanes) from {MIN_HEAD} to "
-            f"{p.attention.max_head} (attention.max_head), not of {heads.size}"
+def attention_problems(core: CoreManifest, heads: Heads, context: int) -> list[str]:
+    """What of a design is too small for attention of this shape, each with its key."""
+    attention, problems = core.attention, list[str]()
+    if heads.size > attention.max_head:
+        problems.append(
+            f"attention.max_head: {heads.size} is needed for heads of {heads.unpadded}, of {attention.max_head}"
         )
-    if heads.group > p.attention.columns:
-        raise InputError(
-            f"{heads.group} query heads share a key head, but the attention engine has {p.attention.columns} columns "
-            "(attention.columns)"
+    if heads.group > attention.columns:
+        problems.append(
+            f"attention.columns: {heads.group} are needed, because as many query heads share a key head, of "
+            f"{attention.columns}"
         )
-    if context > p.attention.max_keys:
-        raise InputError(f"a context of {context} is more than attention.max_keys, {p.attention.max_keys}")
+    if context > attention.max_keys:
+        problems.append(
+            f"attention.max_keys: {context:,} are needed for the model's context, of {attention.max_keys:,}"
+        )
+    return problems

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.check.program import check_program
-from einloom.mapping.codegen.attention import AttentionCode, Heads
+from einloom.mapping.codegen.attention import AttentionCode
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
 from einloom.mapping.codegen.mlp import MlpCode
@@ -80,7 +80,7 @@ class _Compiler:
         self._weighted = p.per_token("x.weighted", self._words)
         self._scratch = Scratch.of(p)
         self._scales = {name: p.per_token(f"{name}.scale", 1) for name in ("attention", "mixed", "mlp", "inner")}
-        heads = Heads(config.num_attention_heads, config.num_key_value_heads, sizes.head, config.head_dim)
+        heads = sizes.heads(config)
         self._rope = p.per_token("rope", p.words(heads.size))
         self._attention = AttentionCode(p, self._linears, heads, context, p.words(sizes.mixed))
         self._mlp = MlpCode(p, self._linears, sizes.inner)

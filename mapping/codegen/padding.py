@@ -16,6 +16,24 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Heads:
+    """Attention's shape: `count` query heads of `size`, in groups that share one of `groups` key/value heads.
+
+    `unpadded` is the model's own size of a head, which scales the scores.
+    """
+
+    count: int
+    groups: int
+    size: int
+    unpadded: int
+
+    @property
+    def group(self) -> int:
+        """Query heads that share a key/value head."""
+        return self.count // self.groups
+
+
+@dataclass(frozen=True)
 class PaddedSizes:
     """Sizes of a model on a core.
 
@@ -43,6 +61,19 @@ class PaddedSizes:
             _whole(config.num_attention_heads * head, step),
         )
 
+    def heads(self, config: LlamaConfig) -> Heads:
+        """The shape of attention."""
+        return Heads(config.num_attention_heads, config.num_key_value_heads, self.head, config.head_dim)
+
+    def matrix(self, config: LlamaConfig, name: str, outputs: int) -> tuple[int, int]:
+        """Outputs and inputs of the matrix `name` in these sizes, which has `outputs` in the model."""
+        kind = name.split(".")[-2]
+        if kind in ("o_proj", "down_proj"):
+            return self.hidden, self.mixed if kind == "o_proj" else self.inner
+        if kind in ("q_proj", "k_proj", "v_proj"):
+            return outputs // config.head_dim * self.head, self.hidden
+        return self.inner if kind in ("gate_proj", "up_proj") else outputs, self.hidden
+
     def linears(self, config: LlamaConfig, matrices: Mapping[str, Floats]) -> dict[str, Floats]:
         """The matrices [outputs, inputs] of a Llama's linear layers in these sizes.
 
@@ -52,15 +83,12 @@ class PaddedSizes:
         return {name: self._linear(config, name, matrix) for name, matrix in matrices.items()}
 
     def _linear(self, config: LlamaConfig, name: str, matrix: Floats) -> Floats:
-        kind = name.split(".")[-2]
+        kind, size = name.split(".")[-2], self.matrix(config, name, len(matrix))
         if kind == "o_proj":
-            return _grow(_pad_halves(matrix, config.head_dim, self.head), self.hidden, self.mixed)
-        if kind == "down_proj":
-            return _grow(matrix, self.hidden, self.inner)
-        if kind in ("q_proj", "k_proj", "v_proj"):
+            matrix = _pad_halves(matrix, config.head_dim, self.head)
+        elif kind in ("q_proj", "k_proj", "v_proj"):
             matrix = np.ascontiguousarray(_pad_halves(matrix.T, config.head_dim, self.head).T)
-        outputs = self.inner if kind in ("gate_proj", "up_proj") else len(matrix)
-        return _grow(matrix, outputs, self.hidden)
+        return _grow(matrix, *size)
 
     def norm(self, gamma: Floats) -> Floats:
         """Weights of a norm in these sizes."""

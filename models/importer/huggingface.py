@@ -141,7 +141,12 @@ def _load_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
     # What the file keeps of its training: a prompt is taken whole, and alone.
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return check_vocabulary(path, tokenizer, vocab_size)
+
+
+def check_vocabulary(path: Path, tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
+    """The tokenizer of the file at `path`; InputError when it makes tokens that the model hasn't."""
     largest = max(tokenizer.get_vocab().values(), default=-1)
     if not 0 <= largest < vocab_size:
-        raise InputError(f"{path}: has token {largest}, but vocab_size in config.json is {vocab_size}")
+        raise InputError(f"{path}: has token {largest}, but vocab_size is {vocab_size}")
     return tokenizer

@@ -1,5 +1,6 @@
 """The config.json of a Hugging Face Llama, checked key by key."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -93,15 +94,17 @@ def load_llama_config(path: Path) -> LlamaConfig:
     except OSError as error:
         raise ConfigError(path, [Problem(f"cannot be read: {error.strerror}")]) from error
     except ValidationError as error:
-        raise ConfigError(path, [_explain(e) for e in error.errors()]) from error
+        raise ConfigError(path, [explain(e, {}) for e in error.errors()]) from error
 
 
 def _problem(rule: str) -> PydanticCustomError:
     return PydanticCustomError("einloom", "{rule}", {"rule": rule})
 
 
-def _explain(error: ErrorDetails) -> Problem:
+def explain(error: ErrorDetails, names: Mapping[str, str]) -> Problem:
+    """What is wrong with a key, which the file may know under another of `names`."""
     key, given = ".".join(str(part) for part in error["loc"]), error["input"]
+    key = names.get(key, key)
     if error["type"] == "missing":
         return Problem("is required", key)
     if error["type"] == "literal_error":
