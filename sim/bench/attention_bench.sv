@@ -25,8 +25,10 @@ module attention_bench (
     input  wire [7:0]  value_stall,
     input  wire [7:0]  output_stall,
     input  wire [31:0] limit,         // cycles after which a batch is given up
+    input  wire [15:0] mutant,        // the fault that is active in a design that has some; 0: none
     output reg         done,
     output reg         timed_out,
+    output reg  [63:0] signature,     // of all ports in all cycles, from a design that has faults
     output reg  [63:0] cycles,        // from start to the last output
     output reg  [63:0] busy,          // cycles in which the 2D array was at work
     output reg  [63:0] row_busy,      // ... and the 1D row

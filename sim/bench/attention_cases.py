@@ -56,6 +56,17 @@ def random_batch(
     return jobs, AttentionStalls(*stalls, seed=int(rng.integers(1, 1 << 31)))
 
 
+def random_batches(
+    manifest: AttentionManifest, seed: int, cases: int, max_keys: int
+) -> Iterator[tuple[str, list[AttentionJob], AttentionStalls]]:
+    """Batches of at least `cases` random jobs, of up to `max_keys` keys."""
+    rng, drawn, number = np.random.default_rng(seed), 0, 0
+    while drawn < cases:
+        jobs, stalls = random_batch(rng, manifest, max_keys)
+        yield f"batch {number} of seed {seed}", jobs, stalls
+        drawn, number = drawn + len(jobs), number + 1
+
+
 def corner_batches(manifest: AttentionManifest) -> Iterator[tuple[str, list[AttentionJob], AttentionStalls]]:
     """Extremes of both signs, equal scores, one key, one query, masks that hide everything, the corners of spans, and
     full back-pressure."""

@@ -63,6 +63,15 @@ def random_batch(rng: np.random.Generator, gemm: GemmManifest, max_blocks: int =
     return jobs, Stalls(weights, sums, waits, seed=int(rng.integers(1, 1 << 31)))
 
 
+def random_batches(gemm: GemmManifest, seed: int, cases: int) -> Iterator[tuple[str, list[Job], Stalls]]:
+    """Batches of at least `cases` random jobs."""
+    rng, drawn, number = np.random.default_rng(seed), 0, 0
+    while drawn < cases:
+        jobs, stalls = random_batch(rng, gemm)
+        yield f"batch {number} of seed {seed}", jobs, stalls
+        drawn, number = drawn + len(jobs), number + 1
+
+
 def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]]:
     """Corner cases of each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
     rng = np.random.default_rng(0)

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import cocotb
-import numpy as np
 
 from einloom.sim.bench.attention import AttentionOutcome, check, prepare
-from einloom.sim.bench.attention_cases import corner_batches, random_batch
+from einloom.sim.bench.attention_cases import corner_batches, random_batches
 from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
 from einloom.spec.manifest import Manifest
 
@@ -37,10 +36,8 @@ async def random_jobs_match_golden(dut):
     bench = Bench(dut, COUNTERS)
     await bench.reset()
     figures = []
-    rng = np.random.default_rng(SETTINGS["seed"])
-    while sum(f["cases"] for f in figures) < SETTINGS["cases"]:
-        jobs, stalls = random_batch(rng, manifest, SETTINGS["max_keys"])
-        case = f"batch {len(figures)} of seed {SETTINGS['seed']}"
+    batches = random_batches(manifest, SETTINGS["seed"], SETTINGS["cases"], SETTINGS["max_keys"])
+    for case, jobs, stalls in batches:
         figures.append(await _check(bench, manifest, jobs, stalls, case))
     report("random", figures)
 

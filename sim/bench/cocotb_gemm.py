@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import cocotb
-import numpy as np
 
 from einloom.sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, prepare
-from einloom.sim.bench.cases import corner_batches, random_batch
+from einloom.sim.bench.cases import corner_batches, random_batches
 from einloom.sim.bench.compare import require_equal
 from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
 from einloom.sim.golden.engines import golden_sums
@@ -52,10 +51,8 @@ async def random_jobs_match_golden(dut):
     bench = Bench(dut, COUNTERS)
     await bench.reset()
     figures = []
-    rng = np.random.default_rng(SETTINGS["seed"])
-    while sum(f["cases"] for f in figures) < SETTINGS["cases"]:
-        jobs, stalls = random_batch(rng, manifest.gemm)
-        figures.append(await _check(bench, manifest, jobs, stalls, f"batch {len(figures)} of seed {SETTINGS['seed']}"))
+    for case, jobs, stalls in random_batches(manifest.gemm, SETTINGS["seed"], SETTINGS["cases"]):
+        figures.append(await _check(bench, manifest, jobs, stalls, case))
     report("random", figures)
 
 

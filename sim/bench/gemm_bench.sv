@@ -24,8 +24,10 @@ module gemm_bench (
     input  wire [7:0]  sums_stall,
     input  wire [7:0]  job_stall,
     input  wire [31:0] limit,         // cycles after which a batch is given up
+    input  wire [15:0] mutant,        // the fault that is active in a design that has some; 0: none
     output reg         done,
     output reg         timed_out,
+    output reg  [63:0] signature,     // of all ports in all cycles, from a design that has faults
     output reg  [63:0] cycles,        // from start to the last result
     output reg  [63:0] accepted       // beats, all channels together
 );
