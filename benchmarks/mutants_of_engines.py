@@ -7,20 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.mutations import Mutant, Mutants, Outcome
+from einloom.generators.design import Design
 from einloom.sim.bench.build import build
-from einloom.sim.simulate import run_cocotb, simulate
+from einloom.sim.simulate import default_cases, run_cocotb, simulate
 from einloom.spec.errors import CheckFailed, ToolError
+from einloom.spec.manifest import GemmManifest
 
 MODULE = "benchmarks.mutation_bench"
 TEST = "mutants_are_judged"
-LONGER = ((2, 400, 300), (3, 100, 1500))
+LONGER = {"products": ((2, 2000, 0),), "attention": ((2, 400, 40),)}
 """Seed, random jobs and most keys of the longer runs."""
 
 
-def default_run() -> tuple[int, int, int]:
+def default_run(design: Design) -> tuple[int, int, int]:
     """The same of `einloom simulate`."""
     defaults = inspect.signature(simulate).parameters
-    return tuple(defaults[name].default for name in ("seed", "cases", "max_keys"))  # type: ignore[return-value]
+    return defaults["seed"].default, default_cases(design), defaults["max_keys"].default
+
+
+def longer_runs(design: Design) -> tuple[tuple[int, int, int], ...]:
+    """The same of the longer runs."""
+    return LONGER["products" if isinstance(design.manifest.design, GemmManifest) else "attention"]
 
 
 def judge_engine(planted: Mutants, mutants: Sequence[Mutant], *, longer: bool = False) -> dict[int, Outcome]:
@@ -33,7 +40,8 @@ def judge_engine(planted: Mutants, mutants: Sequence[Mutant], *, longer: bool = 
             settings = {
                 "manifest": planted.design.manifest.model_dump(mode="json"),
                 "mutants": left,
-                "runs": LONGER if longer else [default_run()],
+                "runs": longer_runs(planted.design) if longer else [default_run(planted.design)],
+                "longer": longer,
                 "report": str(report),
             }
             reason = ""

@@ -40,7 +40,7 @@ CONFIGS: Mapping[str, Config] = {
         },
         beat_bits=128,
     ),
-    "fusemax": make_config({"kind": "fusemax", "rows": 2, "columns": 4, "spans": 2, "max_head": 64, "max_keys": 4096}),
+    "fusemax": make_config({"kind": "fusemax", "rows": 4, "columns": 4, "spans": 2, "max_head": 64, "max_keys": 4096}),
 }
 """Small designs with all that their engine has."""
 

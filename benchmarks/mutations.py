@@ -22,6 +22,8 @@ from einloom.spec.manifest import Manifest
 CONTROL = "mutant"
 """Port of the benches that chooses a fault; 0 chooses none."""
 CONTROL_BITS = 16
+SELECTION = "t:$meminit* %n"
+"""Cells that faults are in: all but the contents of tables, which Yosys wants to be constant."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -90,7 +92,9 @@ def design_with_sources(config: Config) -> Design:
 def plant(design: Design, bench: str, seeds: Sequence[int], count: int) -> Mutants:
     """`count` faults for each of `seeds`, in a design for the bench whose module is `bench`."""
     top = design.manifest.top
-    listing = [line for seed in seeds for line in (f"log of seed {seed}", f"mutate -list {count} -seed {seed}")]
+    listing = [
+        line for seed in seeds for line in (f"log of seed {seed}", f"mutate -list {count} -seed {seed} {SELECTION}")
+    ]
     read = ["read_verilog -sv design.v", f"hierarchy -check -top {top}", "proc", "opt_clean"]
     netlist, log = run_passes([*read, *listing, "write_rtlil netlist.il"], {"design.v": design.verilog}, "netlist.il")
     mutants = tuple(_mutants(log, top, design.verilog.splitlines()))
@@ -150,12 +154,13 @@ def _controlled(text: str, manifest: Manifest, bench: str) -> str:
     It gives the bench a signature of all that leaves its ports: of streams and addresses only what is valid.
     """
     start = text.index(f"\nmodule {manifest.top}(")
-    before, module = text[:start], text[start:]
-    module = re.sub(rf", {CONTROL}\);", ");", module, count=1)
-    bits = f"[{CONTROL_BITS - 1}:0] {CONTROL}"
-    module = re.sub(rf"input \{bits};\n *wire \{bits};\n", "", module, count=1)
-    added = f"  wire {bits} = {bench}.{CONTROL};\n{_signature(manifest, bench)}endmodule\n"
-    return before + module.replace("endmodule\n", added, 1)
+    end = text.index("endmodule\n", start)
+    bits = f"[{CONTROL_BITS - 1}:0] {CONTROL};\n"
+    heading, body = text[start:end].split(";\n", 1)
+    heading = re.sub(rf", {CONTROL}\b|\b{CONTROL}, ", "", heading)
+    body = body.replace(f"  input {bits}", "").replace(f"  wire {bits}", "")
+    added = f"  wire {bits[:-2]} = {bench}.{CONTROL};\n{_signature(manifest, bench)}"
+    return f"{text[:start]}{heading};\n{added}{body}{text[end:]}"
 
 
 def _signature(manifest: Manifest, bench: str) -> str:

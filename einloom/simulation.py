@@ -53,14 +53,15 @@ class SimulationReport:
 
 
 def simulate(
-    config: str | Path | Mapping[str, Any] | Config, *, seed: int = 1, cases: int = 40, waves: bool = False
+    config: str | Path | Mapping[str, Any] | Config, *, seed: int = 1, cases: int | None = None, waves: bool = False
 ) -> SimulationReport:
     """Run the benches of a config's engine in Verilator, corner cases and about `cases` random jobs.
 
+    Unless told, these are 200 of an engine for products and 60 of one for attention, whose jobs are longer.
     CheckFailed with the first wrong element and the command that runs it again when a result is not golden's. With
     `waves`, a VCD trace is left in the present folder.
     """
-    if seed < 0 or cases < 1:
+    if seed < 0 or (cases is not None and cases < 1):
         raise InputError("--seed must be 0 or more and --cases 1 or more")
     chosen = load_config(config)
     from einloom.sim.simulate import simulate as run_benches  # its toolchain is looked for when it is imported
@@ -70,7 +71,8 @@ def simulate(
         result = run_benches(generate(chosen), seed=seed, cases=cases, waves=waves)
     except CheckFailed as error:
         named = config if isinstance(config, str | Path) else chosen.name
-        rerun = f"einloom simulate {named} --seed {seed} --cases {cases} --waves"
+        chosen_cases = "" if cases is None else f" --cases {cases}"
+        rerun = f"einloom simulate {named} --seed {seed}{chosen_cases} --waves"
         raise CheckFailed(f"{error}; rerun with waves: {rerun}") from error
     trace = Path.cwd() / f"{chosen.name}.vcd" if waves else None
     seconds = time.perf_counter() - started

@@ -20,6 +20,10 @@ ATTENTION_MODULE = "einloom.sim.bench.cocotb_attention"
 BENCHES = ("corners_match_golden", "random_jobs_match_golden")
 
 
+PRODUCTS, ATTENTIONS = 200, 60
+"""Random jobs of a run by default; those of attention are longer."""
+
+
 @dataclass(frozen=True)
 class Simulation:
     """Figures of a run of the benches.
@@ -75,9 +79,12 @@ def run_cocotb(
         raise CheckFailed(_first_failure(log, ran, failed))
 
 
-def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 300, waves: bool = False) -> Simulation:
+def simulate(
+    design: Design, *, seed: int = 1, cases: int | None = None, max_keys: int = 300, waves: bool = False
+) -> Simulation:
     """Build `design` and run its engine's corners and about `cases` random jobs; CheckFailed when one is not golden.
 
+    Unless told, there are as many random jobs as `default_cases` says.
     `max_keys` bounds the sequences of an attention engine's random jobs.
     """
     executable = build(design, waves=waves)
@@ -87,7 +94,7 @@ def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 
         settings = {
             "manifest": design.manifest.model_dump(mode="json"),
             "seed": seed,
-            "cases": cases,
+            "cases": cases or default_cases(design),
             "max_keys": max_keys,
             "report": str(report),
         }
@@ -98,6 +105,11 @@ def simulate(design: Design, *, seed: int = 1, cases: int = 40, max_keys: int = 
             shutil.move(folder / "dump.vcd", Path.cwd() / f"{design.manifest.name}.vcd")
     cycles = sum(line["cycles"] for line in lines)
     return Simulation(sum(line["cases"] for line in lines), cycles, sum(line["busy"] for line in lines) / cycles)
+
+
+def default_cases(design: Design) -> int:
+    """Random jobs of a run, so many that planted faults in the rarest states show (benchmarks/mutate.py)."""
+    return PRODUCTS if isinstance(design.manifest.design, GemmManifest) else ATTENTIONS
 
 
 def _log_lines(log: Path) -> list[str]:

@@ -11,7 +11,7 @@ from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
 from einloom.sim.golden.engines import golden_sums
 from einloom.spec.manifest import Manifest
 
-COUNTERS = ("cycles", "accepted")
+COUNTERS = ("cycles", "accepted", "early")
 
 
 async def _check(bench: Bench, manifest: Manifest, jobs: list[Job], stalls: Stalls, case: str) -> dict[str, int]:
