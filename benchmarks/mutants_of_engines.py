@@ -15,7 +15,7 @@ from einloom.spec.manifest import GemmManifest
 
 MODULE = "benchmarks.mutation_bench"
 TEST = "mutants_are_judged"
-LONGER = {"products": ((2, 2000, 0),), "attention": ((2, 400, 40),)}
+LONGER = {"products": ((2, 800, 0),), "attention": ((2, 400, 40),)}
 """Seed, random jobs and most keys of the longer runs."""
 
 

@@ -13,12 +13,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.mutants_of_core import judge_core
 from benchmarks.mutants_of_engines import judge_engine
 from benchmarks.mutations import Mutant, Outcome, design_with_sources, plant
+from einloom.generators.design import Design
 from einloom.sim.bench.build import ATTENTION_BENCH, GEMM_BENCH
+from einloom.sim.bench.core import CORE_BENCH
 from einloom.sim.strategies import make_config
 from einloom.spec.config import Config
-from einloom.spec.manifest import GemmManifest
+from einloom.spec.manifest import AttentionManifest, CoreManifest, GemmManifest
+from tests.core_bed import SMALLEST, core_config
 
 SEEDS = (11, 12, 13)
 PER_SEED = 50
@@ -41,8 +45,9 @@ CONFIGS: Mapping[str, Config] = {
         beat_bits=128,
     ),
     "fusemax": make_config({"kind": "fusemax", "rows": 4, "columns": 4, "spans": 2, "max_head": 64, "max_keys": 4096}),
+    "core": core_config(**SMALLEST),
 }
-"""Small designs with all that their engine has."""
+"""Small designs with all that their engine has, and a small core."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,20 @@ def figures(name: str, found: Sequence[Verdict], seeds: Sequence[int]) -> dict[s
     }
 
 
+def bench_of(design: Design) -> str:
+    """The module of the bench that a design runs in."""
+    benches = {GemmManifest: GEMM_BENCH, AttentionManifest: ATTENTION_BENCH, CoreManifest: CORE_BENCH}
+    return benches[type(design.manifest.design)]
+
+
 def run(name: str, seeds: Sequence[int], count: int) -> dict[str, object]:
     """Plant `count` faults for each seed in the design `name`, and judge them."""
     design = design_with_sources(CONFIGS[name])
-    bench = GEMM_BENCH if isinstance(design.manifest.design, GemmManifest) else ATTENTION_BENCH
-    planted = plant(design, bench, seeds, count)
-    default = judge_engine(planted, planted.mutants)
+    planted = plant(design, bench_of(design), seeds, count)
+    judge = judge_core if isinstance(design.manifest.design, CoreManifest) else judge_engine
+    default = judge(planted, planted.mutants)
     missed = [m for m in planted.mutants if default[m.number].case is None]
-    longer = judge_engine(planted, missed, longer=True)
+    longer = judge(planted, missed, longer=True)
     return figures(name, verdicts(planted.mutants, default, longer), seeds)
 
 
