@@ -37,15 +37,18 @@ class _ModuleEmitter(rtlil.ModuleEmitter):
         return text
 
 
-def convert(part: Part, name: str, platform: object) -> str:
-    """The RTLIL of `part` as the module `name`; amaranth.hdl.CombinationalCycle when its logic runs in a circle."""
+def convert(part: Part, name: str, platform: object, *, sources: bool = False) -> str:
+    """The RTLIL of `part` as the module `name`; amaranth.hdl.CombinationalCycle when its logic runs in a circle.
+
+    With `sources`, attributes say which line of which file each wire and cell comes from.
+    """
     ports = {}
     for path, member, value in part.signature.flatten(part):
         direction = _ir.PortDirection.Input if member.flow == wiring.In else _ir.PortDirection.Output
         ports["__".join(map(str, path))] = (getattr(value, "as_value", lambda value=value: value)(), direction)
     netlist = _netlist(_ir.Fragment.get(part, platform), ports, name)
     empty = rtlil.EmptyModuleChecker(netlist)
-    design = rtlil.Design(emit_src=False)
+    design = rtlil.Design(emit_src=sources)
     for index, module in enumerate(netlist.modules):
         if empty.is_empty(index):
             continue

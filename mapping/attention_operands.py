@@ -96,6 +96,8 @@ def pack_attention_job(job: AttentionJob, manifest: AttentionManifest, *, querie
         ("elements of a value", job.value_head, manifest.max_head),
         ("keys", max(job.mask.keys, int(job.positions.max()) + 1), manifest.max_keys),
     ):
+        if size < 1:
+            raise InputError(f"{job.name}: {size} {what}: there is nothing to compute")
         if size > most:
             raise InputError(f"{job.name}: this design takes up to {most} {what}, not {size}")
     fields = {

@@ -76,6 +76,8 @@ def pack_job(manifest: GemmManifest, *, format: Format, inputs: int, outputs: in
         ("tiles of outputs", tiles, manifest.max_tiles),
         ("tokens", tokens, manifest.rows),
     ):
+        if count < 1:
+            raise InputError(f"a product of {count} {what}: there is nothing to compute")
         if count > most:
             raise InputError(f"a product of {count} {what} is too large for this design, which takes {most}")
     values = {

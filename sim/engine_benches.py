@@ -23,6 +23,10 @@ WATCH_SECONDS = 0.2
 BENCHES = ("corners_match_golden", "random_jobs_match_golden")
 
 
+PRODUCTS, ATTENTIONS = 200, 60
+"""Random jobs of a run by default; those of attention are longer."""
+
+
 @dataclass(frozen=True)
 class Simulation:
     """Figures of a run of the benches.
@@ -82,16 +86,16 @@ def simulate(
     design: Design,
     *,
     seed: int = 1,
-    cases: int = 40,
+    cases: int | None = None,
     max_keys: int = 300,
     waves: Path | None = None,
     on_batch: Callable[[Simulation], None] = lambda _: None,
 ) -> Simulation:
     """Build `design` and run its engine's corners and about `cases` random jobs; CheckFailed when one is not golden.
 
-    `max_keys` bounds the sequences of an attention engine's random jobs. `waves` is a file for the waves of all jobs,
-    with the suffix `waves_suffix()`; it is written when a job is not golden, too. `on_batch` is told the figures so
-    far, a few times a second.
+    Unless told, there are as many random jobs as `default_cases` says. `max_keys` bounds the sequences of an attention
+    engine's random jobs. `waves` is a file for the waves of all jobs, with the suffix `waves_suffix()`; it is written
+    when a job is not golden, too. `on_batch` is told the figures so far, a few times a second.
     """
     executable = build(design, waves=waves is not None)
     with tempfile.TemporaryDirectory(prefix="einloom-") as temporary:
@@ -100,7 +104,7 @@ def simulate(
         settings = {
             "manifest": design.manifest.model_dump(mode="json"),
             "seed": seed,
-            "cases": cases,
+            "cases": cases or default_cases(design),
             "max_keys": max_keys,
             "report": str(report),
         }
@@ -134,6 +138,11 @@ def _watched(report: Path, on_batch: Callable[[Simulation], None]) -> Iterator[N
     finally:
         ended.set()
         watcher.join()
+
+
+def default_cases(design: Design) -> int:
+    """Random jobs of a run, so many that planted faults in the rarest states show (benchmarks/mutate.py)."""
+    return PRODUCTS if isinstance(design.manifest.design, GemmManifest) else ATTENTIONS
 
 
 def _log_lines(log: Path) -> list[str]:

@@ -56,9 +56,9 @@ class RtlDevice:
     def _run(self, job: Job, where: tuple[int, int]) -> npt.NDArray[np.int64]:
         manifest = self.design.manifest
         ports = prepare(self._server.folder, manifest, [job], [where], Stalls())
-        cycles, accepted = self._server.run(ports)
-        (sums,) = collect(self._server.folder, manifest, [job], ports, Outcome(cycles, accepted))
-        self.counters += Counters(jobs=1, cycles=cycles, beats=accepted, macs=job.macs)
+        outcome = Outcome(*self._server.run(ports))
+        (sums,) = collect(self._server.folder, manifest, [job], ports, outcome)
+        self.counters += Counters(jobs=1, cycles=outcome.cycles, beats=outcome.accepted, macs=job.macs)
         expected = golden_sums(self._gemm, job.tensor, job.activations)
         what = f"{job.name}, after {self.counters.jobs} jobs"
         require_equal(expected, (sums.value, sums.exponent), what=what, cycle=self.counters.cycles)

@@ -105,6 +105,8 @@ class SimulatedCore:
     timing : behaviour of the memories, from the next job on.
     cycles : cycles simulated in jobs so far.
     last_job : the first cycle of the last job, and the one after it, counted over all jobs.
+    mutant : the fault that is active, in a design that has some (benchmarks/mutate.py); 0 for none.
+    signature : of all ports since the last reset, in such a design.
     sizes : bytes of each memory's window.
     memory_sizes : bytes of each memory.
     """
@@ -136,6 +138,8 @@ class SimulatedCore:
         self.program = program
         self.cycles = 0
         self.last_job = (0, 0)
+        self.mutant = 0
+        self.signature = 0
         self._base = base
         self._watchdog = watchdog
         self._channels = manifest.gemm.weights.channels
@@ -298,12 +302,12 @@ class SimulatedCore:
         return [tuple(int(n) for n in line.split()) for line in lines if line]  # type: ignore[misc]
 
     def _do(self, operation: Operation, **ports: int) -> Sequence[int]:
-        settings = (
-            UNUSED | dataclasses.asdict(self.timing) | self._constant_ports | {"operation": int(operation)} | ports
-        )
+        own = self._constant_ports | {"operation": int(operation), "mutant": self.mutant}
+        settings = UNUSED | dataclasses.asdict(self.timing) | own | ports
         changed = {name: value for name, value in settings.items() if self._ports.get(name) != value}
         self._ports = settings
-        return self._server.run(changed)
+        *counters, self.signature = self._server.run(changed)
+        return counters
 
     def __enter__(self) -> "SimulatedCore":
         return self

@@ -15,7 +15,9 @@ from einloom.spec.errors import CheckFailed
 def simulate(
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped config.")],
     seed: Annotated[int, typer.Option(help="Of the random jobs, their data and the stalls.")] = 1,
-    cases: Annotated[int, typer.Option(help="Random jobs, beside the corner cases.")] = 40,
+    cases: Annotated[
+        int | None, typer.Option(help="Random jobs, beside the corner cases; unless told 200, or 60 of attention.")
+    ] = None,
     waves: Annotated[
         bool,
         typer.Option("--waves", help="Leave the waves of all jobs in this folder: FST, or VCD without zlib and lz4."),

@@ -14,12 +14,12 @@ from einloom.mapping.attention_operands import (
     pack_beats,
     pack_queries,
 )
-from einloom.sim.bench.batch import IDLE_CYCLES, read_sums
+from einloom.sim.bench.batch import IDLE_CYCLES, PATIENCE, read_sums, require_late_idle
 from einloom.sim.golden.integer_attention import golden_outputs
 from einloom.spec.errors import CheckFailed
 from einloom.spec.manifest import AttentionManifest, SumLayout
 
-MAX_WORDS = 32768  # DEPTH in attention_bench.sv
+MAX_WORDS = 65536  # DEPTH in attention_bench.sv: all that an engine can address
 MAX_JOBS = 1024
 
 
@@ -42,6 +42,8 @@ class AttentionOutcome:
     busy: int
     row_busy: int
     unread: int
+    early: int = 0
+    """Cycles in which the engine called itself idle although results were due."""
 
     def __add__(self, other: "AttentionOutcome") -> "AttentionOutcome":
         return AttentionOutcome(
@@ -49,14 +51,21 @@ class AttentionOutcome:
             self.busy + other.busy,
             self.row_busy + other.row_busy,
             self.unread + other.unread,
+            self.early + other.early,
         )
 
 
 def prepare(
     folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJob], stalls: AttentionStalls
 ) -> dict[str, int]:
-    """Write the batch's files into `folder`; returns the values of the bench's ports."""
-    lines, words, counts = [], 0, {"keys": 0, "values": 0}
+    """Write the batch's files into `folder`; returns the values of the bench's ports.
+
+    The queries lie anywhere in their buffer: the seed of the stalls says where.
+    """
+    lines, words, counts = [], sum(job.query_words for job in jobs), {"keys": 0, "values": 0}
+    if words > MAX_WORDS or len(jobs) > MAX_JOBS:
+        raise ValueError(f"a batch holds {MAX_JOBS} jobs with {MAX_WORDS} words of queries, not {len(jobs)}, {words}")
+    first = at = int(np.random.default_rng(stalls.seed).integers(MAX_WORDS - words + 1))
     with (
         (folder / "queries.bin").open("wb") as queries,
         (folder / "keys.bin").open("wb") as keys,
@@ -64,20 +73,19 @@ def prepare(
     ):
         for job in jobs:
             tiles = job.tiles(manifest.rows)
-            lines.append(f"{pack_attention_job(job, manifest, queries=words):x}")
+            lines.append(f"{pack_attention_job(job, manifest, queries=at):x}")
             queries.write(pack_queries(job, manifest))
             keys.write(pack_beats(job.keys, tiles, manifest, job.spans))
             values.write(pack_beats(job.values, tiles, manifest, job.spans))
-            words += job.query_words
+            at += job.query_words
             counts["keys"] += len(tiles) * job.query_head
             counts["values"] += len(tiles) * job.value_head
-    if words > MAX_WORDS or len(jobs) > MAX_JOBS:
-        raise ValueError(f"a batch holds {MAX_JOBS} jobs with {MAX_WORDS} words of queries, not {len(jobs)}, {words}")
     (folder / "jobs.hex").write_text("\n".join(lines) + "\n")
     results = sum(job.value_head for job in jobs)
     return {
         "jobs": len(jobs),
         "words": words,
+        "words_at": first,
         **counts,
         "results": results,
         "seed": stalls.seed % 0xFFFFFFFF + 1,
@@ -85,6 +93,7 @@ def prepare(
         "key_stall": stalls.keys,
         "value_stall": stalls.values,
         "output_stall": stalls.outputs,
+        "patience": PATIENCE,
         "limit": IDLE_CYCLES + 300 * (sum(counts.values()) + results * manifest.division_cycles),
     }
 
@@ -102,20 +111,31 @@ def outputs(folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJ
     ]
 
 
+def golden_of(manifest: AttentionManifest, jobs: Sequence[AttentionJob]) -> list[npt.NDArray[np.int64]]:
+    """Golden's outputs [F, P] of each job."""
+    return [golden_outputs(attention_format(manifest), manifest.rows, job) for job in jobs]
+
+
 def check(
-    folder: Path, manifest: AttentionManifest, jobs: Sequence[AttentionJob], outcome: AttentionOutcome, *, what: str
+    folder: Path,
+    manifest: AttentionManifest,
+    jobs: Sequence[AttentionJob],
+    outcome: AttentionOutcome,
+    *,
+    what: str,
+    expected: Sequence[npt.NDArray[np.int64]] | None = None,
 ) -> None:
-    """Compare every output with golden; CheckFailed with the first that differs."""
+    """Compare every output with golden, or with `expected`; CheckFailed with the first that differs."""
     if outcome.unread:
         raise CheckFailed(f"{what}: {outcome.unread} beats of keys and values were left unread")
-    format = attention_format(manifest)
-    for job, actual in zip(jobs, outputs(folder, manifest, jobs), strict=True):
-        expected = golden_outputs(format, manifest.rows, job)
-        wrong = expected != actual
+    require_late_idle(outcome.early, what)
+    goldens = golden_of(manifest, jobs) if expected is None else expected
+    for job, actual, golden in zip(jobs, outputs(folder, manifest, jobs), goldens, strict=True):
+        wrong = golden != actual
         if wrong.any():
             f, p = (int(i) for i in np.argwhere(wrong)[0])
             raise CheckFailed(
-                f"{what}, {job.name}: RTL is not golden at value {f}, query {p}: expected {expected[f, p]}, got "
+                f"{what}, {job.name}: RTL is not golden at value {f}, query {p}: expected {golden[f, p]}, got "
                 f"{actual[f, p]} ({int(wrong.sum())} of {wrong.size} outputs differ; batch ended at cycle "
                 f"{outcome.cycles})"
             )

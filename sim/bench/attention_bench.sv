@@ -16,6 +16,7 @@ module attention_bench (
     input  wire        start,
     input  wire [31:0] jobs,          // lines of jobs.hex
     input  wire [31:0] words,         // of queries.bin
+    input  wire [31:0] words_at,      // address of the first of them
     input  wire [31:0] keys,          // beats, all jobs together
     input  wire [31:0] values,
     input  wire [31:0] results,       // beats of outputs that the jobs will send
@@ -24,18 +25,23 @@ module attention_bench (
     input  wire [7:0]  key_stall,
     input  wire [7:0]  value_stall,
     input  wire [7:0]  output_stall,
-    input  wire [31:0] limit,         // cycles after which a batch is given up
+    input  wire [31:0] limit,         // cycles after which a batch is given up,
+    input  wire [31:0] patience,      // ... and those after a word has last moved on any stream
+    input  wire [15:0] mutant,        // the fault that is active in a design that has some; 0: none
     output reg         done,
     output reg         timed_out,
+    output reg  [63:0] signature,     // of all ports in all cycles, from a design that has faults
     output reg  [63:0] cycles,        // from start to the last output
     output reg  [63:0] busy,          // cycles in which the 2D array was at work
     output reg  [63:0] row_busy,      // ... and the 1D row
-    output reg  [31:0] unread         // beats of keys and values that the engine left
+    output reg  [31:0] unread,        // beats of keys and values that the engine left
+    output reg  [31:0] early          // cycles in which the engine calls itself idle before its work is done
 );
   localparam BEAT = @beat_bits@, WORD = @query_bits@, ADDRESS = @address_bits@;
-  localparam JOB = @job_bits@, OUTPUTS = @output_bits@, DEPTH = 32768, MAX_JOBS = 1024;
+  localparam JOB = @job_bits@, OUTPUTS = @output_bits@, DEPTH = 65536, MAX_JOBS = 1024;
 
   reg running;
+  reg [31:0] quiet;  // cycles since a word moved
   reg [31:0] random;
   integer file, ignored;
 
@@ -117,7 +123,7 @@ module attention_bench (
     end else if (start) begin
       $readmemh("jobs.hex", job_list, 0, jobs - 1);
       file = $fopen("queries.bin", "rb");
-      ignored = $fread(memory, file, 0, words);
+      ignored = $fread(memory, file, words_at, words);
       $fclose(file);
       for (s = 0; s < 2; s = s + 1)
         if (beat_file[s] != 0) $fclose(beat_file[s]);
@@ -131,16 +137,20 @@ module attention_bench (
       running <= 1;
       timed_out <= 0;
       cycles <= 0;
+      quiet <= 0;
       busy <= 0;
       row_busy <= 0;
+      early <= 0;
       next_job <= 0;
       job_valid <= 1;
       results_left <= results;
     end else if (running) begin
       cycles <= cycles + 1;
+      quiet <= (job_valid && job_ready) || |(beat_valid & beat_ready) || (output_valid && output_ready) ? 0 : quiet + 1;
       busy <= busy + 64'(engine_busy);
       row_busy <= row_busy + 64'(engine_row_busy);
 
+      if (idle && next_job == jobs && results_left != 0) early <= early + 1;
       if (job_valid && job_ready) begin
         next_job <= next_job + 1;
         job_valid <= next_job + 1 < jobs && random[31:24] >= job_stall;
@@ -163,8 +173,8 @@ module attention_bench (
         results_left <= results_left - 1;
       end
 
-      if ((results_left == 0 && idle && next_job == jobs) || cycles >= limit) begin
-        timed_out <= cycles >= limit;
+      if ((results_left == 0 && idle && next_job == jobs) || cycles >= limit || quiet >= patience) begin
+        timed_out <= cycles >= limit || quiet >= patience;
         unread <= beats_left[0] + beats_left[1] + 32'(beat_valid[0]) + 32'(beat_valid[1]);
         $fclose(output_file);
         running <= 0;

@@ -10,6 +10,8 @@ from einloom.sim.bench.attention import AttentionStalls
 from einloom.spec.attention_format import MIN_HEAD, QUERY_BITS, SCALE_SHIFT, SCORE_FRACTION, Mask
 from einloom.spec.manifest import AttentionManifest
 
+MANY = 1 << 14
+"""Keys of a long sequence, of which few are visible."""
 STALLED = (0, 40, 128, 240)
 
 
@@ -54,6 +56,17 @@ def random_batch(
     jobs = [random_job(rng, manifest, f"random-{n}", max_keys) for n in range(int(rng.integers(1, 5)))]
     stalls = [int(v) for v in rng.choice(STALLED, 4)]
     return jobs, AttentionStalls(*stalls, seed=int(rng.integers(1, 1 << 31)))
+
+
+def random_batches(
+    manifest: AttentionManifest, seed: int, cases: int, max_keys: int
+) -> Iterator[tuple[str, list[AttentionJob], AttentionStalls]]:
+    """Batches of at least `cases` random jobs, of up to `max_keys` keys."""
+    rng, drawn, number = np.random.default_rng(seed), 0, 0
+    while drawn < cases:
+        jobs, stalls = random_batch(rng, manifest, max_keys)
+        yield f"batch {number} of seed {seed}", jobs, stalls
+        drawn, number = drawn + len(jobs), number + 1
 
 
 def corner_batches(manifest: AttentionManifest) -> Iterator[tuple[str, list[AttentionJob], AttentionStalls]]:
@@ -106,15 +119,18 @@ def _extremes(manifest: AttentionManifest, spans: int) -> Iterator[tuple[str, li
 def _masks(
     rng: np.random.Generator, manifest: AttentionManifest
 ) -> Iterator[tuple[str, list[AttentionJob], AttentionStalls]]:
-    """Masks that leave a key, or none."""
-    count = min(3 * manifest.rows + 1, manifest.max_keys)
+    """Masks that leave a key, or none, and one that leaves few of many."""
+    count, many = min(3 * manifest.rows + 1, manifest.max_keys), min(MANY, manifest.max_keys)
     for what, mask in (
+        ("no key", Mask(0)),
+        ("no causal key", Mask(0, causal=True)),
         ("one key", Mask(1)),
         ("one causal key", Mask(1, causal=True)),
         ("window of one", Mask(count, causal=True, window=1)),
         ("window of one with a sink", Mask(count, causal=True, window=1, sinks=1)),
         ("window behind all keys", Mask(1, window=1)),
         ("more sinks than keys", Mask(count, causal=True, window=1, sinks=count)),
+        ("a window far behind a sink", Mask(many, causal=True, window=2, sinks=1)),
     ):
         yield what, [random_job(rng, manifest, what, count, mask=mask) for _ in range(2)], AttentionStalls()
 

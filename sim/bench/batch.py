@@ -14,6 +14,7 @@ from einloom.spec.quantized import QuantizedTensor
 
 MAX_STEPS = 16384  # DEPTH in gemm_bench.sv
 IDLE_CYCLES = 100_000  # more than any stall pattern adds to a beat
+PATIENCE = 20_000  # more cycles than a design is silent on all its streams
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Outcome:
     cycles: int
     accepted: int
     """Weight beats, all channels together."""
+    early: int = 0
+    """Cycles in which the design called itself idle although results were due."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def prepare(
         "weight_stall": stalls.weights,
         "sums_stall": stalls.sums,
         "job_stall": stalls.jobs,
+        "patience": PATIENCE,
         "limit": IDLE_CYCLES + 300 * (beats + results) + 4 * steps_times_cycles,
     }
 
@@ -126,6 +130,7 @@ def collect(
         raise CheckFailed(f"{manifest.name}: {len(beats.value)} beats of sums came, not {ports['results']}")
     if outcome.accepted != ports["beats"] * gemm.weights.channels:
         raise CheckFailed(f"{manifest.name}: took {outcome.accepted} beats, not {ports['beats']} per channel")
+    require_late_idle(outcome.early, manifest.name)
     found, start = [], 0
     for job in jobs:
         outputs, tokens = job.tensor.shape[0], len(job.activations)
@@ -140,6 +145,12 @@ def collect(
 
         found.append(Sums(arrange(beats.value[part]), arrange(beats.exponent[part])))
     return found
+
+
+def require_late_idle(early: int, what: str) -> None:
+    """CheckFailed when a design called itself idle in `early` cycles although results were due."""
+    if early:
+        raise CheckFailed(f"{what}: idle in {early} cycles in which results were due")
 
 
 def read_sums(text: str, columns: int, layout: SumLayout) -> Sums:

@@ -24,10 +24,14 @@ GEMM_PORTS = (
     "sums_stall",
     "job_stall",
     "limit",
+    "patience",
+    "mutant",
+    "signature",
     "done",
     "timed_out",
     "cycles",
     "accepted",
+    "early",
 )
 ATTENTION_PORTS = (
     "clk",
@@ -35,6 +39,7 @@ ATTENTION_PORTS = (
     "start",
     "jobs",
     "words",
+    "words_at",
     "keys",
     "values",
     "results",
@@ -44,12 +49,16 @@ ATTENTION_PORTS = (
     "value_stall",
     "output_stall",
     "limit",
+    "patience",
+    "mutant",
+    "signature",
     "done",
     "timed_out",
     "cycles",
     "busy",
     "row_busy",
     "unread",
+    "early",
 )
 BIG = 512  # PEs; above, one copy of their code is compiled instead of one per PE, which runs at half the speed
 

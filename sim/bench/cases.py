@@ -18,6 +18,8 @@ MOST_STEPS = 39
 """Most steps of a random job without group scales."""
 MOST_TILES = 3
 """Most tiles of a random job."""
+LARGE = 16
+"""Rows and columns of the largest jobs, which golden takes its time for."""
 STALLED = (0, 40, 128, 240)
 
 
@@ -63,6 +65,15 @@ def random_batch(rng: np.random.Generator, gemm: GemmManifest, max_blocks: int =
     return jobs, Stalls(weights, sums, waits, seed=int(rng.integers(1, 1 << 31)))
 
 
+def random_batches(gemm: GemmManifest, seed: int, cases: int) -> Iterator[tuple[str, list[Job], Stalls]]:
+    """Batches of at least `cases` random jobs."""
+    rng, drawn, number = np.random.default_rng(seed), 0, 0
+    while drawn < cases:
+        jobs, stalls = random_batch(rng, gemm)
+        yield f"batch {number} of seed {seed}", jobs, stalls
+        drawn, number = drawn + len(jobs), number + 1
+
+
 def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]]:
     """Corner cases of each format: extremes of both signs, zeros, one element, and a long dot product at full scale."""
     rng = np.random.default_rng(0)
@@ -94,6 +105,7 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
         yield f"{format.name}: one output, one token, one non-zero input", [Job("one", one, single)], Stalls()
         quiet = replace(one, scales=np.zeros_like(one.scales) if gemm.weights.scale_bits else one.scales)
         yield f"{format.name}: zero scales", [Job("quiet", quiet, random_activations(rng, gemm, 1, block))], Stalls()
+        yield from _longest(rng, gemm, format, largest)
         if ACTIVATIONS[gemm.activations].is_float:
             yield f"{format.name}: activations that double", [Job("doubling", one, _doubling(block))], Stalls()
         yield (
@@ -101,6 +113,20 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
             [Job("first", one, single), Job("second", one, random_activations(rng, gemm, 1, block))],
             Stalls(weights=200, sums=250, jobs=200, seed=7),
         )
+
+
+def _longest(
+    rng: np.random.Generator, gemm: GemmManifest, format: Format, code: int
+) -> Iterator[tuple[str, list[Job], Stalls]]:
+    """As many inputs as the design takes, or as fit the bench, with weights `code` and activations of either sign."""
+    unit = gemm.weights.block
+    inputs = unit * (min(gemm.max_inputs, MAX_STEPS * gemm.weights.lanes) // unit)
+    tensor = random_tensor(rng, gemm, format, min(gemm.columns, LARGE), inputs)
+    scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
+    tensor = replace(tensor, codes=np.full_like(tensor.codes, code), scales=scales)
+    for what, activation in (("lowest", -128), ("highest", 127)):
+        job = Job(what, tensor, _constant(gemm, min(gemm.rows, LARGE), inputs, activation))
+        yield f"{format.name}: most inputs, largest weight times {what} activation", [job], Stalls()
 
 
 def _doubling(inputs: int) -> npt.NDArray[np.generic]:

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import cocotb
-import numpy as np
 
 from einloom.sim.bench.attention import AttentionOutcome, check, prepare
-from einloom.sim.bench.attention_cases import corner_batches, random_batch
+from einloom.sim.bench.attention_cases import corner_batches, random_batches
 from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
 from einloom.spec.manifest import Manifest
 
-COUNTERS = ("cycles", "busy", "row_busy", "unread")
+COUNTERS = ("cycles", "busy", "row_busy", "unread", "early")
 
 
 async def _check(bench, manifest, jobs, stalls, case) -> int:
@@ -38,12 +37,9 @@ async def random_jobs_match_golden(dut):
     manifest = Manifest.model_validate(SETTINGS["manifest"]).attention
     bench = Bench(dut, COUNTERS)
     await bench.reset()
-    seed, batches, cases = SETTINGS["seed"], 0, 0
-    rng = np.random.default_rng(seed)
-    while cases < SETTINGS["cases"]:
-        jobs, stalls = random_batch(rng, manifest, SETTINGS["max_keys"])
-        cases += await _check(bench, manifest, jobs, stalls, f"batch {batches} of seed {seed}")
-        batches += 1
+    batches = random_batches(manifest, SETTINGS["seed"], SETTINGS["cases"], SETTINGS["max_keys"])
+    for case, jobs, stalls in batches:
+        await _check(bench, manifest, jobs, stalls, case)
 
 
 @cocotb.test(skip=not SERVES)

@@ -4,7 +4,7 @@ import cocotb
 
 from einloom.sim.bench.driver import SERVES, Bench
 
-COUNTERS = ("cycles", "was_reset", "timed_out", "escaped", "violations")
+COUNTERS = ("cycles", "was_reset", "timed_out", "escaped", "violations", "signature")
 RESET_CYCLES = 8
 """More than there are registers in the reset's way, in a kernel."""
 

@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import cocotb
-import numpy as np
 
 from einloom.sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, prepare
-from einloom.sim.bench.cases import corner_batches, random_batch
+from einloom.sim.bench.cases import corner_batches, random_batches
 from einloom.sim.bench.compare import require_equal
 from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
 from einloom.sim.golden.engines import golden_sums
 from einloom.spec.manifest import Manifest
 
-COUNTERS = ("cycles", "accepted")
+COUNTERS = ("cycles", "accepted", "early")
 
 
 async def _check(bench: Bench, manifest: Manifest, jobs: list[Job], stalls: Stalls, case: str) -> int:
@@ -50,12 +49,8 @@ async def random_jobs_match_golden(dut):
     manifest = Manifest.model_validate(SETTINGS["manifest"])
     bench = Bench(dut, COUNTERS)
     await bench.reset()
-    seed, batches, cases = SETTINGS["seed"], 0, 0
-    rng = np.random.default_rng(seed)
-    while cases < SETTINGS["cases"]:
-        jobs, stalls = random_batch(rng, manifest.gemm)
-        cases += await _check(bench, manifest, jobs, stalls, f"batch {batches} of seed {seed}")
-        batches += 1
+    for case, jobs, stalls in random_batches(manifest.gemm, SETTINGS["seed"], SETTINGS["cases"]):
+        await _check(bench, manifest, jobs, stalls, case)
 
 
 @cocotb.test(skip=not SERVES)

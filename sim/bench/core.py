@@ -39,6 +39,8 @@ PORTS = (
     "upset_bit",
     "tracing",
     "limit",
+    "mutant",
+    "signature",
     "done",
     "timed_out",
     "cycles",

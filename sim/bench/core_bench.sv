@@ -38,8 +38,10 @@ module core_bench (
     input  wire        tracing,       // write trace.txt: a line for each completed instruction
     @waves_ports@
     input  wire [31:0] limit,         // cycles after which an operation is given up
+    input  wire [15:0] mutant,        // the fault that is active in a design that has some; 0: none
     output reg         done,
     output reg         timed_out,
+    output reg  [63:0] signature,     // of all ports in all cycles, from a design that has faults
     output reg  [63:0] cycles,        // of the job
     output reg         was_reset,     // the job, by `reset_at`
     output wire [63:0] escaped,       // beats outside the memories and bursts outside the windows; broken rules of the bus

@@ -28,12 +28,21 @@ class Bench:
     def __init__(self, dut, counters: tuple[str, ...]):
         self.dut = dut
         self.counters = counters
+        self._clock = Clock(dut.clk, 2, unit="ns")
+        self._ticking = False
 
-    async def reset(self, cycles: int = 3):
-        """Start the clock, reset the design, and let it come out of that, each for so many cycles."""
+    async def reset(self, cycles: int = 3, mutant: int | None = None):
+        """Reset the design, and let it come out of that, each for so many cycles; the first time, start the clock.
+
+        `mutant` is the fault that is active from then on, in a design that has some (benchmarks/mutate.py).
+        """
         self.dut.start.value = 0
+        if mutant is not None:
+            self.dut.mutant.value = mutant
         self.dut.rst.value = 1
-        Clock(self.dut.clk, 2, unit="ns").start(start_high=False)
+        if not self._ticking:
+            self._clock.start(start_high=False)
+            self._ticking = True
         await ClockCycles(self.dut.clk, cycles)
         self.dut.rst.value = 0
         await ClockCycles(self.dut.clk, cycles)

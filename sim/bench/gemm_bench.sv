@@ -23,16 +23,21 @@ module gemm_bench (
     input  wire [7:0]  weight_stall,  // chance of a stall in a cycle, in 1/256
     input  wire [7:0]  sums_stall,
     input  wire [7:0]  job_stall,
-    input  wire [31:0] limit,         // cycles after which a batch is given up
+    input  wire [31:0] limit,         // cycles after which a batch is given up,
+    input  wire [31:0] patience,      // ... and those after a word has last moved on any stream
+    input  wire [15:0] mutant,        // the fault that is active in a design that has some; 0: none
     output reg         done,
     output reg         timed_out,
+    output reg  [63:0] signature,     // of all ports in all cycles, from a design that has faults
     output reg  [63:0] cycles,        // from start to the last result
-    output reg  [63:0] accepted       // beats, all channels together
+    output reg  [63:0] accepted,      // beats, all channels together
+    output reg  [31:0] early          // cycles in which the engine calls itself idle before its work is done
 );
   localparam BEAT = @beat_bits@, CHANNELS = @channels@, WORD = @activation_bits@, ADDRESS = @address_bits@;
   localparam JOB = @job_bits@, SUMS = @sums_bits@, DEPTH = 16384, MAX_JOBS = 1024;
 
   reg running;
+  reg [31:0] quiet;  // cycles since a word moved
   reg [31:0] random;
   integer file, ignored;
 
@@ -120,13 +125,17 @@ module gemm_bench (
       running <= 1;
       timed_out <= 0;
       cycles <= 0;
+      quiet <= 0;
       accepted <= 0;
+      early <= 0;
       next_job <= 0;
       job_valid <= 1;
       results_left <= results;
     end else if (running) begin
       cycles <= cycles + 1;
+      quiet <= (job_valid && job_ready) || |(beat_valid & beat_ready) || (sums_valid && sums_ready) ? 0 : quiet + 1;
 
+      if (idle && next_job == jobs && results_left != 0) early <= early + 1;
       if (job_valid && job_ready) begin
         base <= job_list[next_job][JOB+31:JOB];
         next_job <= next_job + 1;
@@ -153,8 +162,8 @@ module gemm_bench (
         results_left <= results_left - 1;
       end
 
-      if ((results_left == 0 && idle && next_job == jobs) || cycles >= limit) begin
-        timed_out <= cycles >= limit;
+      if ((results_left == 0 && idle && next_job == jobs) || cycles >= limit || quiet >= patience) begin
+        timed_out <= cycles >= limit || quiet >= patience;
         $fclose(sums_file);
         running <= 0;
         job_valid <= 0;
