@@ -21,7 +21,8 @@ from einloom.hw.wires import feed, join
 class GemmUnit(Part):
     """Carries out `gemm` (spec/isa.py), one instruction at a time.
 
-    The engine reads activations from a buffer with a bank for each token; its sums leave through `SumWords`. An
+    The engine reads activations from a buffer with a bank for each token; its sums leave through `SumWords`.
+    Throughput: the engine's, with a gap between instructions. Latency: BeatQueue's, the engine's and SumWords'; so an
     instruction costs the engine's cycles and about a dozen more until its last sums have left.
 
     Parameters

@@ -36,6 +36,9 @@ READERS = tuple(client.name for client in CLIENTS if not client.writes)
 class Machine(Part):
     """Executes one program at a time. A reset ends the program and leaves nothing of it.
 
+    Throughput: an instruction every other cycle (Sequencer), and that of the units, which work side by side. Latency: 2
+    cycles from `start` to the first request; 4 from an instruction's beat to its unit, if its permits are there.
+
     Members
     -------
     start, program, instructions, position, length : In, see Sequencer

@@ -14,8 +14,9 @@ from einloom.hw.part import Part
 class RowStore(Part):
     """Carries out `store` (spec/isa.py): a request for each token's row; complete when memory has answered all.
 
-    A word of `lanes` float32 is lanes * 32 / beat_bits beats. It takes as many cycles and READ_LATENCY + 1 to fetch it,
-    and longer while the vector unit uses the memory's port.
+    A word of `lanes` float32 is lanes * 32 / beat_bits beats. Throughput: it takes as many cycles and READ_LATENCY + 1
+    to fetch it, and longer while the vector unit uses the memory's port; a row begins when the one before is answered.
+    Latency: 1 cycle from an instruction to its first request, READ_LATENCY + 2 from that to the first beat.
 
     Members
     -------

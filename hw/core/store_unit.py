@@ -17,7 +17,7 @@ from einloom.spec.isa import BY_NAME, Unit
 class StoreUnit(Part):
     """Hands `store` to a RowStore and `store_kv` to a TileStore, which share a write master.
 
-    Parameters: those of TileStore.
+    Throughput and latency: theirs. Parameters: those of TileStore.
 
     Members
     -------

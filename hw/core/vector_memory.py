@@ -15,12 +15,12 @@ WRITERS = ("gemm", "attention", "load")
 
 
 class VectorMemory(Part):
-    """`words` words of `lanes` float32: three words are read and one is written in every cycle.
+    """`words` words of `lanes` float32. Throughput: three words are read and one is written in every cycle.
 
     Results of the vector unit are written at once. Other writers wait for a cycle without one: attention first, then
     loads, then sums. While one of them or the store waits, the vector unit is asked to pause for one cycle in
-    PAUSE_CYCLES. A word comes READ_LATENCY cycles after its address. It is the word before any write in the cycle of
-    its address or later.
+    PAUSE_CYCLES. Latency: a word comes READ_LATENCY cycles after its address. It is the word before any write in the
+    cycle of its address or later.
 
     Parameters
     ----------

@@ -34,10 +34,10 @@ def result_latency(read_latency: int, space: int) -> int:
 
 
 class VectorUnit(Part):
-    """Carries out instructions of the opcode "vector" (spec/isa.py) in order, a word a cycle.
+    """Carries out instructions of the opcode "vector" (spec/isa.py) in order. Throughput: a word every cycle.
 
-    An instruction takes 2 cycles, its slots, and result_latency from the last slot to the last result, in which cycle
-    it is done. N elementwise words are N slots. A row of n words of a SUM is n slots, rounded up to a multiple of
+    Latency: an instruction takes 2 cycles, its slots, and result_latency from the last slot to the last result, when it
+    is done. N elementwise words are N slots. A row of n words of a SUM is n slots, rounded up to a multiple of
     REDUCE_PARTIALS, and those of `folds`; one of a MAXABS n + log2(lanes). The destination may be an operand if no word
     is read after another word's result went there.
 
