@@ -1,12 +1,13 @@
 """Writes new keys or values into the tiles of the cache."""
 
 from amaranth import Cat, Mux, Signal
+from amaranth.lib.wiring import In
 
 from einloom.hw.arith.named import named
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.parity import connect_parity, parity_ports
 from einloom.hw.bus.window import OFFSET_BITS
-from einloom.hw.core.layouts import POSITION_BITS, unit_ports, write_ports, writer_ports
+from einloom.hw.core.layouts import POSITION_BITS, unit_ports, write_port, writer_ports
 from einloom.hw.core.transfer import Transfer
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
@@ -34,7 +35,7 @@ class TileStore(Part):
     Members
     -------
     instruction, chunk, busy : see `unit_ports`
-    write, write_token, write_address, write_data : In, a word of `lanes` integers of a token of the chunk
+    write : In, a word of `lanes` integers of a token of the chunk
     request, beats, answered : to a write master of the system window
     scrub, scrub_address, corrupt : see BankedBuffer
     """
@@ -42,7 +43,7 @@ class TileStore(Part):
     def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            **write_ports(lanes * cache_bits),
+            "write": In(write_port(lanes * cache_bits)),
             **writer_ports(beat_bits),
             **parity_ports(parity),
         })
@@ -104,10 +105,10 @@ class TileStore(Part):
         part = Signal(range(max(parts, 2)))
         last_part = part == parts - 1
         m.d.comb += [
-            buffer.write.eq(self.write),
-            buffer.bank.eq(self.chunk.position + self.write_token),
-            buffer.address.eq(self.write_address),
-            buffer.data.eq(self.write_data),
+            buffer.write.eq(self.write.enable),
+            buffer.bank.eq(self.chunk.position + self.write.token),
+            buffer.address.eq(self.write.address),
+            buffer.data.eq(self.write.data),
             buffer.read.eq(transfer.fetch | (transfer.beat & last_part)),
             buffer.read_address.eq(address),
         ]

@@ -108,7 +108,7 @@ class Around:
             cycle.set("index", 100 + self._given)
             cycle.put("instruction", instruction("attend", **self._fields[self._given]))
             self._given += 1
-        cycle.set("write", int(bool(self._writes)))
+        cycle.set("write_enable", int(bool(self._writes)))
         for name, value in (self._writes.pop(0) if self._writes else {}).items():
             cycle.set(name, value)
 
