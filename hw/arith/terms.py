@@ -14,7 +14,7 @@ SPECIALS = data.ArrayLayout(data.ArrayLayout(Term.BITS, MAX_TERMS_OF_SPECIAL), S
 
 
 class TermDecoder(Part):
-    """Gives one term of one weight, combinationally.
+    """Gives one term of one weight. Throughput: a term every cycle. Latency: none, it is combinational.
 
     For integer formats term i is the radix-4 Booth digit of the code bits 2i+1, 2i, 2i-1. For minifloats it is looked
     up by the code; the special code yields the terms of the special value that the group's selector names. Special

@@ -52,8 +52,9 @@ class AttentionEngine(Part):
     computed. The memory on the chip does not grow with the number of keys.
     With `spans` a job of few queries can be split. Column `spans` * p + s has the keys of span s for query p, and
     column `spans` * p gives the output for all of them (SpanGroup); a tile is `spans` times as long.
-    Throughput: a tile in E + F + 6 cycles (AttentionSequencer). Source: FuseMax (MICRO 2024); the spans, LeanAttention
-    (2024).
+    Throughput: a tile in E + F + 6 cycles (AttentionSequencer); of the outputs, DivisionControl's. Latency: 3 cycles
+    from a job to its first key; 1 + `final_delay` and DivisionControl's from its last value to its first output.
+    Source: FuseMax (MICRO 2024); the spans, LeanAttention (2024).
 
     Members
     -------

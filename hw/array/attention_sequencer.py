@@ -28,7 +28,8 @@ class AttentionSequencer(Part):
         first half    E SCORE steps of front
         second half   F + 1 VALUE steps of back, and among them SCALE and the EXP steps of front
 
-    An epoch takes E + F + 1 + 1 + EXP2_STEPS cycles, in each of which every PE is busy. The exponentials are complete
+    Throughput: a step every cycle. An epoch takes E + F + 1 + 1 + EXP2_STEPS cycles, in each of which every PE is busy.
+    Latency: 3 cycles from a job to its first key, and 1 from a take to its step's issue. The exponentials are complete
     when their tile is the back of the next epoch. Steps of a missing front (after the last tile) or back (before the
     first) are left out. Jobs follow each other without a gap.
 

@@ -84,7 +84,8 @@ class GemmEngine(Part):
     tile leave while the next tile is computed.
 
     Throughput: a step of `lanes` inputs takes as many cycles as the format has terms, without a gap while weights are
-    there. A group is scaled while the next one is computed.
+    there. A group is scaled while the next one is computed. Latency: 1 cycle from a step's last beat to its take, and
+    from a tile's last take to its first sums as many as the format has terms, `Timing.load` and 1.
 
     Members
     -------

@@ -22,7 +22,7 @@ def job_layout(*, formats: int, max_blocks: int, max_tiles: int, rows: int) -> d
 
 
 class Sequencer(Part):
-    """Takes words from the gearboxes and issues their terms, one a cycle.
+    """Takes words from the gearboxes and issues their terms. Throughput: a term every cycle.
 
     Fetching runs one step ahead. The next step is taken while the last term of a step is at work, a block's metadata
     before that; so formats of two terms and more never wait for metadata. A tile's last term waits until the results of

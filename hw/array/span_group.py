@@ -26,7 +26,8 @@ class SpanGroup(Part):
 
     The sum has the width of a state: each key is in one span, so all spans together have at most max_keys keys, which
     AttentionFormat.state_bits counts. A span without visible keys has states of 0 and MASKED for a maximum.
-    Latency: stages(spans) for the maximum and for the sum, 1 more for a column to take the maximum.
+    Throughput: that of AttentionColumn. Latency: stages(spans) cycles more for the maximum and for the sum, and 1 for a
+    column to take the maximum.
 
     Members
     -------

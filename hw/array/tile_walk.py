@@ -47,6 +47,7 @@ class TileWalk(Part):
     Tiles that are masked as a whole are left out: the walk ends with the tile of the last visible key, and jumps from
     the last tile of sinks to the first tile of the window. A split job takes `spans` neighbouring tiles in a step, one
     for each span. The next job is taken, and its bounds are computed, while the one before runs.
+    Throughput: a tile every cycle, a job in three. Latency: 2 cycles from a job to `known`, 1 from `advance` to front.
 
     Members
     -------

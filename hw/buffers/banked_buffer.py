@@ -11,7 +11,9 @@ from einloom.hw.wires import feed
 
 
 class BufferBank(Part):
-    """One bank: words of `lanes` elements in, groups of `read_lanes` elements out. Latency: 1 cycle.
+    """One bank: words of `lanes` elements in, groups of `read_lanes` elements out.
+
+    Throughput: a write and a read every cycle. Latency of a read: 1 cycle.
 
     Members
     -------

@@ -14,7 +14,7 @@ class BeatQueue(Part):
     """Puts `at_once` beats side by side, the first lowest, and queues `beats` of them.
 
     A consumer that has waited can catch up, `at_once` times as fast as beats come. Throughput: a beat in and a group
-    out every cycle. Latency: 4 cycles from a group's last beat.
+    out every cycle. Latency: 4 cycles from a group's last beat; 2 if the queue is so short that StreamFifo's is 1.
 
     Members
     -------

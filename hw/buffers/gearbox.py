@@ -6,6 +6,7 @@ from amaranth import Array, Cat, Const, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.named import named
 from einloom.hw.part import Part
 
 
@@ -64,8 +65,8 @@ class Gearbox(Part):
             return Cat(Const(0, unit.bit_length() - 1), units)
 
         def here(u):
-            """A unit of the accepted beat goes to place `u`."""
-            return accept & (level <= u) & (level + per_beat > u)
+            """A unit of the accepted beat goes to place `u`; named, because every bit of the unit uses it."""
+            return named(m, f"here_{u}", accept & (level <= u) & (level + per_beat > u))
 
         def reaches(units, used=0):
             """The value of `coming` if `used` of the `units` leave."""

@@ -17,7 +17,8 @@ class ControlRegisters(Part):
     auto_restart (bit 7), interrupt (bit 9). GIER (0x04) bit 0 enables the interrupt, IP_IER (0x08) its causes: done
     (bit 0) and ready (bit 1). IP_ISR (0x0c) holds causes that came while enabled; writing a 1 toggles one.
 
-    One write and one read at a time, each answered OKAY. A write takes three cycles, a read two. Strobes are honoured.
+    One write and one read at a time, each answered OKAY. Throughput: a write in three cycles, a read in two. Latency: a
+    response comes 1 cycle behind a write's data, a word 1 cycle behind its address. Strobes are honoured.
     Offsets without a register read as 0 and ignore writes; address bits below a word are ignored. `rw` registers are 0
     after reset. The two words of a wide `ro` register are read one by one, so it must stand still to be read whole.
 

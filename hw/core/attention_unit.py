@@ -12,10 +12,10 @@ from einloom.hw.core.layouts import (
     INDEX_BITS,
     POSITION_BITS,
     TOKEN_BITS,
-    WORD_ADDRESS_BITS,
     reader_ports,
     unit_ports,
     word_layout,
+    write_port,
 )
 from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.output_words import BLOCK, OutputWords
@@ -36,7 +36,8 @@ class AttentionUnit(Part):
 
     The engine reads queries from a buffer with a bank for each column. Keys and values come through a TileReader;
     outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched
-    ahead and the engine goes on without a gap. An instruction alone costs the engine's cycles and memory's latency.
+    ahead and the engine goes on without a gap. Throughput: the engine's. Latency: 2 cycles from an instruction to the
+    engine's job; an instruction alone costs the engine's cycles, memory's latency, and OutputWords'.
 
     Parameters
     ----------
@@ -51,8 +52,7 @@ class AttentionUnit(Part):
     skip : In(1), the instruction only passes its permits on
     done, signal : Out, the oldest instruction is complete, and its field of that name
     idle : Out(1), no instruction is there
-    write, write_column, write_address, write_data : In, a word of a column of the query buffer
-    write_scale, write_token : In, the word is a query's scale: the token's position is put behind it
+    write : In, a word of a `column` of the query buffer; if it is a query's `scale`, the token's position is put behind
     index : In, number of the instruction
     request, beats : to and from a read master of the system window
     request_index : Out, number of the instruction whose tiles are requested
@@ -68,15 +68,12 @@ class AttentionUnit(Part):
     def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            **members(In, "skip", "write", "write_scale"),
+            "skip": In(1),
             **members(Out, "done", "idle", "array_busy", "row_busy", "waiting"),
             "signal": Out(MASK_BITS),
             "index": In(INDEX_BITS),
             "request_index": Out(INDEX_BITS),
-            "write_column": In(COLUMN_BITS),
-            "write_address": In(WORD_ADDRESS_BITS),
-            "write_data": In(lanes * QUERY_BITS),
-            "write_token": In(TOKEN_BITS),
+            "write": In(write_port(lanes * QUERY_BITS, column=COLUMN_BITS, scale=1)),
             **reader_ports(beat_bits),
             "result": Out(stream.Signature(word_layout(lanes))),
             **parity_ports(parity),
@@ -187,14 +184,14 @@ class AttentionUnit(Part):
         buffer = BankedBuffer(spec.columns, self.words, self.lanes, QUERY_BITS, parity=self.parity)
         buffer.place(m, "queries", platform)
         position = Signal(2 * QUERY_BITS)
-        behind_scale = self.write_data[3 * QUERY_BITS :]
+        behind_scale = self.write.data[3 * QUERY_BITS :]
         m.d.comb += [
-            position.eq(self.chunk.position + self.write_token),
-            buffer.write.eq(self.write),
-            buffer.bank.eq(self.write_column),
-            buffer.address.eq(self.write_address),
+            position.eq(self.chunk.position + self.write.token),
+            buffer.write.eq(self.write.enable),
+            buffer.bank.eq(self.write.column),
+            buffer.address.eq(self.write.address),
             buffer.data.eq(
-                Mux(self.write_scale, Cat(self.write_data[:QUERY_BITS], position, behind_scale), self.write_data)
+                Mux(self.write.scale, Cat(self.write.data[:QUERY_BITS], position, behind_scale), self.write.data)
             ),
             buffer.read.eq(engine.query_read),
             buffer.read_address.eq(engine.query_address),

@@ -56,6 +56,7 @@ class Core(Part):
 
     The system port serves the program, parameters, the cache and the results. Its four masters and those of the
     weights stand beside the memory; registers (`SkidBuffer`) cut every stream between them and the machine.
+    Throughput: a beat a cycle on each port. Latency: that of masters and machine, and 1 cycle for each crossing.
 
     Members
     -------

@@ -9,7 +9,7 @@ from einloom.hw.array.engine import EngineSpec, GemmEngine
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.beat_queue import BeatQueue
 from einloom.hw.buffers.parity import connect_parity, parity_ports
-from einloom.hw.core.layouts import unit_ports, word_layout, write_ports
+from einloom.hw.core.layouts import unit_ports, word_layout, write_port
 from einloom.hw.core.sum_words import SumWords
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
@@ -21,7 +21,8 @@ from einloom.hw.wires import feed, join
 class GemmUnit(Part):
     """Carries out `gemm` (spec/isa.py), one instruction at a time.
 
-    The engine reads activations from a buffer with a bank for each token; its sums leave through `SumWords`. An
+    The engine reads activations from a buffer with a bank for each token; its sums leave through `SumWords`.
+    Throughput: the engine's, with a gap between instructions. Latency: BeatQueue's, the engine's and SumWords'; so an
     instruction costs the engine's cycles and about a dozen more until its last sums have left.
 
     Parameters
@@ -37,7 +38,7 @@ class GemmUnit(Part):
     -------
     instruction, chunk, busy : see `unit_ports`
     weights : In, a stream of beats per memory channel
-    write, write_token, write_address, write_data : In, a word of `lanes` activations
+    write : In, a word of `lanes` activations
     result : Out, stream of words for the vector memory
     waiting : Out(1), the engine could take a beat of weights and there is none
     scrub, scrub_address, corrupt : see BankedBuffer; `corrupt` is also the queues'
@@ -47,7 +48,7 @@ class GemmUnit(Part):
         super().__init__({
             **unit_ports(),
             "weights": In(stream.Signature(spec.beat_bits // beats_at_once)).array(spec.channels),
-            **write_ports(lanes * spec.pe.activation_bits),
+            "write": In(write_port(lanes * spec.pe.activation_bits)),
             "result": Out(stream.Signature(word_layout(lanes))),
             "waiting": Out(1),
             **parity_ports(parity),
@@ -103,14 +104,14 @@ class GemmUnit(Part):
 
     def _write(self, m, buffer, steps, platform):
         """Write words into the buffer; a cycle later where the PEs want something prepared of each step."""
-        data, late = self.write_data, 0
+        data, late = self.write.data, 0
         if (part := self.spec.pe.prepare()) is not None:
             prepared = Replicated(part, steps, sliced=("activations", "shared")).place(m, "prepared", platform)
-            m.d.comb += prepared.activations.eq(self.write_data)
+            m.d.comb += prepared.activations.eq(self.write.data)
             data, late = prepared.shared, 1
         m.d.comb += [
-            buffer.write.eq(delayed(m, "write", self.write, late, reset_less=False)),
-            buffer.bank.eq(delayed(m, "token", self.write_token, late, reset_less=False)),
-            buffer.address.eq(delayed(m, "address", self.write_address, late, reset_less=False)),
+            buffer.write.eq(delayed(m, "write", self.write.enable, late, reset_less=False)),
+            buffer.bank.eq(delayed(m, "token", self.write.token, late, reset_less=False)),
+            buffer.address.eq(delayed(m, "address", self.write.address, late, reset_less=False)),
             buffer.data.eq(data),
         ]

@@ -1,6 +1,6 @@
 """Ports and layouts that the units of a core share."""
 
-from amaranth.lib import data, stream
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.read_master import beat_layout
@@ -47,14 +47,7 @@ def writer_ports(beat_bits: int) -> dict:
     }
 
 
-def write_ports(bits: int) -> dict:
-    """Ports of a part that takes words of `bits` from the vector unit, one in each cycle with `write`."""
-    return {
-        "write": In(1),
-        "write_token": In(TOKEN_BITS),
-        "write_address": In(WORD_ADDRESS_BITS),
-        "write_data": In(bits),
-    }
-
-
-WRITE_PORTS = tuple(write_ports(1))
+def write_port(bits: int, **others: int) -> wiring.Signature:
+    """The port through which the vector unit writes a word of `bits` in a cycle with `enable`; `others` go with it."""
+    fields = {"enable": 1, "token": TOKEN_BITS, "address": WORD_ADDRESS_BITS, "data": bits, **others}
+    return wiring.Signature({name: Out(width) for name, width in fields.items()})

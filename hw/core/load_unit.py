@@ -17,8 +17,10 @@ ROW_BITS = 25  # number of a row: a position or a token's id
 class LoadUnit(Part):
     """Carries out `load` and `ids` (spec/isa.py).
 
-    A row is requested every four cycles: its number, times the stride, offered, taken. Beats become words of `lanes`
-    float32 as they come, so long rows run at the port's speed. The ids of the chunk's tokens stay in registers.
+    Throughput: a request every three cycles, in which a row's number is chosen, multiplied by the stride, and offered.
+    Beats become words of `lanes` float32 as they come, so long rows run at the port's speed. Latency: 2 cycles from an
+    instruction to its first request, 1 from a word's last beat to the word. The ids of the chunk's tokens stay in
+    registers.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from amaranth import Array, Cat, Mux, Signal
 from amaranth.lib import stream
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from einloom.hw.arith.delay import delayed
 from einloom.hw.buffers.parity import parity_ports
@@ -20,6 +20,7 @@ from einloom.hw.core.unit_queue import UnitQueue
 from einloom.hw.core.vector_memory import READ_LATENCY, VectorMemory
 from einloom.hw.core.weight_unit import WeightUnit
 from einloom.hw.part import Part
+from einloom.hw.vector.slot import READS
 from einloom.hw.vector.vector_unit import VectorUnit
 from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import QUERY_BITS
@@ -35,6 +36,9 @@ READERS = tuple(client.name for client in CLIENTS if not client.writes)
 
 class Machine(Part):
     """Executes one program at a time. A reset ends the program and leaves nothing of it.
+
+    Throughput: an instruction every other cycle (Sequencer), and that of the units, which work side by side. Latency: 2
+    cycles from `start` to the first request; 4 from an instruction's beat to its unit, if its permits are there.
 
     Members
     -------
@@ -112,13 +116,7 @@ class Machine(Part):
         self._vector(m, memory, units)
         for name, unit in (("gemm", Unit.GEMM), ("attention", Unit.ATTENTION), ("load", Unit.LOAD)):
             join(m, units[unit].result, getattr(memory, name))
-        store = units[Unit.STORE]
-        m.d.comb += [
-            memory.store_address.eq(store.address),
-            memory.store_read.eq(store.read),
-            store.granted.eq(memory.store_granted),
-            store.word.eq(memory.store_data),
-        ]
+        connect(m, units[Unit.STORE].word, memory.store)
 
     def _control(self, m, platform, sequencer, units):
         """Queues and permits between the sequencer and the units."""
@@ -226,20 +224,13 @@ class Machine(Part):
     def _vector(self, m, memory, units):
         """Connect the vector unit's operands, and take each result to its memory."""
         spec, vector = self.spec, units[Unit.VECTOR]
-        for name in ("a", "b", "c"):
-            m.d.comb += [
-                getattr(memory, f"{name}_address").eq(getattr(vector, f"{name}_address")),
-                getattr(memory, f"{name}_read").eq(getattr(vector, f"{name}_read")),
-                getattr(vector, f"{name}_data").eq(getattr(memory, f"{name}_data")),
-            ]
+        for name in READS:
+            connect(m, getattr(vector, name), getattr(memory, name))
         m.d.comb += vector.pause.eq(memory.crowded)
         result = Signal.like(vector.result)
         m.d.sync += result.eq(vector.result)
         to, lanes = result.destination, [result.data.as_value().word_select(n, FLOAT_BITS) for n in range(spec.lanes)]
         gemm, attention, store = units[Unit.GEMM], units[Unit.ATTENTION], units[Unit.STORE]
-
-        def narrow(bits):
-            return Cat(lane[:bits] for lane in lanes)
 
         is_scale = Signal()
         m.d.comb += [
@@ -247,21 +238,16 @@ class Machine(Part):
             memory.vector_write.eq(result.valid & (to.space == Space.VECTOR)),
             memory.vector_word.address.eq(to.address),
             memory.vector_word.data.eq(result.data),
-            gemm.write.eq(result.valid & (to.space == Space.ACTIVATIONS)),
-            gemm.write_token.eq(to.token),
-            gemm.write_address.eq(to.address),
-            gemm.write_data.eq(narrow(spec.gemm.pe.activation_bits)),
-            attention.write.eq(result.valid & ((to.space == Space.QUERIES) | is_scale)),
-            attention.write_column.eq(to.column),
-            attention.write_address.eq(to.address),
-            attention.write_data.eq(narrow(QUERY_BITS)),
-            attention.write_scale.eq(is_scale),
-            attention.write_token.eq(to.token),
-            store.write.eq(result.valid & (to.space == Space.KEY_VALUES)),
-            store.write_token.eq(to.token),
-            store.write_address.eq(to.address),
-            store.write_data.eq(narrow(spec.cache_bits)),
+            attention.write.column.eq(to.column),
+            attention.write.scale.eq(is_scale),
         ]
+        for unit, here, bits in (
+            (gemm, to.space == Space.ACTIVATIONS, spec.gemm.pe.activation_bits),
+            (attention, (to.space == Space.QUERIES) | is_scale, QUERY_BITS),
+            (store, to.space == Space.KEY_VALUES, spec.cache_bits),
+        ):
+            feed(m, to, unit.write, "token", "address")
+            m.d.comb += [unit.write.enable.eq(result.valid & here), unit.write.data.eq(Cat(x[:bits] for x in lanes))]
 
 
 def _parity_ports() -> dict:

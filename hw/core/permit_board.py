@@ -13,7 +13,8 @@ MASK_BITS = HEADER_LAYOUT["wait"].width  # bit u is unit u
 class PermitBoard(Part):
     """Counts permits: for each pair of units, how many the first gave that the second has not taken.
 
-    Ports are arrays over UNITS; bit u of a mask is unit u. A permit is `available` in the cycle after it was given.
+    Ports are arrays over UNITS; bit u of a mask is unit u. Throughput: a permit of each pair given and taken every
+    cycle. Latency: a permit is `available` 1 cycle after it was given.
 
     Members
     -------

@@ -14,7 +14,8 @@ DEPTH = 32  # requests between a unit and memory's last answer, at most: those o
 class RequestLog(Part):
     """Remembers the instruction of each request on its way through a ReadMaster, for error reports.
 
-    The unit that asked may execute a later instruction when the request fails.
+    The unit that asked may execute a later instruction when the request fails. Throughput: a request every cycle.
+    Latency: 1 cycle from `put` to `culprit`, none from `refused`.
 
     Members
     -------

@@ -1,7 +1,7 @@
 """Writes rows of the vector memory to system memory."""
 
 from amaranth import Signal
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from einloom.hw.bus.window import OFFSET_BITS
 from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, unit_ports, writer_ports
@@ -9,28 +9,27 @@ from einloom.hw.core.transfer import Transfer
 from einloom.hw.core.vector_memory import READ_LATENCY
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
+from einloom.hw.vector.slot import read_port
 
 
 class RowStore(Part):
     """Carries out `store` (spec/isa.py): a request for each token's row; complete when memory has answered all.
 
-    A word of `lanes` float32 is lanes * 32 / beat_bits beats. It takes as many cycles and READ_LATENCY + 1 to fetch it,
-    and longer while the vector unit uses the memory's port.
+    A word of `lanes` float32 is lanes * 32 / beat_bits beats. Throughput: it takes as many cycles and READ_LATENCY + 1
+    to fetch it, and longer while the vector unit uses the memory's port; a row begins when the one before is answered.
+    Latency: 1 cycle from an instruction to its first request, READ_LATENCY + 2 from that to the first beat.
 
     Members
     -------
     instruction, chunk, busy : see `unit_ports`
-    address, read, granted, word : a read port of the vector memory
+    word : Out, a port of the vector memory
     request, beats, answered : to a write master of the system window
     """
 
     def __init__(self, lanes: int, beat_bits: int):
         super().__init__({
             **unit_ports(),
-            "address": Out(WORD_ADDRESS_BITS),
-            "read": Out(1),
-            "granted": In(1),
-            "word": In(lanes * FLOAT_BITS),
+            "word": Out(read_port(lanes, shared=True)),
             **writer_ports(beat_bits),
         })
 
@@ -57,7 +56,7 @@ class RowStore(Part):
             self.busy.eq(~transfer.idle),
             self.request.payload.offset.eq((i.offset + row) << (self.beat_bits // 8).bit_length() - 1),
             self.request.payload.beats.eq(i.words * beats),
-            self.address.eq(i.a_base + base + index),
+            self.word.address.eq(i.a_base + base + index),
             self.instruction.ready.eq((transfer.idle & nothing) | transfer.done),
         ]
         with m.If(transfer.idle):
@@ -76,15 +75,15 @@ class RowStore(Part):
         waited = Signal(range(READ_LATENCY + 1))  # cycles since the read was granted
         fetched = waited == READ_LATENCY
         m.d.comb += [
-            self.read.eq(transfer.fetch & (waited == 0)),
+            self.word.read.eq(transfer.fetch & (waited == 0)),
             self.beats.payload.data.eq(word),
             self.beats.payload.strobe.eq(~0),
         ]
         with m.If(transfer.fetch):
             m.d.sync += part.eq(0)
             with m.If(fetched):
-                m.d.sync += [word.eq(self.word), waited.eq(0)]
-            with m.Elif((waited != 0) | self.granted):
+                m.d.sync += [word.eq(self.word.data), waited.eq(0)]
+            with m.Elif((waited != 0) | self.word.granted):
                 m.d.sync += waited.eq(waited + 1)
         with m.If(transfer.beat):
             m.d.sync += [part.eq(part + 1), word.eq(word >> self.beat_bits)]

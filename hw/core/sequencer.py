@@ -18,7 +18,10 @@ ERROR_BITS = 4
 
 
 class Sequencer(Part):
-    """Hands each instruction of a program to its unit's queue, every other cycle while the queue has room.
+    """Hands each instruction of a program to its unit's queue.
+
+    Throughput: an instruction every other cycle, while the queue has room. Latency: 2 cycles from `start` to the first
+    request, and 2 from a beat to its first instruction.
 
     `next` and `end` wait until all units are idle. Then `next` goes on to the next chunk and back to the first
     instruction; after the last chunk, to the instruction behind it. A mistake, too, is reported only when all units are

@@ -1,29 +1,29 @@
 """The unit that writes memory: rows of words, and keys and values."""
 
 from amaranth import Mux, Signal
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from einloom.hw.buffers.parity import connect_parity, parity_ports
-from einloom.hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, WRITE_PORTS, unit_ports, write_ports, writer_ports
+from einloom.hw.core.layouts import unit_ports, write_port, writer_ports
 from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.row_store import RowStore
 from einloom.hw.core.tile_store import TileStore
 from einloom.hw.isa_layout import HEADER_LAYOUT
 from einloom.hw.part import Part
-from einloom.hw.wires import feed
+from einloom.hw.vector.slot import read_port
 from einloom.spec.isa import BY_NAME, Unit
 
 
 class StoreUnit(Part):
     """Hands `store` to a RowStore and `store_kv` to a TileStore, which share a write master.
 
-    Parameters: those of TileStore.
+    Throughput and latency: theirs. Parameters: those of TileStore.
 
     Members
     -------
     instruction, chunk, busy : see `unit_ports`
-    write, write_token, write_address, write_data : In, a word for the staging buffer
-    address, read, granted, word : a read port of the vector memory
+    write : In, a word for the staging buffer
+    word : Out, a port of the vector memory
     request, beats, answered : to a write master of the system window
     scrub, scrub_address, corrupt : see BankedBuffer
     """
@@ -33,11 +33,8 @@ class StoreUnit(Part):
     def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            **write_ports(lanes * cache_bits),
-            "address": Out(WORD_ADDRESS_BITS),
-            "read": Out(1),
-            "granted": In(1),
-            "word": In(lanes * FLOAT_BITS),
+            "write": In(write_port(lanes * cache_bits)),
+            "word": Out(read_port(lanes, shared=True)),
             **writer_ports(beat_bits),
             **parity_ports(parity),
         })
@@ -47,9 +44,8 @@ class StoreUnit(Part):
         tiles = TileStore(*self.parameters.values()).place(m, "tiles", platform)
         if self.parity:
             connect_parity(m, self, tiles)
-        feed(m, self, tiles, *WRITE_PORTS)
-        feed(m, rows, self, "address", "read")
-        feed(m, self, rows, "granted", "word")
+        connect(m, flipped(self.write), tiles.write)
+        connect(m, rows.word, flipped(self.word))
         is_tiles = Signal()
         m.d.comb += [
             is_tiles.eq(self.instruction.payload[: HEADER_LAYOUT["opcode"].width] == BY_NAME["store_kv"].code),

@@ -6,8 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.buffers.parity import parity_ports
-from einloom.hw.core.layouts import FLOAT_BITS, WORD_ADDRESS_BITS, word_layout
+from einloom.hw.core.layouts import FLOAT_BITS, word_layout
 from einloom.hw.part import Part
+from einloom.hw.vector.slot import READS, read_port
+from einloom.hw.wires import members
 
 READ_LATENCY = 2  # the memory's own register and one behind it
 PAUSE_CYCLES = 4  # while others wait, the vector unit leaves them one cycle in as many; a power of two
@@ -15,12 +17,12 @@ WRITERS = ("gemm", "attention", "load")
 
 
 class VectorMemory(Part):
-    """`words` words of `lanes` float32: three words are read and one is written in every cycle.
+    """`words` words of `lanes` float32. Throughput: three words are read and one is written in every cycle.
 
     Results of the vector unit are written at once. Other writers wait for a cycle without one: attention first, then
     loads, then sums. While one of them or the store waits, the vector unit is asked to pause for one cycle in
-    PAUSE_CYCLES. A word comes READ_LATENCY cycles after its address. It is the word before any write in the cycle of
-    its address or later.
+    PAUSE_CYCLES. Latency: a word comes READ_LATENCY cycles after its address. It is the word before any write in the
+    cycle of its address or later.
 
     Parameters
     ----------
@@ -29,8 +31,8 @@ class VectorMemory(Part):
 
     Members
     -------
-    a, b, c : {address, read, data}
-    store : {address, read, granted, data}, a reader that shares c's port and waits while the vector unit has it
+    a, b, c : In, ports of the vector unit
+    store : In, port of a reader that shares c's and waits while the vector unit has it
     crowded : Out(1), the vector unit is to read nothing in this cycle
     vector_write, vector_word : In, a result of the vector unit
     gemm, attention, load : In, streams of words
@@ -40,17 +42,13 @@ class VectorMemory(Part):
     """
 
     def __init__(self, words: int, lanes: int, parity: bool):
-        word = lanes * FLOAT_BITS
-        ports: dict = {}
-        for name in ("a", "b", "c", "store"):
-            ports |= {f"{name}_address": In(WORD_ADDRESS_BITS), f"{name}_read": In(1), f"{name}_data": Out(word)}
         super().__init__({
-            **ports,
-            "store_granted": Out(1),
+            **members(In, *READS, shape=read_port(lanes)),
+            "store": In(read_port(lanes, shared=True)),
             "crowded": Out(1),
             "vector_write": In(1),
             "vector_word": In(word_layout(lanes)),
-            **{name: In(stream.Signature(word_layout(lanes))) for name in WRITERS},
+            **members(In, *WRITERS, shape=stream.Signature(word_layout(lanes))),
             **parity_ports(parity),
             **({"store_corrupt": Out(1)} if parity else {}),
         })
@@ -59,21 +57,18 @@ class VectorMemory(Part):
         bits = self.lanes * FLOAT_BITS
         extra = self.lanes if self.parity else 0
         m.submodules.words = words = memory.Memory(shape=bits + extra, depth=self.words, init=[])
-        reads = {name: words.read_port() for name in ("a", "b", "c")}
+        reads = {name: words.read_port() for name in READS}
         outputs = {name: registered(m, f"{name}_output", port.data) for name, port in reads.items()}
         for name, port in reads.items():
-            m.d.comb += [
-                port.addr.eq(getattr(self, f"{name}_address")),
-                port.en.eq(getattr(self, f"{name}_read")),
-                getattr(self, f"{name}_data").eq(outputs[name][:bits]),
-            ]
-        m.d.comb += self.store_granted.eq(self.store_read & ~self.c_read)
-        with m.If(~self.c_read):
-            m.d.comb += [reads["c"].addr.eq(self.store_address), reads["c"].en.eq(self.store_read)]
-        m.d.comb += self.store_data.eq(self.c_data)
+            own = getattr(self, name)
+            m.d.comb += [port.addr.eq(own.address), port.en.eq(own.read), own.data.eq(outputs[name][:bits])]
+        m.d.comb += self.store.granted.eq(self.store.read & ~self.c.read)
+        with m.If(~self.c.read):
+            m.d.comb += [reads["c"].addr.eq(self.store.address), reads["c"].en.eq(self.store.read)]
+        m.d.comb += self.store.data.eq(self.c.data)
 
         writers = [getattr(self, name) for name in WRITERS]
-        waits = Cat(self.store_read & ~self.store_granted, *(w.valid & ~w.ready for w in writers)).any()
+        waits = Cat(self.store.read & ~self.store.granted, *(w.valid & ~w.ready for w in writers)).any()
         turn = Signal(range(PAUSE_CYCLES))
         m.d.sync += [turn.eq(turn + 1), self.crowded.eq(waits & (turn == 0))]
 
@@ -100,7 +95,7 @@ class VectorMemory(Part):
             wrong[name] = left & (_lane_parities(output[:bits]) != output[bits:])
         stored = Signal(2)  # the word on c's way is for `store`
         m.d.sync += [
-            stored.eq(Cat(~self.c_read, stored)),
+            stored.eq(Cat(~self.c.read, stored)),
             self.corrupt.eq(wrong["a"] | wrong["b"] | (wrong["c"] & ~stored[1])),
             self.store_corrupt.eq(wrong["c"] & stored[1]),
         ]

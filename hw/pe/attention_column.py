@@ -39,7 +39,8 @@ class TileMask(Part):
     """Finds the visible rows of a tile for one query, as einloom.spec.attention_format.Mask defines them.
 
     The rows of a window, of the causal part and of the sinks are each a range. So a column computes two bounds, and
-    each PE gets only a mask bit. Latency: bounds one cycle after the query's last word, the mask one cycle later.
+    each PE gets only a mask bit. Throughput: a tile every two cycles, those of the query's words. Latency: 3 cycles
+    from the last word: `bounds` one cycle behind it, `mask` one later, and its register.
 
     Members
     -------
@@ -87,6 +88,9 @@ class TileMask(Part):
 
 class AttentionColumn(Part):
     """A column of the array: `rows` PEs, the trees over them, the 1D PE and the divider.
+
+    Throughput: a step every cycle. Latency: PE_LATENCY + stages(rows) + 1 cycles from a SCALE step to the maximum, 3 +
+    stages(rows) from a VALUE step to the state's write; then Divider's.
 
     Members
     -------

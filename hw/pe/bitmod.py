@@ -21,29 +21,43 @@ ACTIVATION_LIMIT = 1 << 7  # |int8|
 
 
 @dataclass(frozen=True)
-class BitmodSpec(PeSpec):
-    """Size of a bit-serial PE for int8 activations, and the widths that follow.
+class BitSerialSpec(PeSpec):
+    """Size of a PE that takes a term of each lane's weight in a cycle.
 
     Parameters
     ----------
     lanes : activations multiplied at once.
     group : inputs that share a scale.
     max_inputs : longest dot product.
-    max_weight : largest magnitude of a weight's integer value.
     """
 
     lanes: int
     group: int
     max_inputs: int
-    max_weight: int
-
-    activation_bits = 8
-    timing = Timing(accumulate=2, capture=3, align=0, scale_bits=SCALE_BITS)
 
     @property
     def operand_bits(self) -> int:
         """One term per lane."""
         return self.lanes * Term.BITS
+
+    def shifts(self, format: Format) -> tuple[int, ...]:
+        return format.bsig
+
+    def column(self, formats: tuple[Format, ...]) -> BitmodColumn:
+        return BitmodColumn(formats, self.lanes)
+
+
+@dataclass(frozen=True)
+class BitmodSpec(BitSerialSpec):
+    """Size of a bit-serial PE for int8 activations, and the widths that follow.
+
+    Parameters: those of BitSerialSpec, and `max_weight`, the largest magnitude of a weight's integer value.
+    """
+
+    max_weight: int
+
+    activation_bits = 8
+    timing = Timing(accumulate=2, capture=3, align=0, scale_bits=SCALE_BITS)
 
     @property
     def dot_bits(self) -> int:
@@ -60,14 +74,8 @@ class BitmodSpec(PeSpec):
         """Width of a whole dot product with its group scales."""
         return signed_bits(self.max_inputs * ACTIVATION_LIMIT * self.max_weight * ((1 << SCALE_BITS) - 1))
 
-    def shifts(self, format: Format) -> tuple[int, ...]:
-        return format.bsig
-
     def part(self) -> "BitmodPE":
         return BitmodPE(self)
-
-    def column(self, formats: tuple[Format, ...]) -> BitmodColumn:
-        return BitmodColumn(formats, self.lanes)
 
 
 class BitmodPE(Part):

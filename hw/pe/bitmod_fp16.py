@@ -12,11 +12,10 @@ from einloom.hw.arith.terms import TERM
 from einloom.hw.arith.trees import add_tree, max_tree
 from einloom.hw.arith.widths import signed_bits
 from einloom.hw.part import Part
-from einloom.hw.pe.column import BitmodColumn
+from einloom.hw.pe.bitmod import BitSerialSpec
 from einloom.hw.pe.ports import add_drain, pe_ports
-from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
-from einloom.spec.formats import SCALE_BITS, Format, Term
+from einloom.spec.formats import SCALE_BITS
 
 GUARD_BITS = 6  # extra bits below a dot product that is shifted to the group's or the sum's exponent, rounded down
 EXPONENT_SUM_BITS = 6  # of an activation's exponent (at most 31) plus a term's (at most 3)
@@ -24,29 +23,18 @@ EXPONENT_BIAS = fp16.UNIT_EXPONENT + fp16.ALIGN_BITS + GUARD_BITS
 
 
 @dataclass(frozen=True)
-class BitmodFp16Spec(PeSpec):
+class BitmodFp16Spec(BitSerialSpec):
     """Size of a bit-serial PE for fp16 activations, and the widths that follow.
 
-    Parameters
-    ----------
-    lanes, group, max_inputs : as in BitmodSpec.
-    bsig : the shared shifts of each format's terms.
+    Parameters: those of BitSerialSpec, and `bsig`, the shared shifts of each format's terms.
     """
 
-    lanes: int
-    group: int
-    max_inputs: int
     bsig: tuple[tuple[int, ...], ...]
 
     activation_bits = 16
     exponent_bits = EXPONENT_SUM_BITS
     exponent_bias = EXPONENT_BIAS
     timing = Timing(accumulate=4, capture=6, align=1, scale_bits=SCALE_BITS)
-
-    @property
-    def operand_bits(self) -> int:
-        """One term per lane."""
-        return self.lanes * Term.BITS
 
     @property
     def dot_bits(self) -> int:
@@ -70,14 +58,8 @@ class BitmodFp16Spec(PeSpec):
         groups = self.max_inputs // self.group
         return signed_bits(groups * ((self.group_limit + 1) * ((1 << SCALE_BITS) - 1) + 1))
 
-    def shifts(self, format: Format) -> tuple[int, ...]:
-        return format.bsig
-
     def part(self) -> "BitmodFp16PE":
         return BitmodFp16PE(self)
-
-    def column(self, formats: tuple[Format, ...]) -> BitmodColumn:
-        return BitmodColumn(formats, self.lanes)
 
 
 class BitmodFp16PE(Part):

@@ -56,7 +56,7 @@ class BitmodColumn(Part):
     """Holds a step's codes, turns them into terms one after the other, and sends the group scale bit by bit.
 
     A group's metadata may arrive while the group before is at work. It waits in a register until the first step of its
-    group is loaded. Throughput: a term a cycle. Latency: 1 cycle from the step's load to its first term.
+    group is loaded. Throughput: a term a cycle. Latency: 2 cycles from a step's load, 1 from `term`, to the operand.
 
     Parameters
     ----------
@@ -114,6 +114,8 @@ class BitmodColumn(Part):
 
 class CodeColumn(Part):
     """The column top of engines that multiply codes unchanged: two registers, for the timing of `BitmodColumn`.
+
+    Throughput: a step a cycle. Latency: 2 cycles from a step's load.
 
     Members: `codes_<format>`, `load` and `operand` of `BitmodColumn`.
     """

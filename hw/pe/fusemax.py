@@ -43,8 +43,8 @@ class FuseMaxPE(Part):
 
     Numbers are those of spec/attention_format.py. Output stationary: qk, x and the probability of a (key, query) stay
     here. The probability has a register of its own, so the next tile's scores and exponentials are computed during the
-    VALUE steps. A step takes one cycle of the multiplier, which is 27 x 18 bits as in a DSP48E2. Steps that use each
-    other's results are PE_LATENCY cycles apart; other steps fill the cycles in between.
+    VALUE steps. Throughput: a step every cycle, on a multiplier of 27 x 18 bits as in a DSP48E2. Latency: steps that
+    use each other's results are PE_LATENCY cycles apart; other steps fill the cycles in between.
     Source: FuseMax (MICRO 2024), sections V and VI; there exp takes 6 steps of 16-bit floating point.
 
     Members

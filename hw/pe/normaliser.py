@@ -38,7 +38,7 @@ class Divider(Part):
     zero, clamped to the largest magnitude, and 0 when the denominator is 0 (no visible key).
 
     A value is at most two units, so a state is at most 2 * denominator. So 4 * denominator exceeds every state, and the
-    quotient's first bit is worth 2 units. Latency: division_steps(digits) cycles.
+    quotient's first bit is worth 2 units. Throughput: a division at a time. Latency: division_steps(digits) cycles.
 
     Members
     -------
@@ -115,7 +115,8 @@ class Divider(Part):
 class DivisionControl(Part):
     """Takes the states of a block of queries through the dividers, element f of all columns at a time.
 
-    A division takes 2 + division_steps(digits) cycles, and as many more as its output waits.
+    Throughput: a division takes 2 + division_steps(digits) cycles, and as many more as its output waits. Latency: 3 +
+    division_steps(digits) cycles from `start` to the first output.
 
     Members
     -------

@@ -13,7 +13,7 @@ class PlaneColumn(Part):
     """Holds a step's codes and sends one plane of digits a cycle, and the group scale bit by bit.
 
     The remap of spec/lookup.py happens here unless the weights come remapped; ternary codes never do. Throughput: a
-    plane a cycle. Latency: 1 cycle from the step's load to the operand, and as many more as `delays` has for each bit.
+    plane a cycle. Latency: 2 cycles from a step's load, 1 from `term`, to the operand, and `delays` more for each bit.
 
     Parameters
     ----------

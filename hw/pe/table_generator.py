@@ -101,6 +101,8 @@ class TableGenerator(Part):
 class TableDelay(Part):
     """Delays ready-made tables in a row, each to the cycle in which its value is added.
 
+    Throughput: tables every cycle. Latency: `delays`.
+
     Parameters
     ----------
     layout : of the tables.

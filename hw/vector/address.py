@@ -25,7 +25,7 @@ class AddressWalk(Part):
     """base + token * token_stride + outer * outer_stride + inner * inner_stride, modulo 2^ADDRESS_BITS.
 
     There is no multiplier: each step adds a stride. The addresses where the next token and the next outer step start
-    are computed ahead, because `enable` comes late in the cycle. Latency: the address follows its step by a cycle.
+    are computed ahead, because `enable` comes late in the cycle. Throughput: a step every cycle. Latency: 1 cycle.
 
     Members
     -------

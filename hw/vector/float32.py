@@ -2,6 +2,7 @@
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
+from einloom.hw.arith.named import named
 from einloom.hw.arith.trees import tree
 
 BITS = 32
@@ -93,12 +94,15 @@ def leading_zeros(m: Module, value: Value, name: str) -> Value:
     return count
 
 
-def shifted_right_sticky(value: Value, amount: Value) -> Value:
-    """`value` >> `amount`, with the OR of all bits that are shifted out in the lowest bit."""
+def shifted_right_sticky(m: Module, value: Value, amount: Value, name: str) -> Value:
+    """`value` >> `amount`, with the OR of all bits that are shifted out in the lowest bit.
+
+    Each step is a signal: as expressions they would double with every bit of `amount`.
+    """
     for step in reversed(range(len(amount))):
         distance = 1 << step
         lost = value[: min(distance + 1, len(value))].any()
         kept = value[distance + 1 :] if distance + 1 < len(value) else Const(0, 0)
         shifted = Cat(lost, kept, Const(0, len(value) - 1 - len(kept)))
-        value = Mux(amount[step], shifted, value)
+        value = named(m, f"{name}_{distance}", Mux(amount[step], shifted, value))
     return value

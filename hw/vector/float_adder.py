@@ -75,7 +75,7 @@ class FloatAdder(Part):
         shift = Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach])
         addend = Cat(Const(0, GUARD_BITS), small.significand)
         large = registered(m, "large", Mux(swap, y_1, x_1))
-        aligned = Mux(small.is_zero, 0, shifted_right_sticky(addend, shift))
+        aligned = Mux(small.is_zero, 0, shifted_right_sticky(m, addend, shift, "shifted"))
         return (
             Fields(large),
             registered(m, "aligned", aligned, ALIGNED_BITS),

@@ -46,7 +46,8 @@ class FloatToInteger(Part):
         fixed = Cat(Const(0, fixed_bits - f32.SIGNIFICAND_BITS), value.significand)
         # From further away only the sticky bit is left. That is found beside the shift, not before it.
         far = distance[reach:].any()
-        aligned = registered(m, "aligned", Mux(far, 1, shifted_right_sticky(fixed, distance[:reach])), fixed_bits)
+        shifted = shifted_right_sticky(m, fixed, distance[:reach], "shifted")
+        aligned = registered(m, "aligned", Mux(far, 1, shifted), fixed_bits)
         negative = registered(m, "negative", value.sign)
         nan = registered(m, "nan", value.is_nan)
         huge = registered(m, "huge", distance <= 0)  # at least 2^(widest - 1)

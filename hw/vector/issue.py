@@ -9,7 +9,7 @@ from einloom.hw.vector.slot import CANDIDATE, READS
 
 
 class Issue(Part):
-    """Lets slots pass in order, one a cycle, each when every word that it reads has been written.
+    """Lets slots pass in order, each when every word that it reads has been written. Throughput: a slot every cycle.
 
     As a candidate comes in, its reads are compared with the destinations of the slots issued in the last
     `memory_cycles`. Each hit sets bit n for "the slot issued n + 1 cycles ago". The bits shift every cycle the slot

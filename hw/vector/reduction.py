@@ -52,7 +52,8 @@ class ReductionTail(Part):
     """Controls the lanes between the last word of a reduction and its result, cycle by cycle.
 
     A SUM is filled up with words of -0, which change no partial sum, to a multiple of REDUCE_PARTIALS; then come the
-    `folds`. A MAXABS folds the lanes in the log2(lanes) cycles behind its last word.
+    `folds`. Throughput: a slot every cycle. Latency: from `start` to `last`, max(folds(lanes)) - `word` cycles of a SUM
+    and log2(lanes) of a MAXABS.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Layouts of a slot: the control that goes through the vector unit with a word."""
 
-from amaranth.lib import data
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 
 from einloom.hw.isa_layout import instruction_layout
 from einloom.hw.vector.address import ADDRESS_BITS
@@ -48,3 +49,9 @@ CANDIDATE = data.StructLayout({
     **{f"{p}_address": ADDRESS_BITS for p in READS},
     "slot": SLOT,
 })
+
+
+def read_port(lanes: int, *, shared: bool = False) -> wiring.Signature:
+    """A reader's port of the vector memory; a `shared` one waits until it is `granted`."""
+    granted = {"granted": In(1)} if shared else {}
+    return wiring.Signature({"address": Out(ADDRESS_BITS), "read": Out(1), **granted, "data": In(lanes * BITS)})

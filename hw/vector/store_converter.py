@@ -11,7 +11,9 @@ LATENCY = TO_INTEGER_LATENCY
 
 
 class StoreConverter(Part):
-    """Passes a lane's result on at once, or the integer nearest to it LATENCY cycles later.
+    """Passes a lane's result on, or the integer nearest to it. Throughput: one every cycle.
+
+    Latency: none for the result as it is, LATENCY cycles for an integer.
 
     Parameters
     ----------

@@ -8,15 +8,14 @@ from einloom.hw.arith.delay import Delays
 from einloom.hw.part import Part
 from einloom.hw.replicated import Replicated
 from einloom.hw.vector import lane, store_converter
-from einloom.hw.vector.address import ADDRESS_BITS
 from einloom.hw.vector.float32 import BITS
 from einloom.hw.vector.issue import Issue
 from einloom.hw.vector.lane import PARTIAL, VectorLane
 from einloom.hw.vector.reduction import shuffled
 from einloom.hw.vector.sequencer import VectorSequencer
-from einloom.hw.vector.slot import DESTINATION, INSTRUCTION, READS, SLOT, TOKEN_BITS
+from einloom.hw.vector.slot import DESTINATION, INSTRUCTION, READS, SLOT, TOKEN_BITS, read_port
 from einloom.hw.vector.store_converter import StoreConverter
-from einloom.hw.wires import choose, feed, join
+from einloom.hw.wires import choose, feed, join, members
 from einloom.spec.isa import Space
 
 ACTIVATION_BITS = 8
@@ -34,10 +33,10 @@ def result_latency(read_latency: int, space: int) -> int:
 
 
 class VectorUnit(Part):
-    """Carries out instructions of the opcode "vector" (spec/isa.py) in order, a word a cycle.
+    """Carries out instructions of the opcode "vector" (spec/isa.py) in order. Throughput: a word every cycle.
 
-    An instruction takes 2 cycles, its slots, and result_latency from the last slot to the last result, in which cycle
-    it is done. N elementwise words are N slots. A row of n words of a SUM is n slots, rounded up to a multiple of
+    Latency: an instruction takes 2 cycles, its slots, and result_latency from the last slot to the last result, when it
+    is done. N elementwise words are N slots. A row of n words of a SUM is n slots, rounded up to a multiple of
     REDUCE_PARTIALS, and those of `folds`; one of a MAXABS n + log2(lanes). The destination may be an operand if no word
     is read after another word's result went there.
 
@@ -60,7 +59,7 @@ class VectorUnit(Part):
     done : Out(1), the oldest instruction's last result comes in this cycle
     signal : Out, its field of that name, with `done`
     idle : Out(1), no instruction is there, and no result will come
-    a_address, a_read, a_data, ... : Out, Out, In, ports of the vector memory for a, b and c
+    a, b, c : Out, ports of the vector memory
     result : Out, valid for one cycle, without back-pressure; integers with their sign extended to 32 bits
     busy : Out(1), a word or a reduction's partial results go into the lanes
     """
@@ -73,9 +72,7 @@ class VectorUnit(Part):
             "done": Out(1),
             "signal": Out(SLOT["signal"].shape),
             "idle": Out(1),
-            **{f"{p}_address": Out(ADDRESS_BITS) for p in READS},
-            **{f"{p}_read": Out(1) for p in READS},
-            **{f"{p}_data": In(BITS * lanes) for p in READS},
+            **members(Out, *READS, shape=read_port(lanes)),
             "result": Out(result_layout(lanes)),
             "busy": Out(1),
         })
@@ -92,7 +89,7 @@ class VectorUnit(Part):
         feed(m, self, issue, "pause")
         m.d.comb += [
             self.busy.eq(issue.issued.valid),
-            *(getattr(self, f"{p}_{o}").eq(issue.issued[f"{p}_{o}"]) for p in READS for o in ("address", "read")),
+            *(getattr(getattr(self, p), o).eq(issue.issued[f"{p}_{o}"]) for p in READS for o in ("address", "read")),
         ]
         # The fields of a slot move on through the pipeline; `write` and `last` must be 0 until a slot comes.
         fields = {name: issue.issued.slot[name] for name in SLOT.members}
@@ -108,8 +105,8 @@ class VectorUnit(Part):
         bits = PARTIAL.size
         partial = [lanes.partial[n * bits : (n + 1) * bits] for n in range(self.lanes)]
         start, control = self.read_latency, lanes.control
-        feed(m, self, lanes, "a_data", "b_data", "c_data")
         m.d.comb += [
+            *(getattr(lanes, f"{p}_data").eq(getattr(self, p).data) for p in READS),
             lanes.immediate.eq(slots.at("immediate", start)),
             lanes.low.eq(Cat(partial[low] for low, _ in shuffled(self.lanes))),
             lanes.high.eq(Cat(partial[high] for _, high in shuffled(self.lanes))),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Mux, Signal, signed
 from amaranth.lib import data
 
 from einloom.hw.arith.trees import add_tree
@@ -10,6 +10,7 @@ from einloom.hw.arith.widths import signed_bits
 from einloom.hw.part import Part
 from einloom.hw.pe.column import CodeColumn
 from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.config import Config
 from einloom.spec.formats import Format
@@ -18,17 +19,14 @@ LARGEST_PRODUCT = 2 << 7  # -2 times -128
 
 
 @dataclass(frozen=True)
-class AddSubSpec:
+class AddSubSpec(PeSpec):
     """Size of the PE: `lanes` products a cycle, dot products of up to `max_inputs`."""
 
     lanes: int
     max_inputs: int
 
     activation_bits = 8
-    exponent_bits = 0
-    exponent_bias = 0
     timing = Timing(accumulate=2, capture=3, align=0, scale_bits=0)
-    lookup = None
 
     @property
     def operand_bits(self) -> int:
@@ -44,10 +42,6 @@ class AddSubSpec:
         """Width of a whole dot product."""
         return signed_bits(self.max_inputs * LARGEST_PRODUCT)
 
-    @property
-    def sum_bits(self) -> int:
-        return self.value_bits
-
     def shifts(self, format: Format) -> tuple[int, ...]:
         return (0,)
 
@@ -57,15 +51,11 @@ class AddSubSpec:
     def column(self, formats: tuple[Format, ...]) -> CodeColumn:
         return CodeColumn(*formats, self.lanes)
 
-    def row(self) -> None:
-        return None
-
-    def prepare(self) -> None:
-        return None
-
 
 class AddSubPE(Part):
-    """sum = sum over k of activation[k] * weight[k], `lanes` a cycle, exactly, for weights -2, -1, 0 and 1.
+    """sum = sum over k of activation[k] * weight[k], exactly, for weights -2, -1, 0 and 1.
+
+    Throughput: `lanes` products a cycle. Latency: `Timing`.
 
     A code's bits are b1 b0 in two's complement, so weight * a = (b0 ? a : 0) - (b1 ? 2a : 0). Ports as IntMacPE has
     them; the operand is the codes.
@@ -74,8 +64,7 @@ class AddSubPE(Part):
     def __init__(self, spec: AddSubSpec):
         super().__init__(pe_ports(spec, data.ArrayLayout(signed(8), spec.lanes), data.ArrayLayout(2, spec.lanes)))
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m, platform):
         spec, control = self.spec, self.control
         dot = Signal(signed(spec.dot_bits), reset_less=True)
         total = Signal(signed(spec.value_bits), reset_less=True)
@@ -86,7 +75,6 @@ class AddSubPE(Part):
         with m.If(control.accumulate):
             m.d.sync += total.eq(Mux(control.first, 0, total) + dot)
         add_drain(m, self, total)
-        return m
 
 
 def pe_spec(config: Config) -> AddSubSpec:

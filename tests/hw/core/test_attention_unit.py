@@ -1,5 +1,6 @@
 """`attend` against the golden core: queries in, tiles of the cache in, words of float32 out."""
 
+import random
 from functools import cache
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from tests.hw.around import Memory, chunk, instruction, reader
-from tests.hw.core.small import execute, packed, small, word
+from tests.hw.core.small import CONFIGS, execute, packed, small, word
 
-HEAD = 32
+HEAD = 32  # the longest
 SCALE = 0x0180
 NOW = chunk(position=9, tokens=2)
 BEATS = 120
+FULL_RATE = 460  # cycles without a pause, up to the second block; from there on each stream pauses in half of them
 
 
 @cache
@@ -24,18 +26,24 @@ def part(name: str) -> AttentionUnit:
 
 def blocks(columns: int, keys: int, values: int) -> list[dict[str, int]]:
     """One head of both tokens, one head of the second, as many heads as there are columns, and some of nothing."""
-    common = {"keys": keys, "values": values, "query_head": HEAD, "value_head": HEAD, "queries": 0, "d_outer": 8}
+    common = {"keys": keys, "values": values, "queries": 0, "d_outer": 8}
+    short, long, mixed = ({"query_head": q, "value_head": v} for q, v in ((16, 16), (HEAD, 8), (8, HEAD)))
     return [
-        {**common, "first": 0, "count": 2, "group": 1, "d_base": 0, "d_token": 32, "signal": 1 << 3},
-        {**common, "first": 0, "count": 0, "group": 1, "d_base": 0, "d_token": 32, "signal": 1 << 2},
-        {**common, "first": 1, "count": 5, "group": columns, "d_base": 60, "d_token": 100, "signal": 1 << 1},
-        {**common, "first": 0, "count": 2, "group": 0, "d_base": 0, "d_token": 32},
-        {**common, "first": 0, "count": 1, "group": 1, "d_base": 300, "d_token": 0, "signal": 1 << 6},
+        {**common, **short, "first": 0, "count": 2, "group": 1, "d_base": 0, "d_token": 32, "signal": 1 << 3},
+        {**common, **short, "first": 0, "count": 0, "group": 1, "d_base": 0, "d_token": 32, "signal": 1 << 2},
+        {**common, **long, "first": 1, "count": 5, "group": columns, "d_base": 60, "d_token": 100, "signal": 1 << 1},
+        {**common, **long, "first": 0, "count": 2, "group": 0, "d_base": 0, "d_token": 32},
+        {**common, **mixed, "first": 0, "count": 1, "group": 1, "d_base": 300, "d_token": 0, "signal": 1 << 6},
     ]
 
 
-@pytest.mark.parametrize(("name", "pause"), [("int_mac", 0.0), ("int_mac", 0.5), ("bitmod", 0.5)])
-def test_outputs_become_the_words_that_the_golden_core_has(name: str, pause: float) -> None:
+def pauses(*names: str) -> dict[str, list[int]]:
+    """None at first, then many, of each stream its own."""
+    return {name: [0] * FULL_RATE + random.Random(name).choices((0, 1), k=1999) for name in names}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_outputs_become_the_words_that_the_golden_core_has(name: str) -> None:
     core, memory = small(name), Memory(4)
     spec, golden = core.spec, core.golden(memory, BEATS)
     columns, lanes, beat = spec.attention.columns, spec.lanes, spec.beat_bits // 8
@@ -43,30 +51,32 @@ def test_outputs_become_the_words_that_the_golden_core_has(name: str, pause: flo
     queries = golden.memories.queries
     queries[:] = rng.integers(-3000, 3000, queries.shape)
     flat = queries.reshape(columns, -1)
-    flat[:, HEAD] = SCALE
+    elements = flat.copy()
     fields = blocks(columns, keys=3, values=60)
     words = []
     for block in fields:
         tokens = max(0, min(block["count"], NOW["tokens"] - block["first"]))
         if not tokens * block["group"]:
             continue
-        # All queries of a token are at its position.
+        # All queries of a token are at its position; it stands behind their scale, as that does behind their elements.
+        size = block["query_head"]
+        flat[:] = elements
+        flat[:, size] = SCALE
         for column in range(columns):
             token = block["first"] + column // block["group"]
-            flat[column, HEAD + 1 : HEAD + 3] = NOW["position"] + min(token, NOW["tokens"] - 1), 0
+            flat[column, size + 1 : size + 3] = NOW["position"] + min(token, NOW["tokens"] - 1), 0
         execute(golden, NOW, "attend", **block)
         words += [
             word(golden, block["d_base"] + (block["first"] + t) * block["d_token"] + h * block["d_outer"] + n)
-            for n in range(HEAD // lanes)
+            for n in range(block["value_head"] // lanes)
             for t in range(tokens)
             for h in range(block["group"])
         ]
     bench = PartBench(
         part(name),
         held={"chunk": NOW},
-        pauses={"result": pause, "beats": pause, "request": pause},
-        partners=[reader(memory, beat), Around(fields, flat, lanes)],
-        limit=20_000,
+        pauses=pauses("result", "beats", "request"),
+        partners=[reader(memory, beat), Around(fields, elements, lanes)],
     )
     # Requests are TileReader's, whose own test has their order.
     bench.check(lambda _: {"result": words, "request": None})
@@ -98,7 +108,7 @@ class Around:
             cycle.set("index", 100 + self._given)
             cycle.put("instruction", instruction("attend", **self._fields[self._given]))
             self._given += 1
-        cycle.set("write", int(bool(self._writes)))
+        cycle.set("write_enable", int(bool(self._writes)))
         for name, value in (self._writes.pop(0) if self._writes else {}).items():
             cycle.set(name, value)
 
@@ -108,9 +118,10 @@ class Around:
         for column, elements in enumerate(self._flat):
             group = max(block["group"], 1)
             token = min(block["first"] + column // group, NOW["tokens"] - 1)
-            for n in range(HEAD // self._lanes + 1):
+            behind = block["query_head"] // self._lanes
+            for n in range(behind + 1):
                 values = elements[n * self._lanes :][: self._lanes].copy()
-                scale = n == HEAD // self._lanes
+                scale = n == behind
                 if scale:
                     values[:3] = SCALE, -1, -1  # the unit puts the position there
                 self._writes.append({

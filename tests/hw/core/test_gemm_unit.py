@@ -69,7 +69,7 @@ def test_sums_become_the_words_that_the_golden_core_has(name: str, pause: float)
         ]
     cells = [(t, a) for t in range(spec.tokens) for a in range(spec.activation_words)]
     writes = {
-        "write": [1] * len(cells) + [0],
+        "write_enable": [1] * len(cells) + [0],
         "write_token": [t for t, _ in cells],
         "write_address": [a for _, a in cells],
         "write_data": [packed(golden.memories.activations[t, a], 8) for t, a in cells],

@@ -35,10 +35,10 @@ class VectorMemory:
         return self.memory.word(address * LANES * 4, LANES * 4)
 
     def __call__(self, cycle: Cycle) -> None:
-        granted = cycle["read"] and cycle["granted"]
-        self._coming = [*self._coming[1:], self.word(cycle["address"]) if granted else None]
+        granted = cycle["word_read"] and cycle["word_granted"]
+        self._coming = [*self._coming[1:], self.word(cycle["word_address"]) if granted else None]
         word = self._coming[0]
-        cycle.set("word", (cycle.number * 0x9E3779B1) % (1 << 64) if word is None else word)
+        cycle.set("word_data", (cycle.number * 0x9E3779B1) % (1 << 64) if word is None else word)
 
 
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
@@ -59,7 +59,7 @@ def test_rows_lie_where_the_instruction_says(shape: str, pause: float) -> None:
     bench = PartBench(
         part,
         {"instruction": [instruction("store", **fields) for fields, _ in STEPS]},
-        held={"chunk": STEPS[0][1], "granted": now_and_then(1 - pause)},
+        held={"chunk": STEPS[0][1], "word_granted": now_and_then(1 - pause)},
         pauses=dict.fromkeys(("instruction", "request", "beats"), pause),
         partners=[following("instruction", chunk=[c for _, c in STEPS]), vectors, writer],
     )
@@ -82,7 +82,7 @@ def test_an_instruction_is_complete_when_memory_has_answered_its_last_row() -> N
     bench = PartBench(
         PARTS["beat-is-word"],
         {"instruction": [instruction("store", offset=1, stride=2, words=1, a_token=1)]},
-        held={"chunk": chunk(tokens=2), "granted": 1},
+        held={"chunk": chunk(tokens=2), "word_granted": 1},
         partners=[writer, watch],
     )
     run = bench.check(

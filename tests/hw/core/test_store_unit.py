@@ -22,7 +22,7 @@ def test_the_unit_is_busy_from_the_cycle_behind_an_instruction_to_its_end(name: 
     bench = PartBench(
         PART,
         {"instruction": [instruction(name, offset=0, **fields)]},
-        held={"chunk": chunk(position=1, tokens=1), "granted": 1},
+        held={"chunk": chunk(position=1, tokens=1), "word_granted": 1},
         partners=[Writer(8), watch],
     )
     bench.check(lambda _: {"request": [{"offset": 0, "beats": 1}], "beats": [None]})
@@ -37,7 +37,7 @@ def test_each_instruction_goes_to_its_part(pause: float) -> None:
     busy: list[int] = []
 
     def stage(cycle: Cycle) -> None:
-        cycle.set("write", int(cycle.number < 2))
+        cycle.set("write_enable", int(cycle.number < 2))
         cycle.set("write_token", cycle.number % 2)
         busy.append(cycle["busy"])
 
@@ -51,7 +51,12 @@ def test_each_instruction_goes_to_its_part(pause: float) -> None:
     bench = PartBench(
         PART,
         {"instruction": instructions},
-        held={"chunk": chunk(position=1, tokens=2), "granted": 1, "word": (1 << 64) - 1, "write_data": 0x0201},
+        held={
+            "chunk": chunk(position=1, tokens=2),
+            "word_granted": 1,
+            "word_data": (1 << 64) - 1,
+            "write_data": 0x0201,
+        },
         pauses={"instruction": [1] * 4 + [0] * 200, "request": pause, "beats": pause},
         partners=[writer, stage],
     )

@@ -82,7 +82,7 @@ def stage(elements: list[list[list[int]]], cache_bits: int) -> object:
             partner.given += 1
             if partner.given == len(STEPS):
                 partner.given = -1
-        cycle.set("write", int(bool(words)))
+        cycle.set("write_enable", int(bool(words)))
         for name, value in (words.pop(0) if words else {}).items():
             cycle.set(name, value)
 

@@ -173,7 +173,7 @@ def test_golden_rounds_the_exact_result(
 # Planted faults.
 
 
-def no_sticky(value, amount):
+def no_sticky(_m, value, amount, _name):
     return value >> amount
 
 

@@ -21,6 +21,6 @@ def test_sums_are_softfloats() -> None:
 
 
 def test_a_lost_sticky_bit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(float_adder, "shifted_right_sticky", lambda value, amount: value >> amount)
+    monkeypatch.setattr(float_adder, "shifted_right_sticky", lambda _m, value, amount, _name: value >> amount)
     with pytest.raises(AssertionError, match=r"sum\["):
         check()
