@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from einloom.catalogue import load_config, load_model
+from einloom.catalogue import DEFAULT_CONFIG, load_config, load_model
+from einloom.choice import choose_config
 from einloom.cli.progress import TokenProgress
 from einloom.compiled import compile
+from einloom.models.importer.huggingface import LlamaModel
 from einloom.run_report import RunReport
 from einloom.running import Accelerator, Backend, check_backend, check_sampling, open, require_simulation
+from einloom.spec.config import Config
 from einloom.spec.errors import CheckFailed, InputError
 
 
@@ -25,8 +28,11 @@ def run(
         ),
     ] = None,
     config: Annotated[
-        str, typer.Option("-c", "--config", help="A YAML file, or the name of a shipped config.")
-    ] = "default",
+        str | None,
+        typer.Option(
+            "-c", "--config", help="A YAML file, or a shipped config; a shipped core that takes the model if left out."
+        ),
+    ] = None,
     prompt: Annotated[str, typer.Option("-p", "--prompt", help="The text to continue.")] = "ROMEO:",
     tokens: Annotated[int, typer.Option("-n", "--tokens", help="Tokens to generate, at most.")] = 32,
     backend: Annotated[
@@ -59,8 +65,8 @@ def run(
 ) -> None:
     """Generate text with a design, check it bit for bit, and say what it costs."""
     console = Console(stderr=True)
-    chosen = load_config(config)
-    _ = chosen.core_section
+    if config is not None:
+        _ = load_config(config).core_section
     check_sampling(tokens, temperature, seed)
     check_backend(backend, xclbin, board)
     if timeline is not None:
@@ -70,6 +76,7 @@ def run(
         require_simulation(backend, "--waves")
     loaded = load_model(model)
     loaded.encode(prompt)
+    chosen = _chosen(console, loaded, config)
     opened = None
     try:
         with console.status("compiling the model") as status:
@@ -82,13 +89,31 @@ def run(
             if timeline is not None:
                 opened.draw_timeline(timeline)
     except CheckFailed as error:
-        command = ["einloom", "run", *([] if model is None else [str(model)]), "-c", config, "-p", prompt]
+        command = [
+            "einloom",
+            "run",
+            *([] if model is None else [str(model)]),
+            "-c",
+            config or chosen.name,
+            "-p",
+            prompt,
+        ]
         command += ["-n", str(tokens), "--backend", backend, "--temperature", str(temperature), "--seed", str(seed)]
         failure = CheckFailed(f"{error}; {_rerun(command, opened)}")
         if as_json:
             typer.echo(json.dumps({"bit_exact": False, "error": str(failure)}))
         raise failure from error
     _tell(report, as_json=as_json)
+
+
+def _chosen(console: Console, model: LlamaModel, config: str | None) -> Config:
+    """The config that was named, or the one that is chosen for the model, which is told."""
+    if config is not None:
+        return load_config(config)
+    chosen, reason = choose_config(model.config)
+    if chosen.name != DEFAULT_CONFIG:
+        console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
+    return chosen
 
 
 def _span(waves: str) -> tuple[int, int]:
