@@ -1,6 +1,6 @@
 """Random accepted configs of every engine, and of cores with models: generated, simulated, bit-exact; seconds of each.
 
-python -m benchmarks.random_configs [--count 100] [--seed 1]
+python -m benchmarks.random_configs [--count 100] [--seed 1] [--only KIND]
 """
 
 import argparse
@@ -85,10 +85,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=[*ENGINES, "core"], help="leave out all others, but draw the same configs")
     options = parser.parse_args()
     seconds: list[float] = []
     failures = 0
     for kind, text, run in runs(options.count, options.seed):
+        if options.only not in (None, kind):
+            continue
         started = time.perf_counter()
         try:
             generated, cases = run()
