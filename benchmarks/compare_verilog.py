@@ -32,8 +32,18 @@ _KEYWORDS = frozenset(
 _GENERATE = """
 import sys
 from pathlib import Path
-from einloom.catalogue import load_config
-from einloom.generators.registry import generate_all
+# What the revision lacks must not come from an installed einloom: that would compare the present with itself.
+sys.meta_path = [f for f in sys.meta_path if "__editable__" not in str(getattr(f, "__module__", ""))]
+try:
+    from einloom.catalogue import load_config
+    from einloom.generators.registry import generate_all
+except ImportError:  # revisions in which the rooms stood at the top
+    from einloom.cli.locate import shipped_configs
+    from einloom.config import load_config as load_file
+    from generators.registry import generate_all
+
+    def load_config(name):
+        return load_file(shipped_configs()[name])
 for name in sys.argv[2:]:
     for design in generate_all(load_config(name)):
         design.write(Path(sys.argv[1]) / name)
