@@ -168,7 +168,8 @@ def _signature(manifest: Manifest, bench: str) -> str:
     parts, bits = [], 0
     for name, width in outputs.items():
         guard = _guard(name, outputs)
-        parts.append(f"{guard} ? {name} : {width}'d0" if guard else name)
+        value = _strobed(name, outputs)
+        parts.append(f"{guard} ? {value} : {width}'d0" if guard else value)
         bits += width
     padding = -bits % 64
     seen = ", ".join([f"{padding}'d0"] * (padding > 0) + [f"({part})" for part in parts])
@@ -182,6 +183,15 @@ def _signature(manifest: Manifest, bench: str) -> str:
     {bench}.signature <= hash;
   end
 """
+
+
+def _strobed(name: str, outputs: Mapping[str, int]) -> str:
+    """The output `name`, of which only the bytes with a strobe mean anything, if it has strobes."""
+    strobes = re.sub(r"wdata$", "wstrb", name)
+    if strobes == name or strobes not in outputs:
+        return name
+    masks = ", ".join(f"{{8{{{strobes}[{n}]}}}}" for n in reversed(range(outputs[strobes])))
+    return f"({name} & {{ {masks} }})"
 
 
 def _guard(name: str, outputs: Mapping[str, int]) -> str:
