@@ -10,7 +10,8 @@ from einloom.spec.lookup import original_codes
 from einloom.spec.manifest import GemmManifest
 from einloom.spec.trits import CODES
 
-Integers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.integer]
+"""int32 at least, which holds a weight times its scale: 16 bits and a few."""
 
 
 def read_weights(
@@ -32,7 +33,7 @@ def read_weights(
         packed = words[..., layout.metadata.bits :].reshape(tiles, blocks, steps, step.bits)
         codes = _codes(packed, base, columns * lanes).reshape(tiles, blocks, steps, columns, lanes)
         if layout.lookup and layout.lookup.remapped and not base.in_trits:
-            codes = original_codes(codes.astype(np.uint8), base, layout.lookup.tables).astype(np.int64)
+            codes = original_codes(codes, base, layout.lookup.tables)
         codes = codes.transpose(0, 3, 1, 2, 4)
         codes = codes.reshape(tiles, columns, blocks, layout.block)
         scales, chosen = _metadata(words[..., : layout.metadata.bits], gemm, columns)
@@ -47,25 +48,24 @@ def _metadata(words: npt.NDArray[np.uint8], gemm: GemmManifest, columns: int) ->
     layout = gemm.weights
     shape = (words.shape[0], columns, words.shape[1])
     if not layout.scale_bits:
-        return np.ones(shape, np.int64), np.zeros(shape, np.int64)
-    scales = _numbers(words[..., : columns * layout.scale_bits], layout.scale_bits).swapaxes(1, 2)
+        return np.ones(shape, np.int32), np.zeros(shape, np.uint8)
+    scales = _numbers(words[..., : columns * layout.scale_bits], layout.scale_bits).swapaxes(1, 2).astype(np.int32)
     if not layout.selector_bits:
-        return scales, np.zeros(shape, np.int64)
+        return scales, np.zeros(shape, np.uint8)
     rest = words[..., columns * layout.scale_bits :][..., : columns * layout.selector_bits]
     return scales, _numbers(rest, layout.selector_bits).swapaxes(1, 2)
 
 
-def _codes(raw: npt.NDArray[np.uint8], format: Format, count: int) -> Integers:
+def _codes(raw: npt.NDArray[np.uint8], format: Format, count: int) -> npt.NDArray[np.uint8]:
     """The first `count` numbers of words of bits, [..., count]."""
     if format.in_trits:
-        return CODES[_numbers(raw, 8)].reshape(*raw.shape[:-1], -1)[..., :count].astype(np.int64)
+        return CODES[_numbers(raw, 8)].reshape(*raw.shape[:-1], -1)[..., :count].astype(np.uint8)
     return _numbers(raw[..., : count * format.bits], format.bits)
 
 
-def _numbers(raw: npt.NDArray[np.uint8], width: int) -> Integers:
-    """Unsigned numbers of `width` bits on the last axis, least significant bit first."""
-    grouped = raw.reshape(*raw.shape[:-1], -1, width).astype(np.int64)
-    return grouped @ (1 << np.arange(width))
+def _numbers(raw: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
+    """Unsigned numbers of `width` <= 8 bits on the last axis, least significant bit first."""
+    return np.packbits(raw.reshape(*raw.shape[:-1], -1, width), axis=-1, bitorder="little")[..., 0]
 
 
 def _special_values(format: Format, specials: int) -> Integers:
@@ -82,9 +82,9 @@ def _special_values(format: Format, specials: int) -> Integers:
     return np.array(values, np.int64)
 
 
-def _values(format: Format, codes: Integers, chosen: Integers, specials: Integers) -> Integers:
+def _values(format: Format, codes: npt.NDArray[np.uint8], chosen: Integers, specials: Integers) -> Integers:
     """Integer values of codes [..., group] with the selector of each group."""
-    values = format.array[codes]
+    values = format.array.astype(np.int32)[codes]
     if format.special_code is None:
         return values
-    return np.where(codes == format.special_code, specials[chosen][..., None], values)
+    return np.where(codes == format.special_code, specials.astype(np.int32)[chosen][..., None], values)
