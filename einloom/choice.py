@@ -5,12 +5,21 @@ from collections.abc import Iterator
 from einloom.catalogue import DEFAULT_CONFIG, load_config, shipped_configs
 from einloom.generators.registry import describe
 from einloom.mapping.fit import fit_problems
+from einloom.models.importer.huggingface import LlamaModel
 from einloom.models.importer.llama_config import LlamaConfig
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 
 FEWEST_BITS = 3
 """Of weights that a model takes which was not trained with them."""
+
+
+def core_for(model: LlamaModel, config: str | None) -> tuple[Config, str]:
+    """The config that was named, or the one that is chosen for the model with the reason, unless it is the default."""
+    if config is not None:
+        return load_config(config), ""
+    chosen, reason = choose_config(model.config)
+    return chosen, "" if chosen.name == DEFAULT_CONFIG else reason
 
 
 def choose_config(model: LlamaConfig) -> tuple[Config, str]:

@@ -9,14 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from einloom.catalogue import DEFAULT_CONFIG, load_config, load_model
-from einloom.choice import choose_config
+from einloom.catalogue import load_config, load_model
+from einloom.choice import core_for
 from einloom.cli.progress import TokenProgress
 from einloom.compiled import compile
-from einloom.models.importer.huggingface import LlamaModel
 from einloom.run_report import RunReport
 from einloom.running import Accelerator, Backend, check_backend, check_sampling, open, require_simulation
-from einloom.spec.config import Config
 from einloom.spec.errors import CheckFailed, InputError
 
 
@@ -76,7 +74,9 @@ def run(
         require_simulation(backend, "--waves")
     loaded = load_model(model)
     loaded.encode(prompt)
-    chosen = _chosen(console, loaded, config)
+    chosen, reason = core_for(loaded, config)
+    if reason:
+        console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
     opened = None
     try:
         with console.status("compiling the model") as status:
@@ -104,16 +104,6 @@ def run(
             typer.echo(json.dumps({"bit_exact": False, "error": str(failure)}))
         raise failure from error
     _tell(report, as_json=as_json)
-
-
-def _chosen(console: Console, model: LlamaModel, config: str | None) -> Config:
-    """The config that was named, or the one that is chosen for the model, which is told."""
-    if config is not None:
-        return load_config(config)
-    chosen, reason = choose_config(model.config)
-    if chosen.name != DEFAULT_CONFIG:
-        console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
-    return chosen
 
 
 def _span(waves: str) -> tuple[int, int]:
