@@ -38,7 +38,7 @@ class RunReport:
 
     Attributes
     ----------
-    text : the prompt and its continuation.
+    text : the prompt and its continuation, or the answer of a chat.
     tokens, prompt_tokens : tokens made, and tokens given.
     token_ids : the tokens made.
     bit_exact : True when every logit and the final memory were equal to golden's in every bit; None on the golden
@@ -142,8 +142,9 @@ def report_of(
     saturated: float,
     totals: JobTotals,
     seconds: float,
+    answer_only: bool = False,
 ) -> RunReport:
-    """The report of a run in which every check passed."""
+    """The report of a run in which every check passed; with `answer_only` its text is without the prompt."""
     gemm = manifest.gemm
     assert gemm is not None
     channels = gemm.weights.channels
@@ -158,7 +159,7 @@ def report_of(
     return RunReport(
         config=manifest.name,
         backend=backend,
-        text=model.tokenizer.decode(list(generation.tokens)),
+        text=model.tokenizer.decode(list(generation.continuation if answer_only else generation.tokens)),
         tokens=len(generation.continuation),
         prompt_tokens=len(generation.prompt),
         token_ids=generation.continuation,

@@ -112,6 +112,7 @@ class Accelerator:
         prompt: str,
         tokens: int = 32,
         *,
+        chat: bool = False,
         temperature: float = 0.0,
         seed: int = 0,
         on_token: Callable[[int], None] | None = None,
@@ -120,6 +121,7 @@ class Accelerator:
 
         Parameters
         ----------
+        chat : the prompt is a message that the model answers, by its chat template. The report's text is the answer.
         temperature : 0 takes the most probable token, above 0 samples.
         seed : seed of the sampling.
         on_token : called with each token as it is made.
@@ -133,7 +135,7 @@ class Accelerator:
         under_test = None if self._under_test is None else self._decoder(self._under_test, totals)
         generation = continue_text(
             reference if under_test is None else CheckedDecoder(under_test, reference),
-            model.encode(prompt),
+            encode_prompt(model, prompt, chat=chat),
             tokens,
             stop=model.config.eos_token_id,
             temperature=temperature,
@@ -155,6 +157,7 @@ class Accelerator:
             saturated=self._golden.saturated,
             totals=totals,
             seconds=seconds,
+            answer_only=chat,
         )
 
     def _decoder(self, driver: Driver, totals: JobTotals | None = None) -> CoreDecoder:
@@ -239,6 +242,11 @@ def generate_text(
     check_sampling(tokens, temperature, seed)
     with open(compile_for(model, load_config(config)), backend) as opened:
         return opened.generate_text(prompt, tokens, temperature=temperature, seed=seed)
+
+
+def encode_prompt(model: LlamaModel, prompt: str, *, chat: bool) -> list[int]:
+    """Tokens of a prompt, or of a user's message that is to be answered; InputError when they can't be taken."""
+    return model.encode_chat([{"role": "user", "content": prompt}]) if chat else model.encode(prompt)
 
 
 def check_sampling(tokens: int, temperature: float, seed: int) -> None:

@@ -9,9 +9,11 @@ import pyslang
 import pytest
 
 from einloom.catalogue import load_config, shipped_configs
+from einloom.fpga.yosys import run_passes
 from einloom.generators.cached_designs import cached_designs
 from einloom.generators.design import Design
 from einloom.generators.verilog_text import KEYWORDS, plain_names, with_prefix, without_comments
+from einloom.sim.verilator import Toolchain
 
 SMALL = ("bitmod-8x8", "fusemax-16x16", "int-mac-16x16", "default", "lut-ternary")
 """The rest is read in the long suite."""
@@ -65,6 +67,13 @@ def icarus(*paths: Path, tops: list[str]) -> None:
     assert "error" not in done.stderr
 
 
+def yosys_accepts(*paths: Path, top: str) -> None:
+    pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
+    files = {path.name: path.read_text() for path in paths}
+    passes = [*(f"read_verilog {name}" for name in files), f"hierarchy -check -top {top}", "tee -o read.txt stat"]
+    run_passes(passes, files, "read.txt")
+
+
 def write(design: Design, folder: Path) -> Path:
     path = folder / design.manifest.verilog
     path.write_text(design.verilog)
@@ -74,9 +83,11 @@ def write(design: Design, folder: Path) -> Path:
 @pytest.mark.parametrize(
     "name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in shipped_configs()]
 )
-def test_icarus_elaborates_a_shipped_config(name: str, tmp_path: Path) -> None:
+def test_icarus_and_yosys_elaborate_a_shipped_config(name: str, tmp_path: Path) -> None:
     for design in designs(name):
-        icarus(write(design, tmp_path), tops=[design.manifest.top])
+        path = write(design, tmp_path)
+        yosys_accepts(path, top=design.manifest.top)
+        icarus(path, tops=[design.manifest.top])
 
 
 def test_two_designs_live_in_one_project(tmp_path: Path) -> None:
@@ -86,7 +97,6 @@ def test_two_designs_live_in_one_project(tmp_path: Path) -> None:
     own = tmp_path / "own.v"
     own.write_text("module gearbox(input a, output b); assign b = a; endmodule\n")
     tops = [design.manifest.top for design in pair]
-    icarus(*paths, own, tops=[*tops, "gearbox"])
     driver = pyslang.driver.Driver()
     driver.addStandardArgs()
     names = " ".join(f"--top {top}" for top in tops)
@@ -94,3 +104,11 @@ def test_two_designs_live_in_one_project(tmp_path: Path) -> None:
     assert driver.processOptions()
     assert driver.parseAllSources()
     assert driver.runFullCompilation(False)
+    both = tmp_path / "both.v"
+    instances = "\n".join(f"  {top} design_{n} ();" for n, top in enumerate([*tops, "gearbox"]))
+    both.write_text(f"module both;\n{instances}\nendmodule\n")
+    files = [str(path) for path in (*paths, own, both)]
+    tools = Toolchain()
+    tools.run([tools.command, "--lint-only", "-Wno-fatal", "--top-module", "both", *files], tmp_path)
+    yosys_accepts(*map(Path, files), top="both")
+    icarus(*paths, own, tops=[*tops, "gearbox"])

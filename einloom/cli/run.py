@@ -14,7 +14,7 @@ from einloom.choice import core_for
 from einloom.cli.progress import TokenProgress
 from einloom.compiled import compile
 from einloom.run_report import RunReport
-from einloom.running import Accelerator, Backend, check_backend, check_sampling, open, require_simulation
+from einloom.running import Accelerator, Backend, check_backend, check_sampling, encode_prompt, open, require_simulation
 from einloom.spec.errors import CheckFailed, InputError
 
 
@@ -32,6 +32,9 @@ def run(
         ),
     ] = None,
     prompt: Annotated[str, typer.Option("-p", "--prompt", help="The text to continue.")] = "ROMEO:",
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Take the prompt as a message that the model answers, by its chat template.")
+    ] = False,
     tokens: Annotated[int, typer.Option("-n", "--tokens", help="Tokens to generate, at most.")] = 32,
     backend: Annotated[
         Backend,
@@ -73,7 +76,7 @@ def run(
     if span is not None:
         require_simulation(backend, "--waves")
     loaded = load_model(model)
-    loaded.encode(prompt)
+    encode_prompt(loaded, prompt, chat=chat)
     chosen, reason = core_for(loaded, config)
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
@@ -85,20 +88,15 @@ def run(
                 compiled, backend, xclbin=xclbin, board=board, device=device, waves=span, status=status.update
             )
         with opened, TokenProgress(console, lambda: opened.cycles, tokens) as progress:
-            report = opened.generate_text(prompt, tokens, temperature=temperature, seed=seed, on_token=progress.advance)
+            report = opened.generate_text(
+                prompt, tokens, chat=chat, temperature=temperature, seed=seed, on_token=progress.advance
+            )
             if timeline is not None:
                 opened.draw_timeline(timeline)
     except CheckFailed as error:
-        command = [
-            "einloom",
-            "run",
-            *([] if model is None else [str(model)]),
-            "-c",
-            config or chosen.name,
-            "-p",
-            prompt,
-        ]
-        command += ["-n", str(tokens), "--backend", backend, "--temperature", str(temperature), "--seed", str(seed)]
+        command = ["einloom", "run", *([] if model is None else [str(model)]), "-c", config or chosen.name]
+        command += [*(["--chat"] if chat else []), "-p", prompt, "-n", str(tokens), "--backend", backend]
+        command += ["--temperature", str(temperature), "--seed", str(seed)]
         failure = CheckFailed(f"{error}; {_rerun(command, opened)}")
         if as_json:
             typer.echo(json.dumps({"bit_exact": False, "error": str(failure)}))

@@ -62,7 +62,9 @@ def load_gguf(path: Path) -> LlamaModel:
         tokenizer = gguf_tokenizer(file.metadata)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return LlamaModel(config, tensors, check_vocabulary(path, tokenizer, config.vocab_size))
+    template = file.metadata.get("tokenizer.chat_template")
+    tokenizer = check_vocabulary(path, tokenizer, config.vocab_size)
+    return LlamaModel(config, tensors, tokenizer, template if isinstance(template, str) else "")
 
 
 def _config(file: GgufFile) -> LlamaConfig:

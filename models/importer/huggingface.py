@@ -1,7 +1,8 @@
 """Hugging Face Llama folders: config.json, safetensors and tokenizer.json, checked before anything uses them."""
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from einloom.models.chat import Message, render_chat
 from einloom.models.importer.llama_config import LlamaConfig, load_llama_config
 from einloom.models.importer.model_weights import ModelWeights, open_model
 from einloom.spec.errors import InputError
@@ -29,11 +31,13 @@ class LlamaModel:
     config : its dimensions.
     tensors : float32 arrays under their Hugging Face names, with the shapes that `tensor_shapes` lists; all finite.
     tokenizer : every token that it makes is below `config.vocab_size`.
+    chat_template : Jinja that makes a text of messages; empty for a model without one.
     """
 
     config: LlamaConfig
     tensors: Mapping[str, npt.NDArray[np.float32]]
     tokenizer: Tokenizer
+    chat_template: str = ""
 
     @property
     def head(self) -> str:
@@ -53,8 +57,28 @@ class LlamaModel:
         except UnicodeEncodeError as error:
             raise InputError("the prompt is not valid Unicode text") from error
         tokens: list[int] = self.tokenizer.encode(prompt).ids
+        if not prompt:
+            raise InputError("the prompt is empty: give at least one character")
+        return self._fitting(tokens)
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens after which the model answers the last message.
+
+        InputError for a model without a chat template, and for too many tokens.
+        """
+        if not self.chat_template:
+            raise InputError("the model has no chat template: leave out --chat, or use one that was trained to chat")
+        ends = self.config.eos_token_id
+        bos, eos = self._token(self.config.bos_token_id), self._token(ends[0] if ends else None)
+        text = render_chat(self.chat_template, messages, bos=bos, eos=eos)
+        return self._fitting(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _token(self, number: int | None) -> str:
+        return "" if number is None else self.tokenizer.id_to_token(number) or ""
+
+    def _fitting(self, tokens: list[int]) -> list[int]:
         context = self.config.max_position_embeddings
-        if not prompt or not tokens:
+        if not tokens:
             raise InputError("the prompt is empty: give at least one character")
         if len(tokens) > context:
             raise InputError(f"the prompt has {len(tokens)} tokens, but the model's context is {context}")
@@ -92,7 +116,24 @@ def load_llama(folder: Path) -> LlamaModel:
             raise InputError(f"{folder}: has no {name}; a model is config.json, model.safetensors and tokenizer.json")
     config = load_llama_config(folder / "config.json")
     tensors = _load_tensors(open_model(folder), config)
-    return LlamaModel(config, tensors, _load_tokenizer(folder / "tokenizer.json", config.vocab_size))
+    tokenizer = _load_tokenizer(folder / "tokenizer.json", config.vocab_size)
+    return LlamaModel(config, tensors, tokenizer, _chat_template(folder))
+
+
+def _chat_template(folder: Path) -> str:
+    """The folder's chat template, in a file of its own or in tokenizer_config.json; empty where there is none."""
+    own, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    try:
+        if own.is_file():
+            return own.read_text()
+        tree = json.loads(config.read_text()) if config.is_file() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{own if own.is_file() else config}: cannot be read: {error}") from error
+    template = tree.get("chat_template") if isinstance(tree, dict) else None
+    if isinstance(template, list):  # several, by name
+        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else ""
 
 
 def _load_tensors(weights: ModelWeights, config: LlamaConfig) -> dict[str, npt.NDArray[np.float32]]:
