@@ -70,6 +70,7 @@ DEFAULT: Mapping[str, Check] = {
     "a permit that never comes": stopped(["load words=1", "vector op=mad wait=store"], CoreError.WATCHDOG, 1),
     "a load outside the window": stopped(["load words=1", f"load words=1 offset={1 << 31}"], CoreError.WINDOW, 1),
     "an abort": stopped(["load words=1", "vector op=mad wait=store"], CoreError.ABORTED, 1, abort_at=300),
+    "2 tokens": text(2, 0, MemoryTiming()),  # finds most of what texts find, in a quarter of the time
     **{f"11 tokens and 2, {name}": text(11, 2, timing) for name, timing in TIMINGS.items()},
     **{f"{length} tokens and 2": text(length, 2, MemoryTiming()) for length in (1, 7, 64)},
 }
@@ -78,7 +79,7 @@ LONGER: Mapping[str, Check] = {
         f"{length} tokens and 3, seed {seed}": text(
             length, 3, MemoryTiming(latency=40 * seed % 130 + 1, seed=seed, stall=60 * (seed % 3), interleave=seed % 2)
         )
-        for seed, length in enumerate((2, 5, 8, 13, 30, 40, 90, 200), 21)
+        for seed, length in enumerate((2, 5, 13, 40), 21)
     }
 }
 
@@ -143,11 +144,15 @@ class _Session:
         return Outcome(None, shown)
 
     def _recover(self) -> None:
-        """Go on with a core without a fault that does what it did at first: a new one if the present one doesn't."""
-        name, check = next(iter(self._checks.items()))
+        """Go on with a core without a fault that does what it did at first: a new one if the present one doesn't.
+
+        A job that hung leaves words behind, which the first job after it may show where they mean nothing.
+        """
+        check = next(iter(self._checks.values()))
         try:
-            self._reset(0)
-            check(self._bed)
+            for _ in range(2):
+                self._reset(0)
+                check(self._bed)
             healthy = self._bed.core.signature == self._reference[0]
         except FAILURES:
             healthy = False
