@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from einloom.compiled import compile
     from einloom.designs import generate
     from einloom.diagnosis import diagnose
+    from einloom.evaluation import evaluate
     from einloom.kernels import check, kernel
     from einloom.quantized_model import quantize
     from einloom.running import generate_text, open
@@ -37,6 +38,7 @@ __all__ = [
     "check",
     "compile",
     "diagnose",
+    "evaluate",
     "generate",
     "generate_text",
     "kernel",
@@ -53,6 +55,7 @@ _HOMES = {
     "check": "kernels",
     "compile": "compiled",
     "diagnose": "diagnosis",
+    "evaluate": "evaluation",
     "generate": "designs",
     "generate_text": "running",
     "kernel": "kernels",

@@ -33,13 +33,14 @@ def agreement_with_float(model: LlamaModel, tokens: Sequence[int], logits: Float
 
 def agreement(reference: Floats, logits: Floats) -> Agreement:
     """Agreement of `logits` with `reference`, both [T, vocab]."""
-    log_p, log_q = _log_softmax(reference), _log_softmax(logits)
+    log_p, log_q = log_softmax(reference), log_softmax(logits)
     divergence = (np.exp(log_p) * (log_p - log_q)).sum(axis=-1)
     same = reference.argmax(axis=-1) == logits.argmax(axis=-1)
     return Agreement(float(same.mean()), float(divergence.mean()))
 
 
-def _log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
+def log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
+    """Logarithms of the probabilities that logits [T, vocab] stand for."""
     below = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     result: npt.NDArray[np.float64] = below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
     return result

@@ -9,6 +9,16 @@ from pathlib import Path
 from einloom.spec.errors import InputError
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; InputError when it can't be read or isn't UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write `path` under a temporary name and rename it; InputError when the disk or the folder refuses."""
     temporary: str | None = None

@@ -36,6 +36,12 @@ class TokenProgress:
 
     def advance(self, _token: int) -> None:
         """Another token is there."""
+        self.advance_by(1)
+
+    def advance_by(self, tokens: int) -> None:
+        """So many more tokens are there."""
         cycles = self._cycles()
         rate = cycles / (time.perf_counter() - self._started)
-        self._bar.update(self._task, advance=1, cycles=f"{cycles:,} cycles, {rate:,.0f} cycles/s" if cycles else "")
+        self._bar.update(
+            self._task, advance=tokens, cycles=f"{cycles:,} cycles, {rate:,.0f} cycles/s" if cycles else ""
+        )

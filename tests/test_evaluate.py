@@ -1,0 +1,89 @@
+"""einloom evaluate: perplexity and agreement on a text, by position, in windows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from einloom.cli.evaluate import evaluate as command
+from einloom.evaluation import BIN, evaluate
+from einloom.models.float_decoder import Decoder
+from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.linears import FloatLinears
+from einloom.spec.errors import InputError
+from tests.cores import core_config
+from tests.tiny_llama import write_tiny_llama
+
+TEXT = "Once more unto the breach, dear friends, once more; or close the wall up with our English dead. " * 3
+CONTEXT = 96
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LlamaModel:
+    return load_llama(write_tiny_llama(tmp_path / "model", head_dim=32, max_position_embeddings=CONTEXT))
+
+
+def surprises(model: LlamaModel, window: int, tokens: int) -> list[float]:
+    """Negative log-likelihood of each token after the first, from float64 probabilities, token by token."""
+    ids = model.tokenizer.encode(TEXT).ids
+    found = []
+    for start in range(0, tokens, window):
+        part = ids[start : min(start + window, tokens)]
+        logits = Decoder(model, FloatLinears(model.linears)).step(part).astype(np.float64)
+        for n, row in enumerate(logits):
+            powers = np.exp(row - row.max())
+            found.append(-np.log(powers[ids[start + n + 1]] / powers.sum()))
+    return found
+
+
+@pytest.mark.parametrize(("window", "tokens"), [(None, 90), (32, 70), (1, 5), (200, 200)])
+def test_the_float_models_perplexity_is_that_of_its_probabilities(
+    model: LlamaModel, window: int | None, tokens: int
+) -> None:
+    report = evaluate(model, TEXT, config=core_config(), tokens=tokens, window=window)
+    length = min(window or CONTEXT, CONTEXT)
+    expected = surprises(model, length, tokens)
+    assert (report.tokens, report.window) == (tokens, length)
+    assert report.whole.float_perplexity == pytest.approx(np.exp(np.mean(expected)), rel=1e-5)
+    places = np.arange(tokens) % length
+    for part in report.bins:
+        inside = (places >= part.first) & (places <= part.last)
+        assert part.float_perplexity == pytest.approx(np.exp(np.mean(np.array(expected)[inside])), rel=1e-5)
+    assert [part.first for part in report.bins] == list(range(0, min(length, tokens), BIN))
+
+
+def test_a_design_with_int8_weights_is_near_and_one_with_2_bits_is_not(model: LlamaModel) -> None:
+    near = evaluate(model, TEXT, config=core_config(), tokens=80)
+    far = evaluate(model, TEXT, config=core_config(engine={"formats": ["int2"]}), tokens=80)
+    assert near.whole.kl < 0.02 < far.whole.kl
+    assert near.whole.perplexity == pytest.approx(near.whole.float_perplexity, rel=0.05)
+    assert near.whole.top1 > far.whole.top1
+
+
+def test_the_command_prints_an_object_and_refuses_what_is_no_text(tmp_path: Path) -> None:
+    folder = write_tiny_llama(tmp_path / "model", head_dim=32)
+    app = typer.Typer()
+    app.command()(command)
+    (tmp_path / "text").write_text(TEXT)
+    result = CliRunner().invoke(app, [str(folder), "--text", str(tmp_path / "text"), "-n", "20", "--json"])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["config"], told["tokens"], told["window"], len(told["bins"])) == ("default", 20, 32, 1)
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    (tmp_path / "short").write_text("a")
+    for arguments, message in (
+        ([], "--text FILE is needed: the text to read"),
+        (["--text", str(tmp_path / "none")], f"{tmp_path / 'none'}: cannot be read: No such file or directory"),
+        (["--text", str(tmp_path / "bytes")], f"{tmp_path / 'bytes'}: is not UTF-8: invalid start byte at byte 0"),
+        (
+            ["--text", str(tmp_path / "short")],
+            "the text has fewer than two tokens, so that there is nothing to predict",
+        ),
+        (["--text", str(tmp_path / "text"), "-n", "0"], "--tokens and --window must be 1 or more"),
+    ):
+        refused = CliRunner().invoke(app, [str(folder), *arguments])
+        assert isinstance(refused.exception, InputError)
+        assert str(refused.exception) == message
