@@ -73,7 +73,7 @@ def test_how_errors_end(
         raise error
 
     monkeypatch.setattr("einloom.cli.run.load_config", fail)
-    assert ends_with(monkeypatch, "run") == code
+    assert ends_with(monkeypatch, "run", "-c", "default") == code
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", message)
 
