@@ -88,7 +88,7 @@ def test_termination_unwinds(monkeypatch: pytest.MonkeyPatch) -> None:
             unwound.append(True)
 
     monkeypatch.setattr("einloom.cli.run.load_config", terminated)
-    assert ends_with(monkeypatch, "run") == 143
+    assert ends_with(monkeypatch, "run", "-c", "default") == 143
     assert unwound == [True]
 
 
@@ -97,6 +97,6 @@ def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
 
     monkeypatch.setattr("einloom.cli.run.load_config", fail)
-    monkeypatch.setattr(sys, "argv", ["einloom", "run"])
+    monkeypatch.setattr(sys, "argv", ["einloom", "run", "-c", "default"])
     with pytest.raises(FileNotFoundError):
         entry.main()
