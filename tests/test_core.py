@@ -142,8 +142,8 @@ FAULTS = {
     "tokens are never waited for": ("machine", "available", "8'hff"),
     "keys are stored in the next row": ("store_unit", "chunk", "{0} + 34'h1"),
     "sums of a token lie a word too far": ("gemm_unit", "stride", "{0} + 16'h1"),
-    "the position of a query is one too small": ("machine", "write_token", "{0} - 8'h1"),
-    "a word of the row before is written": ("store_unit", "word", "{0} >> 32"),
+    "the position of a query is one too small": ("machine", "write__token", "{0} - 8'h1"),
+    "a word of the row before is written": ("store_unit", "word__data", "{0} >> 32"),
 }
 FIRST_FAULT = 1000
 
