@@ -183,7 +183,7 @@ def test_quantized_norms(manifest: Manifest) -> None:
     def emit(p: ProgramBuilder, inputs: list[Region], codes: Region, scale: Region) -> None:
         a, g = inputs
         weighted = p.per_token("weighted", a.words)
-        quantize_normalised(p, Scratch.of(p), a, g.at(), weighted, codes, scale, elements=256, epsilon=1e-5)
+        quantize_normalised(p, Scratch.of(p), a, g.at(), weighted, codes, scale, words=16, elements=256, epsilon=1e-5)
 
     exact = x / np.sqrt((x.astype(np.float64) ** 2).mean(axis=1, keepdims=True) + 1e-5) * gamma
     check_codes(x, exact, manifest, emit, np.ones((4, 1), np.float32) * gamma)
