@@ -16,7 +16,7 @@ async def _check(bench, manifest, jobs, stalls, case) -> dict[str, int]:
     """Run a batch and compare every output with golden; returns its figures."""
     folder = Path.cwd()
     outcome = AttentionOutcome(*await bench.run(prepare(folder, manifest, jobs, stalls)))
-    check(folder, manifest, jobs, outcome, what=case)
+    check(folder, manifest, jobs, outcome, what=case, stalls=stalls)
     return {"cases": len(jobs), "cycles": outcome.cycles, "busy": outcome.busy, "row_busy": outcome.row_busy}
 
 
