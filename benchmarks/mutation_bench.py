@@ -50,6 +50,7 @@ class AttentionBatch:
 
     def __init__(self, manifest, case, jobs, stalls):
         self.case, self._manifest, self._jobs, self._folder = case, manifest.attention, jobs, Path.cwd()
+        self._stalls = stalls
         self.ports = attention.prepare(self._folder, self._manifest, jobs, stalls)
         self._expected = attention.golden_of(self._manifest, jobs)
 
@@ -61,7 +62,15 @@ class AttentionBatch:
     def check(self, counters):
         """CheckFailed when an output is not golden's, or the run was not clean."""
         outcome = attention.AttentionOutcome(*counters)
-        attention.check(self._folder, self._manifest, self._jobs, outcome, what=self.case, expected=self._expected)
+        attention.check(
+            self._folder,
+            self._manifest,
+            self._jobs,
+            outcome,
+            what=self.case,
+            expected=self._expected,
+            stalls=self._stalls,
+        )
 
 
 class Session:

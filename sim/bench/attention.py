@@ -14,6 +14,7 @@ from einloom.mapping.attention_operands import (
     pack_beats,
     pack_queries,
 )
+from einloom.mapping.cost.fusemax import AttentionCost, AttentionShape, attention_cycles
 from einloom.sim.bench.batch import IDLE_CYCLES, PATIENCE, read_sums, require_late_idle
 from einloom.sim.golden.integer_attention import golden_outputs
 from einloom.spec.errors import CheckFailed
@@ -124,11 +125,20 @@ def check(
     *,
     what: str,
     expected: Sequence[npt.NDArray[np.int64]] | None = None,
+    stalls: AttentionStalls | None = None,
 ) -> None:
-    """Compare every output with golden, or with `expected`; CheckFailed with the first that differs."""
+    """Compare every output with golden, or with `expected`; CheckFailed with the first that differs.
+
+    With `stalls` that are none, the cycles must be those of the cost model, too.
+    """
     if outcome.unread:
         raise CheckFailed(f"{what}: {outcome.unread} beats of keys and values were left unread")
     require_late_idle(outcome.early, what)
+    if stalls is not None and not (stalls.jobs or stalls.keys or stalls.values or stalls.outputs):
+        cost = attention_cycles(manifest, [AttentionShape.of(job) for job in jobs])
+        found = AttentionCost(outcome.cycles, outcome.busy, outcome.row_busy)
+        if found != cost:
+            raise CheckFailed(f"{what}: took {found}, not {cost}")
     goldens = golden_of(manifest, jobs) if expected is None else expected
     for job, actual, golden in zip(jobs, outputs(folder, manifest, jobs), goldens, strict=True):
         wrong = golden != actual

@@ -16,7 +16,7 @@ async def _check(bench, manifest, jobs, stalls, case) -> int:
     """Run a batch, compare every output with golden, and report its figures; returns the number of its jobs."""
     folder = Path.cwd()
     outcome = AttentionOutcome(*await bench.run(prepare(folder, manifest, jobs, stalls)))
-    check(folder, manifest, jobs, outcome, what=case)
+    check(folder, manifest, jobs, outcome, what=case, stalls=stalls)
     report(case, {"cases": len(jobs), "cycles": outcome.cycles, "busy": outcome.busy})
     return len(jobs)
 
