@@ -89,7 +89,7 @@ def sums(job: Job, manifest: GemmManifest) -> list[list[int]]:
 
 
 def check(
-    part: GemmEngine, manifest: GemmManifest, jobs: Sequence[Job], pause: float, *, limit: int = 20_000
+    part: GemmEngine, manifest: GemmManifest, jobs: Sequence[Job], pause: float, *, limit: int = 60_000
 ) -> dict[str, list[int]]:
     """Every bit of every sum; returns the cycles of what came out."""
     weights = [[] for _ in range(manifest.weights.channels)]
