@@ -1,13 +1,15 @@
 """Settings that all tests share."""
 
 import contextlib
+import importlib
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # Before pyslang and pyosys: once their code has run in a process, matplotlib's extension for fonts fails to load there.
 with contextlib.suppress(ImportError):
-    import matplotlib.pyplot  # noqa: F401
+    for name in ("pyplot", "backends.backend_agg", "backends.backend_svg"):
+        importlib.import_module(f"matplotlib.{name}")
 
 # Examples build and run simulators, so time says nothing; the seed is fixed so that a failure in CI is one anywhere.
 settings.register_profile("einloom", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
