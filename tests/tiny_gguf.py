@@ -3,34 +3,20 @@
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
+from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
 from gguf.quants import quantize
 
 from einloom.models.importer.huggingface import LlamaModel
 
-NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+MOST_LAYERS = 8
+NAMES = get_tensor_name_map(MODEL_ARCH.LLAMA, MOST_LAYERS)
 
 
 def gguf_name(name: str) -> str:
-    """The name of a tensor in a GGUF file."""
-    module = name.removesuffix(".weight")
-    if not module.startswith("model.layers."):
-        return f"{NAMES[module]}.weight"
-    _, _, layer, inner = module.split(".", 3)
-    return f"blk.{layer}.{NAMES[inner]}.weight"
+    """The name of a tensor in a GGUF file, as the reference library has it."""
+    found = NAMES.get_name(name, try_suffixes=(".weight",))
+    assert found is not None, name
+    return str(found)
 
 
 def write_gguf(path: Path, model: LlamaModel, type: GGMLQuantizationType, tokens: list[str]) -> Path:
