@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from einloom.catalogue import load_config, load_model
+from einloom.choice import core_for
 from einloom.cli.figures import print_figures
 from einloom.compiled import compile as compile_model
 
@@ -21,15 +22,21 @@ def compile(
         ),
     ] = None,
     config: Annotated[
-        str, typer.Option("-c", "--config", help="A YAML file, or the name of a shipped config.")
-    ] = "default",
+        str | None,
+        typer.Option(
+            "-c", "--config", help="A YAML file, or a shipped config; a shipped core that takes the model if left out."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compile a model for a design: program, listing, memory images, and a report of the mapping."""
-    chosen = load_config(config)
-    _ = chosen.core_section
-    loaded = load_model(model)
-    with Console(stderr=True).status("compiling the model"):
+    if config is not None:
+        _ = load_config(config).core_section
+    loaded, console = load_model(model), Console(stderr=True)
+    chosen, reason = core_for(loaded, config)
+    if reason:
+        console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
+    with console.status("compiling the model"):
         compiled = compile_model(loaded, chosen)
     compiled.write(output)
     if as_json:
