@@ -13,10 +13,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.random_llama import llama_config, random_tensors, unit_scales
+from benchmarks.random_llama import llama_graph, random_tensors, unit_scales
 from einloom.catalogue import load_config
 from einloom.generators.registry import generate_all
-from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.simulated_core import MemoryTiming, SimulatedCore
@@ -31,9 +31,9 @@ def measure(config_name: str, format: str, position: int, latency: int) -> dict[
     config = load_config(config_name)
     (design,) = generate_all(config)
     manifest = design.manifest
-    model = llama_config(**SHAPE)
+    model = llama_graph(**SHAPE)
     tensors, floats = random_tensors(model, format, config.gemm.group, seed=1)
-    program = compile_llama(model, tensors, floats, unit_scales(model), manifest)
+    program = compile_decoder(model, tensors, floats, unit_scales(model), manifest)
     gemm = manifest.gemm
     golden = GoldenDriver(manifest, program)
     results = []

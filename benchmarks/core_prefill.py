@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.core_bandwidth import SHAPE
-from benchmarks.random_llama import llama_config, random_tensors, unit_scales
+from benchmarks.random_llama import llama_graph, random_tensors, unit_scales
 from einloom.catalogue import load_config
 from einloom.generators.registry import generate_all
-from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.simulated_core import MemoryTiming, SimulatedCore
@@ -49,9 +49,9 @@ def main() -> None:
     arguments = parser.parse_args()
     config = load_config(arguments.config)
     (design,) = generate_all(config)
-    manifest, model = design.manifest, llama_config(**SHAPE)
+    manifest, model = design.manifest, llama_graph(**SHAPE)
     tensors, floats = random_tensors(model, arguments.format, config.gemm.group, seed=1)
-    program = compile_llama(model, tensors, floats, unit_scales(model), manifest)
+    program = compile_decoder(model, tensors, floats, unit_scales(model), manifest)
     tokens = np.random.default_rng(1).integers(0, SHAPE["vocab"], arguments.tokens).tolist()
     golden, results = GoldenDriver(manifest, program), []
     with SimulatedCore(design, program, timing=MemoryTiming(latency=arguments.latency)) as core:

@@ -22,8 +22,9 @@ from einloom.generators.registry import describe
 from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement, agreement
 from einloom.models.core_decoder import CoreDecoder
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
 from einloom.models.text_generation import generate_text
 from einloom.sim.golden.driver import GoldenDriver
@@ -64,7 +65,7 @@ def subjects() -> Iterator[tuple[str, str, Config]]:
         yield weights if model == DEFAULT_MODEL else f"{weights}, trained with it", model, found
 
 
-def texts(model: LlamaModel) -> list[list[int]]:
+def texts(model: DecoderModel) -> list[list[int]]:
     """Texts that the model writes itself, each as long as its context."""
     found = []
     for seed, prompt in enumerate(PROMPTS, start=1):
@@ -74,7 +75,7 @@ def texts(model: LlamaModel) -> list[list[int]]:
     return found
 
 
-def read(model: LlamaModel, config: Config, tokens: list[int]) -> tuple[Floats, float]:
+def read(model: DecoderModel, config: Config, tokens: list[int]) -> tuple[Floats, float]:
     """Logits [T, vocab] of the golden executor after each token, and the stored bits per weight."""
     manifest = describe(config)
     program, bits = compile_model(model, manifest)
@@ -86,7 +87,7 @@ def read(model: LlamaModel, config: Config, tokens: list[int]) -> tuple[Floats, 
 
 def main() -> int:
     """Print the table; 1 if the bar is missed."""
-    models = {name: load_llama(folder) for name, folder in shipped_models().items()}
+    models = {name: load_folder(folder) for name, folder in shipped_models().items()}
     written = {name: texts(model) for name, model in models.items()}
     exact = {
         name: np.concatenate([Decoder(model, FloatLinears(model.linears)).step(tokens) for tokens in written[name]])

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from einloom.catalogue import find_model
+from einloom.models.decoder_graph import Scores
 from einloom.models.float_attention import float_attention
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
 from einloom.sim.golden.integer_attention import IntegerAttention, golden_runner
 from einloom.spec.attention_format import AttentionFormat
@@ -52,12 +53,12 @@ def cases() -> dict[str, tuple[Floats, Floats, Floats]]:
 
 def model_cases() -> dict[str, tuple[Floats, Floats, Floats]]:
     """Queries, keys and values of every layer of the default model on a text."""
-    model = load_llama(find_model())
+    model = load_folder(find_model())
     found: dict[str, tuple[Floats, Floats, Floats]] = {}
 
-    def record(queries: Floats, keys: Floats, values: Floats) -> Floats:
+    def record(queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
         found[f"default model, layer {len(found)}"] = (queries, keys, values)
-        return float_attention(queries, keys, values)
+        return float_attention(queries, keys, values, scores)
 
     Decoder(model, FloatLinears(model.linears), record).step(model.encode(TEXT))
     return found
@@ -69,12 +70,12 @@ def main() -> None:
         table.add_column(heading, justify="right")
     for name, operands in (cases() | model_cases()).items():
         expected = reference(*operands)
-        row = []
+        row, scores = [], Scores(operands[0].shape[-1] ** -0.5)
         for bits in (16, 8):
             format = AttentionFormat(bits, 128, 1 << 20)
-            found = IntegerAttention(golden_runner(format, rows=16), format, columns=16)(*operands)
+            found = IntegerAttention(golden_runner(format, rows=16), format, columns=16)(*operands, scores)
             row.append(f"{np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)):.4%}")
-        error = np.sqrt(np.mean((float_attention(*operands) - expected) ** 2) / np.mean(expected**2))
+        error = np.sqrt(np.mean((float_attention(*operands, scores) - expected) ** 2) / np.mean(expected**2))
         table.add_row(name, *row, f"{error:.5%}")
     Console().print(table)
 

@@ -10,12 +10,12 @@ instructions for 120 buckets of decoding alone, for the same model, take 372 MB.
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.random_llama import llama_config
+from benchmarks.random_llama import llama_graph
 from einloom.catalogue import find_model, load_config
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.pipeline import compile_model
-from einloom.models.importer.huggingface import load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.spec.config import parse_config
 from einloom.spec.isa import INSTRUCTION_BYTES
 from einloom.spec.manifest import Manifest
@@ -47,11 +47,11 @@ def main() -> int:
 
     largest, manifest = 0, describe(parse_config(CORE, "CORE"))
     for context in CONTEXTS:
-        program = shape_only_program(llama_config(**LLAMA_2_7B, context=context), manifest)
+        program = shape_only_program(llama_graph(**LLAMA_2_7B, context=context), manifest)
         largest = max(largest, program.program_bytes)
         row("LLaMA-2-7B", manifest, program, f"1 / {FLIGHTLLM_BYTES // program.program_bytes:,}")
     default = describe(load_config("default"))
-    row("default", default, compile_model(load_llama(find_model()), default)[0], "")
+    row("default", default, compile_model(load_folder(find_model()), default)[0], "")
     Console(width=120).print(table)
     return int(largest > LIMIT)
 

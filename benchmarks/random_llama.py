@@ -5,19 +5,19 @@ import math
 import numpy as np
 
 from einloom.models.cache_scales import CacheScales
-from einloom.models.importer.huggingface import EMBEDDING, tensor_shapes
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.decoder_graph import DecoderGraph
+from einloom.models.families.llama import LlamaKeys
 from einloom.spec.formats import FORMATS
 from einloom.spec.quantized import QuantizedTensor
 
 LARGEST = 127
 
 
-def llama_config(
+def llama_graph(
     *, hidden: int, inner: int, layers: int, heads: int, groups: int, vocab: int, context: int
-) -> LlamaConfig:
+) -> DecoderGraph:
     """A Llama's dimensions."""
-    return LlamaConfig(
+    return LlamaKeys(
         model_type="llama",
         hidden_size=hidden,
         intermediate_size=inner,
@@ -27,21 +27,22 @@ def llama_config(
         vocab_size=vocab,
         max_position_embeddings=context,
         tie_word_embeddings=False,
-    )
+    ).graph()
 
 
 def random_tensors(
-    config: LlamaConfig, format: str, group: int, seed: int
+    graph: DecoderGraph, format: str, group: int, seed: int
 ) -> tuple[dict[str, QuantizedTensor], dict[str, np.ndarray]]:
     """The quantized matrices of a model, and its float tensors: values of a size that keeps activations near 1."""
     rng = np.random.default_rng(seed)
     quantized, floats = {}, {}
     chosen = FORMATS[format]
     codes = np.flatnonzero([v <= chosen.qmax for v in np.abs(chosen.array)]).astype(np.uint8)
-    for name, shape in tensor_shapes(config):
+    for tensor in graph.tensors():
+        name, shape = tensor.name, tensor.shape
         if len(shape) == 1:
             floats[name] = np.ones(shape, np.float32)
-        elif name == EMBEDDING:
+        elif not tensor.linear:
             floats[name] = rng.standard_normal(shape).astype(np.float32)
         else:
             outputs, inputs = shape
@@ -58,8 +59,8 @@ def random_tensors(
     return quantized, floats
 
 
-def unit_scales(config: LlamaConfig) -> list[CacheScales]:
+def unit_scales(graph: DecoderGraph) -> list[CacheScales]:
     """Cache scales for keys and values of up to 4."""
-    shape = (config.num_key_value_heads, config.head_dim)
+    shape = (graph.attention.groups, graph.attention.size)
     scale = np.full(shape, 4 / LARGEST, np.float32)
-    return [CacheScales(scale, scale)] * config.num_hidden_layers
+    return [CacheScales(scale, scale)] * len(graph.layers)

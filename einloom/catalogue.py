@@ -11,7 +11,7 @@ from einloom.spec.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from einloom.mapping.cascade.model import Cascade
-    from einloom.models.importer.huggingface import LlamaModel
+    from einloom.models.decoder_model import DecoderModel
 
 DEFAULT_CONFIG = "default"
 DEFAULT_MODEL = "shakespeare-1m"
@@ -64,19 +64,20 @@ def find_model(model: str | Path | None = None) -> Path:
     return path if path.exists() else shipped_models().get(str(model), path)
 
 
-def load_model(model: "str | Path | LlamaModel | None" = None) -> "LlamaModel":
+def load_model(model: "str | Path | DecoderModel | None" = None) -> "DecoderModel":
     """The model in a folder of the Hugging Face layout, in a GGUF file, or the shipped one of a name.
 
     The default one if None. InputError when there is no model that can be read.
     """
+    from einloom.models.decoder_model import DecoderModel
     from einloom.models.importer.gguf_file import is_gguf
     from einloom.models.importer.gguf_model import load_gguf
-    from einloom.models.importer.huggingface import LlamaModel, load_llama
+    from einloom.models.importer.huggingface import load_folder
 
-    if isinstance(model, LlamaModel):
+    if isinstance(model, DecoderModel):
         return model
     path = find_model(model)
-    return load_gguf(path) if is_gguf(path) else load_llama(path)
+    return load_gguf(path) if is_gguf(path) else load_folder(path)
 
 
 def load_cascade(cascade: str | Path) -> "Cascade":

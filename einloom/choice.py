@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from einloom.catalogue import DEFAULT_CONFIG, load_config, shipped_configs
 from einloom.generators.registry import describe
 from einloom.mapping.fit import fit_problems
-from einloom.models.importer.huggingface import LlamaModel
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.decoder_graph import DecoderGraph
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 
@@ -14,15 +14,15 @@ FEWEST_BITS = 3
 """Of weights that a model takes which was not trained with them."""
 
 
-def core_for(model: LlamaModel, config: str | None) -> tuple[Config, str]:
+def core_for(model: DecoderModel, config: str | None) -> tuple[Config, str]:
     """The config that was named, or the one that is chosen for the model with the reason, unless it is the default."""
     if config is not None:
         return load_config(config), ""
-    chosen, reason = choose_config(model.config)
+    chosen, reason = choose_config(model.graph)
     return chosen, "" if chosen.name == DEFAULT_CONFIG else reason
 
 
-def choose_config(model: LlamaConfig) -> tuple[Config, str]:
+def choose_config(model: DecoderGraph) -> tuple[Config, str]:
     """The shipped core for a model, and why: the default one if the model fits it, else the smallest that it fits.
 
     Cores for weights of fewer than FEWEST_BITS are left out: they are for models that were trained with such weights.

@@ -11,7 +11,7 @@ from einloom.generators.registry import describe
 from einloom.html import figures_table
 from einloom.mapping.cached_program import cached_program
 from einloom.mapping.report import mapping_report
-from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.files import write_folder
 from einloom.spec.manifest import Manifest
@@ -33,7 +33,7 @@ class CompiledModel:
     seconds : time that compilation took.
     """
 
-    model: LlamaModel
+    model: DecoderModel
     manifest: Manifest
     program: Program
     bits_per_weight: float
@@ -82,7 +82,7 @@ class CompiledModel:
 
 
 def compile(
-    model: str | Path | LlamaModel | None = None, config: str | Path | Mapping[str, Any] | Config = "default"
+    model: str | Path | DecoderModel | None = None, config: str | Path | Mapping[str, Any] | Config = "default"
 ) -> CompiledModel:
     """Compile a model for the core of a config; InputError when the model doesn't fit it."""
     started = time.perf_counter()

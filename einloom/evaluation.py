@@ -14,8 +14,8 @@ from einloom.compiled import compile as compile_for
 from einloom.html import figures_table
 from einloom.models.agreement import agreement, log_softmax
 from einloom.models.core_decoder import CoreDecoder
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import LlamaModel
 from einloom.models.linears import FloatLinears, Floats
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
@@ -87,7 +87,7 @@ class EvaluationReport:
 
 
 def evaluate(
-    model: str | Path | LlamaModel | None,
+    model: str | Path | DecoderModel | None,
     text: str,
     *,
     config: str | Path | Mapping[str, Any] | Config = "default",
@@ -109,7 +109,7 @@ def evaluate(
     ids = loaded.tokenizer.encode(text).ids[: tokens + 1]
     if len(ids) < 2:
         raise InputError("the text has fewer than two tokens, so that there is nothing to predict")
-    length = min(window or loaded.config.max_position_embeddings, loaded.config.max_position_embeddings)
+    length = min(window or loaded.graph.context, loaded.graph.context)
     driver = GoldenDriver(compiled.manifest, compiled.program)
     found, expected, positions = list[Floats](), list[Floats](), list[int]()
     for start in range(0, len(ids) - 1, length):

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from einloom.html import figures_table
 from einloom.models.agreement import Agreement
-from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.text_generation import Generation
 from einloom.spec.core_registers import counter_names
 from einloom.spec.driver import JobResult
@@ -131,7 +131,7 @@ class RunReport:
 
 
 def report_of(
-    model: LlamaModel,
+    model: DecoderModel,
     manifest: Manifest,
     program: Program,
     generation: Generation,
@@ -150,8 +150,9 @@ def report_of(
     channels = gemm.weights.channels
     cycles = totals.counters.get("cycles")
     peak = gemm.macs_per_step / gemm.weights.steps[0].cycles
-    head = model.linears[model.head].size
-    layers = sum(w.size for name, w in model.linears.items() if name != model.head)
+    name_of_head = model.graph.head.linear.weight
+    head = model.linears[name_of_head].size
+    layers = sum(w.size for name, w in model.linears.items() if name != name_of_head)
     macs = layers * (len(generation.tokens) - 1) + head * len(generation.logits)
     last = totals.last or None
     assert last is None or last.keys() == counter_names(channels).keys()

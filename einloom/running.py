@@ -22,7 +22,7 @@ from einloom.fpga.kernel.wrapper import wrapper
 from einloom.generators.cached_designs import cached_designs
 from einloom.models.agreement import agreement_with_float
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
-from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.text_generation import generate_text as continue_text
 from einloom.run_report import JobTotals, RunReport, report_of
 from einloom.sim.golden.driver import GoldenDriver
@@ -137,7 +137,7 @@ class Accelerator:
             reference if under_test is None else CheckedDecoder(under_test, reference),
             encode_prompt(model, prompt, chat=chat),
             tokens,
-            stop=model.config.eos_token_id,
+            stop=model.eos,
             temperature=temperature,
             seed=seed,
             on_token=on_token,
@@ -224,7 +224,7 @@ def open(
 
 
 def generate_text(
-    model: Accelerator | str | Path | LlamaModel | None = None,
+    model: Accelerator | str | Path | DecoderModel | None = None,
     prompt: str = "ROMEO:",
     tokens: int = 32,
     *,
@@ -244,7 +244,7 @@ def generate_text(
         return opened.generate_text(prompt, tokens, temperature=temperature, seed=seed)
 
 
-def encode_prompt(model: LlamaModel, prompt: str, *, chat: bool) -> list[int]:
+def encode_prompt(model: DecoderModel, prompt: str, *, chat: bool) -> list[int]:
     """Tokens of a prompt, or of a user's message that is to be answered; InputError when they can't be taken."""
     return model.encode_chat([{"role": "user", "content": prompt}]) if chat else model.encode(prompt)
 

@@ -70,15 +70,18 @@ def quantize_channels(tensor: Floats, bits: int) -> tuple[Integers, Floats]:
     return np.rint(tensor / scale).astype(np.int64), scale
 
 
-def quantize_queries(queries: Floats, key_scale: Floats, format: AttentionFormat) -> tuple[Integers, Integers]:
+def quantize_queries(
+    queries: Floats, key_scale: Floats, format: AttentionFormat, score_scale: float | None = None
+) -> tuple[Integers, Integers]:
     """Queries [P, E] as int16 with an integer scale each, for keys of `key_scale` [E].
 
-    log2(e) / sqrt(E) and the scales of the keys are part of what is quantized. The engine's score is
-    sum(code * key) * scale / 2^(qk_drop + SCALE_SHIFT), in units of 2^-SCORE_FRACTION; so the scale is the smallest
-    integer for which all codes fit, and the codes take up the rest exactly.
+    log2(e), the factor of scores (1 / sqrt(E) if None) and the scales of the keys are part of what is quantized. The
+    engine's score is sum(code * key) * scale / 2^(qk_drop + SCALE_SHIFT), in units of 2^-SCORE_FRACTION; so the scale
+    is the smallest integer for which all codes fit, and the codes take up the rest exactly.
     """
     unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop)
-    wanted = queries * key_scale * (math.log2(math.e) / math.sqrt(queries.shape[1])) * unit
+    score_scale = 1 / math.sqrt(queries.shape[1]) if score_scale is None else score_scale
+    wanted = queries * key_scale * (math.log2(math.e) * score_scale) * unit
     scales = np.clip(np.ceil(np.abs(wanted).max(axis=1) / QUERY_LIMIT), 1, QUERY_LIMIT)
     codes = np.clip(np.rint(wanted / scales[:, None]), -QUERY_LIMIT, QUERY_LIMIT)
     return codes.astype(np.int64), scales.astype(np.int64)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from einloom.mapping.pipeline import compile_model
-from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.build_cache import cache_root, content_key, package_texts
 from einloom.spec.errors import InputError
 from einloom.spec.files import write_folder
@@ -19,7 +19,7 @@ LARGEST = 2 << 30
 """Bytes of the largest images that are kept."""
 
 
-def cached_program(model: LlamaModel, manifest: Manifest) -> tuple[Program, float]:
+def cached_program(model: DecoderModel, manifest: Manifest) -> tuple[Program, float]:
     """Program and bits per weight as `compile_model` makes them, taken from the cache where it holds them.
 
     What was quantized and calibrated for the program comes with it. A damaged entry is made anew. A cache that can't be
@@ -39,9 +39,9 @@ def cached_program(model: LlamaModel, manifest: Manifest) -> tuple[Program, floa
     return program, bits
 
 
-def model_digest(model: LlamaModel) -> str:
-    """Digest of all that a program follows from: the config and every number."""
-    digest = hashlib.sha256(model.config.model_dump_json().encode())
+def model_digest(model: DecoderModel) -> str:
+    """Digest of all that a program follows from: the graph, the token that begins texts, and every number."""
+    digest = hashlib.sha256(repr((model.graph, model.bos)).encode())
     for name, tensor in sorted(model.tensors.items()):
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
         digest.update(np.ascontiguousarray(tensor).data)

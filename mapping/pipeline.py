@@ -1,25 +1,25 @@
 """The way of a model to a program: compress, calibrate, lower, schedule."""
 
-from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.fit import require_fit
 from einloom.models.calibrate import calibrate
-from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 
 
-def compile_model(model: LlamaModel, manifest: Manifest, *, check: bool = True) -> tuple[Program, float]:
+def compile_model(model: DecoderModel, manifest: Manifest, *, check: bool = True) -> tuple[Program, float]:
     """The model's program for a design, in the design's first weight format; and the stored bits per weight.
 
     With `check` the program is held against the rules of mapping/check after each pass. InputError when the model
     doesn't fit the design.
     """
-    require_fit(model.config, manifest)
-    linears = PaddedSizes.of(model.config, manifest.core).linears(model.config, model.linears)
+    require_fit(model.graph, manifest)
+    linears = PaddedSizes.of(model.graph, manifest.core).linears(model.graph, model.linears)
     tensors = quantize_for_engine(manifest.config.gemm, linears)
     scales = calibrate(model, manifest.core.cache_bits)
-    program = compile_llama(model.config, tensors, model.tensors, scales, manifest, check=check)
+    program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest, check=check)
     bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values()) / sum(t.codes.size for t in tensors.values())
     return program, bits

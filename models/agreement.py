@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import LlamaModel
 from einloom.models.linears import FloatLinears, Floats
 
 
@@ -25,7 +25,7 @@ class Agreement:
     kl: float
 
 
-def agreement_with_float(model: LlamaModel, tokens: Sequence[int], logits: Floats) -> Agreement:
+def agreement_with_float(model: DecoderModel, tokens: Sequence[int], logits: Floats) -> Agreement:
     """Agreement of `logits` [T, vocab], made after the last T of `tokens`, with a float model that reads `tokens`."""
     reference = Decoder(model, FloatLinears(model.linears)).step(list(tokens))
     return agreement(reference[-len(logits) :], logits)

@@ -1,14 +1,15 @@
 """Finds how large a model's keys and values become, by letting it write."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from einloom.models.cache_scales import CacheScales
+from einloom.models.decoder_graph import Scores
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import float_attention
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import LlamaModel
 from einloom.models.linears import FloatLinears, Floats
 from einloom.models.text_generation import generate_text
 
@@ -20,26 +21,30 @@ SMALLEST = 1e-6
 
 @dataclass
 class _Watch:
-    """Float attention that remembers the largest keys and values of each channel; layers take turns."""
+    """Float attention that remembers the largest keys and values of each channel; layers take turns.
 
-    layers: int
+    `rotated` says of each layer whether RoPE rotates its keys.
+    """
+
+    rotated: Sequence[bool]
     keys: list[Floats] = field(default_factory=list)
     values: list[Floats] = field(default_factory=list)
     calls: int = 0
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats) -> Floats:
-        layer, new = self.calls % self.layers, len(queries)
-        for seen, now in ((self.keys, pair_norms(keys[-new:])), (self.values, np.abs(values[-new:]))):
+    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+        layer, new = self.calls % len(self.rotated), len(queries)
+        sizes = pair_norms(keys[-new:]) if self.rotated[layer] else np.abs(keys[-new:])
+        for seen, now in ((self.keys, sizes), (self.values, np.abs(values[-new:]))):
             largest = now.max(axis=0)
             if len(seen) == layer:
                 seen.append(largest)
             else:
                 seen[layer] = np.maximum(seen[layer], largest)
         self.calls += 1
-        return float_attention(queries, keys, values)
+        return float_attention(queries, keys, values, scores)
 
 
-def calibrate(model: LlamaModel, bits: int, *, seed: int = 0) -> list[CacheScales]:
+def calibrate(model: DecoderModel, bits: int, *, seed: int = 0) -> list[CacheScales]:
     """Scales of each layer's cache for codes of `bits`.
 
     They come from texts that the float model writes by itself: one that begins as the model's texts do, and one from a
@@ -49,10 +54,10 @@ def calibrate(model: LlamaModel, bits: int, *, seed: int = 0) -> list[CacheScale
     Scales of keys are those of the norm of a pair that RoPE rotates. Rotation keeps it, so that they hold at positions
     far beyond the texts: slow pairs have turned little there.
     """
-    watch = _Watch(model.config.num_hidden_layers)
+    watch = _Watch([layer.attention.rope is not None for layer in model.graph.layers])
     for n, prompt in enumerate(_beginnings(model, seed)):
         decoder = Decoder(model, FloatLinears(model.linears), watch)
-        count = min(TOKENS, model.config.max_position_embeddings - len(prompt))
+        count = min(TOKENS, model.graph.context - len(prompt))
         if count > 0:
             generate_text(decoder, prompt, count, temperature=1.0, seed=seed + n)
         else:
@@ -74,12 +79,12 @@ def pair_norms(keys: Floats) -> Floats:
     return result
 
 
-def _beginnings(model: LlamaModel, seed: int) -> Iterator[list[int]]:
+def _beginnings(model: DecoderModel, seed: int) -> Iterator[list[int]]:
     """First tokens of texts: what the tokenizer puts before any text, or BOS where it doesn't; and a random token."""
-    config = model.config
+    graph, bos = model.graph, model.bos
     begins: list[int] = model.tokenizer.encode("").ids
-    if not begins and config.bos_token_id is not None and config.bos_token_id < config.vocab_size:
-        begins = [config.bos_token_id]
+    if not begins and bos is not None and bos < graph.vocab:
+        begins = [bos]
     if begins:
-        yield begins[: config.max_position_embeddings]
-    yield [int(np.random.default_rng(seed).integers(config.vocab_size))]
+        yield begins[: graph.context]
+    yield [int(np.random.default_rng(seed).integers(graph.vocab))]

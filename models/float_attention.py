@@ -7,24 +7,28 @@ from typing import Protocol
 
 import numpy as np
 
+from einloom.models.decoder_graph import Scores
 from einloom.models.linears import Floats
 
 
-class Attention(Protocol):
+class AttentionFunction(Protocol):
     """Mixes values by the similarity of queries and keys."""
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats) -> Floats:
+    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
         """float32 [T, G, R, D] of the last T of S tokens: queries [T, G, R, D], keys and values [S, G, D].
 
-        Query t sees the keys of its own token and of all before it; scores are scaled by 1 / sqrt(D).
+        Query t sees the keys of its own token and of those before it that the window leaves.
         """
 
 
-def float_attention(queries: Floats, keys: Floats, values: Floats) -> Floats:
-    """The reference: softmax(q k / sqrt(D)) v in float32."""
-    scores = np.einsum("tgrd,sgd->grts", queries, keys) * np.float32(queries.shape[-1] ** -0.5)
-    own = np.arange(len(keys) - len(queries), len(keys))[:, None]  # [T, 1]
-    weights = softmax(np.where(np.arange(len(keys)) <= own, scores, np.float32(-np.inf)))
+def float_attention(queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+    """The reference: softmax(q k * scale) v in float32."""
+    products = np.einsum("tgrd,sgd->grts", queries, keys) * np.float32(scores.scale)
+    if scores.cap is not None:
+        products = soft_cap(products, scores.cap)
+    own = np.arange(len(keys) - len(queries), len(keys))
+    seen = scores.mask(len(keys)).visible(own).T  # [T, S]
+    weights = softmax(np.where(seen, products, np.float32(-np.inf)))
     mixed: Floats = np.einsum("grts,sgd->tgrd", weights, values)
     return mixed
 
@@ -33,4 +37,10 @@ def softmax(x: Floats) -> Floats:
     """exp(x) over its sum along the last axis; -inf becomes 0."""
     powers = np.exp(x - x.max(axis=-1, keepdims=True))
     result: Floats = powers / powers.sum(axis=-1, keepdims=True)
+    return result
+
+
+def soft_cap(x: Floats, cap: float) -> Floats:
+    """cap * tanh(x / cap), which is x for small x and never beyond the cap."""
+    result: Floats = np.float32(cap) * np.tanh(x / np.float32(cap))
     return result

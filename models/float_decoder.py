@@ -1,4 +1,4 @@
-"""The Llama decoder (Touvron et al., 2023) in NumPy float32, from tokens to logits.
+"""A decoder in NumPy float32, from tokens to logits: interprets the graph.
 
 Letters of shapes: T new tokens, S tokens so far (the new ones included), G key/value heads, R query heads for each of
 them, D values per head.
@@ -7,10 +7,11 @@ them, D values per head.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from einloom.models.float_attention import Attention, float_attention
-from einloom.models.importer.huggingface import EMBEDDING, LlamaModel
+from einloom.models.decoder_graph import Attention, Branch, Linear, Mlp, Norm
+from einloom.models.decoder_model import DecoderModel
+from einloom.models.float_attention import AttentionFunction, float_attention, soft_cap
+from einloom.models.float_functions import activate, normalise, rotate
 from einloom.models.linears import Floats, Linears
 from einloom.spec.errors import InputError
 
@@ -28,11 +29,11 @@ class KeyValueCache:
 
 
 class Decoder:
-    """A Llama at some position of a text.
+    """A model at some position of a text.
 
     Parameters
     ----------
-    model : dimensions and float32 tensors; embeddings and norms are computed from them.
+    model : graph and float32 tensors; embeddings, biases and norms are computed from them.
     linears : computes every matrix product with weights, the head included.
     attention : mixes the values of each layer.
 
@@ -42,16 +43,14 @@ class Decoder:
     context : the most tokens that it can see.
     """
 
-    def __init__(self, model: LlamaModel, linears: Linears, attention: Attention = float_attention) -> None:
-        self._config = model.config
+    def __init__(self, model: DecoderModel, linears: Linears, attention: AttentionFunction = float_attention) -> None:
+        self._graph = model.graph
         self._tensors = model.tensors
-        self._head = model.head
         self._linears = linears
         self._attend = attention
-        nothing = np.zeros((0, model.config.num_key_value_heads, model.config.head_dim), np.float32)
-        self._caches = [KeyValueCache(nothing, nothing)] * model.config.num_hidden_layers
+        self._caches = dict[str, KeyValueCache]()
         self.position = 0
-        self.context = model.config.max_position_embeddings
+        self.context = model.graph.context
 
     def step(self, tokens: list[int]) -> Floats:
         """Logits [T, vocab] after each of the next `tokens`: a whole prompt at once, or one token at a time.
@@ -61,65 +60,64 @@ class Decoder:
         end = self.position + len(tokens)
         if end > self.context:
             raise ValueError(f"{end} tokens do not fit into a context of {self.context}")
-        eps = self._config.rms_norm_eps
         with np.errstate(all="ignore"):  # what overflows is found below
-            x = self._tensors[EMBEDDING][tokens]
-            for n in range(self._config.num_hidden_layers):
-                layer = f"model.layers.{n}"
-                x = x + self._attention(n, rms_norm(x, self._tensors[f"{layer}.input_layernorm.weight"], eps))
-                x = x + self._mlp(n, rms_norm(x, self._tensors[f"{layer}.post_attention_layernorm.weight"], eps))
-            logits = self._linears(self._head, rms_norm(x, self._tensors["model.norm.weight"], eps))
+            x = self._embedded(tokens)
+            for layer in self._graph.layers:
+                for branch in layer.branches:
+                    x = x + self._branch(branch, x)
+            logits = self._logits(self._normalised(self._graph.norm, x))
         if not np.isfinite(logits).all():
             raise InputError("the model's activations overflow float32")
         self.position = end
         return logits
 
-    def _attention(self, n: int, x: Floats) -> Floats:
-        """Grouped-query attention of layer `n`, [T, hidden] to [T, hidden]."""
-        new, heads = len(x), self._config.num_attention_heads
-        groups, size = self._config.num_key_value_heads, self._config.head_dim
-        layer = f"model.layers.{n}.self_attn"
-        queries = self._linears(f"{layer}.q_proj.weight", x).reshape(new, heads, size)
-        keys = self._linears(f"{layer}.k_proj.weight", x).reshape(new, groups, size)
-        values = self._linears(f"{layer}.v_proj.weight", x).reshape(new, groups, size)
+    def _embedded(self, tokens: list[int]) -> Floats:
+        embedding = self._graph.embedding
+        x = self._tensors[embedding.weight][tokens] * np.float32(embedding.scale)
+        if embedding.positions:
+            x = x + self._tensors[embedding.positions][self.position : self.position + len(tokens)]
+        return x
 
-        positions = np.arange(self.position, self.position + new)
-        queries = rotate(queries, positions, self._config.rope_theta)
-        cache = self._caches[n].extended(rotate(keys, positions, self._config.rope_theta), values)
-        self._caches[n] = cache
+    def _branch(self, branch: Branch, x: Floats) -> Floats:
+        y = self._normalised(branch.pre_norm, x)
+        y = self._mlp(branch.operation, y) if isinstance(branch.operation, Mlp) else self._mixed(branch.operation, y)
+        return self._normalised(branch.post_norm, y) * np.float32(branch.multiplier)
 
-        grouped = queries.reshape(new, groups, heads // groups, size)
-        mixed = self._attend(grouped, cache.keys, cache.values).reshape(new, heads * size)
-        return self._linears(f"{layer}.o_proj.weight", mixed)
+    def _mixed(self, a: Attention, x: Floats) -> Floats:
+        """Grouped-query attention, [T, hidden] to [T, hidden]."""
+        new = len(x)
+        queries = self._normalised(a.query_norm, self._linear(a.query, x), a.size).reshape(new, a.heads, a.size)
+        keys = self._normalised(a.key_norm, self._linear(a.key, x), a.size).reshape(new, a.groups, a.size)
+        values = self._linear(a.value, x).reshape(new, a.groups, a.size)
+        if a.rope:
+            positions = np.arange(self.position, self.position + new)
+            queries, keys = rotate(queries, positions, a.rope), rotate(keys, positions, a.rope)
+        before = self._caches.get(a.key.name)
+        cache = before.extended(keys, values) if before else KeyValueCache(keys, values)
+        self._caches[a.key.name] = cache
+        grouped = queries.reshape(new, a.groups, a.heads // a.groups, a.size)
+        mixed = self._attend(grouped, cache.keys, cache.values, a.scores).reshape(new, a.heads * a.size)
+        return self._linear(a.output, self._normalised(a.inner_norm, mixed))
 
-    def _mlp(self, n: int, x: Floats) -> Floats:
-        """SwiGLU of layer `n`, [T, hidden] to [T, hidden]."""
-        layer = f"model.layers.{n}.mlp"
-        gate = silu(self._linears(f"{layer}.gate_proj.weight", x))
-        return self._linears(f"{layer}.down_proj.weight", gate * self._linears(f"{layer}.up_proj.weight", x))
+    def _mlp(self, m: Mlp, x: Floats) -> Floats:
+        """The MLP, [T, hidden] to [T, hidden]."""
+        up = self._linear(m.up, x)
+        inner = activate(self._linear(m.gate, x), m.activation) * up if m.gate else activate(up, m.activation)
+        return self._linear(m.down, self._normalised(m.inner_norm, inner))
 
+    def _logits(self, x: Floats) -> Floats:
+        head = self._graph.head
+        logits = self._linear(head.linear, x) * np.float32(head.scale)
+        return logits if head.cap is None else soft_cap(logits, head.cap)
 
-def rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
-    """x / sqrt(mean of x^2 + eps) * weight over the last axis."""
-    mean_square = np.mean(x * x, axis=-1, keepdims=True)
-    result: Floats = x / np.sqrt(mean_square + np.float32(eps)) * weight
-    return result
+    def _linear(self, linear: Linear, x: Floats) -> Floats:
+        y = self._linears(linear.weight, x)
+        return y + self._tensors[linear.bias] if linear.bias else y
 
-
-def rotate(x: Floats, positions: npt.NDArray[np.int64], theta: float) -> Floats:
-    """Rotary position embedding of `x` [T, heads, D], in the layout of Hugging Face: i turns with i + D / 2.
-
-    The pair i turns by position * theta^(-2 i / D); angles are computed in float64, so that they hold at long contexts.
-    """
-    size = x.shape[-1]
-    angles = positions[:, None] * theta ** -(np.arange(0, size, 2) / size)
-    cos, sin = np.cos(angles).astype(np.float32)[:, None], np.sin(angles).astype(np.float32)[:, None]
-    first, second = x[..., : size // 2], x[..., size // 2 :]
-    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def silu(x: Floats) -> Floats:
-    """x * sigmoid(x), by the half of the sigmoid that doesn't overflow."""
-    small = np.exp(-np.abs(x))
-    result: Floats = x * np.where(x >= 0, 1 / (1 + small), small / (1 + small))
-    return result
+    def _normalised(self, norm: Norm | None, x: Floats, head: int | None = None) -> Floats:
+        """The norm of each row of `x`, or of each head of it where the norm is as large as one; `x` without a norm."""
+        if norm is None:
+            return x
+        rows = x.reshape(-1, norm.size) if norm.size == head else x
+        bias = self._tensors[norm.bias] if norm.bias else None
+        return normalise(rows, norm.kind, self._tensors[norm.weight], bias, norm.epsilon).reshape(x.shape)

@@ -9,13 +9,13 @@ import yaml
 
 from einloom.generators.design import Design
 from einloom.generators.registry import generate_all
-from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
-from einloom.models.importer.huggingface import EMBEDDING, tensor_shapes
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.decoder_graph import DecoderGraph
+from einloom.models.families.llama import LlamaKeys
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.simulated_core import LIMIT, MemoryTiming, SimulatedCore
 from einloom.spec.config import Config, parse_config
@@ -78,8 +78,8 @@ class Shape:
     context: int = 32
     tied: bool = False
 
-    def config(self) -> LlamaConfig:
-        return LlamaConfig(
+    def graph(self) -> DecoderGraph:
+        return LlamaKeys(
             model_type="llama",
             hidden_size=self.hidden,
             intermediate_size=self.inner,
@@ -90,22 +90,19 @@ class Shape:
             vocab_size=self.vocab,
             max_position_embeddings=self.context,
             tie_word_embeddings=self.tied,
-        )
+        ).graph()
 
 
 def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
     """A model of random weights for a core, each matrix in any of the core's formats."""
     rng = np.random.default_rng(seed)
-    model = shape.config()
+    model = shape.graph()
     floats, linears = {}, {}
-    for name, size in tensor_shapes(model):
-        values = rng.normal(0, SPREAD, size).astype(np.float32)
-        if len(size) == 1:
-            floats[name] = 1 + values
-        elif name == EMBEDDING:
-            floats[name] = values
-        if len(size) == 2 and (name != EMBEDDING or shape.tied):
-            linears[name] = values
+    for tensor in model.tensors():
+        values = rng.normal(0, SPREAD, tensor.shape).astype(np.float32)
+        floats[tensor.name] = 1 + values if len(tensor.shape) == 1 else values
+        if tensor.linear:
+            linears[tensor.name] = values
     padded = PaddedSizes.of(model, manifest.core).linears(model, linears)
     engine = manifest.config.gemm
 
@@ -119,7 +116,7 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
     largest = rng.uniform(LARGEST_CACHED / 2, LARGEST_CACHED, (shape.layers, 2, shape.groups, shape.head))
     scales = [CacheScales(*(each / limit).astype(np.float32)) for each in largest]
     tensors = {name: quantized(matrix) for name, matrix in padded.items()}
-    return compile_llama(model, tensors, floats, scales, manifest)
+    return compile_decoder(model, tensors, floats, scales, manifest)
 
 
 def random_tokens(rng: np.random.Generator, shape: Shape, count: int) -> list[int]:

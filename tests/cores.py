@@ -9,7 +9,8 @@ import yaml
 from einloom.generators.registry import describe
 from einloom.mapping.pipeline import compile_model
 from einloom.models.core_decoder import CoreDecoder
-from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.decoder_model import DecoderModel
+from einloom.models.importer.huggingface import load_folder
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config, parse_config
 from einloom.spec.manifest import Manifest
@@ -38,12 +39,12 @@ def core_manifest(**changes: Mapping[str, object]) -> Manifest:
     return describe(core_config(**changes))
 
 
-def small_llama(folder: Path, **changes: Any) -> LlamaModel:
+def small_llama(folder: Path, **changes: Any) -> DecoderModel:
     """A tiny Llama with heads that an attention engine takes, with `changes` to its config."""
-    return load_llama(write_tiny_llama(folder, **{"head_dim": 32, **changes}))
+    return load_folder(write_tiny_llama(folder, **{"head_dim": 32, **changes}))
 
 
-def compiled(model: LlamaModel, manifest: Manifest) -> Program:
+def compiled(model: DecoderModel, manifest: Manifest) -> Program:
     """The model's program, as the command line makes it."""
     return compile_model(model, manifest)[0]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from einloom.models.chat import render_chat
-from einloom.models.importer.huggingface import load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.spec.errors import InputError
 from tests.tiny_llama import write_tiny_llama
 
@@ -63,7 +63,7 @@ def test_templates_that_fail_or_reach_out_are_refused(template: str, message: st
 def test_a_folder_brings_its_template(tmp_path: Path, file: str, text: str) -> None:
     folder = write_tiny_llama(tmp_path)
     with pytest.raises(InputError, match=r"^the model has no chat template: leave out --chat"):
-        load_llama(folder).encode_chat(HELLO)
+        load_folder(folder).encode_chat(HELLO)
     (folder / file).write_text(text)
-    model = load_llama(folder)
+    model = load_folder(folder)
     assert model.encode_chat([{"role": "user", "content": "Hi"}]) == model.encode("Hi!")

@@ -3,13 +3,14 @@
 import pytest
 
 from einloom.choice import choose_config
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.decoder_graph import DecoderGraph
+from einloom.models.families.llama import LlamaKeys
 from einloom.spec.errors import InputError
 from tests.tiny_llama import CONFIG
 
 
-def model(**changes: object) -> LlamaConfig:
-    return LlamaConfig.model_validate(CONFIG | changes)
+def model(**changes: object) -> DecoderGraph:
+    return LlamaKeys.model_validate(CONFIG | changes).graph()
 
 
 def test_the_default_core_is_chosen_where_it_does() -> None:

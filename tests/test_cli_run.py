@@ -18,7 +18,7 @@ from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.compress.quantize import quantize_per_channel
 from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement
-from einloom.models.importer.huggingface import load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.models.text_generation import Generation
 from einloom.run_report import JobTotals, report_of
 from einloom.sim.golden.driver import GoldenDriver
@@ -228,7 +228,7 @@ def cycles_of(fst: Path, vcd: Path) -> float:
 
 
 def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
-    llama, manifest = load_llama(model), describe(load_config(str(config)))
+    llama, manifest = load_folder(model), describe(load_config(str(config)))
     program, bits = compile_model(llama, manifest)
     totals = JobTotals()
     for cycles, beats in ((400, 100), (1000, 750)):
@@ -275,7 +275,7 @@ def test_models_are_found_by_name_and_by_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "format"), [("shakespeare-1m-w2", "bipolar2"), ("shakespeare-1m-ternary", "ternary")])
 def test_weights_trained_in_a_format_are_exact_in_it(name: str, format: str) -> None:
-    for matrix in load_llama(shipped_models()[name]).linears.values():
+    for matrix in load_folder(shipped_models()[name]).linears.values():
         tensor = quantize_per_channel(matrix, FORMATS[format])
         exact = tensor.values() * tensor.channel_scale[:, None].astype(np.float64) * FORMATS[format].unit
         assert np.abs(exact - matrix).max() <= 1e-6 * np.abs(matrix).max()

@@ -6,16 +6,16 @@ import random
 import pytest
 
 from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.linear import pieces
-from einloom.mapping.codegen.llama import compile_llama
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.fit import require_fit
 from einloom.mapping.regions import Allocator, Memory
 from einloom.mapping.report import mapping_report, sections
 from einloom.models.calibrate import calibrate
-from einloom.models.importer.huggingface import LlamaModel
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.decoder_model import DecoderModel
+from einloom.models.families.llama import LlamaKeys
 from einloom.sim.golden.executor import GoldenCore
 from einloom.sim.golden.memories import Chunk
 from einloom.spec.driver import Bytes
@@ -29,7 +29,7 @@ from tests.units import Move, Units, execute
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LlamaModel:
+def model(tmp_path_factory: pytest.TempPathFactory) -> DecoderModel:
     return small_llama(tmp_path_factory.mktemp("model"))
 
 
@@ -39,7 +39,7 @@ def manifest() -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def program(model: LlamaModel, manifest: Manifest) -> Program:
+def program(model: DecoderModel, manifest: Manifest) -> Program:
     return compiled(model, manifest)
 
 
@@ -164,9 +164,9 @@ def test_all_that_does_not_fit_is_said_with_its_keys(
     core: dict[str, dict[str, object]], model: dict[str, object], problems: list[str]
 ) -> None:
     engine = {"kind": "int_mac", "rows": 4, "columns": 16}
-    config = LlamaConfig.model_validate(CONFIG | {"head_dim": 32} | model)
+    graph = LlamaKeys.model_validate(CONFIG | {"head_dim": 32} | model).graph()
     with pytest.raises(InputError, match="\n  ".join(["^the model does not fit small:", *problems]) + "$"):
-        require_fit(config, core_manifest(engine=engine, **core))
+        require_fit(graph, core_manifest(engine=engine, **core))
 
 
 def test_an_engine_runs_no_programs(manifest: Manifest) -> None:
@@ -210,11 +210,11 @@ def test_pieces_are_all_outputs_in_whole_tiles(outputs: int) -> None:
 # Layout without contents, and the report.
 
 
-def test_a_program_without_contents_is_the_same(model: LlamaModel, manifest: Manifest, program: Program) -> None:
+def test_a_program_without_contents_is_the_same(model: DecoderModel, manifest: Manifest, program: Program) -> None:
     tensors = quantize_for_engine(
-        manifest.config.gemm, PaddedSizes.of(model.config, manifest.core).linears(model.config, model.linears)
+        manifest.config.gemm, PaddedSizes.of(model.graph, manifest.core).linears(model.graph, model.linears)
     )
-    found = compile_llama(model.config, tensors, model.tensors, calibrate(model, 8), manifest, contents=False)
+    found = compile_decoder(model.graph, tensors, model.tensors, calibrate(model, 8), manifest, contents=False)
     assert found.instructions == program.instructions
     assert (found.symbols, found.pieces, found.memories) == (program.symbols, program.pieces, program.memories)
     assert (found.image_bytes, found.program_bytes) == (program.image_bytes, program.program_bytes)

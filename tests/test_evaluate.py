@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from einloom.cli.evaluate import evaluate as command
 from einloom.evaluation import BIN, evaluate
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
 from einloom.spec.errors import InputError
 from tests.cores import core_config
@@ -22,11 +23,11 @@ CONTEXT = 96
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> LlamaModel:
-    return load_llama(write_tiny_llama(tmp_path / "model", head_dim=32, max_position_embeddings=CONTEXT))
+def model(tmp_path: Path) -> DecoderModel:
+    return load_folder(write_tiny_llama(tmp_path / "model", head_dim=32, max_position_embeddings=CONTEXT))
 
 
-def surprises(model: LlamaModel, window: int, tokens: int) -> list[float]:
+def surprises(model: DecoderModel, window: int, tokens: int) -> list[float]:
     """Negative log-likelihood of each token after the first, from float64 probabilities, token by token."""
     ids = model.tokenizer.encode(TEXT).ids
     found = []
@@ -41,7 +42,7 @@ def surprises(model: LlamaModel, window: int, tokens: int) -> list[float]:
 
 @pytest.mark.parametrize(("window", "tokens"), [(None, 90), (32, 70), (1, 5), (200, 200)])
 def test_the_float_models_perplexity_is_that_of_its_probabilities(
-    model: LlamaModel, window: int | None, tokens: int
+    model: DecoderModel, window: int | None, tokens: int
 ) -> None:
     report = evaluate(model, TEXT, config=core_config(), tokens=tokens, window=window)
     length = min(window or CONTEXT, CONTEXT)
@@ -55,7 +56,7 @@ def test_the_float_models_perplexity_is_that_of_its_probabilities(
     assert [part.first for part in report.bins] == list(range(0, min(length, tokens), BIN))
 
 
-def test_a_design_with_int8_weights_is_near_and_one_with_2_bits_is_not(model: LlamaModel) -> None:
+def test_a_design_with_int8_weights_is_near_and_one_with_2_bits_is_not(model: DecoderModel) -> None:
     near = evaluate(model, TEXT, config=core_config(), tokens=80)
     far = evaluate(model, TEXT, config=core_config(engine={"formats": ["int2"]}), tokens=80)
     assert near.whole.kl < 0.02 < far.whole.kl

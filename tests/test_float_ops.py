@@ -125,6 +125,29 @@ def test_gelu(manifest: Manifest) -> None:
     assert (np.abs(found[3:] / huge[3:]) < 1e-19).all()
 
 
+def test_exact_gelu(manifest: Manifest) -> None:
+    x = np.concatenate([sigmoid_inputs(), np.linspace(-8, 8, 4001, dtype=np.float32)])
+    exact = np.array([0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x.astype(np.float64)])
+    found = function(manifest, x, float_ops.exact_gelu)
+    assert (np.abs(found - exact) <= 4e-6 + 4e-7 * np.abs(exact)).all()
+    huge = np.array([1e15, 1e30, np.inf, -1e15, -1e30], np.float32)
+    found = function(manifest, huge, float_ops.exact_gelu)
+    assert relative(found[:2], huge[:2].astype(np.float64)) < 2e-7
+    assert found[2] == np.inf
+    assert (np.abs(found[3:] / huge[3:]) < 1e-19).all()
+
+
+@pytest.mark.parametrize("cap", [1.0, 30.0])
+def test_soft_cap(manifest: Manifest, cap: float) -> None:
+    x = sigmoid_inputs() * np.float32(cap / 4)
+
+    def emit(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, u: Operand, *, inner: int) -> None:
+        float_ops.soft_cap(p, cap, d, x, t, u, inner=inner)
+
+    exact = cap * np.tanh(x.astype(np.float64) / cap)
+    assert (np.abs(function(manifest, x, emit) - exact) <= 4e-7 * cap).all()
+
+
 def vectors(seed: int, elements: int = 256) -> tuple[Floats, Floats, Floats]:
     """Four tokens of very different size and mean, gamma and beta."""
     rng = np.random.default_rng(seed)
@@ -133,15 +156,21 @@ def vectors(seed: int, elements: int = 256) -> tuple[Floats, Floats, Floats]:
     return x.astype(np.float32), gamma.astype(np.float32), beta.astype(np.float32)
 
 
-def test_layer_norm(manifest: Manifest) -> None:
-    x, gamma, beta = vectors(4)
+@pytest.mark.parametrize(("elements", "padded"), [(256, 256), (250, 256), (256, 320), (3, 256)])
+def test_layer_norm(manifest: Manifest, elements: int, padded: int) -> None:
+    """Zeros behind the elements count neither in the mean nor in the variance, and stay zeros."""
+    x, gamma, beta = vectors(4, elements)
 
     def emit(p: ProgramBuilder, inputs: list[Region], result: Region) -> None:
-        a, g, b = inputs
-        layer_norm(p, Scratch.of(p), a, g.at(), b.at(), result, elements=256, epsilon=1e-5)
+        a, g, b, ones = inputs
+        mask, words = ones.at() if elements < padded else None, p.words(padded)
+        layer_norm(p, Scratch.of(p), a, g.at(), b.at(), result, words=words, elements=elements, epsilon=1e-5, mask=mask)
 
-    tokens = np.ones((4, 1), np.float32)
-    found, _ = computed(manifest, [x, tokens * gamma, tokens * beta], 256, emit)
+    tokens, behind = np.ones((4, 1), np.float32), ((0, 0), (0, padded - elements))
+    operands = [x, tokens * gamma, tokens * beta, tokens * np.ones(elements, np.float32)]
+    found, _ = computed(manifest, [np.pad(operand, behind) for operand in operands], padded, emit)
+    assert not found[:, elements:].any()
+    found = found[:, :elements]
     exact = x.astype(np.float64)
     exact = exact - exact.mean(axis=1, keepdims=True)
     exact = exact / np.sqrt((exact**2).mean(axis=1, keepdims=True) + 1e-5) * gamma + beta

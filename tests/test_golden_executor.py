@@ -7,15 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.models.agreement import agreement
 from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CoreDecoder
+from einloom.models.decoder_graph import Scores
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import float_attention
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import LlamaModel
 from einloom.models.linears import FloatLinears
 from einloom.sim.device import GoldenDevice
 from einloom.sim.device_linears import DeviceLinears
@@ -67,7 +68,7 @@ MODELS = {  # changes to the core, and to the model
 class Setting:
     """A model and its program, with cache scales that no key or value of TOKENS exceeds."""
 
-    model: LlamaModel
+    model: DecoderModel
     manifest: Manifest
     scales: Sequence[CacheScales]
     program: Program
@@ -100,9 +101,9 @@ def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     limit = (1 << (manifest.core.cache_bits - 1)) - 1
     scales = [CacheScales(*(np.abs(x).max(axis=0) * np.float32(1.05 / limit) for x in both)) for both in watch.seen]
     tensors = quantize_for_engine(
-        manifest.config.gemm, PaddedSizes.of(model.config, manifest.core).linears(model.config, model.linears)
+        manifest.config.gemm, PaddedSizes.of(model.graph, manifest.core).linears(model.graph, model.linears)
     )
-    program = compile_llama(model.config, tensors, model.tensors, scales, manifest)
+    program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest)
     return Setting(model, manifest, scales, program, exact)
 
 
@@ -112,9 +113,9 @@ class Watch:
     def __init__(self) -> None:
         self.seen: list[tuple[Floats, Floats]] = []
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats) -> Floats:
+    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
         self.seen.append((keys, values))
-        return float_attention(queries, keys, values)
+        return float_attention(queries, keys, values, scores)
 
 
 class QuantizedCache:
@@ -123,10 +124,11 @@ class QuantizedCache:
     def __init__(self, scales: Sequence[CacheScales], bits: int) -> None:
         self._scales, self._limit, self._calls = scales, 1 << (bits - 1), 0
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats) -> Floats:
+    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
         scales = self._scales[self._calls]
         self._calls += 1
-        return float_attention(queries, self._rounded(keys, scales.keys), self._rounded(values, scales.values))
+        rounded = self._rounded(keys, scales.keys), self._rounded(values, scales.values)
+        return float_attention(queries, *rounded, scores)
 
     def _rounded(self, x: Floats, scale: Floats) -> Floats:
         return np.clip(np.rint(x / scale), -self._limit, self._limit - 1).astype(np.float32) * scale
@@ -141,15 +143,15 @@ def test_logits_are_near_the_float_reference(setting: Setting) -> None:
     assert np.abs(found - exact).max() <= (4 if coarse else 0.8)
 
 
-def _before_and_after(model: LlamaModel, sizes: PaddedSizes) -> Iterator[tuple[Floats, Floats]]:
+def _before_and_after(model: DecoderModel, sizes: PaddedSizes) -> Iterator[tuple[Floats, Floats]]:
     """Each matrix as it is, and in the core's sizes."""
-    yield from zip(model.linears.values(), sizes.linears(model.config, model.linears).values(), strict=True)
+    yield from zip(model.linears.values(), sizes.linears(model.graph, model.linears).values(), strict=True)
 
 
 def test_logits_are_those_of_the_same_quantization_in_float(setting: Setting) -> None:
     """Linear layers with exact sums of int8 activations, float attention on a quantized cache: what is left are codes
     that round the other way, which are few."""
-    sizes = PaddedSizes.of(setting.model.config, setting.manifest.core)
+    sizes = PaddedSizes.of(setting.model.graph, setting.manifest.core)
     if any(a.shape != b.shape for a, b in _before_and_after(setting.model, sizes)):
         pytest.skip("padding changes which weights share a scale")
     tensors = quantize_for_engine(setting.manifest.config.gemm, setting.model.linears)

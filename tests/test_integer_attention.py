@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from einloom.mapping.attention_operands import AttentionJob
+from einloom.models.decoder_graph import Scores
 from einloom.models.float_attention import float_attention
 from einloom.sim.golden.integer_attention import IntegerAttention, golden_runner
 from einloom.spec.attention_format import AttentionFormat
@@ -16,6 +17,11 @@ ROWS, COLUMNS = 8, 3
 def integer_attention(input_bits: int) -> IntegerAttention:
     format = AttentionFormat(input_bits, 128, 4096)
     return IntegerAttention(golden_runner(format, ROWS), format, COLUMNS)
+
+
+def plain(size: int) -> Scores:
+    """Every key before is seen; scores are scaled by 1 / sqrt(size)."""
+    return Scores(size**-0.5)
 
 
 def reference(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -41,18 +47,18 @@ def test_error_relative_to_the_output_is_bounded(
     queries = rng.normal(size=(new, 2, 4, size)).astype(np.float32)
     keys, values = rng.normal(size=(2, before + new, 2, size)).astype(np.float32)
     attention = integer_attention(input_bits)
-    found, expected = attention(queries, keys, values), reference(queries, keys, values)
+    found, expected = attention(queries, keys, values, plain(size)), reference(queries, keys, values)
     assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) <= bound
     assert attention.jobs == 2 * -(-new * 4 // COLUMNS)
-    np.testing.assert_allclose(float_attention(queries, keys, values), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(float_attention(queries, keys, values, plain(size)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_one_key_gives_its_value_and_zeros_give_zeros() -> None:
     rng = np.random.default_rng(0)
     queries, values = rng.normal(size=(1, 1, 1, 32)).astype(np.float32), rng.normal(size=(1, 1, 32)).astype(np.float32)
-    found = integer_attention(16)(queries, np.zeros_like(values), values)
+    found = integer_attention(16)(queries, np.zeros_like(values), values, plain(32))
     np.testing.assert_allclose(found[0, 0, 0], values[0, 0], rtol=1e-4)
-    assert not integer_attention(8)(0 * queries, 0 * values, 0 * values).any()
+    assert not integer_attention(8)(0 * queries, 0 * values, 0 * values, plain(32)).any()
 
 
 def test_blocks_that_leave_columns_free_are_split_over_the_spans() -> None:
@@ -67,6 +73,6 @@ def test_blocks_that_leave_columns_free_are_split_over_the_spans() -> None:
     attention = IntegerAttention(run, format, columns=8, spans=2)
     queries = rng.normal(size=(3, 1, 4, 32)).astype(np.float32)
     keys, values = rng.normal(size=(2, 70, 1, 32)).astype(np.float32)
-    found, expected = attention(queries, keys, values), reference(queries, keys, values)
+    found, expected = attention(queries, keys, values, plain(32)), reference(queries, keys, values)
     assert taken == [(8, 1), (4, 2)]
     assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) <= 0.015

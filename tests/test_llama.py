@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from einloom.models.agreement import agreement, agreement_with_float
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import EMBEDDING, LlamaModel, load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
 from einloom.models.text_generation import generate_text
 from einloom.sim.device import GoldenDevice
@@ -16,18 +17,18 @@ from einloom.sim.device_linears import DeviceLinears, quantize_activations
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
 from einloom.spec.quantized import QuantizedTensor
-from tests.tiny_llama import write_tiny_llama
+from tests.tiny_llama import CONFIG, write_tiny_llama
 
 TOKENS = [7, 200, 0, 31, 31, 99, 254, 5]
 FLOAT32_ROUNDING = 2e-5  # bound on |logit| errors of about 4, after two layers in float32
 
 
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])
-def model(request: pytest.FixtureRequest, tmp_path: Path) -> LlamaModel:
-    return load_llama(write_tiny_llama(tmp_path / "model", tie_word_embeddings=request.param))
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> DecoderModel:
+    return load_folder(write_tiny_llama(tmp_path / "model", tie_word_embeddings=request.param))
 
 
-def float_decoder(model: LlamaModel) -> Decoder:
+def float_decoder(model: DecoderModel) -> Decoder:
     return Decoder(model, FloatLinears(model.linears))
 
 
@@ -39,33 +40,33 @@ def int8(weights: npt.NDArray[np.float32]) -> QuantizedTensor:
     return QuantizedTensor(FORMATS["int8"], weights.shape[1], codes, ones, ones * 0, scale)
 
 
-def device_decoder(model: LlamaModel) -> Decoder:
+def device_decoder(model: DecoderModel) -> Decoder:
     return Decoder(model, DeviceLinears(GoldenDevice(), {name: int8(w) for name, w in model.linears.items()}))
 
 
-def plain_llama(model: LlamaModel, tokens: list[int]) -> npt.NDArray[np.float64]:
+def plain_llama(model: DecoderModel, tokens: list[int]) -> npt.NDArray[np.float64]:
     """Logits [T, vocab] in float64, from all tokens at once: no cache, a loop over heads, RoPE in complex numbers."""
-    config, weight = model.config, {name: w.astype(np.float64) for name, w in model.tensors.items()}
-    size, past = config.head_dim, np.tril(np.ones((len(tokens), len(tokens)), bool))
-    frequencies = config.rope_theta ** (-2 * np.arange(size // 2) / size)
+    attention, weight = model.graph.attention, {name: w.astype(np.float64) for name, w in model.tensors.items()}
+    size, past = attention.size, np.tril(np.ones((len(tokens), len(tokens)), bool))
+    frequencies = CONFIG["rope_theta"] ** (-2 * np.arange(size // 2) / size)
     turns = np.exp(1j * np.arange(len(tokens))[:, None] * frequencies)
 
     def norm(x, name):
-        return weight[name] * x / np.sqrt((x**2).mean(-1, keepdims=True) + config.rms_norm_eps)
+        return weight[name] * x / np.sqrt((x**2).mean(-1, keepdims=True) + CONFIG["rms_norm_eps"])
 
     def turned(x):
         y = (x[:, : size // 2] + 1j * x[:, size // 2 :]) * turns
         return np.concatenate([y.real, y.imag], axis=1)
 
-    x = weight[EMBEDDING][tokens]
-    for n in range(config.num_hidden_layers):
+    x = weight["model.embed_tokens.weight"][tokens]
+    for n in range(len(model.graph.layers)):
         layer = f"model.layers.{n}."
         h = norm(x, layer + "input_layernorm.weight")
         q, k, v = (h @ weight[f"{layer}self_attn.{name}_proj.weight"].T for name in "qkv")
         mixed = []
-        for head in range(config.num_attention_heads):
+        for head in range(attention.heads):
             mine = slice(head * size, (head + 1) * size)
-            shared_head = head * config.num_key_value_heads // config.num_attention_heads
+            shared_head = head * attention.groups // attention.heads
             shared = slice(shared_head * size, (shared_head + 1) * size)
             scores = np.einsum("td,sd->ts", turned(q[:, mine]), turned(k[:, shared])) / np.sqrt(size)
             powers = np.exp(scores) * past
@@ -74,10 +75,10 @@ def plain_llama(model: LlamaModel, tokens: list[int]) -> npt.NDArray[np.float64]
         h = norm(x, layer + "post_attention_layernorm.weight")
         gate, up = (h @ weight[f"{layer}mlp.{name}_proj.weight"].T for name in ("gate", "up"))
         x = x + (gate / (1 + np.exp(-gate)) * up) @ weight[layer + "mlp.down_proj.weight"].T
-    return norm(x, "model.norm.weight") @ weight[model.head].T
+    return norm(x, "model.norm.weight") @ weight[model.graph.head.linear.weight].T
 
 
-def test_float_decoder_is_a_llama(model: LlamaModel) -> None:
+def test_float_decoder_is_a_llama(model: DecoderModel) -> None:
     logits = float_decoder(model).step(TOKENS)
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, plain_llama(model, TOKENS), rtol=0, atol=FLOAT32_ROUNDING)
@@ -90,11 +91,11 @@ def test_float_decoder_is_that_of_transformers(tmp_path: Path) -> None:
     reference = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
         expected = reference(torch.tensor([TOKENS])).logits[0].numpy()
-    np.testing.assert_allclose(float_decoder(load_llama(folder)).step(TOKENS), expected, rtol=0, atol=FLOAT32_ROUNDING)
+    np.testing.assert_allclose(float_decoder(load_folder(folder)).step(TOKENS), expected, rtol=0, atol=FLOAT32_ROUNDING)
 
 
 @pytest.mark.parametrize("cuts", [[1, 2, 3, 4, 5, 6, 7], [5], [3, 4]])
-def test_cache_changes_nothing(model: LlamaModel, cuts: list[int]) -> None:
+def test_cache_changes_nothing(model: DecoderModel, cuts: list[int]) -> None:
     decoder = float_decoder(model)
     parts = [decoder.step(list(part)) for part in np.split(np.array(TOKENS), cuts)]
     assert decoder.position == len(TOKENS)
@@ -102,24 +103,24 @@ def test_cache_changes_nothing(model: LlamaModel, cuts: list[int]) -> None:
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=0, atol=FLOAT32_ROUNDING)
 
 
-def test_decoder_ends_with_the_context(model: LlamaModel) -> None:
+def test_decoder_ends_with_the_context(model: DecoderModel) -> None:
     decoder = float_decoder(model)
     decoder.step([1] * 32)
     with pytest.raises(ValueError, match=r"^33 tokens do not fit into a context of 32$"):
         decoder.step([1])
 
 
-def test_gates_of_any_size_are_finite(model: LlamaModel) -> None:
+def test_gates_of_any_size_are_finite(model: DecoderModel) -> None:
     tensors = {name: w * 1e4 if "gate" in name else w for name, w in model.tensors.items()}
-    large = LlamaModel(model.config, tensors, model.tokenizer)
+    large = DecoderModel(model.graph, tensors, model.tokenizer)
     assert np.isfinite(float_decoder(large).step(TOKENS)).all()
 
 
 @pytest.mark.parametrize("make", [float_decoder, device_decoder])
-def test_overflow_is_explained(model: LlamaModel, make) -> None:
+def test_overflow_is_explained(model: DecoderModel, make) -> None:
     tensors = {name: w * 1e30 if "up_proj" in name or "down_proj" in name else w for name, w in model.tensors.items()}
     with pytest.raises(InputError, match=r"^the model's activations overflow float32$"):
-        make(LlamaModel(model.config, tensors, model.tokenizer)).step(TOKENS)
+        make(DecoderModel(model.graph, tensors, model.tokenizer)).step(TOKENS)
 
 
 def test_device_linears_are_exact_on_integers() -> None:
@@ -168,7 +169,7 @@ def test_activations_of_any_magnitude_fit() -> None:
     assert (np.abs(codes * scales[:, None] - x) <= 0.50001 * scales[:, None]).all()
 
 
-def test_int8_device_is_near_the_float_model(model: LlamaModel) -> None:
+def test_int8_device_is_near_the_float_model(model: DecoderModel) -> None:
     found = agreement_with_float(model, TOKENS, device_decoder(model).step(TOKENS))
     assert found.top1 >= 0.75
     assert 0 < found.kl < 0.01
@@ -183,7 +184,7 @@ def test_agreement_of_known_distributions() -> None:
     assert agreement(reference, reference).kl == 0
 
 
-def test_greedy_takes_the_most_probable_token(model: LlamaModel) -> None:
+def test_greedy_takes_the_most_probable_token(model: DecoderModel) -> None:
     seen: list[int] = []
     made = generate_text(float_decoder(model), TOKENS, 4, on_token=seen.append)
     assert made.continuation == tuple(seen)
@@ -193,7 +194,7 @@ def test_greedy_takes_the_most_probable_token(model: LlamaModel) -> None:
     assert made.continuation == tuple(logits[len(TOKENS) - 1 :].argmax(axis=1))
 
 
-def test_generation_stops_where_it_must(model: LlamaModel) -> None:
+def test_generation_stops_where_it_must(model: DecoderModel) -> None:
     made = generate_text(float_decoder(model), TOKENS, 6).continuation
     assert len(made) == 6
     first = made.index(made[2])
@@ -203,7 +204,7 @@ def test_generation_stops_where_it_must(model: LlamaModel) -> None:
     assert len(generate_text(float_decoder(model), TOKENS * 4, 100).continuation) == 1
 
 
-def test_sampling_follows_the_seed(model: LlamaModel) -> None:
+def test_sampling_follows_the_seed(model: DecoderModel) -> None:
     def sampled(temperature: float, seed: int) -> tuple[int, ...]:
         return generate_text(float_decoder(model), TOKENS, 8, temperature=temperature, seed=seed).continuation
 

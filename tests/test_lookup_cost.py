@@ -29,7 +29,7 @@ def test_precompute_is_fused_with_what_writes_activations(tmp_path: Path) -> Non
     program = compiled(model, fused)
     assert program.instructions == compiled(model, row).instructions
     found = precompute_of(program)
-    layers = model.config.num_hidden_layers
+    layers = len(model.graph.layers)
     assert found.instructions >= 4 * layers + 1  # queries to values, output, gate and up, down; and the head
     assert 0 < found.share < 1
     assert f"fused with the {found.instructions:,} vector instructions" in mapping_report(program, fused)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 import einloom
 from einloom.mapping.compress.fidelity import measure
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
-from einloom.models.importer.huggingface import load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.models.importer.safetensors_file import open_safetensors
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
@@ -40,32 +40,32 @@ def test_a_tensor_that_nobody_would_use_is_refused(tmp_path: Path, name: str) ->
     """Adapters, extra norms, experts, packed weights, surplus layers, another tower."""
     model, tensors = with_tensors(tmp_path / "model")
     save_file(tensors | {name: np.ones((4, 4), np.float32)}, model / "model.safetensors")
-    with pytest.raises(InputError, match=rf"{name}: a Llama has no such tensors"):
-        load_llama(model)
+    with pytest.raises(InputError, match=rf"{name}: a llama with this config.json has no such tensors"):
+        load_folder(model)
 
 
 def test_many_such_tensors_are_counted(tmp_path: Path) -> None:
     model, tensors = with_tensors(tmp_path / "model")
     save_file(tensors | {f"extra.{n}": np.ones(1, np.float32) for n in range(9)}, model / "model.safetensors")
-    with pytest.raises(InputError, match=r"extra\.3 and 5 more: a Llama has no such tensors"):
-        load_llama(model)
+    with pytest.raises(InputError, match=r"extra\.3 and 5 more: a llama with this config.json has no such tensors"):
+        load_folder(model)
 
 
 def test_tables_of_angles_are_harmless(tmp_path: Path) -> None:
     model, tensors = with_tensors(tmp_path / "model")
     angles = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(4, np.float32)}
     save_file(tensors | angles, model / "model.safetensors")
-    load_llama(model)
+    load_folder(model)
 
 
 def test_a_head_beside_tied_embeddings_must_be_their_copy(tmp_path: Path) -> None:
     model, tensors = with_tensors(tmp_path / "model", tie_word_embeddings=True)
     embedding = tensors["model.embed_tokens.weight"]
     save_file(tensors | {"lm_head.weight": embedding.copy()}, model / "model.safetensors")
-    load_llama(model)
+    load_folder(model)
     save_file(tensors | {"lm_head.weight": embedding + 1}, model / "model.safetensors")
     with pytest.raises(InputError, match=r"lm_head\.weight is not the embedding, but config\.json ties the two"):
-        load_llama(model)
+        load_folder(model)
 
 
 def test_a_stored_truncation_and_padding_are_not_applied(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_stored_truncation_and_padding_are_not_applied(tmp_path: Path) -> None
     tokenizer.enable_truncation(3)
     tokenizer.enable_padding(length=8)
     tokenizer.save(str(model / "tokenizer.json"))
-    assert len(load_llama(model).encode("HELLO WORLD")) == 11
+    assert len(load_folder(model).encode("HELLO WORLD")) == 11
 
 
 def test_a_file_with_a_tensor_of_an_unknown_type_is_readable_but_for_that(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """mapping/cached_program.py: what was compiled is found again, and only that."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,14 @@ import pytest
 
 from einloom.mapping import cached_program as cached
 from einloom.mapping.cached_program import BITS, cached_program
-from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import SYSTEM, Program
 from tests.cores import core_manifest, small_llama
 
 
 @pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LlamaModel:
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DecoderModel:
     monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "cache"))
     return small_llama(tmp_path / "model")
 
@@ -24,7 +25,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the designs for which a model was really compiled."""
     names: list[str] = []
 
-    def count(model: LlamaModel, manifest: Manifest) -> tuple[Program, float]:
+    def count(model: DecoderModel, manifest: Manifest) -> tuple[Program, float]:
         names.append(manifest.name)
         return compile_model(model, manifest)
 
@@ -33,20 +34,20 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_a_model_is_compiled_once(model: LlamaModel, compiled: list[str]) -> None:
+def test_a_model_is_compiled_once(model: DecoderModel, compiled: list[str]) -> None:
     (first, bits), (second, same_bits) = (cached_program(model, core_manifest()) for _ in range(2))
     assert len(compiled) == 1
     assert first.files() == second.files()
     assert bits == same_bits
 
 
-def test_another_number_or_another_core_is_another_program(model: LlamaModel, compiled: list[str]) -> None:
+def test_another_number_or_another_core_is_another_program(model: DecoderModel, compiled: list[str]) -> None:
     cached_program(model, core_manifest())
     cached_program(model, core_manifest(engine={"rows": 2}))
     tensors = {name: tensor.copy() for name, tensor in model.tensors.items()}
     tensors["model.norm.weight"][0] = np.nextafter(tensors["model.norm.weight"][0], np.float32(9))
-    cached_program(LlamaModel(model.config, tensors, model.tokenizer), core_manifest())
-    cached_program(LlamaModel(model.config.model_copy(update={"rms_norm_eps": 1e-3}), model.tensors, model.tokenizer),
+    cached_program(DecoderModel(model.graph, tensors, model.tokenizer), core_manifest())
+    cached_program(DecoderModel(dataclasses.replace(model.graph, norm=None), model.tensors, model.tokenizer),
                    core_manifest())  # fmt: skip
     assert len(compiled) == 4
 
@@ -54,7 +55,7 @@ def test_another_number_or_another_core_is_another_program(model: LlamaModel, co
 @pytest.mark.parametrize("file", [SYSTEM, BITS, "program.json"])
 @pytest.mark.parametrize("damage", [b"", None], ids=["emptied", "missing"])
 def test_a_damaged_entry_is_made_anew(
-    model: LlamaModel, compiled: list[str], tmp_path: Path, file: str, damage: bytes | None
+    model: DecoderModel, compiled: list[str], tmp_path: Path, file: str, damage: bytes | None
 ) -> None:
     first, _ = cached_program(model, core_manifest())
     (path,) = (tmp_path / "cache" / "programs").glob(f"*/{file}")
@@ -65,7 +66,7 @@ def test_a_damaged_entry_is_made_anew(
 
 
 def test_a_cache_that_cannot_be_written_hurts_nobody(
-    model: LlamaModel, compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: DecoderModel, compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "file" / "cache"))

@@ -10,8 +10,9 @@ from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.models.agreement import agreement
+from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
-from einloom.models.importer.huggingface import LlamaModel, load_llama
+from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears, Floats
 from einloom.spec.manifest import Manifest
 from tests.cores import compiled, golden_decoder
@@ -31,16 +32,16 @@ TEXT = np.random.default_rng(1).integers(0, 515, 8).tolist()
 
 @pytest.mark.parametrize("core", CORES)
 def test_a_model_of_odd_sizes_runs_on_a_shipped_core(core: str, tmp_path: Path) -> None:
-    model, manifest = load_llama(write_tiny_llama(tmp_path / "model", **SIZES)), describe(load_config(core))
+    model, manifest = load_folder(write_tiny_llama(tmp_path / "model", **SIZES)), describe(load_config(core))
     decoder = golden_decoder(compiled(model, manifest), manifest)
     found = np.concatenate([decoder.step(TEXT[:5]), *(decoder.step([token]) for token in TEXT[5:])])
     exact = Decoder(model, FloatLinears(quantized(model, manifest))).step(TEXT)[-len(found) :]
     assert agreement(exact, found).kl < 0.1  # int8 activations and cache, and logits that deviate by 2.5
 
 
-def quantized(model: LlamaModel, manifest: Manifest) -> dict[str, Floats]:
+def quantized(model: DecoderModel, manifest: Manifest) -> dict[str, Floats]:
     """The matrices as the core's weights stand for them, in the model's own sizes: padding is taken away again."""
-    sizes, linears = PaddedSizes.of(model.config, manifest.core), model.linears
-    tensors = quantize_for_engine(manifest.config.gemm, sizes.linears(model.config, linears))
-    own = sizes.linears(model.config, {name: np.ones_like(matrix) for name, matrix in linears.items()})
+    sizes, linears = PaddedSizes.of(model.graph, manifest.core), model.linears
+    tensors = quantize_for_engine(manifest.config.gemm, sizes.linears(model.graph, linears))
+    own = sizes.linears(model.graph, {name: np.ones_like(matrix) for name, matrix in linears.items()})
     return {name: tensors[name].dequantize()[own[name] == 1].reshape(m.shape) for name, m in linears.items()}

@@ -6,7 +6,8 @@ import numpy as np
 from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
 from gguf.quants import quantize
 
-from einloom.models.importer.huggingface import LlamaModel
+from einloom.models.decoder_model import DecoderModel
+from tests.tiny_llama import CONFIG
 
 MOST_LAYERS = 8
 NAMES = get_tensor_name_map(MODEL_ARCH.LLAMA, MOST_LAYERS)
@@ -19,19 +20,20 @@ def gguf_name(name: str) -> str:
     return str(found)
 
 
-def write_gguf(path: Path, model: LlamaModel, type: GGMLQuantizationType, tokens: list[str]) -> Path:
+def write_gguf(path: Path, model: DecoderModel, type: GGMLQuantizationType, tokens: list[str]) -> Path:
     """Write the model with matrices of `type` and a byte-level vocabulary; returns the path."""
-    c = model.config
+    graph, attention, norm = model.graph, model.graph.attention, model.graph.norm
+    assert norm
     writer = GGUFWriter(path, "llama")
-    writer.add_block_count(c.num_hidden_layers)
-    writer.add_context_length(c.max_position_embeddings)
-    writer.add_embedding_length(c.hidden_size)
-    writer.add_feed_forward_length(c.intermediate_size)
-    writer.add_head_count(c.num_attention_heads)
-    writer.add_head_count_kv(c.num_key_value_heads)
-    writer.add_key_length(c.head_dim)
-    writer.add_rope_freq_base(c.rope_theta)
-    writer.add_layer_norm_rms_eps(c.rms_norm_eps)
+    writer.add_block_count(len(graph.layers))
+    writer.add_context_length(graph.context)
+    writer.add_embedding_length(graph.hidden)
+    writer.add_feed_forward_length(graph.inner)
+    writer.add_head_count(attention.heads)
+    writer.add_head_count_kv(attention.groups)
+    writer.add_key_length(attention.size)
+    writer.add_rope_freq_base(CONFIG["rope_theta"])
+    writer.add_layer_norm_rms_eps(norm.epsilon)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
@@ -42,7 +44,7 @@ def write_gguf(path: Path, model: LlamaModel, type: GGMLQuantizationType, tokens
     for name, tensor in model.tensors.items():
         stored = tensor
         if name.endswith(("q_proj.weight", "k_proj.weight")):  # rows of neighbours that RoPE rotates
-            halves = tensor.reshape(-1, 2, c.head_dim // 2, tensor.shape[-1])
+            halves = tensor.reshape(-1, 2, attention.size // 2, tensor.shape[-1])
             stored = np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(tensor.shape)
         if tensor.ndim == 2 and type != GGMLQuantizationType.F32:
             writer.add_tensor(gguf_name(name), quantize(stored, type), raw_dtype=type)

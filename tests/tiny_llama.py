@@ -8,8 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from einloom.models.importer.huggingface import tensor_shapes
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.families.llama import LlamaKeys
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -36,9 +35,9 @@ def write_tiny_llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     rng = np.random.default_rng(seed)
     tensors = {}
-    for name, shape in tensor_shapes(LlamaConfig.model_validate(config)):
-        spread = rng.normal(0, 0.2, shape)
-        tensors[name] = (1 + spread if len(shape) == 1 else spread).astype(np.float32)
+    for tensor in LlamaKeys.model_validate(config).graph().tensors():
+        spread = rng.normal(0, 0.2, tensor.shape)
+        tensors[tensor.name] = (1 + spread if len(tensor.shape) == 1 else spread).astype(np.float32)
     save_file(tensors, folder / "model.safetensors")
     byte_tokenizer().save(str(folder / "tokenizer.json"))
     return folder

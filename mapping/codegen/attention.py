@@ -1,24 +1,25 @@
 """The attention half of a layer: from a normalised token to the mixed values of all heads."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.attention_operands import attention_format
 from einloom.mapping.codegen.builder import ProgramBuilder
-from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of
+from einloom.mapping.codegen.linear import Linears, Weights, outputs_of
+from einloom.mapping.codegen.norms import normalise_heads
 from einloom.mapping.codegen.padding import Heads
 from einloom.mapping.codegen.parameters import LayerParameters
-from einloom.mapping.codegen.quantize import HeadScratch, quantize_queries
+from einloom.mapping.codegen.quantize import HeadNormScratch, HeadScratch, quantize_queries
 from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
+from einloom.models.decoder_graph import Attention, Norm, Rope
 from einloom.spec.attention_format import SCALE_SHIFT, SCORE_FRACTION
 from einloom.spec.errors import InputError
 from einloom.spec.isa import Condition, Rows, Space, VectorOp
 from einloom.spec.manifest import CoreManifest
-from einloom.spec.quantized import QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
 QUERY_WORDS = 16
@@ -28,34 +29,53 @@ QUERY_WORDS = 16
 class AttentionCode:
     """Emits the attention of every layer; its regions are shared by all of them."""
 
-    def __init__(self, p: ProgramBuilder, linears: Linears, heads: Heads, context: int, output_words: int) -> None:
-        """`output_words` are those of all heads' outputs, zeros behind the last head included."""
-        problems = attention_problems(p.core, heads, context)
+    def __init__(
+        self,
+        p: ProgramBuilder,
+        linears: Linears,
+        weights: Weights,
+        layers: Sequence[Attention],
+        context: int,
+    ) -> None:
+        problems = attention_problems(p.core, weights.sizes.heads, layers, context)
         if problems:
             raise InputError("; ".join(problems))
-        self._p, self._linears, self._heads = p, linears, heads
+        heads = weights.sizes.heads
+        self._p, self._linears, self._weights, self._heads = p, linears, weights, heads
         words = self._head_words = p.words(heads.size)
         self._context = context
         all_keys = heads.groups * words
+        ropes = dict.fromkeys(layer.rope for layer in layers if layer.rope)
+        self.ropes = {rope: p.per_token(f"rope{n or ''}", words) for n, rope in enumerate(ropes)}
         self._keys = p.per_token("keys", linears.result_words(heads.groups * heads.size))
-        self._rotated_keys = p.per_token("keys.rotated", all_keys)
+        self._rotated_keys = p.per_token("keys.rotated", all_keys) if ropes else self._keys
         self._values = p.per_token("values", linears.result_words(heads.groups * heads.size))
-        # Query heads of as many key/value heads at a time as fill a tile of outputs, and a vector instruction.
-        wanted = max(p.gemm.columns, QUERY_WORDS * p.core.lanes)
-        self._groups_at_once = min(heads.groups, max(1, wanted // (heads.group * heads.size)))
+        self._groups_at_once = self._how_many_at_once(layers)
         query_heads = self._groups_at_once * heads.group
         self._queries = [p.per_token(f"queries{n}", linears.result_words(query_heads * heads.size)) for n in range(2)]
         self._rotated = [p.per_token(f"queries{n}.rotated", query_heads * words) for n in range(2)]
         self._scratch = HeadScratch.of(p, query_heads)
+        normalised = any(layer.query_norm or layer.key_norm for layer in layers)
+        self._norms = HeadNormScratch.of(p, max(query_heads, heads.groups)) if normalised else None
         self._staged_keys = p.staging.region("keys", all_keys)
         self._staged_values = p.staging.region("values", all_keys)
         self._block = 1 << (min(p.tokens, p.attention.columns // heads.group).bit_length() - 1)
         self._blocks = -(-p.tokens // self._block)
         self._buffers = [p.queries.region(f"queries {g}", words + 1, self._blocks) for g in range(heads.groups)]
         self._cache: dict[str, list[tuple[Region, Region]]] = {}
-        self.output = p.per_token("mixed", output_words)
-        self.output_words = output_words
+        self.output_words = p.words(weights.sizes.mixed)
+        """Words of all heads' outputs, zeros behind the last head included."""
+        self.output = p.per_token("mixed", self.output_words)
         self._mixed_words = heads.count * words
+
+    def _how_many_at_once(self, layers: Sequence[Attention]) -> int:
+        """Key/value heads whose queries are made at a time: as many as fill a tile of outputs, and a vector
+        instruction; all where a norm goes over all queries."""
+        p, heads = self._p, self._heads
+        if any(layer.query_norm and layer.query_norm.size != layer.size for layer in layers):
+            return heads.groups
+        wanted = max(p.gemm.columns, QUERY_WORDS * p.core.lanes)
+        return min(heads.groups, max(1, wanted // (heads.group * heads.size)))
 
     def clear_padding(self) -> None:
         """Zeros into the words of the output behind the last head, for a whole chunk."""
@@ -65,40 +85,42 @@ class AttentionCode:
             fields = {"d_base": self.output.base + self._mixed_words, "d_token": self.output.stride}
             p.emit("load", (), {self.output}, offset=offset, rows=Rows.POSITIONS, stride=0, words=words, **fields)
 
-    def parameters(self, tensors: Mapping[str, QuantizedTensor], layer: str, scales: CacheScales) -> dict[str, Floats]:
+    def parameters(self, attention: Attention, scales: CacheScales) -> dict[str, Floats]:
         """Parameters of a layer's attention in the vector memory, by name."""
         heads, format = self._heads, attention_format(self._p.attention)
-        unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop) * math.log2(math.e) / math.sqrt(heads.unpadded)
+        unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop) * math.log2(math.e) * attention.scores.scale
         per_query = np.repeat(scales.keys.astype(np.float64) * unit, heads.group, axis=0)
         per_output = np.repeat(scales.values.astype(np.float64) / 2.0**format.output_fraction, heads.group, axis=0)
-        value = channel_scales(tensors[f"{layer}.self_attn.v_proj.weight"]) / scales.values.ravel()
-        return {
-            "k": channel_scales(tensors[f"{layer}.self_attn.k_proj.weight"]),
-            "k.code": (1.0 / scales.keys.astype(np.float64)).ravel().astype(np.float32),
-            "v": value.astype(np.float32),
-            "q": channel_scales(tensors[f"{layer}.self_attn.q_proj.weight"]),
-            "q.code": per_query.ravel().astype(np.float32),
-            "mixed": per_output.ravel().astype(np.float32),
-        }
+        values = self._weights.parameters("v", attention.value)
+        return (
+            self._weights.parameters("k", attention.key)
+            | self._norm("k.norm", attention.key_norm)
+            | {"k.code": (1.0 / scales.keys.astype(np.float64)).ravel().astype(np.float32)}
+            | {name: (vector / scales.values.ravel()).astype(np.float32) for name, vector in values.items()}
+            | self._weights.parameters("q", attention.query)
+            | self._norm("q.norm", attention.query_norm)
+            | {"q.code": per_query.ravel().astype(np.float32)}
+            | {"mixed": per_output.ravel().astype(np.float32)}
+        )
+
+    def _norm(self, key: str, norm: Norm | None) -> dict[str, Floats]:
+        if norm is None:
+            return {}
+        (tensor,) = norm.tensors()
+        return {key: self._weights.sizes.padded(tensor, self._weights.floats[tensor.name])}
 
     def emit(
-        self,
-        layer: str,
-        tensors: Mapping[str, QuantizedTensor],
-        parameters: LayerParameters,
-        activations: Region,
-        scale: Region,
-        rope: Region,
+        self, layer: str, attention: Attention, parameters: LayerParameters, activations: Region, scale: Region
     ) -> None:
         """Keys and values into the cache, then the queries, group by group, and their attention into `output`."""
         p, heads = self._p, self._heads
         cache = self._cache[layer]
         p.note(f"{layer}: keys and values")
-        self._keys_and_values(layer, tensors, parameters, activations, scale, rope, cache)
+        self._keys_and_values(attention, parameters, activations, scale, cache)
         for start in range(0, heads.groups, self._groups_at_once):
             groups = range(start, min(start + self._groups_at_once, heads.groups))
             p.note(f"{layer}: queries of key heads {groups[0]} to {groups[-1]}")
-            self._query_groups(layer, tensors, parameters, activations, scale, rope, groups)
+            self._query_groups(attention, parameters, activations, scale, groups)
             for g in groups:
                 self._attend(g, *cache[g])
         p.note(f"{layer}: mixed values")
@@ -107,26 +129,25 @@ class AttentionCode:
 
     def _keys_and_values(
         self,
-        layer: str,
-        tensors: Mapping[str, QuantizedTensor],
+        attention: Attention,
         parameters: LayerParameters,
         activations: Region,
         scale: Region,
-        rope: Region,
         cache: list[tuple[Region, Region]],
     ) -> None:
-        p, words = self._p, self._heads.groups * self._head_words
-        keys, values, rotated = self._keys, self._values, self._rotated_keys
-        self._linears.product(tensors[f"{layer}.self_attn.k_proj.weight"], activations, keys)
-        self._linears.product(tensors[f"{layer}.self_attn.v_proj.weight"], activations, values)
-        self._linears.scaled(keys.at(), keys.at(), parameters["k"], scale, inner=words)
-        self._rotate(rotated, keys, rope, self._heads.groups)
+        p, words, tensors = self._p, self._heads.groups * self._head_words, self._weights.tensors
+        keys, values = self._keys, self._values
+        self._linears.product(tensors[attention.key.weight], activations, keys)
+        self._linears.product(tensors[attention.value.weight], activations, values)
+        self._linears.scaled(keys.at(), keys.at(), parameters["k"], scale, parameters.bias("k"), inner=words)
+        self._normalise(attention.key_norm, keys, parameters, "k.norm", self._heads.groups)
+        rotated = self._rotate(self._rotated_keys, keys, attention.rope, self._heads.groups)
         staged = self._staged_keys
         p.vec(VectorOp.MAD, staged.at(), rotated.at(), parameters["k.code"], inner=words, space=Space.KEY_VALUES)
         self._store(staged, [k for k, _ in cache])
-        staged = self._staged_values
+        staged, bias = self._staged_values, parameters.bias("v")
         p.vec(VectorOp.MAD, values.at(), values.at(), parameters["v"], inner=words)
-        p.vec(VectorOp.MAD, staged.at(), values.at(), scale.each, inner=words, space=Space.KEY_VALUES)
+        p.vec(VectorOp.MAD, staged.at(), values.at(), scale.each, bias, inner=words, space=Space.KEY_VALUES)
         self._store(staged, [v for _, v in cache])
 
     def _store(self, staged: Region, cache: list[Region]) -> None:
@@ -134,10 +155,23 @@ class AttentionCode:
             base = staged.base + g * self._head_words
             self._p.emit("store_kv", {staged}, {memory}, offset=memory.base, base=base, elements=self._heads.size)
 
-    def _rotate(self, d: Region, x: Region, rope: Region, heads: int) -> None:
-        """RoPE: element i of a head turns with i + size / 2; `rope` is the cosines, then the sines, of a token."""
-        p, half, whole = self._p, self._head_words // 2, self._head_words
-        cosine, sine = rope.at(), rope.at(half)
+    def _normalise(self, norm: Norm | None, x: Region, parameters: LayerParameters, key: str, heads: int) -> None:
+        """x = its norm, over each head or over all of them together."""
+        if norm is None or self._norms is None:
+            return
+        whole = norm.size != self._heads.unpadded
+        count, words = (1, heads * self._head_words) if whole else (heads, self._head_words)
+        normalise_heads(self._p, self._norms, norm, x, parameters[key], heads=count, words=words)
+
+    def _rotate(self, d: Region, x: Region, rope: Rope | None, heads: int) -> Region:
+        """Where the rotated heads of `x` are: `d`, or `x` itself without RoPE.
+
+        Element i of a head turns with i + size / 2; a token's table is the cosines, then the sines.
+        """
+        if rope is None:
+            return x
+        p, half, whole, table = self._p, self._head_words // 2, self._head_words, self.ropes[rope]
+        cosine, sine = table.at(), table.at(half)
 
         def part(region: Region, offset: int) -> Operand:
             return region.at(offset, outer=whole)
@@ -146,28 +180,24 @@ class AttentionCode:
             there = part(d, offset)
             p.vec(VectorOp.MAD, there, part(x, offset), cosine, outer=heads, inner=half)
             p.vec(VectorOp.MAD, there, part(x, other), sine, there, negate=negate, outer=heads, inner=half)
+        return d
 
     def _query_groups(
-        self,
-        layer: str,
-        tensors: Mapping[str, QuantizedTensor],
-        parameters: LayerParameters,
-        activations: Region,
-        scale: Region,
-        rope: Region,
-        groups: range,
+        self, attention: Attention, parameters: LayerParameters, activations: Region, scale: Region, groups: range
     ) -> None:
         p, heads = self._p, self._heads
         count, first = len(groups) * heads.group, groups[0] * heads.group
         words, at = count * self._head_words, first * self._head_words
         turn = groups[0] // self._groups_at_once % 2
         queries, rotated = self._queries[turn], self._rotated[turn]
-        tensor = tensors[f"{layer}.self_attn.q_proj.weight"]
+        tensor = self._weights.tensors[attention.query.weight]
         part = outputs_of(tensor, first * heads.size, (first + count) * heads.size)
         self._linears.product(part, activations, queries)
-        self._linears.scaled(queries.at(), queries.at(), parameters.operand("q", at), scale, inner=words)
-        self._rotate(rotated, queries, rope, count)
-        p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters.operand("q.code", at), inner=words)
+        channels, bias = parameters.operand("q", at), parameters.bias("q", at)
+        self._linears.scaled(queries.at(), queries.at(), channels, scale, bias, inner=words)
+        self._normalise(attention.query_norm, queries, parameters, "q.norm", count)
+        turned = self._rotate(rotated, queries, attention.rope, count)
+        p.vec(VectorOp.MAD, rotated.at(), turned.at(), parameters.operand("q.code", at), inner=words)
         quantize_queries(
             p,
             self._scratch,
@@ -213,9 +243,13 @@ class AttentionCode:
         ]
 
 
-def attention_problems(core: CoreManifest, heads: Heads, context: int) -> list[str]:
-    """What of a design is too small for attention of this shape, each with its key."""
+def attention_problems(core: CoreManifest, heads: Heads, layers: Sequence[Attention], context: int) -> list[str]:
+    """What of a design is too small for attention of this shape, or what it cannot compute, each with its key."""
     attention, problems = core.attention, list[str]()
+    if any(layer.scores.cap is not None for layer in layers):
+        problems.append("attn_logit_softcapping: the attention array computes no soft cap of scores")
+    if any(layer.scores.window for layer in layers):
+        problems.append("sliding_window: the attention unit has no window")
     if heads.size > attention.max_head:
         problems.append(
             f"attention.max_head: {heads.size} is needed for heads of {heads.unpadded}, of {attention.max_head}"

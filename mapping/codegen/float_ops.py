@@ -8,6 +8,7 @@ import math
 
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.regions import Operand
+from einloom.models.decoder_graph import Activation
 from einloom.spec.isa import VectorOp
 
 RECIPROCAL_SEED = 0x7EF311C7
@@ -21,6 +22,9 @@ EXP2_POLYNOMIAL = (1.0, 0.693147, 0.24022242, 0.055507336, 0.009671513, 0.001326
 SIGMOID_LIMIT = 64.0
 """Beyond, the sigmoid is 0 or 1 to all bits that matter, and 2^x stays far from overflow."""
 GELU_CUBE = 0.044715
+NORMAL_LOGIT = (1.595655153, 0.07293986058, -2.509516929e-4, -6.093454834e-5, 2.225272629e-6)
+"""ln(Phi(x) / Phi(-x)) / x in powers of x^2, lowest first, for the normal distribution's Phi: fitted for |x| < 6 so
+that x * Phi(x) is off by 3.1e-6 at most. Beyond, it goes on rising."""
 MANTISSA_BITS = 23
 
 
@@ -64,6 +68,43 @@ def gelu(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, u: Operand, *, i
     p.vec(VectorOp.MAD, d, t, x, inner=inner)
     sigmoid(p, d, d, t, u, inner=inner, factor=2 * math.sqrt(2 / math.pi))
     p.vec(VectorOp.MAD, d, d, x, inner=inner)
+
+
+def exact_gelu(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, u: Operand, *, inner: int) -> None:
+    """d = GELU(x) = x * Phi(x) within 4e-6, with Phi(x) as the sigmoid of NORMAL_LOGIT; `t` and `u` are overwritten."""
+    *low, top = NORMAL_LOGIT
+    p.vec(VectorOp.MAD, t, x, x, inner=inner)
+    p.vec(VectorOp.MAD, d, t, p.constant(top), low[-1], inner=inner)
+    for coefficient in low[-2::-1]:
+        p.vec(VectorOp.MAD, d, d, t, coefficient, inner=inner)
+    p.vec(VectorOp.MAD, d, d, x, inner=inner)
+    sigmoid(p, d, d, t, u, inner=inner)
+    p.vec(VectorOp.MAD, d, d, x, inner=inner)
+
+
+def soft_cap(p: ProgramBuilder, cap: float, d: Operand, x: Operand, t: Operand, u: Operand, *, inner: int) -> None:
+    """d = cap * tanh(x / cap) = 2 cap * sigmoid(2 x / cap) - cap; `t` and `u` are overwritten, d may be x."""
+    sigmoid(p, d, x, t, u, inner=inner, factor=2 / cap)
+    p.vec(VectorOp.MAD, d, d, 2 * cap, p.constant(-cap), inner=inner)
+
+
+def activate(
+    p: ProgramBuilder, activation: Activation, d: Operand, x: Operand, t: Operand, u: Operand, *, inner: int
+) -> None:
+    """d = the activation function of x; `t` and `u` are overwritten."""
+    match activation:
+        case Activation.SILU:
+            sigmoid(p, d, x, t, u, inner=inner)
+            p.vec(VectorOp.MAD, d, d, x, inner=inner)
+        case Activation.GELU_TANH:
+            gelu(p, d, x, t, u, inner=inner)
+        case Activation.GELU:
+            exact_gelu(p, d, x, t, u, inner=inner)
+        case Activation.RELU:
+            p.vec(VectorOp.MAX, d, x, 0.0, inner=inner)
+        case Activation.SQUARED_RELU:
+            p.vec(VectorOp.MAX, d, x, 0.0, inner=inner)
+            p.vec(VectorOp.MAD, d, d, d, inner=inner)
 
 
 def exp2(p: ProgramBuilder, d: Operand, x: Operand, t: Operand, *, inner: int) -> None:

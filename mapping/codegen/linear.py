@@ -1,14 +1,17 @@
 """Linear layers: weights in memory, products in the GEMM engine, sums as floats."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.image import nothing
+from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.gemm_operands import pack_specials, pack_weights, stream_beats
 from einloom.mapping.regions import Operand, Region
+from einloom.models.decoder_graph import Linear
 from einloom.spec.isa import VectorOp
 from einloom.spec.manifest import WeightLayout
 from einloom.spec.quantized import QuantizedTensor
@@ -99,10 +102,29 @@ class Linears:
             d_token=d.stride,
         )
 
-    def scaled(self, d: Operand, sums: Operand, scales: Operand, tokens: Region, *, inner: int) -> None:
-        """d = sums * scales, channel by channel, * the token's scale."""
+    def scaled(
+        self, d: Operand, sums: Operand, scales: Operand, tokens: Region, bias: Operand | None = None, *, inner: int
+    ) -> None:
+        """d = sums * scales, channel by channel, * the token's scale, + the channel's bias."""
         self._p.vec(VectorOp.MAD, d, sums, scales, inner=inner)
-        self._p.vec(VectorOp.MAD, d, d, tokens.each, inner=inner)
+        self._p.vec(VectorOp.MAD, d, d, tokens.each, bias, inner=inner)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The quantized matrices and float vectors of a model, in the core's sizes when they are taken."""
+
+    tensors: Mapping[str, QuantizedTensor]
+    floats: Mapping[str, npt.NDArray[np.float32]]
+    sizes: PaddedSizes
+
+    def parameters(self, key: str, linear: Linear, factor: float = 1.0) -> dict[str, npt.NDArray[np.float32]]:
+        """Factors of the sums of a linear layer's channels, and its biases if it has some, times `factor`; by `key`."""
+        found = {key: channel_scales(self.tensors[linear.weight]) * np.float32(factor)}
+        for tensor in linear.tensors():
+            if tensor.name == linear.bias:
+                found[f"{key}.bias"] = self.sizes.padded(tensor, self.floats[tensor.name]) * np.float32(factor)
+        return found
 
 
 def channel_scales(tensor: QuantizedTensor) -> npt.NDArray[np.float32]:

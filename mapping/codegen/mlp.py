@@ -1,28 +1,28 @@
-"""The SwiGLU half of a layer."""
-
-from collections.abc import Mapping
+"""The inner half of an MLP, gated or plain."""
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.codegen.builder import ProgramBuilder
-from einloom.mapping.codegen.float_ops import sigmoid
-from einloom.mapping.codegen.linear import Linears, channel_scales, outputs_of, pieces
+from einloom.mapping.codegen.float_ops import activate
+from einloom.mapping.codegen.linear import Linears, Weights, outputs_of, pieces
 from einloom.mapping.codegen.parameters import LayerParameters
 from einloom.mapping.regions import Region
+from einloom.models.decoder_graph import Linear, Mlp
 from einloom.spec.isa import VectorOp
-from einloom.spec.quantized import QuantizedTensor
+
+Floats = npt.NDArray[np.float32]
 
 
 class MlpCode:
-    """Emits silu(gate(x)) * up(x) of every layer; its regions are shared by all of them."""
+    """Emits activation(gate(x)) * up(x), or activation(up(x)), of every layer; all layers share its regions."""
 
-    def __init__(self, p: ProgramBuilder, linears: Linears, inner: int) -> None:
-        self._p, self._linears, self._inner = p, linears, inner
+    def __init__(self, p: ProgramBuilder, linears: Linears, weights: Weights, inner: int, *, gated: bool) -> None:
+        self._p, self._linears, self._weights, self._inner = p, linears, weights, inner
         self._pieces = list(pieces(inner, p.gemm.columns, p.core.lanes))
         largest = max(stop - start for start, stop in self._pieces)
         words = linears.result_words(largest)
-        self._gates = [p.per_token(f"gate{n}", words) for n in range(2)]
+        self._gates = [p.per_token(f"gate{n}", words) for n in range(2)] if gated else []
         self._ups = [p.per_token(f"up{n}", words) for n in range(2)]
         self._scratch = [p.per_token(f"sigmoid.{name}", p.words(largest)) for name in ("d", "t", "u")]
         self.output = p.per_token("inner", p.words(inner))
@@ -31,30 +31,60 @@ class MlpCode:
     def output_words(self) -> int:
         return self._p.words(self._inner)
 
-    def parameters(self, tensors: Mapping[str, QuantizedTensor], layer: str) -> dict[str, npt.NDArray[np.float32]]:
+    def parameters(self, mlp: Mlp) -> dict[str, Floats]:
         """Parameters of a layer's MLP in the vector memory, by name."""
-        return {name: channel_scales(tensors[f"{layer}.mlp.{name}_proj.weight"]) for name in ("gate", "up")}
+        gate = self._weights.parameters("gate", mlp.gate) if mlp.gate else {}
+        return gate | self._weights.parameters("up", mlp.up)
 
-    def emit(
+    def emit(self, layer: str, mlp: Mlp, parameters: LayerParameters, activations: Region, scale: Region) -> None:
+        """The inner elements into `output`, piece by piece."""
+        for n, (start, stop) in enumerate(self._pieces):
+            part = start, stop
+            if mlp.gate:
+                self._p.note(f"{layer}: gate and up, outputs {start} to {stop - 1}")
+                self._gated(mlp, mlp.gate, n % 2, part, parameters, activations, scale)
+            else:
+                self._p.note(f"{layer}: up, outputs {start} to {stop - 1}")
+                self._plain(mlp, n % 2, part, parameters, activations, scale)
+
+    def _gated(
         self,
-        layer: str,
-        tensors: Mapping[str, QuantizedTensor],
+        mlp: Mlp,
+        gate_layer: Linear,
+        turn: int,
+        part: tuple[int, int],
         parameters: LayerParameters,
         activations: Region,
         scale: Region,
     ) -> None:
-        """silu(gate) * up into `output`, piece by piece."""
-        p, output = self._p, self.output
-        d, t, u = self._scratch
-        for n, (start, stop) in enumerate(self._pieces):
-            p.note(f"{layer}: gate and up, outputs {start} to {stop - 1}")
-            gate, up, words, at = self._gates[n % 2], self._ups[n % 2], p.words(stop - start), start // p.core.lanes
-            for name, region in (("gate", gate), ("up", up)):
-                tensor = outputs_of(tensors[f"{layer}.mlp.{name}_proj.weight"], start, stop)
-                self._linears.product(tensor, activations, region)
-            self._linears.scaled(gate.at(), gate.at(), parameters.operand("gate", at), scale, inner=words)
-            sigmoid(p, d.at(), gate.at(), t.at(), u.at(), inner=words)
-            p.vec(VectorOp.MAD, d.at(), d.at(), gate.at(), inner=words)
+        p, (d, t, u) = self._p, self._scratch
+        gate, up = self._gates[turn], self._ups[turn]
+        words, at = p.words(part[1] - part[0]), part[0] // p.core.lanes
+        for linear, region in ((gate_layer, gate), (mlp.up, up)):
+            self._linears.product(outputs_of(self._weights.tensors[linear.weight], *part), activations, region)
+        channels, bias = parameters.operand("gate", at), parameters.bias("gate", at)
+        self._linears.scaled(gate.at(), gate.at(), channels, scale, bias, inner=words)
+        activate(p, mlp.activation, d.at(), gate.at(), t.at(), u.at(), inner=words)
+        bias = parameters.bias("up", at)
+        if bias:
+            self._linears.scaled(up.at(), up.at(), parameters.operand("up", at), scale, bias, inner=words)
+        else:  # the token's scale goes to the other factor, which is there first
             p.vec(VectorOp.MAD, d.at(), d.at(), scale.each, inner=words)
             p.vec(VectorOp.MAD, up.at(), up.at(), parameters.operand("up", at), inner=words)
-            p.vec(VectorOp.MAD, output.at(at), up.at(), d.at(), inner=words)
+        p.vec(VectorOp.MAD, self.output.at(at), up.at(), d.at(), inner=words)
+
+    def _plain(
+        self,
+        mlp: Mlp,
+        turn: int,
+        part: tuple[int, int],
+        parameters: LayerParameters,
+        activations: Region,
+        scale: Region,
+    ) -> None:
+        p, (_, t, u), up = self._p, self._scratch, self._ups[turn]
+        words, at = p.words(part[1] - part[0]), part[0] // p.core.lanes
+        self._linears.product(outputs_of(self._weights.tensors[mlp.up.weight], *part), activations, up)
+        channels, bias = parameters.operand("up", at), parameters.bias("up", at)
+        self._linears.scaled(up.at(), up.at(), channels, scale, bias, inner=words)
+        activate(p, mlp.activation, self.output.at(at), up.at(), t.at(), u.at(), inner=words)

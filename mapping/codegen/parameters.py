@@ -25,10 +25,17 @@ class LayerParameters:
         """The whole vector `name`."""
         return self._vectors[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._vectors
+
     def operand(self, name: str, offset: int = 0) -> Operand:
         """The vector `name` from word `offset` on."""
         whole = self._vectors[name]
         return whole.region.at(whole.offset + offset)
+
+    def bias(self, name: str, offset: int = 0) -> Operand | None:
+        """The bias of the vector `name` from word `offset` on; None where there is none."""
+        return self.operand(f"{name}.bias", offset) if f"{name}.bias" in self else None
 
 
 class ParameterLoads:
@@ -54,7 +61,8 @@ class ParameterLoads:
         found = LayerParameters()
         self._p.note(f"{name}: parameters")
         for region, vectors in zip(self._regions[self._turn], groups, strict=True):
-            self._load(name, region, vectors, found)
+            if vectors:
+                self._load(name, region, vectors, found)
         self._turn = 1 - self._turn
         return found
 

@@ -74,14 +74,22 @@ def layer_norm(
     beta: Operand,
     d: Region,
     *,
+    words: int,
     elements: int,
     epsilon: float,
+    mask: Operand | None = None,
 ) -> None:
-    """d = (x - mean) / sqrt(variance + epsilon) * gamma + beta, over each token's elements; d may be x."""
-    words = p.words(elements)
+    """d = (x - mean) / sqrt(variance + epsilon) * gamma + beta, over each token's elements; d may be x.
+
+    `words` hold `elements`, and zeros behind them. These need a `mask`, ones for the elements and zeros behind: with
+    the mean subtracted, zeros would count in the variance. gamma and beta are zeros there.
+    """
     p.vec(VectorOp.SUM, s.t.at(), x.at(), negate=True, inner=words)
     p.vec(VectorOp.MAD, s.t.at(), s.t.at(), 1.0 / elements, inner=1)  # minus the mean
-    p.vec(VectorOp.MAD, d.at(), x.at(), None, s.t.each, inner=words)
+    if mask is None:
+        p.vec(VectorOp.MAD, d.at(), x.at(), None, s.t.each, inner=words)
+    else:
+        p.vec(VectorOp.MAD, d.at(), mask, s.t.each, x.at(), inner=words)
     p.vec(VectorOp.SUM, s.square.at(), d.at(), d.at(), inner=words)
     p.vec(VectorOp.MAD, s.square.at(), s.square.at(), 1.0 / elements, p.constant(epsilon), inner=1)
     rsqrt(p, s.inverse.at(), s.square.at(), s.t.at(), s.u.at())
@@ -100,6 +108,20 @@ class HeadScratch:
     @classmethod
     def of(cls, p: ProgramBuilder, heads: int) -> "HeadScratch":
         return cls(*(p.per_token(f"queries.{name}", heads) for name in ("scale", "inverse", "t")))
+
+
+@dataclass(frozen=True)
+class HeadNormScratch:
+    """Words of each token and head for norms of heads."""
+
+    square: Region
+    inverse: Region
+    t: Region
+    u: Region
+
+    @classmethod
+    def of(cls, p: ProgramBuilder, heads: int) -> "HeadNormScratch":
+        return cls(*(p.per_token(f"heads.{name}", heads) for name in ("square", "inverse", "t", "u")))
 
 
 def quantize_queries(

@@ -2,38 +2,36 @@
 
 import numpy as np
 
-from einloom.mapping.codegen.llama import compile_llama
+from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.models.cache_scales import CacheScales
-from einloom.models.importer.huggingface import EMBEDDING, tensor_shapes
-from einloom.models.importer.llama_config import LlamaConfig
+from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.formats import FORMATS
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from einloom.spec.quantized import QuantizedTensor
 
 
-def shape_only_program(config: LlamaConfig, manifest: Manifest) -> Program:
-    """The program of any model of this config; its images are laid out, but are zeros that take no memory.
+def shape_only_program(graph: DecoderGraph, manifest: Manifest) -> Program:
+    """The program of any model of this graph; its images are laid out, but are zeros that take no memory.
 
     InputError when no such model fits the design.
     """
-    sizes, layout = PaddedSizes.of(config, manifest.core), manifest.core.gemm.weights
-    floats, tensors = {}, {}
-    for name, shape in tensor_shapes(config):
-        if len(shape) == 1 or name == EMBEDDING:
-            floats[name] = np.broadcast_to(np.float32(1), shape)
-        if len(shape) == 2 and (name != EMBEDDING or config.tie_word_embeddings):
-            outputs, inputs = sizes.matrix(config, name, shape[0])
-            groups = (outputs, inputs // layout.block)
-            tensors[name] = QuantizedTensor(
-                FORMATS[layout.steps[0].format],
-                layout.block,
-                np.broadcast_to(np.uint8(0), (outputs, inputs)),
-                np.broadcast_to(np.uint8(1), groups),
-                np.broadcast_to(np.uint8(0), groups),
-                np.broadcast_to(np.float32(1), (outputs,)),
-            )
-    scale = np.broadcast_to(np.float32(1), (config.num_key_value_heads, config.head_dim))
-    scales = [CacheScales(scale, scale)] * config.num_hidden_layers
-    return compile_llama(config, tensors, floats, scales, manifest, contents=False)
+    sizes, layout = PaddedSizes.of(graph, manifest.core), manifest.core.gemm.weights
+    floats = {tensor.name: np.broadcast_to(np.float32(1), tensor.shape) for tensor in graph.tensors()}
+    tensors = {}
+    for tensor in graph.linears():
+        outputs, inputs = sizes.shape(tensor)
+        groups = (outputs, inputs // layout.block)
+        tensors[tensor.name] = QuantizedTensor(
+            FORMATS[layout.steps[0].format],
+            layout.block,
+            np.broadcast_to(np.uint8(0), (outputs, inputs)),
+            np.broadcast_to(np.uint8(1), groups),
+            np.broadcast_to(np.uint8(0), groups),
+            np.broadcast_to(np.float32(1), (outputs,)),
+        )
+    attention = graph.attention
+    scale = np.broadcast_to(np.float32(1), (attention.groups, attention.size))
+    scales = [CacheScales(scale, scale)] * len(graph.layers)
+    return compile_decoder(graph, tensors, floats, scales, manifest, contents=False)

@@ -1,6 +1,7 @@
-"""Llamas in GGUF files: one file with the config, the tensors and the tokenizer."""
+"""Models in GGUF files: one file with the config, the tensors and the tokenizer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from einloom.models.decoder_model import DecoderModel
+from einloom.models.family.keys import DecoderKeys
+from einloom.models.family.problems import config_error
+from einloom.models.family.tensor_names import TensorNames
+from einloom.models.importer.canonical import Storage, describe_unused
 from einloom.models.importer.gguf_file import GgufFile, open_gguf
 from einloom.models.importer.gguf_tokenizer import gguf_tokenizer
-from einloom.models.importer.huggingface import EMBEDDING, HEAD, LlamaModel, check_vocabulary, tensor_shapes
-from einloom.models.importer.llama_config import LlamaConfig, explain
-from einloom.spec.errors import ConfigError, InputError
+from einloom.models.importer.huggingface import check_vocabulary
+from einloom.models.importer.registry import family_classes
+from einloom.spec.errors import ConfigError, InputError, Problem
 
 Floats = npt.NDArray[np.float32]
+ARCHITECTURE = "general.architecture"
 KEYS = {
     "hidden_size": "embedding_length",
     "intermediate_size": "feed_forward_length",
@@ -28,50 +35,85 @@ KEYS = {
     "rms_norm_eps": "attention.layer_norm_rms_epsilon",
 }
 """Keys of config.json, and what they are called behind the architecture's name."""
-OUTER = {EMBEDDING: "token_embd.weight", "model.norm.weight": "output_norm.weight", HEAD: "output.weight"}
-INNER = {
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-"""Names of tensors in Hugging Face's folders, and in GGUF files."""
-HARMLESS = ("rope_freqs.weight",)
+NAMES = TensorNames(
+    modules={
+        "model.embed_tokens": "token_embd",
+        "model.norm": "output_norm",
+        "lm_head": "output",
+        "input_layernorm": "attn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "self_attn.q_norm": "attn_q_norm",
+        "self_attn.k_norm": "attn_k_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+    },
+    layer="blk.{n}.",
+)
+"""What GGUF files call canonical modules, whatever the family."""
+EMBEDDING, HEAD = "token_embd.weight", "output.weight"
+ROPE_FACTORS = "rope_freqs.weight"
+"""Divisors of RoPE's frequencies, which stand for Llama 3's scaling."""
 SHOWN_NAMES = 4
 
 
-def load_gguf(path: Path) -> LlamaModel:
-    """The Llama in the file at `path`; InputError with the key or tensor when something is wrong with it."""
+@dataclass(frozen=True)
+class _Files:
+    """The tensors of a file."""
+
+    file: GgufFile
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.file.tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.file.shape(name)
+
+    def read_float32(self, name: str) -> Floats:
+        return self.file.read_float32(name)
+
+    def error(self, name: str, problem: str) -> InputError:
+        return InputError(f"{self.file.path}: tensor {name} {problem.format(config='the metadata call')}")
+
+
+def load_gguf(path: Path) -> DecoderModel:
+    """The model in the file at `path`; InputError with the key or tensor when something is wrong with it."""
     file = open_gguf(path)
-    config = _config(file)
-    tensors = {name: _tensor(file, config, name, shape) for name, shape in tensor_shapes(config)}
-    known = {_gguf_name(name) for name in tensors} | set(HARMLESS)
-    unused = [name for name in file.tensors if name not in known]
+    keys = _keys(file)
+    graph = keys.graph()
+    storage = Storage(NAMES, "", _neighbours(keys.head_dim) if keys.gguf_neighbours else tuple(range(keys.head_dim)))
+    tensors, used = storage.read(_Files(file), graph)
+    _check_rope_factors(file)
+    unused = [name for name in file.tensors if name not in used and name != ROPE_FACTORS]
     if unused:
-        more = f" and {len(unused) - SHOWN_NAMES} more" if len(unused) > SHOWN_NAMES else ""
         raise InputError(
-            f"{path}: {', '.join(unused[:SHOWN_NAMES])}{more}: a Llama has no such tensors, and without them this "
-            "would be another model"
+            f"{path}: {describe_unused(unused, SHOWN_NAMES)}: a model of the architecture {keys.gguf} has no such "
+            "tensors, and without them this would be another model"
         )
     try:
         tokenizer = gguf_tokenizer(file.metadata)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     template = file.metadata.get("tokenizer.chat_template")
-    tokenizer = check_vocabulary(path, tokenizer, config.vocab_size)
-    return LlamaModel(config, tensors, tokenizer, template if isinstance(template, str) else "")
+    tokenizer = check_vocabulary(path, tokenizer, graph.vocab)
+    template = template if isinstance(template, str) else ""
+    return DecoderModel(graph, tensors, tokenizer, template, keys.bos_token_id, keys.eos_token_id)
 
 
-def _config(file: GgufFile) -> LlamaConfig:
-    """The config that the metadata hold; ConfigError with every problem and its key otherwise."""
+def _keys(file: GgufFile) -> DecoderKeys:
+    """The keys that the metadata hold; ConfigError with every problem and its key otherwise."""
     metadata, names = file.metadata, dict[str, str]()
-    architecture = metadata.get("general.architecture")
-    tree: dict[str, Any] = {"model_type": architecture}
+    architecture = metadata.get(ARCHITECTURE)
+    known = {family.gguf: (kind, family) for kind, family in family_classes().items() if family.gguf}
+    if not isinstance(architecture, str) or architecture not in known:
+        must = f"must be one of {', '.join(map(repr, known))}, not {architecture!r}"
+        raise ConfigError(file.path, [Problem(must, ARCHITECTURE)])
+    kind, family = known[architecture]
+    tree: dict[str, Any] = {"model_type": kind}
     for key, place in KEYS.items():
         names[key] = f"{architecture}.{place}"
         if names[key] in metadata:
@@ -81,13 +123,12 @@ def _config(file: GgufFile) -> LlamaConfig:
     if tree.get("rope_type") == "none":
         del tree["rope_type"]
     _set_tokens(tree, metadata)
-    tree["vocab_size"] = file.shape(OUTER[EMBEDDING])[0] if OUTER[EMBEDDING] in file.tensors else None
-    tree["tie_word_embeddings"] = OUTER[HEAD] not in file.tensors
+    tree["vocab_size"] = file.shape(EMBEDDING)[0] if EMBEDDING in file.tensors else None
+    tree["tie_word_embeddings"] = HEAD not in file.tensors
     try:
-        return LlamaConfig.model_validate(tree)
+        return family.model_validate(tree)
     except ValidationError as error:
-        named = {"model_type": "general.architecture", "vocab_size": OUTER[EMBEDDING], **names}
-        raise ConfigError(file.path, [explain(e, named) for e in error.errors()]) from error
+        raise config_error(file.path, error, {"vocab_size": EMBEDDING, **names}) from error
 
 
 def _set_tokens(tree: dict[str, Any], metadata: Mapping[str, Any]) -> None:
@@ -96,26 +137,11 @@ def _set_tokens(tree: dict[str, Any], metadata: Mapping[str, Any]) -> None:
     tree["eos_token_id"] = tuple(dict.fromkeys(end for end in ends if end is not None))
 
 
-def _tensor(file: GgufFile, config: LlamaConfig, name: str, shape: tuple[int, ...]) -> Floats:
-    stored = _gguf_name(name)
-    if stored not in file.tensors:
-        raise InputError(f"{file.path}: tensor {stored} is missing, but the metadata call for it")
-    if file.shape(stored) != shape:
-        raise InputError(
-            f"{file.path}: tensor {stored} has the shape {file.shape(stored)}, but the metadata call for {shape}"
-        )
-    values = file.read_float32(stored)
-    return _halves(values, config.head_dim) if name.endswith(("q_proj.weight", "k_proj.weight")) else values
+def _check_rope_factors(file: GgufFile) -> None:
+    if ROPE_FACTORS in file.tensors and (file.read_float32(ROPE_FACTORS) != 1).any():
+        raise InputError(f"{file.path}: tensor {ROPE_FACTORS}: scaled RoPE is read from config.json only")
 
 
-def _halves(rows: Floats, head: int) -> Floats:
-    """Rows of heads in which RoPE rotates neighbours, in the order in which it rotates halves."""
-    pairs = rows.reshape(-1, head // 2, 2, rows.shape[-1])
-    return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows.shape)
-
-
-def _gguf_name(name: str) -> str:
-    if name in OUTER:
-        return OUTER[name]
-    _, _, layer, inner = name.split(".", 3)
-    return f"blk.{layer}.{INNER[inner.removesuffix('.weight')]}.weight"
+def _neighbours(head: int) -> tuple[int, ...]:
+    """The order of a head's elements that makes halves of the neighbours that RoPE rotates."""
+    return (*range(0, head, 2), *range(1, head, 2))

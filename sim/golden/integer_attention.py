@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.attention_operands import AttentionJob, quantize_channels, quantize_queries
+from einloom.models.decoder_graph import Scores
 from einloom.sim.golden.fusemax import attend
-from einloom.spec.attention_format import MIN_HEAD, AttentionFormat, Mask
+from einloom.spec.attention_format import MIN_HEAD, AttentionFormat
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ class IntegerAttention:
         self._columns = columns
         self._spans = spans
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats) -> Floats:
+    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
         new, groups, heads, size = queries.shape
         padding = ((0, 0), (0, max(0, MIN_HEAD - size)))
         positions = np.repeat(np.arange(len(keys) - new, len(keys)), heads)
@@ -48,10 +49,10 @@ class IntegerAttention:
         for g in range(groups):
             key_codes, key_scale = quantize_channels(keys[:, g].astype(np.float64), self._format.input_bits)
             value_codes, value_scale = quantize_channels(values[:, g].astype(np.float64), self._format.input_bits)
-            # 1 / sqrt(E) belongs to the head's own size, so it is folded in before any padding.
+            # The factor of scores belongs to the head's own size, so it is folded in before any padding.
             flat = queries[:, g].reshape(-1, size).astype(np.float64)
-            codes, scales = quantize_queries(flat, key_scale, self._format)
-            mask = Mask(keys=len(keys), causal=True)
+            codes, scales = quantize_queries(flat, key_scale, self._format, scores.scale)
+            mask = scores.mask(len(keys))
             jobs = [
                 AttentionJob(
                     f"head {g}, queries {start} and on",
