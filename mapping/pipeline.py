@@ -2,10 +2,11 @@
 
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.compress.calibrated import quantize_calibrated
 from einloom.mapping.fit import require_fit
-from einloom.models.calibrate import calibrate
+from einloom.models.calibrate import CacheWatch
 from einloom.models.decoder_model import DecoderModel
+from einloom.models.self_texts import self_texts
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 
@@ -17,9 +18,10 @@ def compile_model(model: DecoderModel, manifest: Manifest, *, check: bool = True
     doesn't fit the design.
     """
     require_fit(model.graph, manifest)
-    linears = PaddedSizes.of(model.graph, manifest.core).linears(model.graph, model.linears)
-    tensors = quantize_for_engine(manifest.config.gemm, linears)
-    scales = calibrate(model, manifest.core.cache_bits)
+    sizes, texts = PaddedSizes.of(model.graph, manifest.core), self_texts(model)
+    watch = CacheWatch(model, len(texts))
+    tensors = quantize_calibrated(model, sizes, manifest.config.gemm, texts, attention=watch)
+    scales = watch.scales(manifest.core.cache_bits)
     program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest, check=check)
     bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values()) / sum(t.codes.size for t in tensors.values())
     return program, bits

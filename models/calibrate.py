@@ -1,6 +1,5 @@
-"""Finds how large a model's keys and values become, by letting it write."""
+"""Finds how large a model's keys and values become in texts."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,31 +8,33 @@ from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import Scores
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import float_attention
-from einloom.models.float_decoder import Decoder
-from einloom.models.linears import FloatLinears, Floats
-from einloom.models.text_generation import generate_text
+from einloom.models.linears import Floats
+from einloom.models.self_texts import TEXTS, self_texts
 
 MARGIN = 1.1
 """Scales are this much larger than the largest value that was seen; what is larger still saturates."""
-TOKENS = 192
 SMALLEST = 1e-6
 
 
 @dataclass
-class _Watch:
-    """Float attention that remembers the largest keys and values of each channel; layers take turns.
+class CacheWatch:
+    """Float attention that remembers the largest keys and values of each channel of a model that reads `texts` texts
+    side by side. Layers take turns, and texts within a layer.
 
-    `rotated` says of each layer whether RoPE rotates its keys.
+    Scales of keys are those of the norm of a pair that RoPE rotates. Rotation keeps it, so that they hold at positions
+    far beyond the texts: slow pairs have turned little there.
     """
 
-    rotated: Sequence[bool]
+    model: DecoderModel
+    texts: int
     keys: list[Floats] = field(default_factory=list)
     values: list[Floats] = field(default_factory=list)
     calls: int = 0
 
     def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-        layer, new = self.calls % len(self.rotated), len(queries)
-        sizes = pair_norms(keys[-new:]) if self.rotated[layer] else np.abs(keys[-new:])
+        layers, new = self.model.graph.layers, len(queries)
+        layer = self.calls // self.texts % len(layers)
+        sizes = pair_norms(keys[-new:]) if layers[layer].attention.rope else np.abs(keys[-new:])
         for seen, now in ((self.keys, sizes), (self.values, np.abs(values[-new:]))):
             largest = now.max(axis=0)
             if len(seen) == layer:
@@ -43,32 +44,20 @@ class _Watch:
         self.calls += 1
         return float_attention(queries, keys, values, scores)
 
+    def scales(self, bits: int) -> list[CacheScales]:
+        """Scales of each layer's cache for codes of `bits`."""
+        steps, margin = np.float32((1 << (bits - 1)) - 1), np.float32(MARGIN)
+        return [
+            CacheScales(*(np.maximum(largest * margin, np.float32(SMALLEST)) / steps for largest in both))
+            for both in zip(self.keys, self.values, strict=True)
+        ]
+
 
 def calibrate(model: DecoderModel, bits: int, *, seed: int = 0) -> list[CacheScales]:
-    """Scales of each layer's cache for codes of `bits`.
-
-    They come from texts that the float model writes by itself: one that begins as the model's texts do, and one from a
-    random token on, as a text without a beginning would be. The first token matters most: its keys and values are often
-    twenty times larger than all others.
-
-    Scales of keys are those of the norm of a pair that RoPE rotates. Rotation keeps it, so that they hold at positions
-    far beyond the texts: slow pairs have turned little there.
-    """
-    watch = _Watch([layer.attention.rope is not None for layer in model.graph.layers])
-    for n, prompt in enumerate(_beginnings(model, seed)):
-        decoder = Decoder(model, FloatLinears(model.linears), watch)
-        count = min(TOKENS, model.graph.context - len(prompt))
-        if count > 0:
-            generate_text(decoder, prompt, count, temperature=1.0, seed=seed + n)
-        else:
-            decoder.step(prompt)
-    limit = (1 << (bits - 1)) - 1
-    return [
-        CacheScales(
-            *(np.maximum(largest * np.float32(MARGIN), np.float32(SMALLEST)) / np.float32(limit) for largest in both)
-        )
-        for both in zip(watch.keys, watch.values, strict=True)
-    ]
+    """Scales of each layer's cache for codes of `bits`, from texts that the float model writes by itself."""
+    watch = CacheWatch(model, TEXTS)
+    self_texts(model, seed=seed, attention=watch)
+    return watch.scales(bits)
 
 
 def pair_norms(keys: Floats) -> Floats:
@@ -77,14 +66,3 @@ def pair_norms(keys: Floats) -> Floats:
     norms = np.hypot(first, second)
     result: Floats = np.concatenate([norms, norms], axis=-1)
     return result
-
-
-def _beginnings(model: DecoderModel, seed: int) -> Iterator[list[int]]:
-    """First tokens of texts: what the tokenizer puts before any text, or BOS where it doesn't; and a random token."""
-    graph, bos = model.graph, model.bos
-    begins: list[int] = model.tokenizer.encode("").ids
-    if not begins and bos is not None and bos < graph.vocab:
-        begins = [bos]
-    if begins:
-        yield begins[: graph.context]
-    yield [int(np.random.default_rng(seed).integers(graph.vocab))]

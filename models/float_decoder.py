@@ -1,12 +1,13 @@
 """A decoder in NumPy float32, from tokens to logits: interprets the graph.
 
-Letters of shapes: T new tokens, S tokens so far (the new ones included), G key/value heads, R query heads for each of
-them, D values per head.
+Letters of shapes: B texts, T new tokens of each, S tokens so far (the new ones included), G key/value heads, R query
+heads for each of them, D values per head.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from einloom.models.decoder_graph import Attention, Branch, Linear, Mlp, Norm
 from einloom.models.decoder_model import DecoderModel
@@ -18,14 +19,15 @@ from einloom.spec.errors import InputError
 
 @dataclass(frozen=True)
 class KeyValueCache:
-    """Rotated keys and values [S, G, D] of one layer."""
+    """Rotated keys and values [B, S, G, D] of one layer."""
 
     keys: Floats
     values: Floats
 
-    def extended(self, keys: Floats, values: Floats) -> "KeyValueCache":
-        """The cache with those of the new tokens, [T, G, D], at its end."""
-        return KeyValueCache(np.concatenate([self.keys, keys]), np.concatenate([self.values, values]))
+    def extended(self, new: "KeyValueCache") -> "KeyValueCache":
+        """The cache with those of the new tokens at its end."""
+        both = ((self.keys, new.keys), (self.values, new.values))
+        return KeyValueCache(*(np.concatenate(parts, axis=1) for parts in both))
 
 
 class Decoder:
@@ -35,29 +37,35 @@ class Decoder:
     ----------
     model : graph and float32 tensors; embeddings, biases and norms are computed from them.
     linears : computes every matrix product with weights, the head included.
-    attention : mixes the values of each layer.
+    attention : mixes the values of each layer, text by text.
+    texts : texts that are read side by side, each as if it were alone.
 
     Attributes
     ----------
-    position : tokens seen so far.
+    position : tokens seen so far, of each text.
     context : the most tokens that it can see.
     """
 
-    def __init__(self, model: DecoderModel, linears: Linears, attention: AttentionFunction = float_attention) -> None:
+    def __init__(
+        self, model: DecoderModel, linears: Linears, attention: AttentionFunction = float_attention, *, texts: int = 1
+    ) -> None:
         self._graph = model.graph
         self._tensors = model.tensors
         self._linears = linears
         self._attend = attention
+        self._texts = texts
         self._caches = dict[str, KeyValueCache]()
         self.position = 0
         self.context = model.graph.context
 
     def step(self, tokens: list[int]) -> Floats:
-        """Logits [T, vocab] after each of the next `tokens`: a whole prompt at once, or one token at a time.
+        """Logits [B T, vocab] after each of the next `tokens`: a whole prompt at once, or one token at a time.
+
+        Several texts have as many tokens each; those of the first come first.
 
         Raises InputError when the activations overflow float32, and ValueError past the end of the model's context.
         """
-        end = self.position + len(tokens)
+        end = self.position + len(tokens) // self._texts
         if end > self.context:
             raise ValueError(f"{end} tokens do not fit into a context of {self.context}")
         with np.errstate(all="ignore"):  # what overflows is found below
@@ -75,7 +83,7 @@ class Decoder:
         embedding = self._graph.embedding
         x = self._tensors[embedding.weight][tokens] * np.float32(embedding.scale)
         if embedding.positions:
-            x = x + self._tensors[embedding.positions][self.position : self.position + len(tokens)]
+            x = x + self._tensors[embedding.positions][self._positions(len(tokens))]
         return x
 
     def _branch(self, branch: Branch, x: Floats) -> Floats:
@@ -84,23 +92,29 @@ class Decoder:
         return self._normalised(branch.post_norm, y) * np.float32(branch.multiplier)
 
     def _mixed(self, a: Attention, x: Floats) -> Floats:
-        """Grouped-query attention, [T, hidden] to [T, hidden]."""
-        new = len(x)
+        """Grouped-query attention, [B T, hidden] to [B T, hidden]."""
+        new, texts = len(x), self._texts
         queries = self._normalised(a.query_norm, self._linear(a.query, x), a.size).reshape(new, a.heads, a.size)
         keys = self._normalised(a.key_norm, self._linear(a.key, x), a.size).reshape(new, a.groups, a.size)
         values = self._linear(a.value, x).reshape(new, a.groups, a.size)
         if a.rope:
-            positions = np.arange(self.position, self.position + new)
+            positions = self._positions(new)
             queries, keys = rotate(queries, positions, a.rope), rotate(keys, positions, a.rope)
         before = self._caches.get(a.key.name)
-        cache = before.extended(keys, values) if before else KeyValueCache(keys, values)
+        added = KeyValueCache(*(part.reshape(texts, -1, a.groups, a.size) for part in (keys, values)))
+        cache = before.extended(added) if before else added
         self._caches[a.key.name] = cache
-        grouped = queries.reshape(new, a.groups, a.heads // a.groups, a.size)
-        mixed = self._attend(grouped, cache.keys, cache.values, a.scores).reshape(new, a.heads * a.size)
+        grouped = queries.reshape(texts, -1, a.groups, a.heads // a.groups, a.size)
+        each = zip(grouped, cache.keys, cache.values, strict=True)
+        mixed = np.stack([self._attend(q, k, v, a.scores) for q, k, v in each]).reshape(new, a.heads * a.size)
         return self._linear(a.output, self._normalised(a.inner_norm, mixed))
 
+    def _positions(self, count: int) -> npt.NDArray[np.int64]:
+        """The position of each of the next `count` tokens of all texts."""
+        return np.tile(np.arange(self.position, self.position + count // self._texts), self._texts)
+
     def _mlp(self, m: Mlp, x: Floats) -> Floats:
-        """The MLP, [T, hidden] to [T, hidden]."""
+        """The MLP, [B T, hidden] to [B T, hidden]."""
         up = self._linear(m.up, x)
         inner = activate(self._linear(m.gate, x), m.activation) * up if m.gate else activate(up, m.activation)
         return self._linear(m.down, self._normalised(m.inner_norm, inner))

@@ -64,7 +64,7 @@ def generate_text(
     rng = np.random.default_rng(seed)
     logits, continuation = [decoder.step(list(prompt))], list[int]()
     while True:
-        token = _choose(logits[-1][-1], temperature, rng)
+        token = choose(logits[-1][-1], temperature, rng)
         continuation.append(token)
         if on_token is not None:
             on_token(token)
@@ -73,7 +73,7 @@ def generate_text(
         logits.append(decoder.step([token]))
 
 
-def _choose(logits: Floats, temperature: float, rng: np.random.Generator) -> int:
+def choose(logits: Floats, temperature: float, rng: np.random.Generator) -> int:
     """The next token, given the logits [vocab] of the last one."""
     if temperature == 0:
         return int(np.argmax(logits))

@@ -15,6 +15,7 @@ from einloom.models.float_decoder import Decoder
 from einloom.models.float_functions import rotate
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears, Floats
+from einloom.models.self_texts import self_texts
 from tests.tiny_llama import write_tiny_llama
 
 BOS = 7
@@ -34,9 +35,9 @@ def with_outlying_beginning(folder: Path, **changes: object) -> DecoderModel:
     return dataclasses.replace(model, tensors=tensors)
 
 
-def largest_codes(model: DecoderModel, text: list[int]) -> float:
+def largest_codes(model: DecoderModel, text: list[int], seed: int = 0) -> float:
     """The largest key or value of a text, in steps of its code."""
-    scales = calibrate(model, 8)
+    scales = calibrate(model, 8, seed=seed)
     found: list[float] = []
 
     def watch(queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
@@ -54,12 +55,13 @@ def test_the_beginning_of_texts_fits_whether_the_config_or_the_tokenizer_names_i
     by_config = with_outlying_beginning(tmp_path / "a", bos_token_id=BOS)
     assert largest_codes(by_config, text) <= LIMIT
     unnamed = with_outlying_beginning(tmp_path / "b")
-    assert largest_codes(unnamed, text) > 3 * LIMIT  # so the model is a hard one
+    by_chance = next(seed for seed in range(100) if BOS not in self_texts(unnamed, seed=seed))
+    assert largest_codes(unnamed, text, by_chance) > 3 * LIMIT  # so the model is a hard one
     letter = unnamed.tokenizer.id_to_token(BOS)
     unnamed.tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{letter} $A", special_tokens=[(letter, BOS)]
     )
-    assert largest_codes(unnamed, text) <= LIMIT
+    assert largest_codes(unnamed, text, by_chance) <= LIMIT
 
 
 @pytest.mark.parametrize("positions", [1 << 10, 1 << 17])

@@ -77,6 +77,14 @@ class PaddedSizes:
         widths = [(0, new - old) for new, old in zip(self.shape(tensor), values.shape, strict=True)]
         return np.ascontiguousarray(np.pad(values, widths) if any(w for _, w in widths) else values)
 
+    def cut(self, tensor: Tensor, values: Floats) -> Floats:
+        """What `padded` made `values` of, in the model's own sizes."""
+        for n, (axis, size) in enumerate(zip(tensor.axes, tensor.shape, strict=True)):
+            numbered = self.padded(Tensor("places", (size,), (axis,)), np.arange(1, size + 1, dtype=np.float32))
+            if len(numbered) != size:
+                values = np.take(values, np.flatnonzero(numbered), axis=n)
+        return values
+
     def scales(self, scales: CacheScales) -> CacheScales:
         """Scales of a layer's cache for padded heads; those of the zeros are 1."""
         size = scales.keys.shape[-1]

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+from einloom.mapping.compress.error_feedback import InputGram
 from einloom.mapping.compress.nearest import Float32
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
+from einloom.spec.formats import Format
 from einloom.spec.quantized import QuantizedTensor
 
 
@@ -14,21 +16,23 @@ def quantize_for_engine(engine: GemmConfig, weights: Mapping[str, Float32]) -> d
 
     Raises InputError with the name of the matrix that the engine can't take.
     """
-    tensors = {}
-    for name, matrix in weights.items():
-        try:
-            _check_size(engine, *matrix.shape)
-            tensors[name] = _quantize(engine, matrix)
-        except InputError as error:
-            raise InputError(f"tensor {name}: {error}") from error
-    return tensors
+    return {name: quantize_matrix(engine, name, w, engine.weight_formats[0]) for name, w in weights.items()}
 
 
-def _quantize(engine: GemmConfig, matrix: Float32) -> QuantizedTensor:
-    format = engine.weight_formats[0]
-    if engine.scale_group is None:
-        return quantize_per_channel(matrix, format, scale_search=len(format.planes) > 0)
-    return quantize(matrix, format, engine.scale_group, scale_search=True)
+def quantize_matrix(
+    engine: GemmConfig, name: str, matrix: Float32, format: Format, gram: InputGram | None = None
+) -> QuantizedTensor:
+    """Quantize one matrix [N, K] the way the engine takes it; with `gram` by error feedback, else nearest.
+
+    Raises InputError with its name when the engine can't take it.
+    """
+    try:
+        _check_size(engine, *matrix.shape)
+        if engine.scale_group is None:
+            return quantize_per_channel(matrix, format, scale_search=len(format.planes) > 0, gram=gram)
+        return quantize(matrix, format, engine.scale_group, scale_search=True, gram=gram)
+    except InputError as error:
+        raise InputError(f"tensor {name}: {error}") from error
 
 
 def _check_size(engine: GemmConfig, outputs: int, inputs: int) -> None:

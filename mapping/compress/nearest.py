@@ -50,6 +50,49 @@ class Levels:
         return self.codes.take(self.positions(steps), mode="clip")
 
 
+@dataclass(frozen=True)
+class GroupLevels:
+    """The levels of all selectors of a format side by side, for weights whose groups have chosen already.
+
+    Attributes
+    ----------
+    half_even, first : as for Levels; all selectors share the positions.
+    values : float32 [selectors, positions], the nearest value.
+    codes : uint8 [selectors, positions], that value's code.
+    largest : float32 [selectors], largest magnitude among a selector's values.
+    """
+
+    half_even: bool
+    first: int
+    values: Float32
+    codes: npt.NDArray[np.uint8]
+    largest: Float32
+
+    @classmethod
+    def of(cls, format: Format) -> "GroupLevels":
+        """The levels of a format."""
+        sets = levels(format)
+        first = min(s.first for s in sets)
+        last = max(s.first + len(s.values) for s in sets)
+        inside = [np.clip(np.arange(first, last) - s.first, 0, len(s.values) - 1) for s in sets]
+        return cls(
+            sets[0].half_even,
+            first,
+            np.stack([s.values[at] for s, at in zip(sets, inside, strict=True)]),
+            np.stack([s.codes[at] for s, at in zip(sets, inside, strict=True)]),
+            np.array([s.largest for s in sets]),
+        )
+
+    def places(self, steps: Float32, selectors: npt.NDArray[np.uint8]) -> Positions:
+        """Where the nearest values of real numbers, in integer steps, lie in `values` and `codes` as flat arrays."""
+        count = self.values.shape[1]
+        interval = np.rint(steps) if self.half_even else np.ceil(steps * np.float32(2))
+        interval -= np.float32(self.first)
+        np.clip(interval, 0, count - 1, out=interval)
+        places: Positions = interval.astype(np.intp) + selectors.astype(np.intp) * count
+        return places
+
+
 def levels(format: Format) -> tuple[Levels, ...]:
     """Sets of values for the weights of a group: one per special value, a single one for formats without."""
     if format.is_integer:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from einloom.mapping.compress.group_search import search_groups
+from einloom.mapping.compress.error_feedback import InputGram, feedback_codes
+from einloom.mapping.compress.group_search import search_groups, search_weighted_groups
 from einloom.mapping.compress.nearest import Float32, levels
-from einloom.mapping.compress.row_blocks import row_blocks
+from einloom.mapping.compress.row_blocks import BLOCK_WEIGHTS, row_blocks
 from einloom.mapping.compress.second_level import second_level
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format
@@ -15,10 +16,14 @@ from einloom.spec.quantized import QuantizedTensor
 
 UInt8 = npt.NDArray[np.uint8]
 ENGINE_GROUPS = (128, 64, 32)
+FEEDBACK_WEIGHTS = 1 << 20
+"""Weights of a block for error feedback: work on an input's column should outweigh its few calls of NumPy."""
 LARGEST_SHIFT = 126  # 2 ** +-126 are normal float32 numbers
 
 
-def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool = False) -> QuantizedTensor:
+def quantize(
+    weights: Float32, format: Format, group: int, *, scale_search: bool = False, gram: InputGram | None = None
+) -> QuantizedTensor:
     """Quantize `weights` with two levels of scales.
 
     Integer formats round half to even, with the largest weight of a group mapped to qmax. BitMoD formats also choose a
@@ -32,17 +37,23 @@ def quantize(weights: Float32, format: Format, group: int, *, scale_search: bool
     scale_search : try many steps per group, from 0.6 to 1.1 times the usual one, and keep the best. For formats of
         table look-up alone (bipolar, ternary) the search begins at 0.1. A format in which the usual step is worse than
         zeros is searched in any case.
+    gram : gram matrix of the layer's inputs. With it scales are searched for the least error of the outputs, and codes
+        make good each other's rounding (mapping/compress/error_feedback.py).
 
     Raises InputError when weights are NaN or infinite, or when the group doesn't divide their inputs.
     """
     _check(weights)
     check_group(weights.shape[1], group)
     search = scale_search or format.needs_scale_search
+    if gram is not None:
+        return _by_blocks(weights, format, group, lambda rows: _calibrated(rows, format, group, gram), FEEDBACK_WEIGHTS)
     return _by_blocks(weights, format, group, lambda rows: _grouped(rows, format, group, search))
 
 
-def quantize_per_channel(weights: Float32, format: Format, *, scale_search: bool = False) -> QuantizedTensor:
-    """Quantize `weights` [N, K] with one scale per output channel and no group scales.
+def quantize_per_channel(
+    weights: Float32, format: Format, *, scale_search: bool = False, gram: InputGram | None = None
+) -> QuantizedTensor:
+    """Quantize `weights` [N, K] with one scale per output channel and no group scales; the rest is as for `quantize`.
 
     Raises InputError when weights are NaN or infinite, or when the format needs groups for its special values.
     """
@@ -50,7 +61,10 @@ def quantize_per_channel(weights: Float32, format: Format, *, scale_search: bool
     if format.special_code is not None:
         raise InputError(f"{format.name} chooses a special value per group: quantize it in groups")
     search = scale_search or format.needs_scale_search
-    return _by_blocks(weights, format, weights.shape[1], lambda rows: _ungrouped(rows, format, search))
+    inputs = weights.shape[1]
+    if gram is not None:
+        return _by_blocks(weights, format, inputs, lambda rows: _calibrated(rows, format, None, gram), FEEDBACK_WEIGHTS)
+    return _by_blocks(weights, format, inputs, lambda rows: _ungrouped(rows, format, search))
 
 
 def check_group(inputs: int, group: int) -> None:
@@ -72,7 +86,11 @@ def _check(weights: Float32) -> None:
 
 
 def _by_blocks(
-    weights: Float32, format: Format, group: int, part: Callable[[Float32], tuple[UInt8, UInt8, UInt8, Float32]]
+    weights: Float32,
+    format: Format,
+    group: int,
+    part: Callable[[Float32], tuple[UInt8, UInt8, UInt8, Float32]],
+    block_weights: int = BLOCK_WEIGHTS,
 ) -> QuantizedTensor:
     """The tensor whose codes, scales, selectors and channel scales `part` gives for each block of rows.
 
@@ -82,7 +100,7 @@ def _by_blocks(
     groups = weights.shape[0], weights.shape[1] // group
     codes, channel_scale = np.empty(weights.shape, np.uint8), np.empty(weights.shape[0], np.float32)
     scales, selectors = np.empty(groups, np.uint8), np.empty(groups, np.uint8)
-    for rows in row_blocks(weights.shape):
+    for rows in row_blocks(weights.shape, block_weights):
         _, exponents = np.frexp(np.abs(weights[rows]).max(axis=1))
         exponents = np.clip(exponents, -LARGEST_SHIFT, LARGEST_SHIFT)
         shifted = weights[rows] * np.ldexp(np.float32(1), -exponents)[:, None]
@@ -103,6 +121,19 @@ def _ungrouped(rows: Float32, format: Format, scale_search: bool) -> tuple[UInt8
     steps, selectors = search_groups(rows[:, None], format, scale_search=scale_search)
     codes = _encode(rows[:, None], format, steps, selectors)
     return codes.reshape(rows.shape), np.ones_like(selectors), selectors, steps[:, 0]
+
+
+def _calibrated(
+    rows: Float32, format: Format, group: int | None, gram: InputGram
+) -> tuple[UInt8, UInt8, UInt8, Float32]:
+    size = group or rows.shape[1]
+    importance = gram.importance.reshape(-1, size)
+    grouped = rows.reshape(len(rows), -1, size)
+    found = [search_weighted_groups(grouped[part], format, importance) for part in row_blocks(rows.shape)]
+    steps, selectors = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    channel, scales = second_level(steps) if group else (steps[:, 0], np.ones_like(selectors))
+    codes = feedback_codes(rows, format, channel[:, None] * scales, selectors, gram)
+    return codes, scales, selectors, channel
 
 
 def _encode(grouped: Float32, format: Format, steps: Float32, selectors: UInt8) -> UInt8:

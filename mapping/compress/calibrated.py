@@ -1,0 +1,67 @@
+"""Quantization of all matrices of a model for an engine, each by the inputs that it meets in a text."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.mapping.codegen.padding import PaddedSizes
+from einloom.mapping.compress.error_feedback import InputGram
+from einloom.mapping.compress.for_engine import quantize_matrix
+from einloom.models.decoder_graph import Axis, Tensor
+from einloom.models.decoder_model import DecoderModel
+from einloom.models.float_attention import AttentionFunction, float_attention
+from einloom.models.float_decoder import Decoder
+from einloom.models.linears import Floats
+from einloom.spec.engines.gemm import GemmConfig
+from einloom.spec.formats import Format
+from einloom.spec.quantized import QuantizedTensor
+
+
+class _QuantizingLinears:
+    """Linear layers that quantize their matrix on the first inputs that they get, and compute with what came out.
+
+    So one pass of a text quantizes a model: each layer sees the inputs that the quantized layers before it make.
+    """
+
+    def __init__(
+        self, model: DecoderModel, sizes: PaddedSizes, engine: GemmConfig, formats: Mapping[str, Format]
+    ) -> None:
+        self.tensors: dict[str, QuantizedTensor] = {}
+        self._matrices = {tensor.name: tensor for tensor in model.graph.linears()}
+        self._weights, self._sizes = model.tensors, sizes
+        self._engine, self._formats = engine, formats
+        self._last: tuple[Floats, InputGram] | None = None
+
+    def __call__(self, name: str, x: Floats) -> Floats:
+        matrix, format = self._matrices[name], self._formats[name]
+        padded = self._sizes.padded(matrix, self._weights[name])
+        tensor = quantize_matrix(self._engine, name, padded, format, self._gram(matrix, x))
+        self.tensors[name] = tensor
+        return x @ self._sizes.cut(matrix, tensor.dequantize()).T
+
+    def _gram(self, matrix: Tensor, x: Floats) -> InputGram:
+        """The gram matrix of the inputs in the core's sizes; matrices with the same inputs share it."""
+        if self._last is None or self._last[0] is not x:
+            inputs = Tensor("inputs", x.shape, (Axis.POSITIONS, matrix.axes[1]))
+            self._last = x, InputGram.of(self._sizes.padded(inputs, x))
+        return self._last[1]
+
+
+def quantize_calibrated(
+    model: DecoderModel,
+    sizes: PaddedSizes,
+    engine: GemmConfig,
+    texts: npt.NDArray[np.int64],
+    formats: Mapping[str, Format] | None = None,
+    attention: AttentionFunction = float_attention,
+) -> dict[str, QuantizedTensor]:
+    """The matrices of a model in a core's `sizes`, quantized by error feedback on `texts` [B, T] of tokens.
+
+    `formats` has each matrix's format; the engine's first one if left out. `attention` sees the keys and values of the
+    quantized model. InputError with the name of the matrix that the engine can't take.
+    """
+    chosen = formats or {tensor.name: engine.weight_formats[0] for tensor in model.graph.linears()}
+    linears = _QuantizingLinears(model, sizes, engine, chosen)
+    Decoder(model, linears, attention, texts=len(texts)).step(texts.ravel().tolist())
+    return linears.tensors

@@ -1,0 +1,91 @@
+"""Rounding with error feedback: what one weight's rounding does wrong, the weights behind it make good.
+
+A layer's inputs x are correlated, so an error in one weight can be cancelled by the others. With the gram matrix
+H = mean(x x^T) the output's squared error is e H e^T for an error e of a row of weights. Weights are rounded one input
+after the other; what is left of the error is spread over all inputs that are still to come, in the way that makes it
+least. With U upper triangular and H^-1 = U^T U:
+
+    error_i = (w_i - rounded(w_i)) / U[i, i]
+    w_j    -= error_i * U[i, j]             for all j behind i
+
+Source: GPTQ (Frantar et al., ICLR 2023, sections 3.1 to 3.3). The order is that of falling H[i, i], and each group's
+step and special value are chosen before, so that groups stay consecutive inputs whatever the order.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.mapping.compress.nearest import Float32, GroupLevels
+from einloom.spec.formats import Format
+
+UInt8 = npt.NDArray[np.uint8]
+DAMPING = 0.01
+"""Share of the mean of H's diagonal that is added to it: inputs seen too seldom would make H singular."""
+BLOCK = 32
+"""Inputs after which the error goes on to all inputs behind; within a block it goes from input to input."""
+
+
+@dataclass(frozen=True)
+class InputGram:
+    """Gram matrix of a layer's inputs, float32 [K, K]: the mean of x x^T over the tokens of a text."""
+
+    matrix: Float32
+
+    @classmethod
+    def of(cls, inputs: Float32) -> "InputGram":
+        """That of inputs [T, K]."""
+        return cls((inputs.T @ inputs) / np.float32(max(len(inputs), 1)))
+
+    @cached_property
+    def importance(self) -> Float32:
+        """Mean square of each input, float32 [K], relative to the mean of all; none is 0."""
+        diagonal = np.diag(self.matrix)
+        return diagonal / max(float(diagonal.mean()), float(np.finfo(np.float32).tiny)) + np.float32(1e-6)
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.intp]:
+        """Inputs by falling importance."""
+        return np.argsort(-np.diag(self.matrix), kind="stable")
+
+    @cached_property
+    def factor(self) -> Float32:
+        """U, float32 [K, K] upper triangular, of the inputs in `order`."""
+        h = self.matrix[np.ix_(self.order, self.order)].astype(np.float64)
+        mean = float(np.trace(h)) / len(h)
+        h[np.diag_indices_from(h)] += DAMPING * mean if mean else 1.0
+        # With the order of rows and columns turned round, Cholesky's lower factor becomes an upper one, h = V V^T.
+        upper = np.linalg.cholesky(h[::-1, ::-1])[::-1, ::-1]
+        return np.linalg.inv(upper).astype(np.float32)
+
+
+def feedback_codes(weights: Float32, format: Format, steps: Float32, selectors: UInt8, gram: InputGram) -> UInt8:
+    """Codes [N, K] of `weights` [N, K], with the final step and the selector of each group, [N, G].
+
+    A group whose step is 0 is all zeros in exact arithmetic, and gets the codes nearest to 0. Takes some 40 bytes a
+    weight: give large matrices block by block of their rows, which don't depend on each other.
+    """
+    choices = GroupLevels.of(format)
+    outputs, inputs = weights.shape
+    group, factor = inputs // steps.shape[1], gram.factor
+    left = np.ascontiguousarray(weights.T[gram.order])  # [K, N]: what is still to be expressed
+    divisors = np.ascontiguousarray(np.where(steps > 0, steps, np.float32(1)).T)
+    steps, selectors = np.ascontiguousarray(steps.T), np.ascontiguousarray(selectors.T)
+    values, table = choices.values.ravel(), choices.codes.ravel()
+    codes = np.empty((inputs, outputs), np.uint8)
+    for start in range(0, inputs, BLOCK):
+        stop = min(start + BLOCK, inputs)
+        errors = np.empty((stop - start, outputs), np.float32)
+        for i in range(start, stop):
+            g = gram.order[i] // group
+            places = choices.places(left[i] / divisors[g], selectors[g])
+            codes[gram.order[i]] = table[places]
+            error = errors[i - start]
+            np.multiply(values[places], steps[g], out=error)
+            np.subtract(left[i], error, out=error)
+            error /= factor[i, i]
+            left[i + 1 : stop] -= factor[i, i + 1 : stop, None] * error
+        left[stop:] -= factor[start:stop, stop:].T @ errors
+    return np.ascontiguousarray(codes.T)

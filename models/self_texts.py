@@ -1,0 +1,48 @@
+"""Texts that a model writes by itself: what it is calibrated with when nobody gives a text.
+
+A model's own samples follow the distribution that it was trained on, in its own language and tokens, and need no file
+(self-calibration: Williams et al., 2024).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.models.decoder_model import DecoderModel
+from einloom.models.float_attention import AttentionFunction, float_attention
+from einloom.models.float_decoder import Decoder
+from einloom.models.linears import FloatLinears
+from einloom.models.text_generation import choose
+
+TEXTS = 16
+TOKENS = 128
+"""Of each text; less where the model's context is shorter."""
+
+
+def self_texts(
+    model: DecoderModel, *, texts: int = TEXTS, seed: int = 0, attention: AttentionFunction = float_attention
+) -> npt.NDArray[np.int64]:
+    """Tokens [texts, T] that the float model writes, sampled at temperature 1; all texts are written side by side.
+
+    Every other one begins as the model's texts do: with what the tokenizer puts before any text, or BOS where it does
+    not. The first token matters most to a cache: its keys and values are often twenty times larger than all others. The
+    other texts begin with a random token, as a text without a beginning would.
+    """
+    rng, length = np.random.default_rng(seed), min(TOKENS, model.graph.context)
+    written = rng.integers(model.graph.vocab, size=(texts, length))
+    begins = beginning(model)[:length]
+    written[::2, : len(begins)] = begins
+    decoder = Decoder(model, FloatLinears(model.linears), attention, texts=texts)
+    for at in range(length - 1):
+        logits = decoder.step(written[:, at].tolist())
+        for n, row in enumerate(logits):
+            if at + 1 >= (len(begins) if n % 2 == 0 else 1):
+                written[n, at + 1] = choose(row, 1.0, rng)
+    return written
+
+
+def beginning(model: DecoderModel) -> list[int]:
+    """What the tokenizer puts before any text, or BOS where it puts nothing; empty for a model that has neither."""
+    begins: list[int] = model.tokenizer.encode("").ids
+    if not begins and model.bos is not None and model.bos < model.graph.vocab:
+        begins = [model.bos]
+    return begins
