@@ -46,7 +46,7 @@ def main() -> None:
     with SimulatedCore(design, program, timing=MemoryTiming(latency=arguments.latency)) as core:
         core.load(SYSTEM, start, golden.dump(SYSTEM, start, size))
         tested = CheckedDecoder(CoreDecoder(core, program, *sizes, results.append), reference)
-        tested.skip_to(len(tokens) - 1)
+        tested.rewind(len(tokens) - 1)
         started = time.perf_counter()
         logits = tested.step(tokens[-1:])
         seconds = time.perf_counter() - started

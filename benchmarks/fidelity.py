@@ -26,7 +26,7 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
-from einloom.models.text_generation import generate_text
+from einloom.models.text_generation import Sampling, generate_text
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.engines.bitmod import BitmodConfig
@@ -70,7 +70,7 @@ def texts(model: DecoderModel) -> list[list[int]]:
     found = []
     for seed, prompt in enumerate(PROMPTS, start=1):
         decoder, tokens = Decoder(model, FloatLinears(model.linears)), model.encode(prompt)
-        written = generate_text(decoder, tokens, decoder.context - len(tokens), temperature=1.0, seed=seed)
+        written = generate_text(decoder, tokens, decoder.context - len(tokens), sampling=Sampling(1.0, seed=seed))
         found.append(list(written.tokens))
     return found
 

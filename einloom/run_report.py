@@ -19,9 +19,10 @@ from einloom.spec.program import Program
 
 @dataclass
 class JobTotals:
-    """The counters of all jobs, added up, and those of the last one."""
+    """The counters of all jobs, added up, and those of the first, the prompt's, and of the last one."""
 
     jobs: int = 0
+    first: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
 
@@ -29,6 +30,7 @@ class JobTotals:
         """Another job is done."""
         self.jobs += 1
         self.last = result.counters
+        self.first = self.first or self.last
         self.counters = {name: self.counters.get(name, 0) + value for name, value in result.counters.items()}
 
 
@@ -46,7 +48,9 @@ class RunReport:
     instructions, program_bytes : size of the program.
     image_bytes : size of the memory images, the program included.
     cycles : clock cycles of all jobs, those of the prompt included.
+    jobs : jobs of the whole run; the first is the prompt's.
     cycles_per_token : clock cycles of the last job, which is the last token's.
+    cycles_per_new_token : clock cycles of the jobs behind the first, for each of their tokens.
     utilisation : multiply-accumulates of the linear layers over those that the GEMM array can do in `cycles`, 0 to 1.
     beat_share : share of the last job's cycles, 0 to 1, in which a weight channel accepted a beat.
     bits_per_weight : stored bits, over all weights of linear layers.
@@ -72,7 +76,9 @@ class RunReport:
     program_bytes: int
     image_bytes: int
     cycles: int | None
+    jobs: int | None
     cycles_per_token: float | None
+    cycles_per_new_token: float | None
     utilisation: float | None
     beat_share: float | None
     bits_per_weight: float
@@ -94,6 +100,8 @@ class RunReport:
             table.add_row("logits and memory equal golden's", "in every bit")
         table.add_row("program", f"{self.instructions:,} instructions, {self.program_bytes:,} bytes")
         table.add_row("cycles of the last token", _figure(self.cycles_per_token, ",.0f"))
+        table.add_row("cycles of a token, of all behind the first", _figure(self.cycles_per_new_token, ",.0f"))
+        table.add_row("jobs", _figure(self.jobs, ","))
         table.add_row("MACs per cycle over peak", _figure(self.utilisation, ".1%"))
         table.add_row("its cycles with a weight beat", _figure(self.beat_share, ".1%"))
         table.add_row("bits per weight", f"{self.bits_per_weight:.2f}")
@@ -156,6 +164,7 @@ def report_of(
     macs = layers * (len(generation.tokens) - 1) + head * len(generation.logits)
     last = totals.last or None
     assert last is None or last.keys() == counter_names(channels).keys()
+    new = len(generation.continuation) - 1
     beats = sum(last[f"weights{c}_beats"] for c in range(channels)) if last else 0
     return RunReport(
         config=manifest.name,
@@ -169,7 +178,9 @@ def report_of(
         program_bytes=program.program_bytes,
         image_bytes=program.image_bytes,
         cycles=cycles,
+        jobs=totals.jobs or None,
         cycles_per_token=last["cycles"] if last else None,
+        cycles_per_new_token=(cycles - totals.first["cycles"]) / new if cycles and new else None,
         utilisation=macs / (cycles * peak) if cycles else None,
         beat_share=beats / (last["cycles"] * channels) if last else None,
         bits_per_weight=bits_per_weight,

@@ -1,6 +1,5 @@
 """A compiled model on a core: opened on a backend, and text from it."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from einloom.generators.cached_designs import cached_designs
 from einloom.models.agreement import agreement_with_float
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.decoder_model import DecoderModel
+from einloom.models.text_generation import GREEDY, Sampling
 from einloom.models.text_generation import generate_text as continue_text
 from einloom.run_report import JobTotals, RunReport, report_of
 from einloom.sim.golden.driver import GoldenDriver
@@ -113,8 +113,8 @@ class Accelerator:
         tokens: int = 32,
         *,
         chat: bool = False,
-        temperature: float = 0.0,
-        seed: int = 0,
+        sampling: Sampling = GREEDY,
+        speculate: int = 1,
         on_token: Callable[[int], None] | None = None,
     ) -> RunReport:
         """Continue a prompt by up to `tokens`; every logit and the final memory are compared with golden's.
@@ -122,13 +122,17 @@ class Accelerator:
         Parameters
         ----------
         chat : the prompt is a message that the model answers, by its chat template. The report's text is the answer.
-        temperature : 0 takes the most probable token, above 0 samples.
-        seed : seed of the sampling.
+        sampling : how tokens are chosen; the most probable ones if left out.
+        speculate : tokens of a job after the prompt's, all but the first a guess from the text so far. The text is the
+            same; at most as many as the design computes at once.
         on_token : called with each token as it is made.
 
         CheckFailed at the first difference, InputError when the prompt or an option can't be taken.
         """
-        check_sampling(tokens, temperature, seed)
+        check_counts(tokens, speculate)
+        rows = self.compiled.manifest.core.gemm.rows
+        if speculate > rows:
+            raise InputError(f"--speculate must be at most {rows}, the tokens that this design computes at once")
         compiled, totals, started = self.compiled, JobTotals(), time.perf_counter()
         model = compiled.model
         reference = self._decoder(self._golden)
@@ -138,8 +142,8 @@ class Accelerator:
             encode_prompt(model, prompt, chat=chat),
             tokens,
             stop=model.eos,
-            temperature=temperature,
-            seed=seed,
+            sampling=sampling,
+            at_once=speculate,
             on_token=on_token,
         )
         if self._under_test is not None:
@@ -230,18 +234,17 @@ def generate_text(
     *,
     config: str | Path | Mapping[str, Any] | Config = "default",
     backend: str = "rtl",
-    temperature: float = 0.0,
-    seed: int = 0,
+    sampling: Sampling = GREEDY,
 ) -> RunReport:
     """Text from a model that is open, or from one that is compiled for `config` and opened on `backend` first.
 
     The report has the text and what it cost; see Accelerator.generate_text.
     """
     if isinstance(model, Accelerator):
-        return model.generate_text(prompt, tokens, temperature=temperature, seed=seed)
-    check_sampling(tokens, temperature, seed)
+        return model.generate_text(prompt, tokens, sampling=sampling)
+    check_counts(tokens, speculate=1)
     with open(compile_for(model, load_config(config)), backend) as opened:
-        return opened.generate_text(prompt, tokens, temperature=temperature, seed=seed)
+        return opened.generate_text(prompt, tokens, sampling=sampling)
 
 
 def encode_prompt(model: DecoderModel, prompt: str, *, chat: bool) -> list[int]:
@@ -249,14 +252,12 @@ def encode_prompt(model: DecoderModel, prompt: str, *, chat: bool) -> list[int]:
     return model.encode_chat([{"role": "user", "content": prompt}]) if chat else model.encode(prompt)
 
 
-def check_sampling(tokens: int, temperature: float, seed: int) -> None:
-    """InputError for options that no text can be made with."""
-    if tokens < 1:
-        raise InputError(f"--tokens must be at least 1, not {tokens}")
-    if not 0 <= temperature < math.inf:
-        raise InputError(f"--temperature must be 0 or a positive number, not {temperature}")
-    if seed < 0:
-        raise InputError(f"--seed must be 0 or more, not {seed}")
+def check_counts(tokens: int, speculate: int) -> None:
+    """InputError for numbers of tokens that no text can be made of."""
+    counts = (("tokens", tokens), ("speculate", speculate))
+    problems = [f"--{name} must be at least 1, not {count}" for name, count in counts if count < 1]
+    if problems:
+        raise InputError("; ".join(problems))
 
 
 def check_backend(backend: str, xclbin: str | Path | None, board: str) -> Backend:

@@ -66,6 +66,10 @@ class CoreDecoder:
             raise InputError("the model's activations overflow float32")
         return logits
 
+    def rewind(self, position: int) -> None:
+        """Go on at `position`, with what memory holds as the tokens before it; later tokens are overwritten."""
+        self.position = position
+
 
 class CheckedDecoder:
     """Two decoders of one program, one of them the reference: every logit must be equal in every bit.
@@ -83,9 +87,10 @@ class CheckedDecoder:
     def position(self) -> int:
         return self._decoder.position
 
-    def skip_to(self, position: int) -> None:
+    def rewind(self, position: int) -> None:
         """Go on at `position`, with what memory holds as the tokens before it."""
-        self._decoder.position = self._reference.position = position
+        for decoder in (self._decoder, self._reference):
+            decoder.rewind(position)
 
     def step(self, tokens: Sequence[int]) -> Floats:
         """Logits as CoreDecoder.step gives them; CheckFailed with the first one that differs."""

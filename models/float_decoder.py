@@ -79,6 +79,14 @@ class Decoder:
         self.position = end
         return logits
 
+    def rewind(self, position: int) -> None:
+        """Go on at `position`, as if the tokens from there on had not been read."""
+        self._caches = {
+            name: KeyValueCache(cache.keys[:, :position], cache.values[:, :position])
+            for name, cache in self._caches.items()
+        }
+        self.position = position
+
     def _embedded(self, tokens: list[int]) -> Floats:
         embedding = self._graph.embedding
         x = self._tensors[embedding.weight][tokens] * np.float32(embedding.scale)

@@ -11,7 +11,7 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import AttentionFunction, float_attention
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import FloatLinears
-from einloom.models.text_generation import choose
+from einloom.models.text_generation import Sampling
 
 TEXTS = 16
 TOKENS = 128
@@ -27,6 +27,7 @@ def self_texts(
     not. The first token matters most to a cache: its keys and values are often twenty times larger than all others. The
     other texts begin with a random token, as a text without a beginning would.
     """
+    sampling = Sampling(temperature=1.0)
     rng, length = np.random.default_rng(seed), min(TOKENS, model.graph.context)
     written = rng.integers(model.graph.vocab, size=(texts, length))
     begins = beginning(model)[:length]
@@ -36,7 +37,7 @@ def self_texts(
         logits = decoder.step(written[:, at].tolist())
         for n, row in enumerate(logits):
             if at + 1 >= (len(begins) if n % 2 == 0 else 1):
-                written[n, at + 1] = choose(row, 1.0, rng)
+                written[n, at + 1] = sampling.choose(row, rng)
     return written
 
 

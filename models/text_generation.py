@@ -1,12 +1,17 @@
-"""Text from a decoder, one token after the other."""
+"""Text from a decoder, one token after the other, or several at a time where a draft of them proves right."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from einloom.models.linears import Floats
+from einloom.spec.errors import InputError
+
+LONGEST_CLUE = 3
+"""Tokens at the end of a text that are looked up in it; fewer where so many never came before."""
 
 
 class TextDecoder(Protocol):
@@ -20,6 +25,86 @@ class TextDecoder(Protocol):
 
     def step(self, tokens: list[int]) -> Floats:
         """Logits [rows, vocab] after the last `rows` of the next `tokens`, at least after the last one."""
+
+    def rewind(self, position: int) -> None:
+        """Go on at `position`, as if the tokens from there on had not been read."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes
+    ----------
+    temperature : 0 takes the most probable token, above 0 samples from softmax(logits / temperature).
+    top_k : only so many tokens, the most probable ones; 0 for all.
+    top_p : only the most probable tokens whose probabilities add up to so much; 1 for all.
+    seed : of the sampling.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """InputError with every value that can't be."""
+        problems = [
+            problem
+            for wrong, problem in (
+                (
+                    not 0 <= self.temperature < np.inf,
+                    f"--temperature must be 0 or a positive number, not {self.temperature}",
+                ),
+                (self.top_k < 0, f"--top-k must be 0 or more, not {self.top_k}"),
+                (not 0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1, not {self.top_p}"),
+                (self.seed < 0, f"--seed must be 0 or more, not {self.seed}"),
+            )
+            if wrong
+        ]
+        if problems:
+            raise InputError("; ".join(problems))
+
+    def choose(self, logits: Floats, rng: np.random.Generator) -> int:
+        """The next token, given the logits [vocab] of the last one."""
+        if self.temperature == 0:
+            return int(np.argmax(logits))
+        # Relative to the maximum, so that a tiny temperature ends in the greedy choice: exp(-inf) is 0.
+        with np.errstate(over="ignore"):
+            weights = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
+        if self.top_k or self.top_p < 1:
+            weights = self._cut(weights / weights.sum())
+        return int(rng.choice(len(logits), p=weights / weights.sum()))
+
+    def _cut(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probabilities, 0 for tokens that may not be chosen; the most probable one always may."""
+        order = np.argsort(-probabilities, kind="stable")
+        before = np.cumsum(probabilities[order]) - probabilities[order]
+        kept = order[before < self.top_p][: self.top_k or None]
+        cut = np.zeros_like(probabilities)
+        cut[kept] = probabilities[kept]
+        return cut
+
+
+GREEDY = Sampling()
+Drafter = Callable[[Sequence[int], int], Sequence[int]]
+"""Guesses up to so many tokens that go on with a text."""
+
+
+def look_up(tokens: Sequence[int], count: int) -> Sequence[int]:
+    """A draft from the text itself: what followed the last time that it went as it does now.
+
+    Source: prompt look-up decoding (Saxena, 2023). The longest end of the text, of up to LONGEST_CLUE tokens, that came
+    before is the clue; nothing where even the last token is new.
+    """
+    text = np.asarray(tokens)
+    for length in range(min(LONGEST_CLUE, len(text) - 1), 0, -1):
+        windows = np.lib.stride_tricks.sliding_window_view(text[:-1], length)
+        found = np.flatnonzero((windows == text[-length:]).all(axis=1))
+        if len(found):
+            start = int(found[-1]) + length
+            return [int(t) for t in text[start : start + count]]
+    return []
 
 
 @dataclass(frozen=True)
@@ -48,8 +133,9 @@ def generate_text(
     count: int,
     *,
     stop: Sequence[int] = (),
-    temperature: float = 0.0,
-    seed: int = 0,
+    sampling: Sampling = GREEDY,
+    at_once: int = 1,
+    drafter: Drafter = look_up,
     on_token: Callable[[int], None] | None = None,
 ) -> Generation:
     """Continue `prompt` by up to `count` >= 1 tokens with a decoder that has seen nothing yet.
@@ -57,27 +143,35 @@ def generate_text(
     Parameters
     ----------
     stop : tokens that end the text; it also ends where the decoder's context is full.
-    temperature : 0 takes the most probable token, anything above samples from softmax(logits / temperature).
-    seed : seed of the sampling.
+    at_once : tokens that the decoder reads in a step. Above 1 the `drafter` guesses those behind the last token, and
+        they are kept as far as they are what would have been chosen. So the text is the same, from fewer steps
+        (Leviathan et al., ICML 2023, with a draft that is certain of itself). The decoder must give logits after each.
     on_token : called with every token as it is made.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(sampling.seed)
     logits, continuation = [decoder.step(list(prompt))], list[int]()
-    while True:
-        token = choose(logits[-1][-1], temperature, rng)
+
+    def finished(token: int, position: int) -> bool:
+        """Take a token that was chosen with `position` tokens read; True when it is the last one."""
         continuation.append(token)
         if on_token is not None:
             on_token(token)
-        if len(continuation) == count or token in stop or decoder.position == decoder.context:
-            return Generation(tuple(prompt), tuple(continuation), np.concatenate(logits))
-        logits.append(decoder.step([token]))
+        return len(continuation) == count or token in stop or position == decoder.context
 
-
-def choose(logits: Floats, temperature: float, rng: np.random.Generator) -> int:
-    """The next token, given the logits [vocab] of the last one."""
-    if temperature == 0:
-        return int(np.argmax(logits))
-    # Relative to the maximum, so that a tiny temperature ends in the greedy choice: exp(-inf) is 0.
-    with np.errstate(over="ignore"):
-        weights = np.exp((logits.astype(np.float64) - logits.max()) / temperature)
-    return int(rng.choice(len(logits), p=weights / weights.sum()))
+    token = sampling.choose(logits[-1][-1], rng)
+    done = finished(token, decoder.position)
+    while not done:
+        start = decoder.position
+        room = min(at_once, decoder.context - start, count - len(continuation)) - 1
+        draft = list(drafter([*prompt, *continuation], room)) if room > 0 else []
+        rows, read = decoder.step([token, *draft]), 0
+        for row, guess in zip(rows, [*draft, None], strict=True):
+            read += 1
+            token = sampling.choose(row, rng)
+            done = finished(token, start + read)
+            if done or token != guess:
+                break
+        logits.append(rows[:read])
+        if read < len(rows):
+            decoder.rewind(start + read)
+    return Generation(tuple(prompt), tuple(continuation), np.concatenate(logits))

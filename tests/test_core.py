@@ -101,7 +101,7 @@ def test_decoding_at_the_limit_of_the_context_is_golden(bed: Bed) -> None:
     cache = rng.integers(0, 256, symbols.cache_beats * beat).astype(np.uint8)
     for driver in (bed.core, bed.golden):
         driver.load(SYSTEM, symbols.cache * beat, cache)
-    text.skip_to(SHAPE.context - 6)
+    text.rewind(SHAPE.context - 6)
     text.step(random_tokens(rng, SHAPE, 5))
     text.step(random_tokens(rng, SHAPE, 1))
     bed.check_memory()

@@ -11,7 +11,7 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
-from einloom.models.text_generation import generate_text
+from einloom.models.text_generation import Sampling, generate_text
 from einloom.sim.device import GoldenDevice
 from einloom.sim.device_linears import DeviceLinears, quantize_activations
 from einloom.spec.errors import InputError
@@ -206,7 +206,7 @@ def test_generation_stops_where_it_must(model: DecoderModel) -> None:
 
 def test_sampling_follows_the_seed(model: DecoderModel) -> None:
     def sampled(temperature: float, seed: int) -> tuple[int, ...]:
-        return generate_text(float_decoder(model), TOKENS, 8, temperature=temperature, seed=seed).continuation
+        return generate_text(float_decoder(model), TOKENS, 8, sampling=Sampling(temperature, seed=seed)).continuation
 
     greedy = generate_text(float_decoder(model), TOKENS, 8).continuation
     assert sampled(2.0, 1) == sampled(2.0, 1)

@@ -13,8 +13,9 @@ from einloom.catalogue import load_config, load_model
 from einloom.choice import core_for
 from einloom.cli.progress import TokenProgress
 from einloom.compiled import compile
+from einloom.models.text_generation import Sampling
 from einloom.run_report import RunReport
-from einloom.running import Accelerator, Backend, check_backend, check_sampling, encode_prompt, open, require_simulation
+from einloom.running import Accelerator, Backend, check_backend, check_counts, encode_prompt, open, require_simulation
 from einloom.spec.errors import CheckFailed, InputError
 
 
@@ -44,7 +45,18 @@ def run(
         ),
     ] = Backend.rtl,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, above 0 samples.")] = 0.0,
+    top_k: Annotated[int, typer.Option(help="Sample from so many tokens, the most probable ones; 0 for all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the most probable tokens whose probabilities add up to so much.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    speculate: Annotated[
+        int,
+        typer.Option(
+            help="Tokens of a job: one, and guesses from the text so far, which a design of several rows checks for "
+            "the price of one. The text is the same."
+        ),
+    ] = 1,
     timeline: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +80,8 @@ def run(
     console = Console(stderr=True)
     if config is not None:
         _ = load_config(config).core_section
-    check_sampling(tokens, temperature, seed)
+    check_counts(tokens, speculate)
+    sampling = Sampling(temperature, top_k, top_p, seed)
     check_backend(backend, xclbin, board)
     if timeline is not None:
         require_simulation(backend, "--timeline")
@@ -89,7 +102,7 @@ def run(
             )
         with opened, TokenProgress(console, lambda: opened.cycles, tokens) as progress:
             report = opened.generate_text(
-                prompt, tokens, chat=chat, temperature=temperature, seed=seed, on_token=progress.advance
+                prompt, tokens, chat=chat, sampling=sampling, speculate=speculate, on_token=progress.advance
             )
             if timeline is not None:
                 opened.draw_timeline(timeline)
@@ -97,6 +110,8 @@ def run(
         command = ["einloom", "run", *([] if model is None else [str(model)]), "-c", config or chosen.name]
         command += [*(["--chat"] if chat else []), "-p", prompt, "-n", str(tokens), "--backend", backend]
         command += ["--temperature", str(temperature), "--seed", str(seed)]
+        rarer = (("--top-k", top_k, 0), ("--top-p", top_p, 1.0), ("--speculate", speculate, 1))
+        command += [word for option, value, usual in rarer if value != usual for word in (option, str(value))]
         failure = CheckFailed(f"{error}; {_rerun(command, opened)}")
         if as_json:
             typer.echo(json.dumps({"bit_exact": False, "error": str(failure)}))
