@@ -1,14 +1,6 @@
-"""A tiny model of each family: its keys of config.json, with odd sizes, and its tensors under the names of its files."""
+"""A tiny model of each family: its keys of config.json, with odd sizes, and its tensors by its files' names."""
 
-import json
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from safetensors.numpy import save_file
-
-from einloom.models.importer.registry import family_class
-from tests.tiny_llama import byte_tokenizer
 
 SEED = 7
 SIZES = {
@@ -58,6 +50,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "gpt2": {"model_type": "gpt2", "num_attention_heads": 3, "n_inner": 88, "tie_word_embeddings": True},
     "opt": {"model_type": "opt", "ffn_dim": 88, "word_embed_proj_dim": 60, "num_attention_heads": 3},
-    "opt, GELU": {"model_type": "opt", "ffn_dim": 88, "word_embed_proj_dim": 60, "num_attention_heads": 2, "activation_function": "gelu"},
+    "opt, GELU": {
+        "model_type": "opt",
+        "ffn_dim": 88,
+        "word_embed_proj_dim": 60,
+        "num_attention_heads": 2,
+        "activation_function": "gelu",
+    },
     "bitnet": {"model_type": "bitnet", "num_attention_heads": 6, "head_dim": 10},
 }
