@@ -232,19 +232,22 @@ OPCODES = (
         5,
         Unit.ATTENTION,
         "Attention of up to `count` tokens of the chunk, starting with `first`, and of the `group` heads that share "
-        "one head of keys and values, over all positions up to each token's own. The outputs become float32 words at "
-        "d + token * token stride + head * outer stride.",
+        "one head of keys and values, over all positions up to each token's own; with a window, over the last `window` "
+        "of these and the first `sinks`. The outputs become float32 words at d + token * token stride + head * outer "
+        "stride.",
         (
             Field("keys", 32, "first beat of the head's keys, from the start of the system window"),
             Field("values", 32, "first beat of the head's values"),
             Field("queries", 16, "first element of the block in the query buffer"),
-            Field("query_head", 8, "elements of a query and of a key"),
-            Field("value_head", 8, "elements of a value"),
+            Field("query_head", 11, "elements of a query and of a key"),
+            Field("value_head", 11, "elements of a value"),
             Field("group", 8, "heads"),
             Field("count", 8, "tokens"),
             Field("d_base", 16, "first word of the result"),
             Field("d_token", 12, "words from one token to the next"),
             Field("d_outer", 8, "words from one head to the next"),
+            Field("window", 24, "positions that a token sees, its own the last; 0 for all"),
+            Field("sinks", 14, "first positions that it sees beside the window"),
         ),
     ),
     Opcode(

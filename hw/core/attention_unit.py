@@ -21,6 +21,7 @@ from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.output_words import BLOCK, OutputWords
 from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.core.tile_reader import TileReader
+from einloom.hw.core.tile_skip import TileSkip
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
@@ -37,7 +38,8 @@ class AttentionUnit(Part):
     The engine reads queries from a buffer with a bank for each column. Keys and values come through a TileReader;
     outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched
     ahead and the engine goes on without a gap. Throughput: the engine's. Latency: 2 cycles from an instruction to the
-    engine's job; an instruction alone costs the engine's cycles, memory's latency, and OutputWords'.
+    engine's job, with a window as many more as TileSkip takes; an instruction alone costs the engine's cycles, memory's
+    latency, and OutputWords'.
 
     Parameters
     ----------
@@ -104,10 +106,19 @@ class AttentionUnit(Part):
             last.eq(self.chunk.position + i.first + tokens - 1),
             prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
         ]
+        skip = TileSkip(self.spec.rows, self.beat_bits, self.cache_bits).place(m, "tiles", platform)
+        feed(m, i, skip, "window", "sinks", "query_head", "value_head")
+        m.d.comb += [
+            skip.valid.eq(self.instruction.valid),
+            skip.taken.eq(self.instruction.ready),
+            skip.first.eq(self.chunk.position + i.first),
+            skip.last.eq(last),
+        ]
         nothing = self.skip | (tokens == 0) | (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
         blocks = StreamFifo(self._pending.size, BLOCKS).place(m, "blocks", platform)
-        self._offer(m, prepared[1], ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)))
-        self._describe(m, i, tokens, last, nothing, engine.job.payload, reader.job.payload, blocks.i.payload)
+        ready = prepared[1] & (nothing | skip.ready)
+        self._offer(m, ready, ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)))
+        self._describe(m, i, tokens, last, nothing, skip, engine.job.payload, reader.job.payload, blocks.i.payload)
         self._complete(m, blocks, outputs)
         with m.If(reader.job.valid & reader.job.ready):
             m.d.sync += self.request_index.eq(self.index)
@@ -140,8 +151,9 @@ class AttentionUnit(Part):
             m.d.sync += sent.eq(~self.instruction.ready & (sent | (sink.valid & sink.ready)))
         m.d.comb += self.instruction.ready.eq(offered & Cat(taken).all())
 
-    def _describe(self, m, i, tokens, last, nothing, job, tiles, block):
+    def _describe(self, m, i, tokens, last, nothing, skip, job, tiles, block):
         """The instruction as the engine's job, as the reader's, and as the rest of its work."""
+        max_keys = self.spec.format.max_keys
         entry = data.View(self._pending, block)
         if self.parity:
             m.d.comb += entry.index.eq(self.index)
@@ -160,7 +172,9 @@ class AttentionUnit(Part):
             job.first_position.eq(self.chunk.position + i.first),
             job.last_position.eq(last),
             job.causal.eq(1),
-            tiles.heads.tiles.eq((last >> (self.spec.rows - 1).bit_length()) + 1),
+            *(job[name].eq(Mux(i[name] > max_keys, max_keys, i[name])) for name in ("window", "sinks")),
+            tiles.heads.tiles.eq(skip.tiles),
+            tiles.jump.eq(skip.jump),
         ]
 
     def _complete(self, m, blocks, outputs):

@@ -20,12 +20,22 @@ AHEAD = 2  # jobs that are requested and not wholly delivered
 
 # Shape of a job: elements of a key and of a value, and tiles.
 SHAPE = data.StructLayout({"query_head": HEAD_BITS, "value_head": HEAD_BITS, "tiles": POSITION_BITS})
-# A job: the first beat of keys, that of values, and their shape, in which nothing is 0.
-TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": SHAPE})
+# Tiles that a job leaves out: `sinks` tiles come before them, and the next one's beats are so much further in memory
+# than those of the last before them, or than the job's first beats if none comes before them.
+JUMP = data.StructLayout({"sinks": POSITION_BITS, "keys": BEAT_BITS, "values": BEAT_BITS})
+# A job: the first beat of keys, that of values, their shape, in which nothing is 0, and what is left out.
+TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": SHAPE, "jump": JUMP})
+
+
+def tile_beats(head, rows: int, cache_bits: int, beat_bits: int):
+    """Beats of a tile of `head` elements."""
+    row_shift = (rows - 1).bit_length() - (cache_bits == 4)
+    return ((head << row_shift) >> ((beat_bits // BYTE).bit_length() - 1))[: len(head) + row_shift]
 
 
 class TileReader(Part):
-    """Requests tiles of keys and values in the order of TileOrder, and cuts memory's beats into the engine's.
+    """Requests tiles of keys and values in the order of TileOrder, and cuts memory's beats into the engine's. Tiles
+    between a window and the sinks are left out.
 
     A tile lies in memory byte by byte: for each byte of a key, that byte of all rows. An engine beat is one element of
     all rows, so it is `rows` bytes, or half as many with `cache_bits` 4.
@@ -72,10 +82,9 @@ class TileReader(Part):
         job = Signal(TILES)
         keys, values = Signal(BEAT_BITS), Signal(BEAT_BITS)  # the next tiles' first beats
         beat_shift = (self.beat_bits // BYTE).bit_length() - 1
-        row_shift = (self.rows - 1).bit_length() - (self.cache_bits == 4)
 
         def beats(head):
-            return ((head << row_shift) >> beat_shift)[: HEAD_BITS + row_shift]
+            return tile_beats(head, self.rows, self.cache_bits, self.beat_bits)
 
         beats_of_tile = Signal.like(self.request.payload.beats)
         m.d.comb += [
@@ -90,13 +99,27 @@ class TileReader(Part):
             self.request.payload.beats.eq(beats_of_tile),
             self.request.payload.offset.eq(Mux(order.is_values, values, keys) << beat_shift),
         ]
+        for name, at, mine in (("keys", keys, ~order.is_values), ("values", values, order.is_values)):
+            self._address(m, name, at, job, beats_of_tile, order.start, order.advance & mine)
         with m.If(order.start):
-            m.d.sync += [job.eq(self.job.payload), keys.eq(self.job.payload.keys), values.eq(self.job.payload.values)]
-        with m.Elif(order.advance):
-            with m.If(order.is_values):
-                m.d.sync += values.eq(values + beats_of_tile)
-            with m.Else():
-                m.d.sync += keys.eq(keys + beats_of_tile)
+            m.d.sync += job.eq(self.job.payload)
+
+    def _address(self, m, name, at, job, beats_of_tile, start, advance):
+        """`at` is the first beat of the next tile of keys or of values."""
+        given, jump = self.job.payload, job.jump[name]
+        before, jumps = Signal(POSITION_BITS, name=f"before_{name}"), Signal(name=f"jumps_{name}")
+        with m.If(start):
+            m.d.sync += [
+                at.eq(given[name] + Mux(given.jump.sinks == 0, given.jump[name], 0)),
+                before.eq(given.jump.sinks),
+                jumps.eq(given.jump.sinks == 1),
+            ]
+        with m.Elif(advance):
+            m.d.sync += [
+                at.eq(at + Mux(jumps, jump, beats_of_tile)),
+                before.eq(before - 1),
+                jumps.eq(before == 2),
+            ]
 
     def _deliver(self, m, platform, shapes):
         """Cut beats into elements, and send each to the engine's keys or to the queue of values."""

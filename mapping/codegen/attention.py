@@ -122,7 +122,7 @@ class AttentionCode:
             p.note(f"{layer}: queries of key heads {groups[0]} to {groups[-1]}")
             self._query_groups(attention, parameters, activations, scale, groups)
             for g in groups:
-                self._attend(g, *cache[g])
+                self._attend(attention, g, *cache[g])
         p.note(f"{layer}: mixed values")
         words = self._mixed_words
         p.vec(VectorOp.MAD, self.output.at(), self.output.at(), parameters["mixed"], inner=words)
@@ -208,7 +208,7 @@ class AttentionCode:
             block=self._block.bit_length() - 1,
         )
 
-    def _attend(self, g: int, keys: Region, values: Region) -> None:
+    def _attend(self, attention: Attention, g: int, keys: Region, values: Region) -> None:
         p, heads, buffer = self._p, self._heads, self._buffers[g]
         for block in range(self._blocks):
             p.emit(
@@ -227,6 +227,8 @@ class AttentionCode:
                 d_base=self.output.base + g * heads.group * self._head_words,
                 d_token=self.output.stride,
                 d_outer=self._head_words,
+                window=attention.scores.window,
+                sinks=attention.scores.sinks,
             )
 
     def reserve_cache(self, layer: str) -> None:
@@ -248,8 +250,6 @@ def attention_problems(core: CoreManifest, heads: Heads, layers: Sequence[Attent
     attention, problems = core.attention, list[str]()
     if any(layer.scores.cap is not None for layer in layers):
         problems.append("attn_logit_softcapping: the attention array computes no soft cap of scores")
-    if any(layer.scores.window for layer in layers):
-        problems.append("sliding_window: the attention unit has no window")
     if heads.size > attention.max_head:
         problems.append(
             f"attention.max_head: {heads.size} is needed for heads of {heads.unpadded}, of {attention.max_head}"

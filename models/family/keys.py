@@ -24,15 +24,16 @@ from einloom.models.decoder_graph import (
 )
 from einloom.models.family.problems import problem
 from einloom.models.family.rope import Positive, RopeKeys, canonical_order
-from einloom.models.family.tensor_names import TensorNames
+from einloom.models.family.tensor_names import TensorNames, Ternary
 
 Count = Annotated[int, Field(strict=True, ge=1, le=1 << 24)]
 TokenId = Annotated[int, Field(strict=True, ge=0)]
+ActivationName = Literal["silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "relu2"]
 LayerType = Literal["full_attention", "sliding_attention"]
 EMBEDDING = "model.embed_tokens"
 POSITIONS = "model.embed_positions.weight"
 HEAD = "lm_head"
-ACTIVATIONS = {
+ACTIVATIONS: dict[ActivationName, Activation] = {
     "silu": Activation.SILU,
     "gelu": Activation.GELU,
     "gelu_new": Activation.GELU_TANH,
@@ -40,6 +41,7 @@ ACTIVATIONS = {
     "relu": Activation.RELU,
     "relu2": Activation.SQUARED_RELU,
 }
+UNKNOWN_HEAD = 2
 ROPE_KEYS = ("rope_theta", "partial_rotary_factor", "original_max_position_embeddings")
 """Keys of RoPE that may stand outside its own section."""
 
@@ -58,6 +60,9 @@ class DecoderKeys(BaseModel):
     """The architecture's name in GGUF files; None where it is not read from them."""
     gguf_neighbours: ClassVar[bool] = False
     """RoPE rotates neighbouring elements in GGUF files."""
+    default_theta: ClassVar[float] = 10000.0
+    nullable: ClassVar[tuple[str, ...]] = ("sliding_window",)
+    """Keys of which null says something else than their absence."""
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of the file that are called otherwise here."""
     norm_kind: ClassVar[NormKind] = NormKind.RMS
@@ -65,6 +70,7 @@ class DecoderKeys(BaseModel):
     pre_norms: ClassVar[bool] = True
     gated: ClassVar[bool] = True
     rotary: ClassVar[bool] = True
+    every_layer_has_the_window: ClassVar[bool] = False
 
     model_type: str
     hidden_size: Count
@@ -77,12 +83,12 @@ class DecoderKeys(BaseModel):
     # themselves do they stay, and then the file is refused anyway.
     num_key_value_heads: Count = 1
     """Defaults to num_attention_heads."""
-    head_dim: Count = 2
-    """Defaults to hidden_size / num_attention_heads."""
+    head_dim: Count = UNKNOWN_HEAD
+    """Defaults to hidden_size / num_attention_heads, but for families with a number of their own."""
     rope: RopeKeys = RopeKeys()
     rms_norm_eps: Positive = 1e-6
     tie_word_embeddings: bool = False
-    hidden_act: Literal[tuple(ACTIVATIONS)] = "silu"  # type: ignore[valid-type]
+    hidden_act: ActivationName = "silu"
     attention_bias: bool = False
     mlp_bias: bool = False
     sliding_window: Count | None = None
@@ -96,15 +102,23 @@ class DecoderKeys(BaseModel):
         """Other names of keys, defaults that depend on other keys, and the places where RoPE may be described."""
         if not isinstance(data, dict):
             return data
-        given = {cls.renamed.get(key, key): value for key, value in data.items() if value is not None}
-        given.setdefault("rope", rope_section(given))
+        given = {cls.renamed.get(key, key): value for key, value in data.items()}
+        given = {key: value for key, value in given.items() if value is not None or key in cls.nullable}
+        cls.fill_in(given)
+        return given
+
+    @classmethod
+    def fill_in(cls, given: dict[str, Any]) -> None:
+        """Complete keys that depend on others; `problem` for what cannot be."""
+        given.setdefault("rope", {"rope_theta": cls.default_theta} | rope_section(given))
         hidden, heads = given.get("hidden_size"), given.get("num_attention_heads")
         if isinstance(hidden, int) and isinstance(heads, int) and heads > 0:
             given.setdefault("num_key_value_heads", heads)
+            if cls.model_fields["head_dim"].default != UNKNOWN_HEAD:
+                return
             if "head_dim" not in given and hidden % heads:
                 raise problem(f"hidden_size {hidden} is no multiple of num_attention_heads {heads}: give head_dim")
             given.setdefault("head_dim", hidden // heads)
-        return given
 
     @field_validator("eos_token_id", mode="before")
     @classmethod
@@ -119,7 +133,8 @@ class DecoderKeys(BaseModel):
                 f"{self.num_key_value_heads}"
             )
         if self.head_dim % 2:
-            raise problem(f"head_dim must be even, because RoPE rotates pairs, not {self.head_dim}")
+            why = "RoPE rotates pairs" if self.rotary else "heads are padded by halves"
+            raise problem(f"head_dim must be even, because {why}, not {self.head_dim}")
         if self.layer_types is not None and len(self.layer_types) != self.num_hidden_layers:
             raise problem(f"layer_types has {len(self.layer_types)} entries for {self.num_hidden_layers} layers")
         return self
@@ -182,7 +197,7 @@ class DecoderKeys(BaseModel):
             self.num_attention_heads,
             self.num_key_value_heads,
             self.head_dim,
-            Scores(self.score_scale(), self._window(n)),
+            Scores(self.score_scale(n), self.window(n)),
             self.rope_of(n),
         )
 
@@ -194,8 +209,12 @@ class DecoderKeys(BaseModel):
             self.linear(f"{name}.gate_proj", inner, hidden, into) if self.gated else None,
             self.linear(f"{name}.up_proj", inner, hidden, into),
             self.linear(f"{name}.down_proj", hidden, inner, (Axis.HIDDEN, Axis.INNER)),
-            ACTIVATIONS[self.hidden_act],
+            self.activation(),
         )
+
+    def activation(self) -> Activation:
+        """The MLP's activation function."""
+        return ACTIVATIONS[self.hidden_act]
 
     def linear(self, name: str, outputs: int, inputs: int, axes: tuple[Axis, Axis]) -> Linear:
         """A linear layer, with a bias where the family has one."""
@@ -215,22 +234,28 @@ class DecoderKeys(BaseModel):
         norms = (Norm(f"{module}.{x}_norm", self.head_dim, self.rms_norm_eps, axis=Axis.HEADS) for x in "qk")
         return replace(attention, query_norm=next(norms), key_norm=next(norms))
 
-    def score_scale(self) -> float:
-        """Factor of dot products."""
+    def score_scale(self, _layer: int) -> float:
+        """Factor of dot products in a layer."""
         return float(self.head_dim**-0.5)
 
     def rope_of(self, _layer: int) -> Rope | None:
         """RoPE of a layer; None where it has none."""
         return self.rope.rope(self.head_dim) if self.rotary else None
 
-    def window(self, _layer: int) -> int | None:
-        """Keys that queries of a layer see; None for all."""
-        return None
+    def has_window(self, layer: int) -> bool:
+        """Whether the layer has the window, if there is one."""
+        if self.layer_types:
+            return self.layer_types[layer] == "sliding_attention"
+        return self.every_layer_has_the_window
 
-    def _window(self, n: int) -> int:
-        """A window that holds the whole context is none."""
-        window = self.window(n)
+    def window(self, layer: int) -> int:
+        """Keys that queries of a layer see; 0 for all, which a window that holds the whole context is."""
+        window = self.sliding_window if self.has_window(layer) else None
         return window if window and window < self.max_position_embeddings else 0
+
+    def ternary(self) -> Ternary | None:
+        """How the files store ternary matrices; None where they have none."""
+        return None
 
 
 def rope_section(given: Mapping[str, Any]) -> Any:

@@ -3,9 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
 """A canonical module inside a layer."""
+
+
+class Ternary(Enum):
+    """What ternary matrices are, of the numbers that their files hold."""
+
+    TIMES_SCALE = "the codes of a packed matrix times the tensor `weight_scale` beside it"
+    OVER_SCALE = "the codes of a packed matrix over the tensor `weight_scale` beside it"
+    ONLINE = "rounded to -m, 0 or m, where m is the mean of all absolute values"
 
 
 @dataclass(frozen=True)

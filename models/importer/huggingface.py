@@ -12,30 +12,42 @@ from tokenizers import Tokenizer
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.family.keys import HEAD, DecoderKeys
+from einloom.models.family.tensor_names import Ternary
 from einloom.models.importer.canonical import Storage, describe_unused
 from einloom.models.importer.model_weights import ModelWeights, open_model
 from einloom.models.importer.registry import load_keys
+from einloom.models.importer.ternary import CODES_PER_BYTE, is_packed, read_packed, rounded
 from einloom.spec.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 HEAD_WEIGHT = f"{HEAD}.weight"
+PROJECTION = re.compile(r"_proj\.weight$")
+"""Matrices that a model with ternary weights rounds."""
 SHOWN_NAMES = 4
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The safetensors of a folder."""
+    """The safetensors of a folder, with matrices that may be stored as ternary ones."""
 
     weights: ModelWeights
+    ternary: Ternary | None
 
     def __contains__(self, name: str) -> bool:
         return name in self.weights.files
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self.weights.entry(name).shape
+        shape = self.weights.entry(name).shape
+        return (CODES_PER_BYTE * shape[0], *shape[1:]) if self._is_packed(name) else shape
 
     def read_float32(self, name: str) -> Floats:
-        return self.weights.read_float32(name)
+        if self.ternary and self._is_packed(name):
+            return read_packed(self.weights, name, self.ternary)
+        values = self.weights.read_float32(name)
+        return rounded(values) if self.ternary is Ternary.ONLINE and PROJECTION.search(name) else values
+
+    def _is_packed(self, name: str) -> bool:
+        return self.ternary is not None and is_packed(self.weights, name)
 
     def error(self, name: str, problem: str) -> InputError:
         return InputError(f"{self.weights.path}: tensor {name} {problem.format(config='config.json calls')}")
@@ -74,7 +86,7 @@ def _chat_template(folder: Path) -> str:
 def _load_tensors(weights: ModelWeights, keys: DecoderKeys, graph: DecoderGraph) -> dict[str, Floats]:
     embedding = keys.names.stored(graph.embedding.weight)
     prefix = next((p for p in keys.names.prefixes if p + embedding in weights.files), keys.names.prefixes[0])
-    tensors, used = Storage(keys.names, prefix, keys.head_order).read(_Files(weights), graph)
+    tensors, used = Storage(keys.names, prefix, keys.head_order).read(_Files(weights, keys.ternary()), graph)
     _refuse_unused(weights, keys, graph, used, tensors[graph.embedding.weight])
     return tensors
 

@@ -39,8 +39,14 @@ def family_class(path: Path, model_type: Any, key: str = "model_type") -> type[D
     return known[model_type]
 
 
+def their_names(family: type[DecoderKeys]) -> dict[str, str]:
+    """What the family's files call keys that are named otherwise here."""
+    return {ours: theirs for theirs, ours in family.renamed.items()}
+
+
 def load_keys(path: Path) -> DecoderKeys:
     """The keys in the JSON file at `path`; ConfigError with every problem and its key otherwise."""
+    family: type[DecoderKeys] = DecoderKeys
     try:
         raw = path.read_bytes()
         family = family_class(path, _Kind.model_validate_json(raw).model_type)
@@ -48,4 +54,4 @@ def load_keys(path: Path) -> DecoderKeys:
     except OSError as error:
         raise ConfigError(path, [Problem(f"cannot be read: {error.strerror}")]) from error
     except ValidationError as error:
-        raise config_error(path, error, {}) from error
+        raise config_error(path, error, their_names(family)) from error

@@ -221,7 +221,7 @@ class GoldenCore:
             (words[:, size + 1] & POSITION_LOW) + (words[:, size + 2] << 16),
             self._cached(i["keys"], size, keys),
             self._cached(i["values"], i["value_head"], keys),
-            Mask(keys=keys, causal=True),
+            Mask(keys=keys, causal=True, window=i["window"], sinks=i["sinks"]),
         )
         outputs = state.outputs().T.astype(np.float32).reshape(tokens, group, -1, self._core.lanes)
         base = i["d_base"] + i["first"] * i["d_token"]

@@ -25,7 +25,8 @@ def part(name: str) -> AttentionUnit:
 
 
 def blocks(columns: int, keys: int, values: int) -> list[dict[str, int]]:
-    """One head of both tokens, one head of the second, as many heads as there are columns, and some of nothing."""
+    """One head of both tokens, one head of the second, as many heads as there are columns, some of nothing, and some
+    that see a window of positions."""
     common = {"keys": keys, "values": values, "queries": 0, "d_outer": 8}
     short, long, mixed = ({"query_head": q, "value_head": v} for q, v in ((16, 16), (HEAD, 8), (8, HEAD)))
     return [
@@ -34,6 +35,20 @@ def blocks(columns: int, keys: int, values: int) -> list[dict[str, int]]:
         {**common, **long, "first": 1, "count": 5, "group": columns, "d_base": 60, "d_token": 100, "signal": 1 << 1},
         {**common, **long, "first": 0, "count": 2, "group": 0, "d_base": 0, "d_token": 32},
         {**common, **mixed, "first": 0, "count": 1, "group": 1, "d_base": 300, "d_token": 0, "signal": 1 << 6},
+        {**common, **mixed, "first": 1, "count": 1, "group": 1, "d_base": 340, "d_token": 0, "window": 1},
+        {**common, **long, "first": 1, "count": 1, "group": 1, "d_base": 380, "d_token": 0, "window": 2, "sinks": 3},
+        {**common, **short, "first": 0, "count": 2, "group": 1, "d_base": 400, "d_token": 4, "window": 5},
+        {
+            **common,
+            **short,
+            "first": 0,
+            "count": 1,
+            "group": 1,
+            "d_base": 420,
+            "d_token": 4,
+            "window": 9999,
+            "sinks": 9,
+        },
     ]
 
 
@@ -82,7 +97,7 @@ def test_outputs_become_the_words_that_the_golden_core_has(name: str) -> None:
     bench.check(lambda _: {"result": words, "request": None})
     around = bench.partners[1]
     assert around.signals == [block.get("signal", 0) for block in fields]
-    assert set(around.requests) == {100, 102, 104}  # those of something
+    assert set(around.requests) == {100, 102, *range(104, 109)}  # those of something
 
 
 class Around:

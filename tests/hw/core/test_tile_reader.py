@@ -9,10 +9,16 @@ from tests.hw.around import PAUSES, Memory, reader
 BEAT_BYTES = 8
 ROWS = 4
 MAX_HEAD = 16
+NO_JUMP = {"sinks": 0, "keys": 0, "values": 0}
 JOBS = [
-    {"keys": 100, "values": 900, "heads": {"query_head": 8, "value_head": 16, "tiles": 3}},
-    {"keys": 40, "values": 7, "heads": {"query_head": 4, "value_head": 8, "tiles": 1}},
-    {"keys": (1 << 32) - 8, "values": 0, "heads": {"query_head": 16, "value_head": 4, "tiles": 2}},
+    {"keys": 100, "values": 900, "heads": {"query_head": 8, "value_head": 16, "tiles": 3}, "jump": NO_JUMP},
+    {"keys": 40, "values": 7, "heads": {"query_head": 4, "value_head": 8, "tiles": 1}, "jump": NO_JUMP},
+    {"keys": (1 << 32) - 8, "values": 0, "heads": {"query_head": 16, "value_head": 4, "tiles": 2}, "jump": NO_JUMP},
+]
+JUMPS = [
+    {"keys": 100, "values": 900, "heads": {"query_head": 8, "value_head": 16, "tiles": 4}, "jump": jump}
+    for sinks in range(4)
+    for jump in [{"sinks": sinks, "keys": 8 * (sinks + 7), "values": 16 * (sinks + 7)}]
 ]
 PARTS = {bits: TileReader(ROWS, 8 * BEAT_BYTES, bits, MAX_HEAD, parity=False) for bits in (4, 8)}
 Words = list[int]
@@ -45,7 +51,9 @@ def golden(memory: Memory, jobs: list[dict], cache_bits: int) -> dict[str, list]
         sizes = {"keys": job["heads"]["query_head"], "values": job["heads"]["value_head"]}
         for kind, number in visited(job["heads"]["tiles"]):
             size = sizes[kind] * ROWS * cache_bits // 8
-            offset = job[kind] * BEAT_BYTES + number * size
+            jump = job["jump"]
+            steps = number - (0 < jump["sinks"] <= number)
+            offset = job[kind] * BEAT_BYTES + steps * size + (number >= jump["sinks"]) * jump[kind] * BEAT_BYTES
             # The number of a beat has 32 bits: what goes beyond is outside every window, and comes round.
             offset %= BEAT_BYTES << 32
             streams["request"].append({"offset": offset, "beats": size // BEAT_BYTES})
@@ -76,9 +84,15 @@ def test_one_stream_never_blocks_the_other_for_ever(slow: str) -> None:
     bench.check(lambda inputs: golden(memory, inputs["job"], 8))
 
 
+def test_tiles_between_sinks_and_window_are_left_out() -> None:
+    memory = Memory()
+    bench = PartBench(PARTS[8], {"job": JUMPS}, pauses={"request": 0.3}, partners=[reader(memory, BEAT_BYTES)])
+    bench.check(lambda inputs: golden(memory, inputs["job"], 8))
+
+
 def test_a_request_in_every_cycle() -> None:
     memory = Memory()
-    job = {"keys": 0, "values": 64, "heads": {"query_head": 4, "value_head": 4, "tiles": 9}}
+    job = {"keys": 0, "values": 64, "heads": {"query_head": 4, "value_head": 4, "tiles": 9}, "jump": NO_JUMP}
     bench = PartBench(PARTS[8], {"job": [job]}, partners=[reader(memory, BEAT_BYTES)])
     cycles = bench.check(lambda inputs: golden(memory, inputs["job"], 8)).cycles["request"]
     assert cycles == list(range(cycles[0], cycles[0] + 18))

@@ -1,0 +1,96 @@
+"""The tiles that an attention job leaves out: those between its sinks and its window."""
+
+from amaranth import Cat, Mux, Signal
+from amaranth.lib.wiring import In, Out
+
+from einloom.hw.core.layouts import POSITION_BITS
+from einloom.hw.core.tile_reader import BEAT_BITS, JUMP, tile_beats
+from einloom.hw.isa_layout import field_bits
+from einloom.hw.part import Part
+from einloom.hw.wires import members
+
+WINDOW_BITS = field_bits("attend", "window")
+SINK_BITS = field_bits("attend", "sinks")
+HEAD_BITS = field_bits("attend", "query_head")
+
+
+class TileSkip(Part):
+    """Computes a job's tiles, and how far the TileReader jumps, from positions.
+
+    The window of the first query, at `first`, begins with tile w = (first + 1 - window) / rows, or 0 if it would begin
+    before position 0. Sinks are s = min(w, sinks / rows, rounded up) tiles. So w - s tiles are left out, and the jump
+    is w - s tiles, or one more from the last tile of sinks. Jumps are counted in beats; the products with a tile's
+    beats are added up bit by bit.
+
+    Latency: 2 cycles from `valid` to `ready` without a window; with one, 1 more, and 1 for each bit of a tile's beats.
+
+    Parameters
+    ----------
+    rows : keys of a tile, a power of two.
+    beat_bits : width of memory's beats.
+    cache_bits : 4 or 8.
+
+    Members
+    -------
+    valid : In(1), there is a job; the other inputs are stable while it is 1
+    taken : In(1), the job's last cycle
+    first, last : In, positions of the first and of the last query; `last` may come a cycle later
+    window, sinks, query_head, value_head : In, fields of `attend`
+    ready : Out(1), the outputs hold
+    tiles : Out, that are visited
+    jump : Out, JUMP
+    """
+
+    def __init__(self, rows: int, beat_bits: int, cache_bits: int):
+        super().__init__({
+            **members(In, "valid", "taken"),
+            **members(In, "first", "last", shape=POSITION_BITS),
+            "window": In(WINDOW_BITS),
+            "sinks": In(SINK_BITS),
+            **members(In, "query_head", "value_head", shape=HEAD_BITS),
+            "ready": Out(1),
+            "tiles": Out(POSITION_BITS),
+            "jump": Out(JUMP),
+        })
+
+    def build(self, m, platform):
+        shift = (self.rows - 1).bit_length()
+        begin = Signal(POSITION_BITS)  # of the first query's window
+        windowed, stage = Signal(), Signal(2)
+        window_tile, sink_tiles = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        wanted_sinks = Signal(SINK_BITS + 1)
+        m.d.comb += [
+            begin.eq(self.first + 1 - self.window),
+            wanted_sinks.eq((self.sinks + self.rows - 1) >> shift),
+        ]
+        m.d.sync += [
+            windowed.eq((self.window != 0) & (self.first >= self.window)),
+            window_tile.eq(Mux((self.window != 0) & (self.first >= self.window), begin >> shift, 0)),
+            sink_tiles.eq(Mux(wanted_sinks < window_tile, wanted_sinks, window_tile)),
+            stage.eq(Mux(self.taken, 0, Cat(self.valid, stage))),
+        ]
+        left_out = Signal(POSITION_BITS)
+        m.d.comb += [
+            left_out.eq(window_tile - sink_tiles),
+            self.tiles.eq((self.last >> shift) + 1 - left_out),
+            self.jump.sinks.eq(sink_tiles),
+        ]
+        self._products(m, stage[1] & windowed, left_out + (sink_tiles != 0), stage[1] & ~windowed)
+
+    def _products(self, m, start, tiles, nothing):
+        """The jumps, once `start` is 1; where `nothing` is 1 they are 0 at once."""
+        heads = {"keys": self.query_head, "values": self.value_head}
+        beats = {name: tile_beats(head, self.rows, self.cache_bits, self.beat_bits) for name, head in heads.items()}
+        addend, begun = Signal(BEAT_BITS), Signal()
+        left = {name: Signal(len(value), name=f"left_{name}") for name, value in beats.items()}
+        m.d.comb += self.ready.eq(nothing | (begun & (Cat(left.values()) == 0)))
+        with m.If(self.taken | ~start):
+            m.d.sync += [begun.eq(0), *(self.jump[name].eq(0) for name in left)]
+        with m.Elif(~begun):
+            m.d.sync += [begun.eq(1), addend.eq(tiles), *(left[name].eq(beats[name]) for name in left)]
+        with m.Else():
+            m.d.sync += addend.eq(addend << 1)
+            for name, bits in left.items():
+                m.d.sync += bits.eq(bits >> 1)
+                with m.If(bits[0]):
+                    m.d.sync += self.jump[name].eq(self.jump[name] + addend)

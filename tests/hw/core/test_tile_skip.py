@@ -1,0 +1,82 @@
+"""Which tiles are left out, and how far apart those around them are in memory, against the mask of attention."""
+
+import random
+
+import numpy as np
+import pytest
+
+from einloom.hw.core.tile_skip import TileSkip
+from einloom.sim.bench.part_bench import Cycle, PartBench
+from einloom.spec.attention_format import Mask
+
+BEAT_BITS = 128
+JOBS = 40
+SLOWEST = 16
+"""Cycles from a job to its jump, at most."""
+
+
+def job(rng: random.Random) -> dict[str, int]:
+    first = rng.choice([rng.randrange(40), rng.randrange(500), (1 << 16) - 9])
+    window = rng.choice([0, 1, rng.randrange(1, 60), first, first + 1, first + 2, (1 << 24) - 1])
+    return {
+        "first": first,
+        "last": first + rng.randrange(8),
+        "window": window & (1 << 24) - 1,
+        "sinks": rng.choice([0, 0, 1, rng.randrange(70), (1 << 14) - 1]),
+        "query_head": 32 * rng.randrange(1, 9),
+        "value_head": 32 * rng.randrange(1, 9),
+    }
+
+
+def golden(job: dict[str, int], rows: int, cache_bits: int) -> tuple[int, int, int, int]:
+    """Tiles, those before the jump, and the jumps of keys and of values in beats."""
+    mask = Mask(job["last"] + 1, causal=True, window=job["window"], sinks=job["sinks"])
+    tiles = mask.tiles(np.array([job["first"], job["last"]]), rows)
+    steps = np.diff([0, *tiles]).tolist()  # the first from tile 0, where memory begins
+    far = [n for n, step in enumerate(steps) if step != (n > 0)]
+    at = far[0] if far else None
+    beats = [job[name] * rows * cache_bits // BEAT_BITS for name in ("query_head", "value_head")]
+    jump = steps[at] if at is not None else None
+    return len(tiles), at, *(None if jump is None else jump * size for size in beats)
+
+
+@pytest.mark.parametrize(("rows", "cache_bits"), [(4, 8), (16, 8), (8, 4), (1, 8)])
+def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int) -> None:
+    rng = random.Random(rows)
+    jobs = [job(rng) for _ in range(JOBS)]
+    found: list[tuple[int, int, int, int]] = []
+    waited: list[int] = []
+    cycles = 0
+
+    def walk(cycle: Cycle) -> None:
+        """Offers one job after the other; each is taken some cycles after it is ready."""
+        nonlocal cycles
+        valid, taken = cycle["valid"], cycle["taken"]
+        cycles = 0 if taken or not valid else cycles + 1
+        if taken:
+            cycle.set("taken", 0)
+        elif valid and cycle["ready"] and rng.random() < 0.7:
+            jump = cycle["jump"]
+            found.append((cycle["tiles"], jump["sinks"], jump["keys"], jump["values"]))
+            waited.append(cycles)
+            cycle.set("taken", 1)
+            return
+        if (taken or not valid) and len(found) < JOBS:
+            cycle.set("valid", 1)
+            for name, value in jobs[len(found)].items():
+                cycle.set(name, value)
+        elif taken:
+            cycle.set("valid", 0)
+
+    bench = PartBench(TileSkip(rows, BEAT_BITS, cache_bits), partners=[walk], cycles=JOBS * 2 * SLOWEST)
+    bench.check(lambda _: {})
+    assert len(found) == JOBS
+    assert max(waited) <= SLOWEST + 8
+    for (tiles, sinks, keys, values), given in zip(found, jobs, strict=True):
+        expected = golden(given, rows, cache_bits)
+        assert tiles == expected[0], given
+        if expected[1] is not None:
+            assert (sinks, keys, values) == expected[1:], given
+        else:  # a jump, if there is one, is a step like the others
+            step = [given[name] * rows * cache_bits // BEAT_BITS * (sinks > 0) for name in ("query_head", "value_head")]
+            assert [keys, values] == step, given
