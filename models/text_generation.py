@@ -49,19 +49,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """InputError with every value that can't be."""
-        problems = [
-            problem
-            for wrong, problem in (
-                (
-                    not 0 <= self.temperature < np.inf,
-                    f"--temperature must be 0 or a positive number, not {self.temperature}",
-                ),
-                (self.top_k < 0, f"--top-k must be 0 or more, not {self.top_k}"),
-                (not 0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1, not {self.top_p}"),
-                (self.seed < 0, f"--seed must be 0 or more, not {self.seed}"),
-            )
-            if wrong
-        ]
+        rules = (
+            (0 <= self.temperature < np.inf, f"temperature must be 0 or a positive number, not {self.temperature}"),
+            (self.top_k >= 0, f"top-k must be 0 or more, not {self.top_k}"),
+            (0 < self.top_p <= 1, f"top-p must be above 0 and at most 1, not {self.top_p}"),
+            (self.seed >= 0, f"seed must be 0 or more, not {self.seed}"),
+        )
+        problems = [f"--{rule}" for holds, rule in rules if not holds]
         if problems:
             raise InputError("; ".join(problems))
 

@@ -136,9 +136,15 @@ def test_int8_follows_the_float_model(app: typer.Typer, model: Path, config: Pat
         (["-n", 0], "--tokens must be at least 1, not 0"),
         (["--temperature", "-1"], "--temperature must be 0 or a positive number, not -1.0"),
         (["--temperature", "nan"], "--temperature must be 0 or a positive number, not nan"),
-        (["--top-p", "0", "--top-k", "-1"], "--top-k must be 0 or more, not -1; --top-p must be above 0"),
+        (
+            ["--top-p", "0", "--top-k", "-1"],
+            "--top-k must be 0 or more, not -1; --top-p must be above 0 and at most 1, not 0.0",
+        ),
         (["--speculate", "0"], "--speculate must be at least 1, not 0"),
-        (["--speculate", "99", "--backend", "golden"], "--speculate must be at most"),
+        (
+            ["--speculate", "99", "--backend", "golden"],
+            "--speculate must be at most 4, the tokens that this design computes at once",
+        ),
         (["--seed", "-1"], "--seed must be 0 or more, not -1"),
         (["--waves", "7"], "--waves must be FROM:TO, two cycles, not '7'"),
         (["--waves", "0:9"], "--waves needs a simulation, which --backend golden has not"),
