@@ -26,12 +26,13 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
-from einloom.models.text_generation import Sampling, generate_text
+from einloom.models.text_generation import generate_text
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.engines.bitmod import BitmodConfig
 from einloom.spec.engines.int_mac import IntMacConfig
 from einloom.spec.formats import FORMATS, TERM_FORMATS
+from einloom.spec.sampling import Sampling
 
 Floats = npt.NDArray[np.float32]
 PROMPTS = ("ROMEO:", "Once more unto the breach")

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from einloom.diagnosis import diagnose
     from einloom.evaluation import evaluate
     from einloom.kernels import check, kernel
-    from einloom.models.text_generation import Sampling
     from einloom.quantized_model import quantize
     from einloom.running import generate_text, open
     from einloom.simulation import simulate
+    from einloom.spec.sampling import Sampling
     from einloom.synthesis import synthesise
 
 __all__ = [
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Sampling": "models.text_generation",
+    "Sampling": "spec.sampling",
     "cascade": "cascades",
     "check": "kernels",
     "compile": "compiled",

@@ -10,10 +10,11 @@ from einloom.catalogue import load_config, load_model
 from einloom.generators.registry import describe
 from einloom.html import figures_table
 from einloom.mapping.cached_program import cached_program
+from einloom.mapping.pipeline import Compression
 from einloom.mapping.report import mapping_report
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
-from einloom.spec.files import write_folder
+from einloom.spec.files import read_text, write_folder
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import LISTING, PROGRAM, SYSTEM, Program
 
@@ -82,11 +83,24 @@ class CompiledModel:
 
 
 def compile(
-    model: str | Path | DecoderModel | None = None, config: str | Path | Mapping[str, Any] | Config = "default"
+    model: str | Path | DecoderModel | None = None,
+    config: str | Path | Mapping[str, Any] | Config = "default",
+    *,
+    weights: str = "",
+    calibration: str | Path | None = None,
 ) -> CompiledModel:
-    """Compile a model for the core of a config; InputError when the model doesn't fit it."""
+    """Compile a model for the core of a config.
+
+    Parameters
+    ----------
+    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty.
+    calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
+
+    InputError when the model doesn't fit the design, or the design doesn't have the format.
+    """
     started = time.perf_counter()
     manifest = describe(load_config(config))
     loaded = load_model(model)
-    program, bits = cached_program(loaded, manifest)
+    compression = Compression(weights, "" if calibration is None else read_text(Path(calibration)))
+    program, bits = cached_program(loaded, manifest, compression)
     return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started)

@@ -91,6 +91,8 @@ def evaluate(
     text: str,
     *,
     config: str | Path | Mapping[str, Any] | Config = "default",
+    weights: str = "",
+    calibration: str | Path | None = None,
     tokens: int = 1024,
     window: int | None = None,
     on_tokens: Callable[[int], None] = lambda _: None,
@@ -99,12 +101,13 @@ def evaluate(
 
     Parameters
     ----------
+    weights, calibration : see `compile`.
     window : tokens after which both begin anew; the model's context if left out, and at most that.
     on_tokens : told how many more tokens were read, now and then.
 
     InputError when the text is too short or the model doesn't fit.
     """
-    compiled = compile_for(model, load_config(config))
+    compiled = compile_for(model, load_config(config), weights=weights, calibration=calibration)
     loaded, core = compiled.model, compiled.manifest.core
     ids = loaded.tokenizer.encode(text).ids[: tokens + 1]
     if len(ids) < 2:

@@ -22,7 +22,6 @@ from einloom.generators.cached_designs import cached_designs
 from einloom.models.agreement import agreement_with_float
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.decoder_model import DecoderModel
-from einloom.models.text_generation import GREEDY, Sampling
 from einloom.models.text_generation import generate_text as continue_text
 from einloom.run_report import JobTotals, RunReport, report_of
 from einloom.sim.golden.driver import GoldenDriver
@@ -31,6 +30,7 @@ from einloom.spec.driver import SYSTEM, Driver
 from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.files import write_file
 from einloom.spec.program import Program
+from einloom.spec.sampling import GREEDY, Sampling
 from einloom.timeline import draw_timeline, trace_events
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from einloom.mapping.pipeline import compile_model
+from einloom.mapping.pipeline import PLAIN, Compression, compile_model
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.build_cache import cache_root, content_key, package_texts
 from einloom.spec.errors import InputError
@@ -19,18 +19,19 @@ LARGEST = 2 << 30
 """Bytes of the largest images that are kept."""
 
 
-def cached_program(model: DecoderModel, manifest: Manifest) -> tuple[Program, float]:
+def cached_program(model: DecoderModel, manifest: Manifest, compression: Compression = PLAIN) -> tuple[Program, float]:
     """Program and bits per weight as `compile_model` makes them, taken from the cache where it holds them.
 
     What was quantized and calibrated for the program comes with it. A damaged entry is made anew. A cache that can't be
     written is only read.
     """
-    key = content_key([model_digest(model), manifest.model_dump_json(), *package_texts(*ROOMS)])
+    parts = [model_digest(model), manifest.model_dump_json(), repr(compression)]
+    key = content_key([*parts, *package_texts(*ROOMS)])
     folder = cache_root() / "programs" / f"{manifest.name}-{key}"
     try:
         return load_program(folder, manifest), float(json.loads((folder / BITS).read_text()))
     except (InputError, OSError, ValueError, TypeError):
-        program, bits = compile_model(model, manifest)
+        program, bits = compile_model(model, manifest, compression)
     if program.image_bytes <= LARGEST:
         try:
             write_folder(folder, program.files() | {BITS: json.dumps(bits).encode()})

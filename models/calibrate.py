@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from einloom.models.cache_scales import CacheScales
+from einloom.models.calibration_texts import TEXTS, self_texts
 from einloom.models.decoder_graph import Scores
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import float_attention
 from einloom.models.linears import Floats
-from einloom.models.self_texts import TEXTS, self_texts
 
 MARGIN = 1.1
 """Scales are this much larger than the largest value that was seen; what is larger still saturates."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from einloom.models.linears import Floats
-from einloom.spec.errors import InputError
+from einloom.spec.sampling import GREEDY, Sampling
 
 LONGEST_CLUE = 3
 """Tokens at the end of a text that are looked up in it; fewer where so many never came before."""
@@ -30,57 +29,6 @@ class TextDecoder(Protocol):
         """Go on at `position`, as if the tokens from there on had not been read."""
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen.
-
-    Attributes
-    ----------
-    temperature : 0 takes the most probable token, above 0 samples from softmax(logits / temperature).
-    top_k : only so many tokens, the most probable ones; 0 for all.
-    top_p : only the most probable tokens whose probabilities add up to so much; 1 for all.
-    seed : of the sampling.
-    """
-
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """InputError with every value that can't be."""
-        rules = (
-            (0 <= self.temperature < np.inf, f"temperature must be 0 or a positive number, not {self.temperature}"),
-            (self.top_k >= 0, f"top-k must be 0 or more, not {self.top_k}"),
-            (0 < self.top_p <= 1, f"top-p must be above 0 and at most 1, not {self.top_p}"),
-            (self.seed >= 0, f"seed must be 0 or more, not {self.seed}"),
-        )
-        problems = [f"--{rule}" for holds, rule in rules if not holds]
-        if problems:
-            raise InputError("; ".join(problems))
-
-    def choose(self, logits: Floats, rng: np.random.Generator) -> int:
-        """The next token, given the logits [vocab] of the last one."""
-        if self.temperature == 0:
-            return int(np.argmax(logits))
-        # Relative to the maximum, so that a tiny temperature ends in the greedy choice: exp(-inf) is 0.
-        with np.errstate(over="ignore"):
-            weights = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
-        if self.top_k or self.top_p < 1:
-            weights = self._cut(weights / weights.sum())
-        return int(rng.choice(len(logits), p=weights / weights.sum()))
-
-    def _cut(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The probabilities, 0 for tokens that may not be chosen; the most probable one always may."""
-        order = np.argsort(-probabilities, kind="stable")
-        before = np.cumsum(probabilities[order]) - probabilities[order]
-        kept = order[before < self.top_p][: self.top_k or None]
-        cut = np.zeros_like(probabilities)
-        cut[kept] = probabilities[kept]
-        return cut
-
-
-GREEDY = Sampling()
 Drafter = Callable[[Sequence[int], int], Sequence[int]]
 """Guesses up to so many tokens that go on with a text."""
 

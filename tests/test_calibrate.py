@@ -8,6 +8,7 @@ import pytest
 from tokenizers import processors
 
 from einloom.models.calibrate import calibrate
+from einloom.models.calibration_texts import self_texts
 from einloom.models.decoder_graph import Scores
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import float_attention
@@ -15,7 +16,6 @@ from einloom.models.float_decoder import Decoder
 from einloom.models.float_functions import rotate
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears, Floats
-from einloom.models.self_texts import self_texts
 from tests.tiny_llama import write_tiny_llama
 
 BOS = 7

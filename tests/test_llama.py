@@ -11,12 +11,13 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
-from einloom.models.text_generation import Sampling, generate_text
+from einloom.models.text_generation import generate_text
 from einloom.sim.device import GoldenDevice
 from einloom.sim.device_linears import DeviceLinears, quantize_activations
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
 from einloom.spec.quantized import QuantizedTensor
+from einloom.spec.sampling import Sampling
 from tests.tiny_llama import CONFIG, write_tiny_llama
 
 TOKENS = [7, 200, 0, 31, 31, 99, 254, 5]

@@ -8,6 +8,7 @@ import pytest
 
 from einloom.mapping import cached_program as cached
 from einloom.mapping.cached_program import BITS, cached_program
+from einloom.mapping.pipeline import Compression
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import SYSTEM, Program
@@ -25,9 +26,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the designs for which a model was really compiled."""
     names: list[str] = []
 
-    def count(model: DecoderModel, manifest: Manifest) -> tuple[Program, float]:
+    def count(model: DecoderModel, manifest: Manifest, compression: Compression) -> tuple[Program, float]:
         names.append(manifest.name)
-        return compile_model(model, manifest)
+        return compile_model(model, manifest, compression)
 
     compile_model = cached.compile_model
     monkeypatch.setattr(cached, "compile_model", count)
@@ -44,12 +45,13 @@ def test_a_model_is_compiled_once(model: DecoderModel, compiled: list[str]) -> N
 def test_another_number_or_another_core_is_another_program(model: DecoderModel, compiled: list[str]) -> None:
     cached_program(model, core_manifest())
     cached_program(model, core_manifest(engine={"rows": 2}))
+    cached_program(model, core_manifest(), Compression(text="abc " * 99))
     tensors = {name: tensor.copy() for name, tensor in model.tensors.items()}
     tensors["model.norm.weight"][0] = np.nextafter(tensors["model.norm.weight"][0], np.float32(9))
     cached_program(DecoderModel(model.graph, tensors, model.tokenizer), core_manifest())
     cached_program(DecoderModel(dataclasses.replace(model.graph, norm=None), model.tensors, model.tokenizer),
                    core_manifest())  # fmt: skip
-    assert len(compiled) == 4
+    assert len(compiled) == 5
 
 
 @pytest.mark.parametrize("file", [SYSTEM, BITS, "program.json"])

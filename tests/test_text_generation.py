@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einloom.models.text_generation import Sampling, generate_text, look_up
+from einloom.models.text_generation import generate_text, look_up
 from einloom.spec.errors import InputError
+from einloom.spec.sampling import Sampling
 
 VOCAB = 7
 

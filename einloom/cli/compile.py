@@ -10,23 +10,16 @@ from rich.console import Console
 from einloom.catalogue import load_config, load_model
 from einloom.choice import core_for
 from einloom.cli.figures import print_figures
+from einloom.cli.options import Calibration, ConfigName, Model, Weights
 from einloom.compiled import compile as compile_model
 
 
 def compile(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the program and its images.")],
-    model: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A GGUF file or Hugging Face folder of a Llama, or a shipped model; shakespeare-1m if left out."
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "-c", "--config", help="A YAML file, or a shipped config; a shipped core that takes the model if left out."
-        ),
-    ] = None,
+    model: Model = None,
+    config: ConfigName = None,
+    weights: Weights = "",
+    calibration: Calibration = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compile a model for a design: program, listing, memory images, and a report of the mapping."""
@@ -37,7 +30,7 @@ def compile(
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
     with console.status("compiling the model"):
-        compiled = compile_model(loaded, chosen)
+        compiled = compile_model(loaded, chosen, weights=weights, calibration=calibration)
     compiled.write(output)
     if as_json:
         typer.echo(json.dumps(compiled.figures(output)))

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from einloom.catalogue import load_model
 from einloom.choice import core_for
+from einloom.cli.options import Calibration, ConfigName, Model, Weights
 from einloom.cli.progress import TokenProgress
 from einloom.evaluation import evaluate as evaluate_model
 from einloom.spec.errors import InputError
@@ -16,19 +17,11 @@ from einloom.spec.files import read_text
 
 
 def evaluate(
-    model: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A GGUF file or Hugging Face folder of a Llama, or a shipped model; shakespeare-1m if left out."
-        ),
-    ] = None,
+    model: Model = None,
     text: Annotated[Path | None, typer.Option("--text", help="The file to read, UTF-8.")] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "-c", "--config", help="A YAML file, or a shipped config; a shipped core that takes the model if left out."
-        ),
-    ] = None,
+    config: ConfigName = None,
+    weights: Weights = "",
+    calibration: Calibration = None,
     tokens: Annotated[int, typer.Option("-n", "--tokens", help="Tokens to read, at most.")] = 1024,
     window: Annotated[
         int | None, typer.Option(help="Tokens after which reading begins anew; the model's context if left out.")
@@ -47,7 +40,14 @@ def evaluate(
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
     with TokenProgress(console, lambda: 0, tokens) as progress:
         report = evaluate_model(
-            loaded, content, config=chosen, tokens=tokens, window=window, on_tokens=progress.advance_by
+            loaded,
+            content,
+            config=chosen,
+            weights=weights,
+            calibration=calibration,
+            tokens=tokens,
+            window=window,
+            on_tokens=progress.advance_by,
         )
     if as_json:
         typer.echo(json.dumps(report.figures()))

@@ -11,27 +11,20 @@ from rich.console import Console
 
 from einloom.catalogue import load_config, load_model
 from einloom.choice import core_for
+from einloom.cli.options import Calibration, ConfigName, Model, Weights
 from einloom.cli.progress import TokenProgress
 from einloom.compiled import compile
-from einloom.models.text_generation import Sampling
 from einloom.run_report import RunReport
 from einloom.running import Accelerator, Backend, check_backend, check_counts, encode_prompt, open, require_simulation
 from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.sampling import Sampling
 
 
 def run(
-    model: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A GGUF file or Hugging Face folder of a Llama, or a shipped model; shakespeare-1m if left out."
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "-c", "--config", help="A YAML file, or a shipped config; a shipped core that takes the model if left out."
-        ),
-    ] = None,
+    model: Model = None,
+    config: ConfigName = None,
+    weights: Weights = "",
+    calibration: Calibration = None,
     prompt: Annotated[str, typer.Option("-p", "--prompt", help="The text to continue.")] = "ROMEO:",
     chat: Annotated[
         bool, typer.Option("--chat", help="Take the prompt as a message that the model answers, by its chat template.")
@@ -96,7 +89,7 @@ def run(
     opened = None
     try:
         with console.status("compiling the model") as status:
-            compiled = compile(loaded, chosen)
+            compiled = compile(loaded, chosen, weights=weights, calibration=calibration)
             opened = open(
                 compiled, backend, xclbin=xclbin, board=board, device=device, waves=span, status=status.update
             )
@@ -110,7 +103,13 @@ def run(
         command = ["einloom", "run", *([] if model is None else [str(model)]), "-c", config or chosen.name]
         command += [*(["--chat"] if chat else []), "-p", prompt, "-n", str(tokens), "--backend", backend]
         command += ["--temperature", str(temperature), "--seed", str(seed)]
-        rarer = (("--top-k", top_k, 0), ("--top-p", top_p, 1.0), ("--speculate", speculate, 1))
+        rarer = (
+            ("--weights", weights, ""),
+            ("--calibration", calibration, None),
+            ("--top-k", top_k, 0),
+            ("--top-p", top_p, 1.0),
+            ("--speculate", speculate, 1),
+        )
         command += [word for option, value, usual in rarer if value != usual for word in (option, str(value))]
         failure = CheckFailed(f"{error}; {_rerun(command, opened)}")
         if as_json:

@@ -53,15 +53,14 @@ def quantize_calibrated(
     sizes: PaddedSizes,
     engine: GemmConfig,
     texts: npt.NDArray[np.int64],
-    formats: Mapping[str, Format] | None = None,
+    formats: Mapping[str, Format],
     attention: AttentionFunction = float_attention,
 ) -> dict[str, QuantizedTensor]:
     """The matrices of a model in a core's `sizes`, quantized by error feedback on `texts` [B, T] of tokens.
 
-    `formats` has each matrix's format; the engine's first one if left out. `attention` sees the keys and values of the
+    `formats` has each matrix's format. `attention` sees the keys and values of the
     quantized model. InputError with the name of the matrix that the engine can't take.
     """
-    chosen = formats or {tensor.name: engine.weight_formats[0] for tensor in model.graph.linears()}
-    linears = _QuantizingLinears(model, sizes, engine, chosen)
+    linears = _QuantizingLinears(model, sizes, engine, formats)
     Decoder(model, linears, attention, texts=len(texts)).step(texts.ravel().tolist())
     return linears.tensors

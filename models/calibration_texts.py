@@ -1,7 +1,7 @@
-"""Texts that a model writes by itself: what it is calibrated with when nobody gives a text.
+"""Texts that a model is calibrated on: a given one, or what it writes by itself.
 
-A model's own samples follow the distribution that it was trained on, in its own language and tokens, and need no file
-(self-calibration: Williams et al., 2024).
+A model's own samples are in its own language and tokens, and need no file (self-calibration: Williams et al., 2024). A
+text of the kind that the model will read is better.
 """
 
 import numpy as np
@@ -11,9 +11,12 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import AttentionFunction, float_attention
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import FloatLinears
-from einloom.models.text_generation import Sampling
+from einloom.spec.errors import InputError
+from einloom.spec.sampling import Sampling
 
 TEXTS = 16
+LARGEST_TEXTS = 32
+"""Windows of a text that is given."""
 TOKENS = 128
 """Of each text; less where the model's context is shorter."""
 
@@ -39,6 +42,23 @@ def self_texts(
             if at + 1 >= (len(begins) if n % 2 == 0 else 1):
                 written[n, at + 1] = sampling.choose(row, rng)
     return written
+
+
+def windows(model: DecoderModel, text: str) -> npt.NDArray[np.int64]:
+    """Tokens [texts, T] of a given text: windows that lie evenly over it, up to TOKENS each and LARGEST_TEXTS of them.
+
+    Every other one begins as the model's texts do. InputError when the text is shorter than one window.
+    """
+    ids = np.array(model.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
+    length = min(TOKENS, model.graph.context)
+    if len(ids) < length:
+        raise InputError(f"the text to calibrate on has {len(ids)} tokens: give at least {length}")
+    count = min(LARGEST_TEXTS, len(ids) // length)
+    starts = np.linspace(0, len(ids) - length, count).astype(np.int64)
+    cut: npt.NDArray[np.int64] = ids[starts[:, None] + np.arange(length)]
+    begins = beginning(model)[:length]
+    cut[::2, : len(begins)] = begins
+    return cut
 
 
 def beginning(model: DecoderModel) -> list[int]:

@@ -1,0 +1,38 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A GGUF file or Hugging Face folder, or a shipped model; shakespeare-1m if left out.", metavar="[MODEL]"
+    ),
+]
+ConfigName = Annotated[
+    str | None,
+    typer.Option(
+        "-c", "--config", help="A YAML file, or a shipped config; a shipped core that takes the model if left out."
+    ),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        metavar="FORMAT",
+        help="One of the design's weight formats, or auto:BITS for a format for each matrix, so that they take at most "
+        "BITS a weight on average.",
+        show_default="the first of the design",
+    ),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="FILE",
+        help="A text of the kind that the model will read, UTF-8, to calibrate weights and cache on; what the model "
+        "writes by itself if left out.",
+    ),
+]
