@@ -14,11 +14,11 @@ from einloom.models.linears import FloatLinears
 from einloom.spec.errors import InputError
 from einloom.spec.sampling import Sampling
 
-TEXTS = 16
-LARGEST_TEXTS = 32
-"""Windows of a text that is given."""
-TOKENS = 128
-"""Of each text; less where the model's context is shorter."""
+TEXTS = 32
+TOKENS = 64
+"""Of each text that the model writes; less where its context is shorter."""
+WINDOWS, WINDOW = 32, 128
+"""Most windows of a given text, and tokens of each; less where the model's context is shorter."""
 
 
 def self_texts(
@@ -45,15 +45,15 @@ def self_texts(
 
 
 def windows(model: DecoderModel, text: str) -> npt.NDArray[np.int64]:
-    """Tokens [texts, T] of a given text: windows that lie evenly over it, up to TOKENS each and LARGEST_TEXTS of them.
+    """Tokens [texts, T] of a given text: windows that lie evenly over it, up to WINDOWS of them.
 
     Every other one begins as the model's texts do. InputError when the text is shorter than one window.
     """
     ids = np.array(model.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
-    length = min(TOKENS, model.graph.context)
+    length = min(WINDOW, model.graph.context)
     if len(ids) < length:
         raise InputError(f"the text to calibrate on has {len(ids)} tokens: give at least {length}")
-    count = min(LARGEST_TEXTS, len(ids) // length)
+    count = min(WINDOWS, len(ids) // length)
     starts = np.linspace(0, len(ids) - length, count).astype(np.int64)
     cut: npt.NDArray[np.int64] = ids[starts[:, None] + np.arange(length)]
     begins = beginning(model)[:length]

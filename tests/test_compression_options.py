@@ -9,7 +9,7 @@ from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.mixture import choose_formats
 from einloom.mapping.compress.quantize import quantize
 from einloom.mapping.pipeline import Compression, compile_model
-from einloom.models.calibration_texts import TOKENS, self_texts, windows
+from einloom.models.calibration_texts import WINDOW, self_texts, windows
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import FloatLinears
@@ -70,7 +70,7 @@ def test_a_format_of_the_design_is_taken(model: DecoderModel, manifest: Manifest
 def test_windows_lie_over_the_whole_text(model: DecoderModel) -> None:
     ids = model.tokenizer.encode(text := "".join(chr(33 + n % 90) for n in range(700))).ids
     cut = windows(model, text)
-    length = min(TOKENS, model.graph.context)
+    length = min(WINDOW, model.graph.context)
     assert cut.shape == (len(ids) // length, length)
     assert cut[-1].tolist() == ids[-length:]
     with pytest.raises(InputError, match=f"has 3 tokens: give at least {length}"):

@@ -22,8 +22,11 @@ from einloom.mapping.compress.nearest import Float32, GroupLevels
 from einloom.spec.formats import Format
 
 UInt8 = npt.NDArray[np.uint8]
+Wide = npt.NDArray[np.floating]  # float64
 DAMPING = 0.01
 """Share of the mean of H's diagonal that is added to it: inputs seen too seldom would make H singular."""
+SMALL = 64
+"""Rows of a matrix that are inverted at once."""
 BLOCK = 32
 """Inputs after which the error goes on to all inputs behind; within a block it goes from input to input."""
 
@@ -58,7 +61,19 @@ class InputGram:
         h[np.diag_indices_from(h)] += DAMPING * mean if mean else 1.0
         # With the order of rows and columns turned round, Cholesky's lower factor becomes an upper one, h = V V^T.
         upper = np.linalg.cholesky(h[::-1, ::-1])[::-1, ::-1]
-        return np.linalg.inv(upper).astype(np.float32)
+        return _inverse(upper).astype(np.float32)
+
+
+def _inverse(upper: Wide) -> Wide:
+    """Inverse of an upper triangular matrix, by halves: nearly all of its work is in products of matrices."""
+    size = len(upper)
+    if size <= SMALL:
+        return np.linalg.inv(upper)
+    half, result = size // 2, np.zeros_like(upper)
+    first, last = _inverse(upper[:half, :half]), _inverse(upper[half:, half:])
+    result[:half, :half], result[half:, half:] = first, last
+    result[:half, half:] = -first @ (upper[:half, half:] @ last)
+    return result
 
 
 def feedback_codes(weights: Float32, format: Format, steps: Float32, selectors: UInt8, gram: InputGram) -> UInt8:

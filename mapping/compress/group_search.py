@@ -61,7 +61,7 @@ def search_weighted_groups(
 
     The special value is chosen at the full range, and then the range for that value: a tenth of the full search's work.
     """
-    choices = GroupLevels.of(format)
+    choices, root = GroupLevels.of(format), np.sqrt(importance)
     largest = np.abs(weights).max(axis=-1)
     best_error = np.full(largest.shape, np.inf, np.float32)
     best_step, best_selector = np.zeros_like(largest), np.zeros(largest.shape, np.uint8)
@@ -72,8 +72,8 @@ def search_weighted_groups(
         difference = choices.values.ravel()[places]
         difference *= step[..., None]
         difference -= weights
-        np.square(difference, out=difference)
-        error = np.einsum("ngk,gk->ng", difference, importance)
+        difference *= root
+        error = np.einsum("ngk,ngk->ng", difference, difference)
         better = error < best_error
         best_error[better] = error[better]
         best_step[better] = step[better]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from einloom.mapping.attention_operands import attention_format
 from einloom.sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position
+from einloom.sim.golden.exact_product import ExactProduct
 from einloom.sim.golden.fusemax import attend
 from einloom.sim.golden.memories import Chunk, Memories, require, walk
 from einloom.sim.golden.stream_reader import read_weights
@@ -26,6 +27,7 @@ from einloom.spec.manifest import Manifest
 Integers = npt.NDArray[np.int64]
 ID_BYTES = 4
 POSITION_LOW = 0xFFFF
+LARGEST_ACTIVATION = 128
 
 
 class ExecutionError(InputError):
@@ -68,7 +70,8 @@ class GoldenCore:
         self._vector = VectorUnit(self.memories, manifest.core.cache_bits)
         self.stored_codes = self.limit_codes = 0
         self._fetched: list[tuple[int, int]] = []  # runs of beats that wait for a product: first, count
-        self._products: dict[tuple[object, ...], npt.NDArray[np.float64]] = {}
+        self._products: dict[tuple[object, ...], ExactProduct] = {}
+        self._lines: tuple[bytes, list[bytes]] = b"", []  # of the program that ran last
         self._prepared: dict[tuple[bytes, int, bool], Action | _Stop] = {}
         self._run: dict[str, Callable[[Instruction, Chunk], None]] = {
             "weights": self._weights,
@@ -89,7 +92,10 @@ class GoldenCore:
         start = program * self._beat
         raw = self.system[start : start + instructions * INSTRUCTION_BYTES].tobytes()
         inside = len(raw) // INSTRUCTION_BYTES
-        lines = [raw[n * INSTRUCTION_BYTES :][:INSTRUCTION_BYTES] for n in range(inside)]
+        if raw != self._lines[0]:
+            starts = range(0, inside * INSTRUCTION_BYTES, INSTRUCTION_BYTES)
+            self._lines = raw, [raw[at : at + INSTRUCTION_BYTES] for at in starts]
+        lines = self._lines[1]
         with np.errstate(all="ignore"):
             for done in range(0, max(length, 1), self._gemm.rows):
                 tokens = min(self._gemm.rows, length - done)
@@ -169,14 +175,13 @@ class GoldenCore:
         key = (i["format"], i["blocks"], i["tiles"], i["specials"], self._take_beats(i))
         if key not in self._products:
             self._products[key] = self._read_weights(*key)
-        matrix = self._products[key]
-        inputs, outputs = matrix.shape
+        product = self._products[key]
+        outputs, inputs = product.shape
         lanes, base = self._core.lanes, i["activations"]
         end = base - (-inputs // lanes)
         require(end <= self._core.activation_words, f"reaches word {end} of {self._core.activation_words}")
         codes = self.memories.activations[: chunk.tokens, base:end].reshape(chunk.tokens, -1)[:, :inputs]
-        # Below 2^53 a float64 product is exact (hw/pe proves the width of the sums).
-        sums = (codes.astype(np.float64) @ matrix).astype(np.float32)
+        sums = product(codes).astype(np.float32)
         self._put(i["d_base"], (i["d_token"], 0, 1), sums.reshape(chunk.tokens, 1, outputs // lanes, lanes))
 
     def _take_beats(self, i: Instruction) -> tuple[tuple[int, int], ...]:
@@ -198,12 +203,13 @@ class GoldenCore:
 
     def _read_weights(
         self, format: int, blocks: int, tiles: int, specials: int, runs: tuple[tuple[int, int], ...]
-    ) -> npt.NDArray[np.float64]:
-        """The matrix [inputs, outputs] in these beats of every channel."""
+    ) -> ExactProduct:
+        """The product with the matrix [outputs, inputs] in these beats of every channel."""
         streams = []
         for window in self.weights:
             streams.append(np.concatenate([window[o * self._beat : (o + b) * self._beat] for o, b in runs]))
-        return read_weights(streams, self._gemm, format, blocks, tiles, specials).T.astype(np.float64)
+        weights = read_weights(streams, self._gemm, format, blocks, tiles, specials)
+        return ExactProduct(weights, LARGEST_ACTIVATION)
 
     def _attend(self, i: Instruction, chunk: Chunk) -> None:
         group, size, queries = i["group"], i["query_head"], self.memories.queries

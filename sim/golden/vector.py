@@ -1,6 +1,7 @@
 """Arithmetic of the vector unit's lanes (spec/isa.py, VectorOp), in NumPy float32.
 
-All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them.
+All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them. Overflow
+and NaN are results like others: call `elementwise` and `reduce` with NumPy's warnings off (np.errstate), once for many.
 """
 
 import numpy as np
@@ -69,7 +70,6 @@ def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
     return np.minimum(np.maximum(rounded, -limit), limit - 1).astype(np.int32)
 
 
-@np.errstate(all="ignore")
 def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool = False) -> Bits:
     """op(a, x, y) on arrays of one shape (or that broadcast); x and y are None where the instruction has none.
 
@@ -96,7 +96,6 @@ def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate
     raise ValueError(f"{op.name} is not elementwise")
 
 
-@np.errstate(all="ignore")
 def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bits:
     """SUM or MAXABS of [..., words, lanes] over words and lanes, [...].
 
@@ -125,29 +124,58 @@ def _special(numbers: Floats) -> bool:
     `<< 1` drops the sign. As signed integers, all of these are then within 2^24 of 0; infinity and NaN lie below 0.
     Only 0 itself is near and not special: less 1, it becomes the largest unsigned integer.
     """
-    distance = np.abs(numbers.view(np.int32) << 1)
+    distance = numbers.view(np.int32) << 1
+    np.abs(distance, out=distance)
     distance -= 1
     return bool(np.minimum.reduce(distance.view(np.uint32), axis=None) < EXPONENT_STEP)
 
 
+class Mad:
+    """(a * x) + y, or -(a * x) + y, again and again on operands that change in place, in one scratch memory.
+
+    `scratch` keeps arrays by their shape, for all operations that it is given to; they are never in use together.
+    """
+
+    def __init__(
+        self, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool, scratch: dict[tuple[int, ...], Floats]
+    ) -> None:
+        self._operands, self._negate = (a, x, y), negate
+        given = [operand.view(np.float32) for operand in (a, x, y) if operand is not None]
+        shape = (len(given) + (x is not None) + (y is not None), *np.broadcast(*given).shape)
+        if shape not in scratch:
+            scratch[shape] = np.empty(shape, np.float32)
+        self._numbers = scratch[shape]
+        self._copies = [(self._numbers[n], operand) for n, operand in enumerate(given)]
+        self._product = self._numbers[0] if x is None else self._numbers[len(given)]
+        self._factors = None if x is None else (self._numbers[0], self._numbers[1])
+        self._sum = None if y is None else (self._numbers[len(given) - 1], self._numbers[-1])
+
+    def __call__(self) -> Bits:
+        """The result for the operands as they are now; it is overwritten by the next one of its shape."""
+        for copy, operand in self._copies:
+            copy[...] = operand
+        result = self._product
+        if self._factors is not None:
+            np.multiply(*self._factors, out=result)
+        if self._negate:
+            np.negative(result, out=result)
+        if self._sum is not None:
+            term, total = self._sum
+            result = np.add(result, term, out=total)
+        if not _special(self._numbers):
+            raw: Bits = result.view(np.uint32)
+            return raw
+        return self._step_by_step()
+
+    def _step_by_step(self) -> Bits:
+        a, x, y = self._operands
+        product = flushed(floats(a)) if x is None else multiply(floats(a), floats(x))
+        product = -product if self._negate else product
+        return bits(product if y is None else add(product, floats(y)))
+
+
 def _mad(a: Bits, x: Bits | None, y: Bits | None, negate: bool) -> Bits:
-    """(a * x) + y, or -(a * x) + y."""
-    operands = [operand for operand in (a, x, y) if operand is not None]
-    count, results = len(operands), (x is not None) + (y is not None)
-    numbers = np.empty((count + results, *np.broadcast(*operands).shape), np.float32)
-    for n, operand in enumerate(operands):
-        numbers[n] = operand.view(np.float32)
-    result = numbers[0] if x is None else np.multiply(numbers[0], numbers[1], out=numbers[count])
-    if negate:
-        result = np.negative(result, out=result)
-    if y is not None:
-        result = np.add(result, numbers[count - 1], out=numbers[-1])
-    if not _special(numbers):
-        raw: Bits = result.view(np.uint32)
-        return raw
-    product = flushed(floats(a)) if x is None else multiply(floats(a), floats(x))
-    product = -product if negate else product
-    return bits(product if y is None else add(product, floats(y)))
+    return Mad(a, x, y, negate=negate, scratch={})()
 
 
 def _extreme(a: Bits, x: Bits, *, largest: bool) -> Bits:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from einloom.sim.golden.memories import Bits, Chunk, Indices, Memories, walk
-from einloom.sim.golden.vector import elementwise, reduce, to_integer
+from einloom.sim.golden.vector import Floats, Mad, elementwise, reduce, to_integer
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
 
@@ -28,6 +28,7 @@ class VectorUnit:
     def __init__(self, memories: Memories, cache_bits: int) -> None:
         self._memories = memories
         self._cache_bits = cache_bits
+        self._scratch: dict[tuple[int, ...], Floats] = {}
 
     def prepared(self, i: Instruction, tokens: int) -> Action:
         """Action of the instruction in chunks of `tokens`; IndexError when it reaches outside a memory."""
@@ -37,6 +38,9 @@ class VectorUnit:
         a, x, y = self._operand(i, "a", shape), self._chosen(i, "x", "b", shape), self._chosen(i, "y", "c", shape)
         if op not in REDUCTIONS:
             put = self._destination(i, shape)
+            if op is VectorOp.MAD:
+                mad = Mad(a, x, y, negate=negate, scratch=self._scratch)
+                return lambda chunk: put(chunk, mad())
             return lambda chunk: put(chunk, elementwise(op, a, x, y, negate=negate))
         put = self._destination(i, (tokens, i["outer"], 1))
         one_word = (tokens, i["outer"], 1, a.shape[3])
