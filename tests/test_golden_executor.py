@@ -28,6 +28,7 @@ from einloom.spec.isa import INSTRUCTION_BYTES, CoreError
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import core_manifest, small_llama
+from tests.quantized_cache import QuantizedCache
 
 Floats = npt.NDArray[np.float32]
 CONTEXT = 32
@@ -116,22 +117,6 @@ class Watch:
     def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
         self.seen.append((keys, values))
         return float_attention(queries, keys, values, scores)
-
-
-class QuantizedCache:
-    """Float attention on keys and values that are integers of `bits` in units of each layer's scales."""
-
-    def __init__(self, scales: Sequence[CacheScales], bits: int) -> None:
-        self._scales, self._limit, self._calls = scales, 1 << (bits - 1), 0
-
-    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-        scales = self._scales[self._calls]
-        self._calls += 1
-        rounded = self._rounded(keys, scales.keys), self._rounded(values, scales.values)
-        return float_attention(queries, *rounded, scores)
-
-    def _rounded(self, x: Floats, scale: Floats) -> Floats:
-        return np.clip(np.rint(x / scale), -self._limit, self._limit - 1).astype(np.float32) * scale
 
 
 def test_logits_are_near_the_float_reference(setting: Setting) -> None:
