@@ -3,6 +3,8 @@
 A family has one line in tests/families.py.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +15,19 @@ import pytest
 
 from einloom.catalogue import load_config
 from einloom.generators.design import Design
+from einloom.generators.registry import describe
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.fit import require_fit
 from einloom.models.cache_scales import CacheScales
 from einloom.models.calibrate import calibrate
-from einloom.models.decoder_graph import Tensor
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears
 from einloom.sim.device_linears import quantize_activations
-from einloom.spec.manifest import Manifest
+from einloom.spec.errors import InputError
 from einloom.spec.program import Program
 from einloom.spec.quantized import QuantizedTensor
 from tests.core_bed import Bed, core_design
@@ -104,18 +106,6 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return Compiled(model, tensors, scales, program)
 
 
-def unpadded(model: DecoderModel, tensors: Mapping[str, QuantizedTensor], manifest: Manifest) -> dict[str, Floats]:
-    """What quantized matrices stand for, in the model's own sizes."""
-    sizes, found = PaddedSizes.of(model.graph, manifest.core), {}
-    for tensor in model.graph.linears():
-        places = [
-            np.flatnonzero(sizes.padded(Tensor("", (size,), (axis,)), np.arange(1, size + 1, dtype=np.float32)))
-            for axis, size in zip(tensor.axes, tensor.shape, strict=True)
-        ]
-        found[tensor.name] = tensors[tensor.name].dequantize()[np.ix_(*places)]
-    return found
-
-
 class Int8Linears:
     """Linear layers on activations of 8 bits with a scale per token."""
 
@@ -133,8 +123,9 @@ def test_golden_is_near_the_float_decoder(compiled: Compiled, design: Design) ->
     and what attention's integers round: the RMS error of logits is below 3 % of their RMS value."""
     manifest = design.manifest
     cache = QuantizedCache(compiled.scales, manifest.core.cache_bits)
-    linears = Int8Linears(unpadded(compiled.model, compiled.tensors, manifest))
-    expected = Decoder(compiled.model, linears, cache).step(TOKENS[:23])
+    model, sizes = compiled.model, PaddedSizes.of(compiled.model.graph, manifest.core)
+    matrices = {t.name: sizes.cut(t, compiled.tensors[t.name].dequantize()) for t in model.graph.linears()}
+    expected = Decoder(model, Int8Linears(matrices), cache).step(TOKENS[:23])
     decoder = golden_decoder(compiled.program, manifest)
     found = np.concatenate([decoder.step(TOKENS[:16]), decoder.step(TOKENS[16:23])])
     assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) <= 0.03
@@ -147,3 +138,53 @@ def test_rtl_is_golden(compiled: Compiled, design: Design) -> None:
         bed.check_text(PROMPT, DECODED)
     finally:
         bed.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("opt", {"do_layer_norm_before": False}, "do_layer_norm_before: must be True, not False: einloom computes no"),
+        (
+            "opt",
+            {"word_embed_proj_dim": 32},
+            "word_embed_proj_dim must be hidden_size, 60: embeddings are not projected",
+        ),
+        ("gpt2", {"add_cross_attention": True}, "add_cross_attention: must be False, not True: einloom computes no"),
+        ("gpt2", {"layer_norm_epsilon": 0}, "layer_norm_epsilon: Input should be greater than 0 (given: 0)"),
+        ("gemma", {"use_bidirectional_attention": True}, "use_bidirectional_attention: must be False, not True: ein"),
+        ("gemma", {"hidden_act": "silu"}, "hidden_act: must be 'gelu' or 'gelu_pytorch_tanh', not 'silu': einloom com"),
+        ("gemma3", {"model_type": "gemma3"}, "model_type: must be one of 'bitnet', 'gemma', 'gemma2', 'gemma3_text', "),
+        ("gemma3", {"layer_types": ["full_attention"]}, "layer_types has 1 entries for 2 layers"),
+        ("mistral", {"layer_types": ["chunked_attention"] * 2}, "layer_types.0: must be 'full_attention' or 'sliding_"),
+        ("phi3", {"rope_parameters": {"rope_type": "longrope"}}, "rope_type: must be 'default', 'linear', 'dynamic', "),
+        (
+            "bitnet",
+            {"quantization_config": {"quant_method": "gptq"}},
+            "quantization_config.quant_method: must be 'bitn",
+        ),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_with_its_key(
+    name: str, changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    folder, _ = write_family(tmp_path, name)
+    path = folder / "config.json"
+    path.write_text(json.dumps(keys_of(name) | changes))
+    with pytest.raises(InputError, match=f"^{re.escape(f'{path}: {message}')}"):
+        load_folder(folder)
+
+
+def test_soft_caps_of_scores_are_refused_by_the_core(tmp_path: Path) -> None:
+    manifest = describe(load_config("default"))
+    capped = load_folder(write_family(tmp_path / "a", "gemma2")[0])
+    message = r"attn_logit_softcapping: the attention array computes no soft cap of scores$"
+    with pytest.raises(InputError, match=message):
+        require_fit(capped.graph, manifest)
+    free, _ = write_family(tmp_path / "b", "gemma2", attn_logit_softcapping=None)
+    require_fit(load_folder(free).graph, manifest)
+
+
+def test_a_window_as_large_as_the_context_is_none(tmp_path: Path) -> None:
+    for window, expected in ((47, 47), (48, 0), (None, 0)):
+        folder, _ = write_family(tmp_path / str(window), "mistral", sliding_window=window)
+        assert load_folder(folder).graph.attention.scores.window == expected

@@ -41,6 +41,10 @@ MODELS = {  # changes to the core, and to the model
     ),
     "MHA, heads of 128, 3 rows": ({"engine": {"rows": 3}}, {"num_attention_heads": 2, "head_dim": 128}),
     "MHA, heads of 16, padded": ({"memory": {"channels": 2}}, {"num_key_value_heads": 4, "head_dim": 16}),
+    "heads of 256": (
+        {"attention": {"max_head": 256}, "core": {"lanes": 16, "query_words": 256, "staging_words": 256}},
+        {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 256, "num_hidden_layers": 1},
+    ),
     "int_mac, one layer": (
         {"engine": {"kind": "int_mac", "rows": 8, "columns": 16}, "core": {"lanes": 16}, "memory": {"beat_bits": 512}},
         {"num_hidden_layers": 1, "intermediate_size": 160},
