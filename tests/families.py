@@ -1,8 +1,22 @@
 """A tiny model of each family: its keys of config.json, with odd sizes, and its tensors by its files' names."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
+
+from einloom.models.family.keys import DecoderKeys
+from einloom.models.importer.registry import family_class
+from tests.tiny_llama import byte_tokenizer
+
+Floats = npt.NDArray[np.float32]
 SEED = 7
+SPREAD = 0.2
+"""Of random weights, and of the weights of norms around 1."""
 SIZES = {
     "vocab_size": 259,
     "hidden_size": 60,
@@ -59,3 +73,48 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "bitnet": {"model_type": "bitnet", "num_attention_heads": 6, "head_dim": 10},
 }
+
+
+def keys_of(name: str) -> dict[str, Any]:
+    """The config.json of a family's tiny model."""
+    return SIZES | FAMILIES[name]
+
+
+def write_family(folder: Path, name: str, **changes: Any) -> tuple[Path, dict[str, Floats]]:
+    """Write a tiny model of random weights into `folder`; returns it, and the tensors under their canonical names."""
+    folder.mkdir(exist_ok=True)
+    config = keys_of(name) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    byte_tokenizer().save(str(folder / "tokenizer.json"))
+    family = family_class(folder, config["model_type"])
+    keys = family.model_validate(config)
+    rng = np.random.default_rng(SEED)
+    tensors = dict[str, Floats]()
+    for tensor in keys.graph().tensors():
+        spread = rng.normal(0, SPREAD, tensor.shape)
+        is_gamma = len(tensor.shape) == 1 and tensor.name.endswith(".weight")
+        tensors[tensor.name] = (1 + spread if is_gamma else spread).astype(np.float32)
+    save_file(as_stored(tensors, keys), folder / "model.safetensors")
+    return folder, tensors
+
+
+def as_stored(tensors: Mapping[str, Floats], keys: DecoderKeys) -> dict[str, Floats]:
+    """The tensors as the family's files have them: the way of the importer, backwards."""
+    names, graph, files = keys.names, keys.graph(), dict[str, list[Floats]]()
+    for name, values in tensors.items():
+        module = name.rpartition(".")[0]
+        x = values
+        if module.endswith(("q_proj", "k_proj", "q_norm", "k_norm")):
+            heads = x.reshape(-1, keys.head_dim, *x.shape[1:])
+            back = np.empty_like(heads)
+            back[:, list(keys.head_order)] = heads
+            x = back.reshape(x.shape)
+        if "norm" in module and name.endswith(".weight"):
+            x = x - np.float32(names.norm_offset)
+        if name == graph.embedding.positions:
+            x = np.concatenate([np.full((names.position_offset, x.shape[1]), 9, np.float32), x])
+        prefix = "" if name == graph.head.linear.weight and not graph.tied else names.prefixes[0]
+        files.setdefault(prefix + names.stored(name), []).append(x)
+    transposed = {n for n, parts in files.items() if names.transposed and parts[0].ndim == 2 and ".h." in n}
+    whole = {name: np.concatenate(parts) for name, parts in files.items()}
+    return {n: np.ascontiguousarray(x.T if n in transposed else x) for n, x in whole.items()}

@@ -78,6 +78,18 @@ def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None
         bed.close()
 
 
+@pytest.mark.slow
+def test_heads_of_256_are_golden() -> None:
+    sizes = {"vector_words": 8192, "query_words": 160, "staging_words": 128, "activation_words": 80}
+    design, shape = core_design(core_config(attention={"max_head": 256}, core=sizes)), Shape(head=256, context=64)
+    bed = Bed(design, random_program(design.manifest, shape), watchdog=1 << 17)
+    try:
+        rng = np.random.default_rng(8)
+        bed.check_text(random_tokens(rng, shape, 9), random_tokens(rng, shape, 2))
+    finally:
+        bed.close()
+
+
 @pytest.mark.parametrize("length", [1, 7, 64])
 def test_one_program_serves_prompts_of_any_length(bed: Bed, length: int) -> None:
     rng = np.random.default_rng(length)

@@ -28,6 +28,7 @@ from einloom.spec.isa import INSTRUCTION_BYTES, CoreError
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import core_manifest, small_llama
+from tests.quantized_cache import QuantizedCache
 
 Floats = npt.NDArray[np.float32]
 CONTEXT = 32
@@ -40,6 +41,10 @@ MODELS = {  # changes to the core, and to the model
     ),
     "MHA, heads of 128, 3 rows": ({"engine": {"rows": 3}}, {"num_attention_heads": 2, "head_dim": 128}),
     "MHA, heads of 16, padded": ({"memory": {"channels": 2}}, {"num_key_value_heads": 4, "head_dim": 16}),
+    "heads of 256": (
+        {"attention": {"max_head": 256}, "core": {"lanes": 16, "query_words": 256, "staging_words": 256}},
+        {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 256, "num_hidden_layers": 1},
+    ),
     "int_mac, one layer": (
         {"engine": {"kind": "int_mac", "rows": 8, "columns": 16}, "core": {"lanes": 16}, "memory": {"beat_bits": 512}},
         {"num_hidden_layers": 1, "intermediate_size": 160},
@@ -116,22 +121,6 @@ class Watch:
     def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
         self.seen.append((keys, values))
         return float_attention(queries, keys, values, scores)
-
-
-class QuantizedCache:
-    """Float attention on keys and values that are integers of `bits` in units of each layer's scales."""
-
-    def __init__(self, scales: Sequence[CacheScales], bits: int) -> None:
-        self._scales, self._limit, self._calls = scales, 1 << (bits - 1), 0
-
-    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-        scales = self._scales[self._calls]
-        self._calls += 1
-        rounded = self._rounded(keys, scales.keys), self._rounded(values, scales.values)
-        return float_attention(queries, *rounded, scores)
-
-    def _rounded(self, x: Floats, scale: Floats) -> Floats:
-        return np.clip(np.rint(x / scale), -self._limit, self._limit - 1).astype(np.float32) * scale
 
 
 def test_logits_are_near_the_float_reference(setting: Setting) -> None:
