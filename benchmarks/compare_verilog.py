@@ -79,13 +79,15 @@ class Module:
         return {s[-1] if s[-1] != ";" else s[-2]: s[0] for s in self.statements if s[0] in {"input", "output"}}
 
 
-def read_modules(text: str) -> dict[str, Module]:
-    """The modules of Verilog by name."""
+def read_modules(text: str, top: str) -> dict[str, Module]:
+    """The modules of the Verilog of `top` by name, without the prefix that all but the top have."""
+    text = text.replace(f"{top}_", "")
     found = {m[1]: m[0] for m in re.finditer(r"^module (\S+?)\(.*?^endmodule\n", text, re.MULTILINE | re.DOTALL)}
     modules = {name: Module(name, body) for name, body in found.items()}
     for module in modules.values():
-        used = {t for s in module.statements for t in s if t in modules and t != module.name}
-        module.children = tuple(sorted(used))
+        # A signal may have the name of a module; an instance is a module's name, its own and its ports.
+        places = {s[n] for s in module.statements for n in range(len(s) - 2) if s[n + 2] == "("}
+        module.children = tuple(sorted(places & modules.keys() - {module.name}))
     return modules
 
 
@@ -341,8 +343,8 @@ def main() -> None:
         new = generate(arguments.after, arguments.configs, Path(two))
         for config in arguments.configs:
             for path in sorted((new / config).glob("*.v")):
-                before = read_modules((old / config / path.name).read_text())
-                after = read_modules(path.read_text())
+                before = read_modules((old / config / path.name).read_text(), path.stem)
+                after = read_modules(path.read_text(), path.stem)
                 result = compare(before, after, path.stem)
                 print(
                     f"{path.stem}: {len(result.identical)} modules identical, {len(result.names_only)} but for names, "

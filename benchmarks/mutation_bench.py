@@ -13,7 +13,9 @@ from pathlib import Path
 import cocotb
 
 from einloom.sim.bench import attention, attention_cases, batch, cases, cocotb_attention, cocotb_gemm
+from einloom.sim.bench.compare import require_cycles
 from einloom.sim.bench.driver import SETTINGS, Bench
+from einloom.sim.bench.gemm_cycles import batch_cycles
 from einloom.sim.golden.engines import golden_sums
 from einloom.spec.errors import CheckFailed
 from einloom.spec.manifest import GemmManifest, Manifest
@@ -29,6 +31,7 @@ class GemmBatch:
         files = batch.WeightFiles(self._folder, manifest)
         self.ports = batch.prepare(self._folder, manifest, jobs, [files.append(job.tensor) for job in jobs], stalls)
         self._expected = [golden_sums(manifest.gemm, job.tensor, job.activations) for job in jobs]
+        self._cycles = batch_cycles(manifest.gemm, jobs, self.ports)
 
     @staticmethod
     def all_of(manifest, seed, count, _max_keys):
@@ -36,8 +39,10 @@ class GemmBatch:
         yield from cases.random_batches(manifest.gemm, seed, count)
 
     def check(self, counters):
-        """CheckFailed when a sum is not golden's."""
-        found = batch.collect(self._folder, self._manifest, self._jobs, self.ports, batch.Outcome(*counters))
+        """CheckFailed when a sum is not golden's, or the batch took another number of cycles than it must."""
+        outcome = batch.Outcome(*counters)
+        require_cycles(self._cycles, outcome.cycles, self.case)
+        found = batch.collect(self._folder, self._manifest, self._jobs, self.ports, outcome)
         for sums, (value, exponent) in zip(found, self._expected, strict=True):
             if (sums.value != value).any() or (sums.exponent != exponent).any():
                 raise CheckFailed(self.case)

@@ -26,11 +26,10 @@ class Replicated(Part):
         part._MustUse__used = True  # a pattern for copies; it is never placed itself
         ports = {}
         for name, member in part.signature.members.items():
-            direction = In if member.flow == In else Out
             if name in sliced:
-                ports[name] = direction(count * Shape.cast(member.shape).width)
-            elif direction is In or (chain and name in chain):
-                ports[name] = direction(member.shape)
+                ports[name] = member.flow(count * Shape.cast(member.shape).width)
+            elif member.flow == In or (chain and name in chain):
+                ports[name] = member.flow(member.shape)
             else:
                 raise ValueError(f"output {name} must be sliced or chained")
         super().__init__(ports)

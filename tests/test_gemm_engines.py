@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -13,6 +14,7 @@ from einloom.sim.engine_benches import simulate
 from einloom.sim.strategies import make_config
 from einloom.spec.config import Config
 from einloom.spec.engine_kinds import engine_kinds
+from einloom.spec.errors import CheckFailed
 from tests.core_bed import BITMOD, core_config
 
 EVERY_FORMAT = ["bitmod-fp4", "bitmod-fp3", "int8", "int6", "int5", "int4", "int2"]
@@ -36,6 +38,15 @@ def test_int_mac_is_golden() -> None:
     assert (
         simulate(generate(make_config({"kind": "int_mac", "rows": 3, "columns": 5, "lanes": 2})), cases=40).cases >= 40
     )
+
+
+@pytest.mark.parametrize("later", [-1, 1])
+def test_a_batch_that_takes_another_number_of_cycles_is_found(later: int) -> None:
+    design = generate(make_config({"kind": "int_mac", "rows": 3, "columns": 5, "lanes": 2}))
+    gemm = design.manifest.gemm.model_copy(update={"pipeline_cycles": design.manifest.gemm.pipeline_cycles + later})
+    wrong = replace(design, manifest=design.manifest.model_copy(update={"design": gemm}))
+    with pytest.raises(CheckFailed, match=r"largest weight times lowest activation: took \d+ cycles, not \d+"):
+        simulate(wrong, cases=4)
 
 
 @pytest.mark.parametrize(

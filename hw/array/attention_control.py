@@ -9,6 +9,7 @@ from einloom.hw.pe.attention_column import MASK_CONTROL
 from einloom.hw.pe.fusemax import PE_CONTROL, PE_LATENCY, Step
 from einloom.hw.pe.online_softmax import row_control
 from einloom.hw.pe.reduction import stages
+from einloom.hw.wires import members
 from einloom.spec.attention_format import EXP2_STEPS, AttentionFormat
 
 
@@ -71,19 +72,15 @@ class AttentionControl(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
-        ports = {
+        super().__init__({
             "issue": In(issue_layout(format, spans)),
             "control": Out(PE_CONTROL),
             "row_control": Out(row_control(format, spans)),
             "mask_control": Out(MASK_CONTROL),
-            "row_busy": Out(1),
-            "final": Out(1),
+            **members(Out, "row_busy", "final"),
             "final_address": Out(range(format.max_head + 1)),
-            "final_end": Out(1),
-        }
-        if spans > 1:
-            ports["sum_spans"] = Out(1)
-        super().__init__(ports)
+            **members(Out, "final_end", *(["sum_spans"] if spans > 1 else [])),
+        })
 
     def build(self, m, platform):
         issue, pe, row, mask = self.issue, self.control, self.row_control, self.mask_control

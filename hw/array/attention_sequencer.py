@@ -54,7 +54,7 @@ class AttentionSequencer(Part):
     """
 
     def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
-        ports = {
+        super().__init__({
             "job": In(stream.Signature(job_layout(format, spans))),
             **members(In, "key_valid", "value_valid"),
             **members(Out, "key_take", "value_take", "row_unit"),
@@ -64,16 +64,8 @@ class AttentionSequencer(Part):
             "issue": Out(issue_layout(format, spans)),
             "tiles": Out(data.ArrayLayout(tile_layout(format, rows, spans), spans)),
             "final_head": Out(range(format.max_head + 1)),
-            "idle": Out(1),
-        }
-        if spans > 1:
-            ports["split"] = Out(1)
-        super().__init__(ports)
-
-    @property
-    def _given_layout(self):
-        """VALUE steps of back that are issued: their number, and whether that is none, all but one, or all."""
-        return data.StructLayout({"steps": range(self.format.max_head + 2), "none": 1, "all_but_one": 1, "all": 1})
+            **members(Out, "idle", *(["split"] if spans > 1 else [])),
+        })
 
     def build(self, m, platform):
         spans = self.spans
@@ -86,7 +78,9 @@ class AttentionSequencer(Part):
         # For the second half. They are compared a cycle ahead, because the end of an epoch depends on them.
         special = Signal()  # a step of front has this place
         past = Signal()  # no step of front has a later place
-        given = Signal(self._given_layout, init={"none": 1})
+        # VALUE steps of back that are issued: their number, and whether that is none, all but one, or all.
+        given_layout = data.StructLayout({"steps": range(head.stop + 1), "none": 1, "all_but_one": 1, "all": 1})
+        given = Signal(given_layout, init={"none": 1})
         moves, moves_on = Signal(), Signal()  # the position advances: in the first half, in the second
         ends = Signal()  # ... into the next epoch
 

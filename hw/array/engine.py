@@ -19,11 +19,6 @@ from einloom.hw.wires import feed, join
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
 
-def padded(bits: int) -> int:
-    """`bits` in whole bytes, as words of the weight stream are, so that positions in the gearbox stay coarse."""
-    return -(-bits // 8) * 8
-
-
 @dataclass(frozen=True)
 class EngineSpec:
     """Size of a GEMM engine.
@@ -64,8 +59,9 @@ class EngineSpec:
 
     @property
     def metadata_bits(self) -> int:
-        """Width of a channel's metadata word; 0 without group scales."""
-        return padded(self.columns_per_channel * (SCALE_BITS + self.selector_bits)) if self.has_scales else 0
+        """Width of a channel's metadata word, whole bytes to keep positions in the gearbox coarse; 0 without scales."""
+        bits = self.columns_per_channel * (SCALE_BITS + self.selector_bits)
+        return -(-bits // 8) * 8 if self.has_scales else 0
 
     def step_bits(self, format: Format) -> int:
         """Width of a channel's step word."""
@@ -173,13 +169,8 @@ class GemmEngine(Part):
         ports = part.signature.members
         codes = {codes_port(f): f for f in spec.formats}
         sliced = (*codes, *(p for p in ("operand", "scale", "selector", "scale_bit") if p in ports))
+        from_sequencer = [p for p in ("load", "load_metadata", "first", "format", "term", "specials") if p in ports]
         shared = {
-            "load": sequencer.load,
-            "load_metadata": sequencer.load_metadata,
-            "first": sequencer.first,
-            "format": sequencer.format,
-            "term": sequencer.term,
-            "specials": sequencer.specials,
             "last": sequencer.issue.valid & sequencer.issue.block_last,
             "capture": control.control.capture,
             "dequantise": control.control.dequantise,
@@ -193,6 +184,7 @@ class GemmEngine(Part):
                 "scale": word[: count * SCALE_BITS],
                 "selector": word[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0,
             }
+            feed(m, sequencer, columns, *from_sequencer)
             m.d.comb += [getattr(columns, port).eq(value) for port, value in (shared | own).items() if port in ports]
             channels.append(columns)
         return channels

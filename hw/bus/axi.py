@@ -6,11 +6,9 @@ Signatures are seen from the initiator: a master has a member `Out(axi_read(...)
 Members bear the protocol's own names in lower case. Bursts are INCR, of beats as wide as the data bus.
 """
 
-from collections.abc import Callable
-
 from amaranth import Module, Value
 from amaranth.lib import enum, wiring
-from amaranth.lib.wiring import In, Member, Out
+from amaranth.lib.wiring import Flow, In, Member, Out
 
 PAGE_BYTES = 4096  # no burst may cross a multiple of this
 MAX_BURST = 256  # beats that an eight-bit length can say
@@ -55,34 +53,32 @@ def burst_limit(data_bits: int, max_burst: int) -> int:
 def axi_read(data_bits: int, address_bits: int = 64, id_bits: int = 1) -> wiring.Signature:
     """The channels AR and R."""
     beat_bytes(data_bits)
-    read = _ports(In, rid=id_bits, rdata=data_bits, rresp=2, rlast=1, rvalid=1) | _ports(Out, rready=1)
+    read = _channel("r", In, id=id_bits, data=data_bits, resp=2, last=1)
     return wiring.Signature(_address_channel("ar", address_bits, id_bits) | read)
 
 
 def axi_write(data_bits: int, address_bits: int = 64, id_bits: int = 1) -> wiring.Signature:
     """The channels AW, W and B."""
-    write = _ports(Out, wdata=data_bits, wstrb=beat_bytes(data_bits), wlast=1, wvalid=1) | _ports(In, wready=1)
-    answer = _ports(In, bid=id_bits, bresp=2, bvalid=1) | _ports(Out, bready=1)
+    write = _channel("w", Out, data=data_bits, strb=beat_bytes(data_bits), last=1)
+    answer = _channel("b", In, id=id_bits, resp=2)
     return wiring.Signature(_address_channel("aw", address_bits, id_bits) | write | answer)
 
 
 def axi_lite(address_bits: int) -> wiring.Signature:
     """AXI4-Lite with 32 bits of data."""
-    write = _ports(Out, awaddr=address_bits, awprot=3, awvalid=1) | _ports(In, awready=1)
-    write |= _ports(Out, wdata=LITE_BITS, wstrb=LITE_BITS // 8, wvalid=1) | _ports(In, wready=1)
-    write |= _ports(In, bresp=2, bvalid=1) | _ports(Out, bready=1)
-    read = _ports(Out, araddr=address_bits, arprot=3, arvalid=1) | _ports(In, arready=1)
-    read |= _ports(In, rdata=LITE_BITS, rresp=2, rvalid=1) | _ports(Out, rready=1)
-    return wiring.Signature(write | read)
+    write = _channel("aw", Out, addr=address_bits, prot=3) | _channel("w", Out, data=LITE_BITS, strb=LITE_BITS // 8)
+    read = _channel("ar", Out, addr=address_bits, prot=3) | _channel("r", In, data=LITE_BITS, resp=2)
+    return wiring.Signature(write | _channel("b", In, resp=2) | read)
 
 
-def _ports(flow: Callable[[int], Member], **widths: int) -> dict[str, Member]:
-    return {name: flow(width) for name, width in widths.items()}
+def _channel(channel: str, flow: Flow, **widths: int) -> dict[str, Member]:
+    """The signals of a channel, all of which flow as `flow` but for `ready`."""
+    signals = {channel + name: flow(width) for name, width in (widths | {"valid": 1}).items()}
+    return signals | {f"{channel}ready": flow.flip()(1)}
 
 
 def _address_channel(channel: str, address_bits: int, id_bits: int) -> dict[str, Member]:
-    outputs = _ports(Out, id=id_bits, addr=address_bits, len=8, size=3, burst=2, cache=4, prot=3, valid=1)
-    return {channel + name: member for name, member in (outputs | _ports(In, ready=1)).items()}
+    return _channel(channel, Out, id=id_bits, addr=address_bits, len=8, size=3, burst=2, cache=4, prot=3)
 
 
 def drive_constants(m: Module, port: wiring.PureInterface, channel: str, data_bits: int) -> None:

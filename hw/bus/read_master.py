@@ -6,12 +6,12 @@ from amaranth.lib.wiring import Out, connect
 
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import corrupt_port
-from einloom.hw.bus.axi import BusError, Response, axi_read, burst_limit, drive_constants
+from einloom.hw.bus.axi import Response, axi_read, burst_limit
 from einloom.hw.bus.burst_splitter import BurstSplitter
-from einloom.hw.bus.master import master_ports
+from einloom.hw.bus.master import check_requests, master_ports, put_bursts, stop_at_errors
 from einloom.hw.bus.window import WindowCheck
 from einloom.hw.part import Part
-from einloom.hw.wires import members
+from einloom.hw.wires import join, members
 
 
 def beat_layout(data_bits: int) -> data.StructLayout:
@@ -82,7 +82,7 @@ class ReadMaster(Part):
         })
 
     # The order of these statements is the order of registers in the netlist, on which the proof's search depends: with
-    # the write master's (hw/bus/master.py) the unbounded proof of the addresses does not end.
+    # the write master's the unbounded proof of the addresses does not end.
     def build(self, m, platform):
         window = WindowCheck(self.data_bits, self.address_bits).place(m, "window", platform)
         splitter = BurstSplitter(self.data_bits, self.address_bits, self.max_burst).place(m, "splitter", platform)
@@ -98,30 +98,17 @@ class ReadMaster(Part):
         connect(m, window.o, splitter.i)
         m.d.comb += [
             halt.eq(self.stop | halted),
-            self.idle.eq(
-                ~self.axi.arvalid & (due.level == 0) & (halted | ~(window.busy | splitter.o.valid)),
-            ),
+            self.idle.eq(~self.axi.arvalid & (due.level == 0) & (halted | ~(window.busy | splitter.o.valid))),
             wipe.eq(self.clear & self.idle),
-            window.base.eq(self.window_base),
-            window.size.eq(self.window_size),
-            window.i.payload.eq(self.request.payload),
-            window.i.valid.eq(self.request.valid & ~halt),
-            self.request.ready.eq(window.i.ready & ~halt),
-            self.checked.eq(window.o.valid & window.o.ready & ~halt),
         ]
-        m.d.comb += [part.clear.eq(wipe) for part in (window, splitter, due, beats)]
+        check_requests(m, self, window, halt)
+        m.d.comb += [
+            self.checked.eq(window.o.valid & window.o.ready & ~halt),
+            *(part.clear.eq(wipe) for part in (window, splitter, due, beats)),
+        ]
         self._ask(m, splitter, due, beats, halt, wipe)
         bad = self._answer(m, due, beats, halt)
-
-        with m.If(wipe):
-            m.d.sync += [halted.eq(0), self.error.eq(BusError.NONE)]
-        with m.Else():
-            m.d.sync += halted.eq(halt | bad | window.refused)
-            with m.If((self.error == BusError.NONE) & ~halt):
-                with m.If(bad):
-                    m.d.sync += self.error.eq(BusError.RESPONSE)
-                with m.Elif(window.refused):
-                    m.d.sync += self.error.eq(BusError.WINDOW)
+        stop_at_errors(m, self, halt=halt, halted=halted, wipe=wipe, bad=bad, refused=window.refused)
 
     def _ask(self, m: Module, splitter, due, beats, halt: Signal, wipe: Signal) -> None:
         """Announce bursts for which there is room."""
@@ -138,22 +125,12 @@ class ReadMaster(Part):
             announce.eq(splitter.o.valid & splitter.o.ready),
             due.i.valid.eq(announce),
             due.i.payload.eq(Cat(burst.len, burst.last)),
-            self.output.valid.eq(beats.o.valid),
-            self.output.payload.eq(beats.o.payload),
-            beats.o.ready.eq(self.output.ready),
             taken.eq(beats.o.valid & beats.o.ready),
             self.stalled.eq(splitter.o.valid & ~room & ~halt),
         ]
+        join(m, beats.o, self.output)
         m.d.sync += free.eq(Mux(wipe, self.fifo_beats, free - Mux(announce, needed, 0) + taken))
-        drive_constants(m, self.axi, "ar", self.data_bits)
-        with m.If(announce):
-            m.d.sync += [
-                self.axi.araddr.eq(burst.address),
-                self.axi.arlen.eq(burst.len),
-                self.axi.arvalid.eq(1),
-            ]
-        with m.Elif(self.axi.arready):
-            m.d.sync += self.axi.arvalid.eq(0)
+        put_bursts(m, self, "ar", burst, announce)
 
     def _answer(self, m: Module, due, beats, halt: Signal) -> Signal:
         """Take beats that are due; returns whether one is not what was asked for."""

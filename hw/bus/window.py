@@ -44,8 +44,7 @@ class WindowCheck(Part):
             "i": In(stream.Signature(request_layout())),
             "o": Out(stream.Signature(span_layout(address_bits))),
             **members(In, "base", "size", shape=address_bits),
-            "refused": Out(1),
-            "busy": Out(1),
+            **members(Out, "refused", "busy"),
             "clear": In(1),
         })
 

@@ -2,11 +2,13 @@
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.bus.axi import Response, axi_write, beat_bytes
-from einloom.hw.bus.master import Front, master_ports
+from einloom.hw.bus.burst_splitter import BurstSplitter
+from einloom.hw.bus.master import check_requests, master_ports, put_bursts, stop_at_errors
+from einloom.hw.bus.window import WindowCheck
 from einloom.hw.part import Part
 
 
@@ -62,25 +64,42 @@ class WriteMaster(Part):
         })
 
     def build(self, m, platform):
-        front = Front(m, self, platform)
+        window = WindowCheck(self.data_bits, self.address_bits).place(m, "window", platform)
+        splitter = BurstSplitter(self.data_bits, self.address_bits, self.max_burst).place(m, "splitter", platform)
+        halt = Signal()
+        wipe = Signal()
+        halted = Signal()
+        connect(m, window.o, splitter.i)
+        m.d.comb += halt.eq(self.stop | halted)
+        check_requests(m, self, window, halt)
         # Announced bursts: the lengths of those that still need beats, and whether those unanswered end a request.
         unsent = StreamFifo(8, self.max_outstanding).place(m, "unsent", platform)
         unanswered = StreamFifo(1, self.max_outstanding).place(m, "unanswered", platform)
-        self._announce(m, front, unsent, unanswered)
-        self._send(m, unsent, front.halt)
-        bad = self._answers(m, unanswered, front.halt)
+        self._announce(m, splitter.o, unsent, unanswered, halt)
+        self._send(m, unsent, halt)
+        bad = self._answers(m, unanswered, halt)
         quiet = ~self.axi.awvalid & ~self.axi.wvalid & (unsent.level == 0) & (unanswered.level == 0)
-        front.stop(m, quiet=quiet, bad=bad, queues=(unsent, unanswered))
+        m.d.comb += [
+            self.idle.eq(quiet & (halted | ~(window.busy | splitter.o.valid))),
+            wipe.eq(self.clear & self.idle),
+            *(part.clear.eq(wipe) for part in (window, splitter, unsent, unanswered)),
+        ]
+        stop_at_errors(m, self, halt=halt, halted=halted, wipe=wipe, bad=bad, refused=window.refused)
 
-    def _announce(self, m: Module, front: Front, unsent, unanswered) -> None:
+    def _announce(self, m: Module, bursts, unsent, unanswered, halt: Signal) -> None:
         """Put bursts onto AW."""
-        burst = front.bursts.payload
-        announce = front.announce(m, "aw", unsent.i.ready & unanswered.i.ready)
+        room = unsent.i.ready & unanswered.i.ready
+        announce = Signal()
+        m.d.comb += [
+            bursts.ready.eq(room & ~halt & (~self.axi.awvalid | self.axi.awready)),
+            announce.eq(bursts.valid & bursts.ready),
+        ]
+        put_bursts(m, self, "aw", bursts.payload, announce)
         m.d.comb += [
             unsent.i.valid.eq(announce),
-            unsent.i.payload.eq(burst.len),
+            unsent.i.payload.eq(bursts.payload.len),
             unanswered.i.valid.eq(announce),
-            unanswered.i.payload.eq(burst.last),
+            unanswered.i.payload.eq(bursts.payload.last),
         ]
 
     def _send(self, m: Module, unsent, halt: Signal) -> None:

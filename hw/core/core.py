@@ -142,8 +142,18 @@ class Core(Part):
         reporter = Reporter(len(names), bits).place(m, "reporter", platform, reset=supervisor.clear)
         stores = stream.Signature(strobed_layout(bits)).create()
         self._cross(m, platform, "store_beats", supervisor, machine.store_beats, stores)
-        requests = _share_writer(m, supervisor, machine, stores, reporter, writer)
+        requests = stream.Signature(request_layout()).create()
+        sources = ((requests, machine.store_request, reporter.request), (writer.data, stores, reporter.beats))
+        for sink, store, report in sources:
+            m.d.comb += [
+                sink.payload.eq(Mux(supervisor.reporting, report.payload.as_value(), store.payload.as_value())),
+                sink.valid.eq(Mux(supervisor.reporting, report.valid, store.valid)),
+                store.ready.eq(sink.ready & ~supervisor.reporting),
+                report.ready.eq(sink.ready & supervisor.reporting),
+            ]
         m.d.comb += [
+            machine.store_answered.eq(writer.done & ~supervisor.reporting),
+            reporter.answered.eq(writer.done),
             supervisor.reports.eq(registers.report != 0),
             supervisor.report_done.eq(reporter.done),
             reporter.start.eq(supervisor.reporting),
@@ -263,18 +273,3 @@ class Core(Part):
             with m.Elif(supervisor.running):
                 m.d.sync += counter.eq(counter + event)
             m.d.comb += getattr(registers, name).eq(counter)
-
-
-def _share_writer(m, supervisor, machine, stores, reporter, writer):
-    """Give the writer to the machine's `stores`, or to the reporter while it writes; returns the requests of both."""
-    requests = stream.Signature(request_layout()).create()
-    sources = ((requests, machine.store_request, reporter.request), (writer.data, stores, reporter.beats))
-    for sink, store, report in sources:
-        m.d.comb += [
-            sink.payload.eq(Mux(supervisor.reporting, report.payload.as_value(), store.payload.as_value())),
-            sink.valid.eq(Mux(supervisor.reporting, report.valid, store.valid)),
-            store.ready.eq(sink.ready & ~supervisor.reporting),
-            report.ready.eq(sink.ready & supervisor.reporting),
-        ]
-    m.d.comb += [machine.store_answered.eq(writer.done & ~supervisor.reporting), reporter.answered.eq(writer.done)]
-    return requests

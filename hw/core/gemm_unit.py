@@ -44,7 +44,7 @@ class GemmUnit(Part):
     scrub, scrub_address, corrupt : see BankedBuffer; `corrupt` is also the queues'
     """
 
-    def __init__(self, spec: EngineSpec, lanes: int, words: int, *, beats_at_once: int, fifo_beats: int, parity: bool):
+    def __init__(self, spec: EngineSpec, lanes: int, words: int, beats_at_once: int, fifo_beats: int, parity: bool):
         super().__init__({
             **unit_ports(),
             "weights": In(stream.Signature(spec.beat_bits // beats_at_once)).array(spec.channels),

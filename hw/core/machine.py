@@ -81,7 +81,9 @@ class Machine(Part):
             "indices": Out(INDEX_BITS).array(units),
             **members(Out, "busy", "waiting", "presented", "completed", shape=units),
             **members(Out, "gemm_starved", "attention_array", "attention_row", "attention_starved"),
-            **(_parity_ports() if spec.parity else {}),
+            **parity_ports(spec.parity),
+            **({"corrupt_index": Out(INDEX_BITS)} if spec.parity else {}),
+            **({"readers_corrupt": In(len(READERS)), "weights_corrupt": In(1)} if spec.parity else {}),
         })
 
     def build(self, m, platform):
@@ -91,12 +93,7 @@ class Machine(Part):
         units = {
             Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
             Unit.GEMM: GemmUnit(
-                spec.gemm,
-                spec.lanes,
-                spec.activation_words,
-                beats_at_once=spec.beats_at_once,
-                parity=spec.parity,
-                fifo_beats=spec.fifo_beats,
+                spec.gemm, spec.lanes, spec.activation_words, spec.beats_at_once, spec.fifo_beats, spec.parity
             ),
             Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
             Unit.ATTENTION: AttentionUnit(
@@ -209,11 +206,9 @@ class Machine(Part):
         for n in range(self.spec.channels):
             weights = units[Unit.GEMM].weights[n]
             join(m, units[Unit.WEIGHTS].requests[n], self.weights_requests[n])
-            m.d.comb += [
-                weights.payload.eq(self.weights[n].payload.data),
-                weights.valid.eq(self.weights[n].valid),
-                self.weights[n].ready.eq(weights.ready),
-            ]
+            m.d.comb += weights.payload.eq(self.weights[n].payload.data)
+            feed(m, self.weights[n], weights, "valid")
+            feed(m, weights, self.weights[n], "ready")
         m.d.comb += [
             self.gemm_starved.eq(units[Unit.GEMM].waiting),
             self.attention_array.eq(attention.array_busy),
@@ -248,13 +243,3 @@ class Machine(Part):
         ):
             feed(m, to, unit.write, "token", "address")
             m.d.comb += [unit.write.enable.eq(result.valid & here), unit.write.data.eq(Cat(x[:bits] for x in lanes))]
-
-
-def _parity_ports() -> dict:
-    """Ports of a machine with parity."""
-    return {
-        **parity_ports(True),
-        "corrupt_index": Out(INDEX_BITS),
-        "readers_corrupt": In(len(READERS)),
-        "weights_corrupt": In(1),
-    }

@@ -27,11 +27,7 @@ class RowStore(Part):
     """
 
     def __init__(self, lanes: int, beat_bits: int):
-        super().__init__({
-            **unit_ports(),
-            "word": Out(read_port(lanes, shared=True)),
-            **writer_ports(beat_bits),
-        })
+        super().__init__({**unit_ports(), "word": Out(read_port(lanes, shared=True)), **writer_ports(beat_bits)})
 
     def build(self, m, platform):
         i = decoded(self.instruction.payload, "store")

@@ -11,6 +11,7 @@ from einloom.hw.core.tile_store import TileStore
 from einloom.hw.isa_layout import HEADER_LAYOUT
 from einloom.hw.part import Part
 from einloom.hw.vector.slot import read_port
+from einloom.hw.wires import feed
 from einloom.spec.isa import BY_NAME, Unit
 
 
@@ -62,9 +63,5 @@ class StoreUnit(Part):
                 part.answered.eq(self.answered & chosen),
             ]
             with m.If(chosen):
-                m.d.comb += [
-                    self.request.valid.eq(part.request.valid),
-                    self.request.payload.eq(part.request.payload),
-                    self.beats.valid.eq(part.beats.valid),
-                    self.beats.payload.eq(part.beats.payload),
-                ]
+                feed(m, part.request, self.request, "valid", "payload")
+                feed(m, part.beats, self.beats, "valid", "payload")

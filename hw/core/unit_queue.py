@@ -47,7 +47,7 @@ class UnitQueue(Part):
     """
 
     def __init__(self, overlaps: bool = False, skips: bool = False):
-        ports = {
+        super().__init__({
             "i": In(stream.Signature(QUEUED)),
             "chunk": In(CHUNK),
             "available": In(MASK_BITS),
@@ -56,8 +56,7 @@ class UnitQueue(Part):
             "index": Out(INDEX_BITS),
             **members(Out, "waiting", "completed", "idle", "skip"),
             "unit_idle": In(1),
-        }
-        super().__init__(ports)
+        })
 
     def build(self, m, platform):
         queue = StreamFifo(QUEUED.size, DEPTH).place(m, "queue", platform)

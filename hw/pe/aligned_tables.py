@@ -73,8 +73,7 @@ class AlignedTables(Part):
         })
 
     def build(self, m, platform):
-        generator = self.spec.generator()
-        generator.place(m, "generator", platform)
+        generator = self.spec.generator().place(m, "generator", platform)
         exponent = self._raise_exponent(m)
         waited = [delayed(m, f"lane_{n}", a, match_cycles(self.lanes) + 1) for n, a in enumerate(self.activations)]
         aligned = [self._align(m, n, fp16.FP16(lane), exponent) for n, lane in enumerate(waited)]

@@ -8,16 +8,13 @@ from amaranth.lib import data
 from einloom.hw.arith.delay import registered
 from einloom.hw.arith.terms import TERM
 from einloom.hw.arith.trees import add_tree
-from einloom.hw.arith.widths import signed_bits
+from einloom.hw.arith.widths import INT8_LIMIT, signed_bits
 from einloom.hw.part import Part
 from einloom.hw.pe.column import BitmodColumn
-from einloom.hw.pe.dequantiser import add_dequantiser
-from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.ports import add_dequantiser, add_drain, pe_ports
 from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.formats import LARGEST_DIGIT, SCALE_BITS, Format, Term
-
-ACTIVATION_LIMIT = 1 << 7  # |int8|
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,17 @@ class BitmodSpec(BitSerialSpec):
     @property
     def dot_bits(self) -> int:
         """Width of the sum of `lanes` products of an activation and a digit."""
-        return signed_bits(self.lanes * ACTIVATION_LIMIT * LARGEST_DIGIT)
+        return signed_bits(self.lanes * INT8_LIMIT * LARGEST_DIGIT)
 
     @property
     def group_bits(self) -> int:
         """Width of a group's sum. The sum of only some terms may wrap; modulo 2^n the complete sum is exact."""
-        return signed_bits(self.group * ACTIVATION_LIMIT * self.max_weight)
+        return signed_bits(self.group * INT8_LIMIT * self.max_weight)
 
     @property
     def value_bits(self) -> int:
         """Width of a whole dot product with its group scales."""
-        return signed_bits(self.max_inputs * ACTIVATION_LIMIT * self.max_weight * ((1 << SCALE_BITS) - 1))
+        return signed_bits(self.max_inputs * INT8_LIMIT * self.max_weight * ((1 << SCALE_BITS) - 1))
 
     def part(self) -> "BitmodPE":
         return BitmodPE(self)

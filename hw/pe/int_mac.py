@@ -7,15 +7,13 @@ from amaranth.lib import data
 
 from einloom.hw.arith.delay import registered
 from einloom.hw.arith.trees import add_tree
-from einloom.hw.arith.widths import signed_bits
+from einloom.hw.arith.widths import INT8_LIMIT, signed_bits
 from einloom.hw.part import Part
 from einloom.hw.pe.column import CodeColumn
 from einloom.hw.pe.ports import add_drain, pe_ports
 from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.formats import Format
-
-LIMIT = 1 << 7  # |int8|
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,12 @@ class IntMacSpec(PeSpec):
 
     @property
     def dot_bits(self) -> int:
-        return signed_bits(self.lanes * LIMIT * LIMIT)
+        return signed_bits(self.lanes * INT8_LIMIT * INT8_LIMIT)
 
     @property
     def value_bits(self) -> int:
         """Width of a whole dot product."""
-        return signed_bits(self.max_inputs * LIMIT * LIMIT)
+        return signed_bits(self.max_inputs * INT8_LIMIT * INT8_LIMIT)
 
     def shifts(self, format: Format) -> tuple[int, ...]:
         return (0,)

@@ -10,14 +10,13 @@ from einloom.hw.arith.adders import add_or_subtract, add_with_carry, complemente
 from einloom.hw.arith.delay import delayed, registered
 from einloom.hw.arith.named import named
 from einloom.hw.arith.trees import tree
-from einloom.hw.arith.widths import signed_bits
+from einloom.hw.arith.widths import INT8_LIMIT, signed_bits
 from einloom.hw.part import Part
-from einloom.hw.pe.dequantiser import add_dequantiser
 from einloom.hw.pe.plane_column import PlaneColumn
-from einloom.hw.pe.ports import add_drain, pe_ports
+from einloom.hw.pe.ports import add_dequantiser, add_drain, pe_ports
 from einloom.hw.pe.rounded_tables import ENTRY_LIMIT, ROUND_CYCLES, RoundedTables, largest_exponent, rounded_layout
 from einloom.hw.pe.spec import PeSpec
-from einloom.hw.pe.table_generator import LIMIT, TableDelay, TableGenerator, tables_layout
+from einloom.hw.pe.table_generator import TableDelay, TableGenerator, tables_layout
 from einloom.hw.pe.timing import Timing
 from einloom.hw.wires import choose
 from einloom.spec.formats import SCALE_BITS, Format
@@ -62,7 +61,7 @@ class LutSpec(PeSpec):
     prepared: bool = False
 
     activation_bits = 8
-    limit = LIMIT  # the tables' inputs are -limit .. limit - 1
+    limit = INT8_LIMIT  # the tables' inputs are -limit .. limit - 1
 
     @property
     def sizes(self) -> tuple[int, ...]:

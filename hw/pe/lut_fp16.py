@@ -15,9 +15,8 @@ from einloom.hw.pe.aligned_tables import (
     aligned_layout,
     match_cycles,
 )
-from einloom.hw.pe.dequantiser import add_dequantiser
 from einloom.hw.pe.lut import LutPE, LutSpec
-from einloom.hw.pe.ports import add_drain
+from einloom.hw.pe.ports import add_dequantiser, add_drain
 from einloom.hw.pe.timing import Timing
 
 

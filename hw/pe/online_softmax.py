@@ -58,17 +58,15 @@ class OnlineSoftmax(Part):
     """
 
     def __init__(self, format: fmt.AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False):
-        ports = {
+        super().__init__({
             "tile_maximum": In(signed(fmt.SCORE_BITS)),
             "tile_sum": In(signed(sum_bits)),
             "control": In(row_control(format, spans)),
             "maximum": Out(signed(fmt.SCORE_BITS)),
             "state": Out(signed(format.state_bits)),
             **corrupt_port(parity),
-        }
-        if spans > 1:
-            ports["merged_maximum"] = In(signed(fmt.SCORE_BITS))
-        super().__init__(ports)
+            **({"merged_maximum": In(signed(fmt.SCORE_BITS))} if spans > 1 else {}),
+        })
 
     def build(self, m, platform):
         control, format = self.control, self.format

@@ -1,10 +1,11 @@
-"""The ports of every PE, and the register through which its result leaves."""
+"""The ports of every PE, and what lies behind its accumulator: the multiplication by a scale, and the way out."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import CONTROL
+from einloom.spec.formats import SCALE_BITS
 
 
 def pe_ports(spec: PeSpec, activations, operand) -> dict:
@@ -18,6 +19,26 @@ def pe_ports(spec: PeSpec, activations, operand) -> dict:
         "drain_in": In(spec.sum_bits),
         "drain_out": Out(spec.sum_bits),
     }
+
+
+def add_dequantiser(m: Module, pe, group_sum, shift=0):
+    """Returns total = sum over groups of scale * `group_sum`, of `pe.spec.value_bits`.
+
+    `group_sum` is complete in the cycle of `pe.control.capture`. In the cycle after that the total so far is divided by
+    2^`shift`, rounded down; in other cycles `shift` must be 0.
+
+    Shift-and-add, one scale bit a cycle, straight into the total: SCALE_BITS cycles, beside the next group. Source:
+    BitMoD (HPCA 2025), section IV-B.
+    """
+    control = pe.control
+    scaled = Signal(signed(len(group_sum) + SCALE_BITS - 1), reset_less=True)
+    total = Signal(signed(pe.spec.value_bits), reset_less=True)
+    with m.If(control.dequantise):
+        m.d.sync += scaled.eq(scaled << 1)
+        m.d.sync += total.eq(Mux(control.restart, 0, total >> shift) + Mux(pe.scale_bit, scaled, 0))
+    with m.If(control.capture):
+        m.d.sync += scaled.eq(group_sum)
+    return total
 
 
 def add_drain(m: Module, pe, result) -> None:

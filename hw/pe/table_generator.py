@@ -9,8 +9,6 @@ from einloom.hw.arith.trees import pipelined_add_tree
 from einloom.hw.arith.widths import signed_bits
 from einloom.hw.part import Part
 
-LIMIT = 1 << 7  # of int8: -LIMIT .. LIMIT - 1
-
 
 def entry_count(size: int, halved: bool) -> int:
     """Entries of a table of `size` lanes."""

@@ -61,17 +61,18 @@ class Right(enum.Enum, shape=3):
     HIGH = 4
 
 
-# Control of all lanes, each field in the cycle that its comment names; operands are at the ports in cycle 0.
-LANE_CONTROL = data.StructLayout({
-    "factor": Factor,  # 0
-    "addend": Addend,  # 0
-    "op": OP_BITS,  # MULTIPLY
-    "peak": PEAK_CONTROL,  # PEAK
-    "negate": 1,  # NEGATE
-    "left": Left,  # ADD
-    "right": Right,  # ADD
-    "integer": 1,  # LATENCY: the result is not the adder's
-})
+# Control of all lanes: the shape of each field, and its cycle; operands are at the ports in cycle 0.
+CONTROLS = {
+    "factor": (Factor, 0),
+    "addend": (Addend, 0),
+    "op": (OP_BITS, MULTIPLY),
+    "peak": (PEAK_CONTROL, PEAK),
+    "negate": (1, NEGATE),
+    "left": (Left, ADD),
+    "right": (Right, ADD),
+    "integer": (1, LATENCY),  # the result is not the adder's
+}
+LANE_CONTROL = data.StructLayout({name: shape for name, (shape, _) in CONTROLS.items()})
 # The values that lanes exchange in a reduction.
 PARTIAL = data.StructLayout({"sum": BITS, "peak": MAGNITUDE_BITS})
 

@@ -76,12 +76,10 @@ class ReductionTail(Part):
         super().__init__({
             **members(In, "start", "enable", "sum"),
             "word": In(range(REDUCE_PARTIALS)),
-            "active": Out(1),
-            "fill": Out(1),
+            **members(Out, "active", "fill"),
             "left": Out(Left),
             "right": Out(Right),
-            "fold": Out(1),
-            "last": Out(1),
+            **members(Out, "fold", "last"),
         })
 
     def build(self, m, platform):

@@ -9,7 +9,7 @@ from einloom.hw.vector.address import AddressWalk, Step
 from einloom.hw.vector.lane import Addend, Factor, Left, Right
 from einloom.hw.vector.reduction import LAST_WORD, ReductionTail
 from einloom.hw.vector.slot import CANDIDATE, COLUMN_BITS, INSTRUCTION, READS, TOKEN_BITS
-from einloom.hw.wires import choose
+from einloom.hw.wires import choose, feed
 from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
 
 
@@ -161,12 +161,9 @@ class VectorSequencer(Part):
         fields, candidate, slot = self.instruction.payload, self.candidate, self.candidate.slot
         has_b, has_c = Signal(reset_less=True), Signal(reset_less=True)
         one_operand = _is_one_of(fields.op, (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS))
+        feed(m, fields, slot, "op", "negate", "immediate", "signal")
         m.d.comb += [
-            slot.op.eq(fields.op),
             slot.integer.eq(~_is_one_of(fields.op, (VectorOp.MAD, VectorOp.SUM))),
-            slot.negate.eq(fields.negate),
-            slot.immediate.eq(fields.immediate),
-            slot.signal.eq(fields.signal),
             candidate.a_read.eq(word),
             candidate.b_read.eq(word & has_b),
             candidate.c_read.eq(word & has_c),

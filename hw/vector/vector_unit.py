@@ -104,20 +104,13 @@ class VectorUnit(Part):
         lanes = Replicated(VectorLane(), self.lanes, sliced=sliced).place(m, "lanes", platform)
         bits = PARTIAL.size
         partial = [lanes.partial[n * bits : (n + 1) * bits] for n in range(self.lanes)]
-        start, control = self.read_latency, lanes.control
+        start = self.read_latency
         m.d.comb += [
             *(getattr(lanes, f"{p}_data").eq(getattr(self, p).data) for p in READS),
             lanes.immediate.eq(slots.at("immediate", start)),
             lanes.low.eq(Cat(partial[low] for low, _ in shuffled(self.lanes))),
             lanes.high.eq(Cat(partial[high] for _, high in shuffled(self.lanes))),
-            control.factor.eq(slots.at("factor", start)),
-            control.addend.eq(slots.at("addend", start)),
-            control.op.eq(slots.at("op", start + lane.MULTIPLY)),
-            control.peak.eq(slots.at("peak", start + lane.PEAK)),
-            control.negate.eq(slots.at("negate", start + lane.NEGATE)),
-            control.left.eq(slots.at("left", start + lane.ADD)),
-            control.right.eq(slots.at("right", start + lane.ADD)),
-            control.integer.eq(slots.at("integer", start + lane.LATENCY)),
+            *(lanes.control[name].eq(slots.at(name, start + cycle)) for name, (_, cycle) in lane.CONTROLS.items()),
         ]
         return lanes.result
 
@@ -128,10 +121,9 @@ class VectorUnit(Part):
         converters = Replicated(converter, self.lanes, sliced=("value", "stored")).place(m, "converters", platform)
         select = Signal(range(max(len(widths), 2)))
         space = slots.at("destination", result_latency(self.read_latency, Space.VECTOR) + 1).space
-        queries, key_values = widths.index(QUERY_BITS), widths.index(self.kv_bits)
-        others = widths.index(ACTIVATION_BITS)
-        cases = {(Space.QUERIES, Space.QUERY_SCALE): queries, Space.KEY_VALUES: key_values}
-        choose(m, select, space, cases, others)
+        bits = {(Space.QUERIES, Space.QUERY_SCALE): QUERY_BITS, Space.KEY_VALUES: self.kv_bits}
+        cases = {spaces: widths.index(each) for spaces, each in bits.items()}
+        choose(m, select, space, cases, widths.index(ACTIVATION_BITS))
         m.d.comb += converters.select.eq(select)
         return converters
 

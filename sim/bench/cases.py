@@ -118,9 +118,12 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
 def _longest(
     rng: np.random.Generator, gemm: GemmManifest, format: Format, code: int
 ) -> Iterator[tuple[str, list[Job], Stalls]]:
-    """As many inputs as the design takes, or as fit the bench, with weights `code` and activations of either sign."""
+    """As many inputs as the design takes, or as fit the bench: weights `code` and activations of either sign; any."""
     unit = gemm.weights.block
     inputs = unit * (min(gemm.max_inputs, MAX_STEPS * gemm.weights.lanes) // unit)
+    # Only activations that differ show that each was read where it lies.
+    job = Job("any", random_tensor(rng, gemm, format, 1, inputs), random_activations(rng, gemm, 1, inputs))
+    yield f"{format.name}: most inputs, any weights and activations", [job], Stalls()
     tensor = random_tensor(rng, gemm, format, min(gemm.columns, LARGE), inputs)
     scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
     tensor = replace(tensor, codes=np.full_like(tensor.codes, code), scales=scales)

@@ -6,8 +6,9 @@ import cocotb
 
 from einloom.sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, prepare
 from einloom.sim.bench.cases import corner_batches, random_batches
-from einloom.sim.bench.compare import require_equal
+from einloom.sim.bench.compare import require_cycles, require_equal
 from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
+from einloom.sim.bench.gemm_cycles import batch_cycles
 from einloom.sim.golden.engines import golden_sums
 from einloom.spec.manifest import Manifest
 
@@ -15,7 +16,7 @@ COUNTERS = ("cycles", "accepted", "early")
 
 
 async def _check(bench: Bench, manifest: Manifest, jobs: list[Job], stalls: Stalls, case: str) -> int:
-    """Run a batch, compare every sum with golden, and report its figures; returns the number of its jobs."""
+    """Run a batch, compare its sums and cycles with what they must be, report its figures; returns how many jobs."""
     folder = Path.cwd()
     files = WeightFiles(folder, manifest)
     ports = prepare(folder, manifest, jobs, [files.append(job.tensor) for job in jobs], stalls)
@@ -23,6 +24,7 @@ async def _check(bench: Bench, manifest: Manifest, jobs: list[Job], stalls: Stal
     for job, sums in zip(jobs, collect(folder, manifest, jobs, ports, outcome), strict=True):
         expected = golden_sums(manifest.gemm, job.tensor, job.activations)
         require_equal(expected, (sums.value, sums.exponent), what=f"{case}, {job.name}", cycle=outcome.cycles)
+    require_cycles(batch_cycles(manifest.gemm, jobs, ports), outcome.cycles, case)
     busy = sum(
         -(-job.tensor.shape[0] // manifest.gemm.columns)
         * (job.tensor.shape[1] // manifest.gemm.weights.lanes)

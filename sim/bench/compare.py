@@ -1,4 +1,4 @@
-"""Bit-for-bit comparison, with all that is needed to find the first difference again."""
+"""Comparison bit for bit and cycle for cycle, with all that is needed to find the first difference again."""
 
 import numpy as np
 import numpy.typing as npt
@@ -24,3 +24,9 @@ def require_equal(
         f"{what}: RTL is not golden at token {token}, output {output}: expected {values[0]}, got {values[1]} "
         f"({int(wrong.sum())} of {wrong.size} sums differ; batch ended at cycle {cycle})"
     )
+
+
+def require_cycles(expected: int, actual: int, what: str) -> None:
+    """CheckFailed unless a batch took as many cycles as it must."""
+    if actual != expected:
+        raise CheckFailed(f"{what}: took {actual} cycles, not {expected}")
