@@ -11,9 +11,9 @@ from einloom.catalogue import load_config
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.calibrated import quantize_calibrated
+from einloom.models.calibration_texts import self_texts
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.importer.huggingface import load_folder
-from einloom.models.self_texts import self_texts
 from einloom.spec.errors import InputError
 from tests.families import write_family
 
@@ -64,7 +64,9 @@ def test_ternary_weights_are_not_rounded_again(tmp_path: Path, core: str, error:
     model, expected = packed_model(tmp_path)
     manifest = describe(load_config(core))
     sizes = PaddedSizes.of(model.graph, manifest.core)
-    found = quantize_calibrated(model, sizes, manifest.config.gemm, self_texts(model))
+    engine = manifest.config.gemm
+    formats = dict.fromkeys((tensor.name for tensor in model.graph.linears()), engine.weight_formats[0])
+    found = quantize_calibrated(model, sizes, engine, self_texts(model), formats)
     matrices = {tensor.name: tensor for tensor in model.graph.linears()}
     for name, values in expected.items():
         kept = sizes.cut(matrices[name], found[name].dequantize())
