@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize, quantize
 from tokenizers import Tokenizer
@@ -12,16 +13,23 @@ from einloom.catalogue import load_model
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.gguf_file import open_gguf
+from einloom.models.importer.gguf_model import NAMES as GGUF_NAMES
 from einloom.models.importer.gguf_model import load_gguf
 from einloom.models.importer.gguf_tokenizer import gguf_tokenizer
 from einloom.models.importer.huggingface import load_folder
+from einloom.models.importer.registry import family_class
 from einloom.models.linears import FloatLinears
 from einloom.spec.errors import InputError
+from tests.families import FAMILIES, keys_of
 from tests.tiny_gguf import gguf_name, write_gguf
 from tests.tiny_llama import write_tiny_llama
 
 TEXT = [3, 1, 200, 7, 7, 90]
 TYPES = (Type.F32, Type.F16, Type.BF16, Type.Q8_0, Type.Q5_1, Type.Q4_1, Type.Q4_0)
+
+
+def kind(family: str) -> str:
+    return str(keys_of(family)["model_type"])
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +99,7 @@ def test_other_families_and_other_tensors_are_refused(model: DecoderModel, tmp_p
         (
             b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
             None,
-            "general.architecture: must be one of 'llama'",
+            "general.architecture: must be one of 'gemma', .*'llama'",
         ),
         (b"blk.1.ffn_up.weight", b"blk.1.ffn_um.weight", r"tensor blk\.1\.ffn_up\.weight is missing"),
         (b"llama.context_length", b"llama.context_lengtx", r"llama\.context_length: is required"),
@@ -123,3 +131,15 @@ def test_every_tensor_of_a_file_has_a_place(model: DecoderModel, tmp_path: Path)
     file = open_gguf(write_gguf(tmp_path / "model.gguf", model, Type.F32, tokens(model)))
     assert set(file.tensors) == {gguf_name(name) for name in model.tensors}
     assert isinstance(gguf_tokenizer(file.metadata), Tokenizer)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if family_class(Path(), kind(name)).gguf])
+def test_names_of_every_architecture_are_the_reference_librarys(family: str) -> None:
+    """A tensor's name in the family's folders, translated by the reference library, is where we look for it."""
+    tied = {"tie_word_embeddings": True} if family.startswith("gemma") else {}
+    keys = family_class(Path(), kind(family)).model_validate(keys_of(family) | tied)
+    (architecture,) = [number for number, name in MODEL_ARCH_NAMES.items() if name == keys.gguf]
+    reference = get_tensor_name_map(architecture, keys.num_hidden_layers)
+    for tensor in keys.graph().tensors():
+        expected = reference.get_name(keys.names.stored(tensor.name), try_suffixes=(".weight", ".bias"))
+        assert GGUF_NAMES.stored(tensor.name) == expected, tensor.name

@@ -11,6 +11,7 @@ from einloom.models.family.tensor_names import TensorNames
 class GemmaKeys(DecoderKeys):
     """Keys of a Gemma. `gelu` stands for its tanh form, in which the models were trained."""
 
+    gguf: ClassVar = "gemma"
     names: ClassVar = TensorNames(norm_offset=1.0)
 
     model_type: Literal["gemma"]

@@ -13,6 +13,7 @@ from einloom.models.family.tensor_names import TensorNames
 class Gemma2Keys(GemmaKeys):
     """Keys of a Gemma 2."""
 
+    gguf: ClassVar = "gemma2"
     names: ClassVar = TensorNames(
         {
             "attention_post_norm": "post_attention_layernorm",

@@ -11,6 +11,7 @@ from einloom.models.family.rope import Positive, RopeKeys
 class Gemma3Keys(Gemma2Keys):
     """Keys of a Gemma 3's language model."""
 
+    gguf: ClassVar = "gemma3"
     default_theta: ClassVar = 1e6
 
     model_type: Literal["gemma3_text"]  # type: ignore[assignment]

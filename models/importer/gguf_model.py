@@ -33,6 +33,7 @@ KEYS = {
     "rope_theta": "rope.freq_base",
     "rope_type": "rope.scaling.type",
     "rms_norm_eps": "attention.layer_norm_rms_epsilon",
+    "sliding_window": "attention.sliding_window",
 }
 """Keys of config.json, and what they are called behind the architecture's name."""
 NAMES = TensorNames(
@@ -47,14 +48,16 @@ NAMES = TensorNames(
         "self_attn.o_proj": "attn_output",
         "self_attn.q_norm": "attn_q_norm",
         "self_attn.k_norm": "attn_k_norm",
+        "attention_post_norm": "post_attention_norm",
         "post_attention_layernorm": "ffn_norm",
         "mlp.gate_proj": "ffn_gate",
         "mlp.up_proj": "ffn_up",
         "mlp.down_proj": "ffn_down",
+        "mlp_post_norm": "post_ffw_norm",
     },
     layer="blk.{n}.",
 )
-"""What GGUF files call canonical modules, whatever the family."""
+"""What GGUF files call canonical modules, whatever the family. Gemma's norms have their 1 added already."""
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 ROPE_FACTORS = "rope_freqs.weight"
 """Divisors of RoPE's frequencies, which stand for Llama 3's scaling."""
