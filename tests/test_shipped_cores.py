@@ -8,8 +8,9 @@ import pytest
 from einloom.catalogue import load_config, shipped_configs
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.compress.calibrated import quantize_calibrated
 from einloom.models.agreement import agreement
+from einloom.models.calibration_texts import self_texts
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
@@ -41,7 +42,9 @@ def test_a_model_of_odd_sizes_runs_on_a_shipped_core(core: str, tmp_path: Path) 
 
 def quantized(model: DecoderModel, manifest: Manifest) -> dict[str, Floats]:
     """The matrices as the core's weights stand for them, in the model's own sizes: padding is taken away again."""
-    sizes, linears = PaddedSizes.of(model.graph, manifest.core), model.linears
-    tensors = quantize_for_engine(manifest.config.gemm, sizes.linears(model.graph, linears))
-    own = sizes.linears(model.graph, {name: np.ones_like(matrix) for name, matrix in linears.items()})
-    return {name: tensors[name].dequantize()[own[name] == 1].reshape(m.shape) for name, m in linears.items()}
+    sizes, engine = PaddedSizes.of(model.graph, manifest.core), manifest.config.gemm
+    matrices = {tensor.name: tensor for tensor in model.graph.linears()}
+    tensors = quantize_calibrated(
+        model, sizes, engine, self_texts(model), dict.fromkeys(matrices, engine.weight_formats[0])
+    )
+    return {name: sizes.cut(matrices[name], tensor.dequantize()) for name, tensor in tensors.items()}
