@@ -6,6 +6,7 @@ the parts that it places, and hands out plain instances from then on. Work and t
 parts, not with the size of the array.
 """
 
+import gc
 import re
 import sys
 import tempfile
@@ -78,7 +79,7 @@ class SharedModules:
 
     def emit(self, part: Part, name: str) -> str:
         """The Verilog of `part` as the module `name`, with all modules that it needs, parents before children."""
-        with _yosys() as verilog_of:
+        with _yosys() as verilog_of, _no_collection():
             with_deep_stack(lambda: self._convert(part, name))
             converted = _modules(verilog_of("\n".join(m.rtlil for m in self.modules.values() if m.rtlil)))
         for module in self.modules.values():
@@ -200,6 +201,18 @@ class SharedModules:
             f"      {child} part(\n        " + ",\n        ".join(connections) + "\n      );\n"
             "    end\n  endgenerate\nendmodule\n"
         )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """In the block Python looks for no garbage: nearly all objects live up to the end, and looking took a third."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager
