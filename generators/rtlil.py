@@ -121,14 +121,14 @@ def _has_circle(netlist: Any) -> bool:
     A depth-first search over bits. A cell each of whose outputs depends on all inputs is one node of its own, between
     its outputs and its inputs.
     """
-    done, open_ = set[int](), set[int]()
+    done, open_ = {0, 1}, set[int]()  # the constants depend on nothing
     for start in [*netlist.connections]:
         stack = [(int(start), iter(_behind(netlist, start)))]
         open_.add(int(start))
         while stack:
             node, behind = stack[-1]
             for net in behind:
-                if net in done or net in (0, 1):
+                if net in done:
                     continue
                 if net in open_:
                     return True
@@ -142,6 +142,8 @@ def _has_circle(netlist: Any) -> bool:
     return False
 
 
+CELL_SHIFT = 16
+"""Amaranth's number of a bit: that of its cell above so many bits of its place in the cell."""
 HUBS = -(1 << 62)
 """Numbers of nodes that stand for whole cells begin here, far from those of signals, which are negative too."""
 
@@ -150,15 +152,14 @@ def _behind(netlist: Any, node: int) -> Iterable[int]:
     """The nodes that a node depends on: nets, or the hub of a cell."""
     if node < HUBS >> 1:
         return [net for net, _ in netlist.cells[node - HUBS].comb_edges_to(0)]
-    net = _nir.Net(node)
-    if net.is_late:
-        return [netlist.connections[net]]
-    cell = netlist.cells[net.cell]
+    if node < 0:
+        return (netlist.connections[node],)
+    cell = netlist.cells[node >> CELL_SHIFT]
     if isinstance(cell, _nir.Part | _nir.Matches | _nir.AsyncReadPort) or (
         isinstance(cell, _nir.Operator) and len(cell.inputs) < 3 and cell.operator not in BITWISE
     ):
-        return [HUBS + net.cell]
-    return [source for source, _ in cell.comb_edges_to(net.bit)]
+        return (HUBS + (node >> CELL_SHIFT),)
+    return [source for source, _ in cell.comb_edges_to(node & (1 << CELL_SHIFT) - 1)]
 
 
 BITWISE = ("~", "&", "|", "^")
