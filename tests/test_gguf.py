@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from einloom.catalogue import load_model
 from einloom.models.decoder_model import DecoderModel
+from einloom.models.family.rope import RopeKeys
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.gguf_file import open_gguf
 from einloom.models.importer.gguf_model import NAMES as GGUF_NAMES
@@ -20,9 +21,9 @@ from einloom.models.importer.huggingface import load_folder
 from einloom.models.importer.registry import family_class
 from einloom.models.linears import FloatLinears
 from einloom.spec.errors import InputError
-from tests.families import FAMILIES, keys_of
+from tests.families import FAMILIES, keys_of, write_family
 from tests.tiny_gguf import gguf_name, write_gguf
-from tests.tiny_llama import write_tiny_llama
+from tests.tiny_llama import CONFIG, write_tiny_llama
 
 TEXT = [3, 1, 200, 7, 7, 90]
 TYPES = (Type.F32, Type.F16, Type.BF16, Type.Q8_0, Type.Q5_1, Type.Q4_1, Type.Q4_0)
@@ -56,6 +57,39 @@ def test_a_file_computes_what_its_numbers_compute_in_a_folder(model: DecoderMode
     assert found.graph == model.graph
     logits = [Decoder(m, FloatLinears(m.linears)).step(TEXT) for m in (found, expected)]
     np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["qwen2", "qwen3"])
+def test_other_architectures_are_families_too(name: str, tmp_path: Path) -> None:
+    changes = {
+        "sliding_window": None,
+        "use_sliding_window": False,
+        "attention_bias": False,
+        "vocab_size": 256,
+        "rope_theta": CONFIG["rope_theta"],
+    }
+    model = load_folder(write_family(tmp_path / "model", name, **changes)[0])
+    found = load_gguf(write_gguf(tmp_path / "model.gguf", model, Type.F32, tokens(model), name))
+    assert found.graph == model.graph
+    assert found.tensors.keys() == model.tensors.keys()
+    assert all((found.tensors[key] == values).all() for key, values in model.tensors.items())
+
+
+def test_divisors_of_frequencies_are_llama_3s_scaling(model: DecoderModel, tmp_path: Path) -> None:
+    """Files have its result; a folder has its rule."""
+    rule = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    rope = RopeKeys(**rule, original_max_position_embeddings=64, rope_theta=CONFIG["rope_theta"]).rope(16)
+    plain = RopeKeys(rope_theta=CONFIG["rope_theta"]).rope(16)
+    divisors = np.array(plain.frequencies) / np.array(rope.frequencies)
+    assert 1 < len(np.unique(divisors)) <= 8
+    found = load_gguf(write_gguf(tmp_path / "a.gguf", model, Type.F32, tokens(model), divisors=divisors))
+    for layer in found.graph.layers:
+        assert layer.attention.rope
+        np.testing.assert_allclose(layer.attention.rope.frequencies, rope.frequencies, rtol=1e-7)
+    for wrong in (divisors[1:], -divisors):
+        path = write_gguf(tmp_path / "b.gguf", model, Type.F32, tokens(model), divisors=wrong)
+        with pytest.raises(InputError, match=r"tensor rope_freqs\.weight must have a number above 0 for each pair"):
+            load_gguf(path)
 
 
 def test_bos_is_added_and_stands_for_itself(model: DecoderModel, tmp_path: Path) -> None:

@@ -10,21 +10,31 @@ from einloom.models.decoder_model import DecoderModel
 from tests.tiny_llama import CONFIG
 
 MOST_LAYERS = 8
-NAMES = get_tensor_name_map(MODEL_ARCH.LLAMA, MOST_LAYERS)
 
 
-def gguf_name(name: str) -> str:
+def gguf_name(name: str, architecture: str = "llama") -> str:
     """The name of a tensor in a GGUF file, as the reference library has it."""
-    found = NAMES.get_name(name, try_suffixes=(".weight",))
+    names = get_tensor_name_map(MODEL_ARCH[architecture.upper()], MOST_LAYERS)
+    found = names.get_name(name, try_suffixes=(".weight", ".bias"))
     assert found is not None, name
     return str(found)
 
 
-def write_gguf(path: Path, model: DecoderModel, type: GGMLQuantizationType, tokens: list[str]) -> Path:
-    """Write the model with matrices of `type` and a byte-level vocabulary; returns the path."""
+def write_gguf(
+    path: Path,
+    model: DecoderModel,
+    type: GGMLQuantizationType,
+    tokens: list[str],
+    architecture: str = "llama",
+    divisors: np.ndarray | None = None,
+) -> Path:
+    """Write the model with matrices of `type` and a byte-level vocabulary; returns the path.
+
+    `divisors` are those of RoPE's frequencies.
+    """
     graph, attention, norm = model.graph, model.graph.attention, model.graph.norm
     assert norm
-    writer = GGUFWriter(path, "llama")
+    writer = GGUFWriter(path, architecture)
     writer.add_block_count(len(graph.layers))
     writer.add_context_length(graph.context)
     writer.add_embedding_length(graph.hidden)
@@ -43,13 +53,18 @@ def write_gguf(path: Path, model: DecoderModel, type: GGMLQuantizationType, toke
     writer.add_add_bos_token(True)
     for name, tensor in model.tensors.items():
         stored = tensor
-        if name.endswith(("q_proj.weight", "k_proj.weight")):  # rows of neighbours that RoPE rotates
+        if architecture == "llama" and name.endswith((
+            "q_proj.weight",
+            "k_proj.weight",
+        )):  # rows of neighbours that RoPE rotates
             halves = tensor.reshape(-1, 2, attention.size // 2, tensor.shape[-1])
             stored = np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(tensor.shape)
         if tensor.ndim == 2 and type != GGMLQuantizationType.F32:
-            writer.add_tensor(gguf_name(name), quantize(stored, type), raw_dtype=type)
+            writer.add_tensor(gguf_name(name, architecture), quantize(stored, type), raw_dtype=type)
         else:
-            writer.add_tensor(gguf_name(name), stored)
+            writer.add_tensor(gguf_name(name, architecture), stored)
+    if divisors is not None:
+        writer.add_tensor("rope_freqs.weight", divisors.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

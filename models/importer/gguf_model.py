@@ -1,7 +1,7 @@
 """Models in GGUF files: one file with the config, the tensors and the tokenizer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from einloom.models.decoder_graph import Attention, Branch, DecoderGraph
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.family.keys import DecoderKeys
 from einloom.models.family.problems import config_error
@@ -32,6 +33,7 @@ KEYS = {
     "max_position_embeddings": "context_length",
     "rope_theta": "rope.freq_base",
     "rope_type": "rope.scaling.type",
+    "factor": "rope.scaling.factor",
     "rms_norm_eps": "attention.layer_norm_rms_epsilon",
     "sliding_window": "attention.sliding_window",
 }
@@ -59,8 +61,8 @@ NAMES = TensorNames(
 )
 """What GGUF files call canonical modules, whatever the family. Gemma's norms have their 1 added already."""
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
-ROPE_FACTORS = "rope_freqs.weight"
-"""Divisors of RoPE's frequencies, which stand for Llama 3's scaling."""
+ROPE_DIVISORS = "rope_freqs.weight"
+"""Divisors of RoPE's frequencies, one for each pair: what Llama 3's scaling comes to."""
 SHOWN_NAMES = 4
 
 
@@ -87,11 +89,10 @@ def load_gguf(path: Path) -> DecoderModel:
     """The model in the file at `path`; InputError with the key or tensor when something is wrong with it."""
     file = open_gguf(path)
     keys = _keys(file)
-    graph = keys.graph()
+    graph = _with_rope_divisors(file, keys.graph())
     storage = Storage(NAMES, "", _neighbours(keys.head_dim) if keys.gguf_neighbours else tuple(range(keys.head_dim)))
     tensors, used = storage.read(_Files(file), graph)
-    _check_rope_factors(file)
-    unused = [name for name in file.tensors if name not in used and name != ROPE_FACTORS]
+    unused = [name for name in file.tensors if name not in used and name != ROPE_DIVISORS]
     if unused:
         raise InputError(
             f"{path}: {describe_unused(unused, SHOWN_NAMES)}: a model of the architecture {keys.gguf} has no such "
@@ -123,8 +124,7 @@ def _keys(file: GgufFile) -> DecoderKeys:
             value = metadata[names[key]]
             # A float32, which stands for the shortest number that rounds to it.
             tree[key] = float(str(np.float32(value))) if isinstance(value, float) else value
-    if tree.get("rope_type") == "none":
-        del tree["rope_type"]
+    tree["rope_scaling"] = _rope_scaling(file, names, tree.pop("rope_type", "none"), tree.pop("factor", None))
     _set_tokens(tree, metadata)
     tree["vocab_size"] = file.shape(EMBEDDING)[0] if EMBEDDING in file.tensors else None
     tree["tie_word_embeddings"] = HEAD not in file.tensors
@@ -140,9 +140,33 @@ def _set_tokens(tree: dict[str, Any], metadata: Mapping[str, Any]) -> None:
     tree["eos_token_id"] = tuple(dict.fromkeys(end for end in ends if end is not None))
 
 
-def _check_rope_factors(file: GgufFile) -> None:
-    if ROPE_FACTORS in file.tensors and (file.read_float32(ROPE_FACTORS) != 1).any():
-        raise InputError(f"{file.path}: tensor {ROPE_FACTORS}: scaled RoPE is read from config.json only")
+def _rope_scaling(file: GgufFile, names: Mapping[str, str], kind: Any, factor: Any) -> dict[str, Any]:
+    """RoPE's scaling as config.json has it. What YaRN's files mean differs from it in ways that nobody checked here."""
+    if kind not in ("none", "linear"):
+        raise ConfigError(file.path, [Problem(f"must be 'none' or 'linear', not {kind!r}", names["rope_type"])])
+    return {} if kind == "none" else {"rope_type": kind, "factor": factor}
+
+
+def _with_rope_divisors(file: GgufFile, graph: DecoderGraph) -> DecoderGraph:
+    """The graph with the frequencies of RoPE divided by what the file holds, if it holds that."""
+    if ROPE_DIVISORS not in file.tensors:
+        return graph
+    divisors = file.read_float32(ROPE_DIVISORS).astype(np.float64)
+    rope = graph.attention.rope
+    if rope is None or divisors.shape != (len(rope.frequencies),) or (divisors <= 0).any():
+        raise InputError(
+            f"{file.path}: tensor {ROPE_DIVISORS} must have a number above 0 for each pair that RoPE turns"
+        )
+    turned = replace(rope, frequencies=tuple((np.array(rope.frequencies) / divisors).tolist()))
+
+    def changed(branch: Branch) -> Branch:
+        operation = branch.operation
+        return (
+            replace(branch, operation=replace(operation, rope=turned)) if isinstance(operation, Attention) else branch
+        )
+
+    layers = (replace(layer, branches=tuple(map(changed, layer.branches))) for layer in graph.layers)
+    return replace(graph, layers=tuple(layers))
 
 
 def _neighbours(head: int) -> tuple[int, ...]:
