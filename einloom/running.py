@@ -20,6 +20,7 @@ from einloom.fpga.kernel.kernel_xml import kernel_xml
 from einloom.fpga.kernel.wrapper import wrapper
 from einloom.generators.cached_designs import cached_designs
 from einloom.models.agreement import agreement_with_float
+from einloom.models.conversation import Conversation
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.text_generation import generate_text as continue_text
@@ -129,16 +130,11 @@ class Accelerator:
 
         CheckFailed at the first difference, InputError when the prompt or an option can't be taken.
         """
-        check_counts(tokens, speculate)
-        rows = self.compiled.manifest.core.gemm.rows
-        if speculate > rows:
-            raise InputError(f"--speculate must be at most {rows}, the tokens that this design computes at once")
+        self._check_counts(tokens, speculate)
         compiled, totals, started = self.compiled, JobTotals(), time.perf_counter()
         model = compiled.model
-        reference = self._decoder(self._golden)
-        under_test = None if self._under_test is None else self._decoder(self._under_test, totals)
         generation = continue_text(
-            reference if under_test is None else CheckedDecoder(under_test, reference),
+            self._checked_decoder(totals),
             encode_prompt(model, prompt, chat=chat),
             tokens,
             stop=model.eos,
@@ -146,8 +142,7 @@ class Accelerator:
             at_once=speculate,
             on_token=on_token,
         )
-        if self._under_test is not None:
-            _compare_memory(self._under_test, self._golden, compiled.program)
+        self.check_memory()
         seconds = time.perf_counter() - started
         agreement = agreement_with_float(model, generation.tokens[:-1], generation.logits)
         return report_of(
@@ -162,6 +157,35 @@ class Accelerator:
             totals=totals,
             seconds=seconds,
             answer_only=chat,
+        )
+
+    def converse(self, tokens: int = 256, *, sampling: Sampling = GREEDY, speculate: int = 1) -> Conversation:
+        """A conversation whose answers have up to `tokens`; every logit is compared with golden's.
+
+        InputError for a model without a chat template. Call `check_memory` in the end.
+        """
+        self._check_counts(tokens, speculate)
+        model = self.compiled.model
+        model.encode_chat([{"role": "user", "content": "?"}])
+        return Conversation(model, self._checked_decoder(), tokens=tokens, sampling=sampling, at_once=speculate)
+
+    def check_memory(self) -> None:
+        """CheckFailed unless the memory of what is under test is golden's."""
+        if self._under_test is not None:
+            _compare_memory(self._under_test, self._golden, self.compiled.program)
+
+    def _check_counts(self, tokens: int, speculate: int) -> None:
+        check_counts(tokens, speculate)
+        rows = self.compiled.manifest.core.gemm.rows
+        if speculate > rows:
+            raise InputError(f"--speculate must be at most {rows}, the tokens that this design computes at once")
+
+    def _checked_decoder(self, totals: JobTotals | None = None) -> CoreDecoder | CheckedDecoder:
+        reference = self._decoder(self._golden)
+        return (
+            reference
+            if self._under_test is None
+            else CheckedDecoder(self._decoder(self._under_test, totals), reference)
         )
 
     def _decoder(self, driver: Driver, totals: JobTotals | None = None) -> CoreDecoder:

@@ -75,6 +75,14 @@ def test_other_architectures_are_families_too(name: str, tmp_path: Path) -> None
     assert all((found.tensors[key] == values).all() for key, values in model.tensors.items())
 
 
+def test_gemmas_whose_factor_of_scores_is_unknown_are_refused(model: DecoderModel, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "model.gguf", model, Type.F32, tokens(model), "gemma2")
+    with pytest.raises(
+        InputError, match=r"gemma2\.attention\.key_length: must be 256, not 16: for other heads the file"
+    ):
+        load_gguf(path)
+
+
 def test_divisors_of_frequencies_are_llama_3s_scaling(model: DecoderModel, tmp_path: Path) -> None:
     """Files have its result; a folder has its rule."""
     rule = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}

@@ -13,11 +13,18 @@ from einloom.catalogue import load_config, load_model
 from einloom.choice import core_for
 from einloom.cli.options import Calibration, ConfigName, Model, Weights
 from einloom.cli.progress import TokenProgress
+from einloom.cli.talk import talk
 from einloom.compiled import compile
 from einloom.run_report import RunReport
 from einloom.running import Accelerator, Backend, check_backend, check_counts, encode_prompt, open, require_simulation
 from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.sampling import Sampling
+
+DEFAULT_PROMPT = "ROMEO:"
+CHAT = (
+    "Take the prompt as a message that the model answers, by its chat template. Without a prompt, messages come from "
+    "the standard input, a line each, and answers are shown as they are made."
+)
 
 
 def run(
@@ -25,10 +32,11 @@ def run(
     config: ConfigName = None,
     weights: Weights = "",
     calibration: Calibration = None,
-    prompt: Annotated[str, typer.Option("-p", "--prompt", help="The text to continue.")] = "ROMEO:",
-    chat: Annotated[
-        bool, typer.Option("--chat", help="Take the prompt as a message that the model answers, by its chat template.")
-    ] = False,
+    prompt: Annotated[
+        str | None,
+        typer.Option("-p", "--prompt", help="The text to continue, or the message.", show_default=DEFAULT_PROMPT),
+    ] = None,
+    chat: Annotated[bool, typer.Option("--chat", help=CHAT)] = False,
     tokens: Annotated[int, typer.Option("-n", "--tokens", help="Tokens to generate, at most.")] = 32,
     backend: Annotated[
         Backend,
@@ -82,6 +90,7 @@ def run(
     if span is not None:
         require_simulation(backend, "--waves")
     loaded = load_model(model)
+    talks, prompt = chat and prompt is None, DEFAULT_PROMPT if prompt is None else prompt
     encode_prompt(loaded, prompt, chat=chat)
     chosen, reason = core_for(loaded, config)
     if reason:
@@ -93,6 +102,10 @@ def run(
             opened = open(
                 compiled, backend, xclbin=xclbin, board=board, device=device, waves=span, status=status.update
             )
+        if talks:
+            with opened:
+                talk(opened, tokens, sampling, speculate, console)
+            return
         with opened, TokenProgress(console, lambda: opened.cycles, tokens) as progress:
             report = opened.generate_text(
                 prompt, tokens, chat=chat, sampling=sampling, speculate=speculate, on_token=progress.advance
