@@ -56,7 +56,7 @@ def compile_model(
     sizes = PaddedSizes.of(model.graph, manifest.core)
     texts = windows(model, compression.text) if compression.text else self_texts(model)
     formats = _formats(model, sizes, engine, compression.weights, texts, bits)
-    watch = CacheWatch(model, len(texts))
+    watch = CacheWatch(model)
     tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
     scales = watch.scales(manifest.core.cache_bits)
     program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest, check=check)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from einloom.models.cache_scales import CacheScales
-from einloom.models.calibration_texts import TEXTS, self_texts
+from einloom.models.calibration_texts import self_texts
 from einloom.models.decoder_graph import Scores
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import float_attention
@@ -18,25 +18,25 @@ SMALLEST = 1e-6
 
 @dataclass
 class CacheWatch:
-    """Float attention that remembers the largest keys and values of each channel of a model that reads `texts` texts
-    side by side. Layers take turns, and texts within a layer.
+    """Float attention that remembers the largest keys and values of each channel, over all texts that are read side by
+    side. Layers take turns.
 
     Scales of keys are those of the norm of a pair that RoPE rotates. Rotation keeps it, so that they hold at positions
     far beyond the texts: slow pairs have turned little there.
     """
 
     model: DecoderModel
-    texts: int
     keys: list[Floats] = field(default_factory=list)
     values: list[Floats] = field(default_factory=list)
     calls: int = 0
 
     def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-        layers, new = self.model.graph.layers, len(queries)
-        layer = self.calls // self.texts % len(layers)
-        sizes = pair_norms(keys[-new:]) if layers[layer].attention.rope else np.abs(keys[-new:])
-        for seen, now in ((self.keys, sizes), (self.values, np.abs(values[-new:]))):
-            largest = now.max(axis=0)
+        layers, new = self.model.graph.layers, slice(-queries.shape[-4], None)
+        layer = self.calls % len(layers)
+        added = keys[..., new, :, :]
+        sizes = pair_norms(added) if layers[layer].attention.rope else np.abs(added)
+        for seen, now in ((self.keys, sizes), (self.values, np.abs(values[..., new, :, :]))):
+            largest = now.reshape(-1, *now.shape[-2:]).max(axis=0)
             if len(seen) == layer:
                 seen.append(largest)
             else:
@@ -55,7 +55,7 @@ class CacheWatch:
 
 def calibrate(model: DecoderModel, bits: int, *, seed: int = 0) -> list[CacheScales]:
     """Scales of each layer's cache for codes of `bits`, from texts that the float model writes by itself."""
-    watch = CacheWatch(model, TEXTS)
+    watch = CacheWatch(model)
     self_texts(model, seed=seed, attention=watch)
     return watch.scales(bits)
 

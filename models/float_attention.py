@@ -22,14 +22,15 @@ class AttentionFunction(Protocol):
 
 
 def float_attention(queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-    """The reference: softmax(q k * scale) v in float32."""
-    products = np.einsum("tgrd,sgd->grts", queries, keys) * np.float32(scores.scale)
+    """The reference: softmax(q k * scale) v in float32, for one text or, with another axis in front, for several."""
+    products = np.einsum("...tgrd,...sgd->...grts", queries, keys) * np.float32(scores.scale)
     if scores.cap is not None:
         products = soft_cap(products, scores.cap)
-    own = np.arange(len(keys) - len(queries), len(keys))
-    seen = scores.mask(len(keys)).visible(own).T  # [T, S]
+    count = keys.shape[-3]
+    own = np.arange(count - queries.shape[-4], count)
+    seen = scores.mask(count).visible(own).T  # [T, S]
     weights = softmax(np.where(seen, products, np.float32(-np.inf)))
-    mixed: Floats = np.einsum("grts,sgd->tgrd", weights, values)
+    mixed: Floats = np.einsum("...grts,...sgd->...tgrd", weights, values)
     return mixed
 
 

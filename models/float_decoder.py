@@ -37,7 +37,7 @@ class Decoder:
     ----------
     model : graph and float32 tensors; embeddings, biases and norms are computed from them.
     linears : computes every matrix product with weights, the head included.
-    attention : mixes the values of each layer, text by text.
+    attention : mixes the values of each layer; with several texts its arrays have their axis in front.
     texts : texts that are read side by side, each as if it were alone.
 
     Attributes
@@ -113,9 +113,9 @@ class Decoder:
         cache = before.extended(added) if before else added
         self._caches[a.key.name] = cache
         grouped = queries.reshape(texts, -1, a.groups, a.heads // a.groups, a.size)
-        each = zip(grouped, cache.keys, cache.values, strict=True)
-        mixed = np.stack([self._attend(q, k, v, a.scores) for q, k, v in each]).reshape(new, a.heads * a.size)
-        return self._linear(a.output, self._normalised(a.inner_norm, mixed))
+        several = slice(None) if texts > 1 else 0
+        mixed = self._attend(grouped[several], cache.keys[several], cache.values[several], a.scores)
+        return self._linear(a.output, self._normalised(a.inner_norm, mixed.reshape(new, a.heads * a.size)))
 
     def _positions(self, count: int) -> npt.NDArray[np.int64]:
         """The position of each of the next `count` tokens of all texts."""
