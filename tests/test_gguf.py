@@ -1,5 +1,6 @@
 """models/importer/gguf_*.py: GGUF files hold the same models as folders; damaged ones are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,15 @@ def test_other_architectures_are_families_too(name: str, tmp_path: Path) -> None
     assert found.graph == model.graph
     assert found.tensors.keys() == model.tensors.keys()
     assert all((found.tensors[key] == values).all() for key, values in model.tensors.items())
+
+
+def test_gemmas_whose_factor_of_scores_is_unknown_are_refused(model: DecoderModel, tmp_path: Path) -> None:
+    tied = replace(model, tensors={name: x for name, x in model.tensors.items() if name != "lm_head.weight"})
+    path = write_gguf(tmp_path / "model.gguf", tied, Type.F32, tokens(model), "gemma2")
+    with pytest.raises(
+        InputError, match=r"gemma2\.attention\.key_length: must be 256, not 16: for other heads the file"
+    ):
+        load_gguf(path)
 
 
 def test_divisors_of_frequencies_are_llama_3s_scaling(model: DecoderModel, tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ NAMES = TensorNames(
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 ROPE_DIVISORS = "rope_freqs.weight"
 """Divisors of RoPE's frequencies, one for each pair: what Llama 3's scaling comes to."""
+USUAL_HEAD = 256
+"""Of Gemma 2 and 3, whose scores are scaled by 1 / sqrt(256); their largest models scale by other sizes."""
 SHOWN_NAMES = 4
 
 
@@ -125,6 +127,11 @@ def _keys(file: GgufFile) -> DecoderKeys:
             # A float32, which stands for the shortest number that rounds to it.
             tree[key] = float(str(np.float32(value))) if isinstance(value, float) else value
     tree["rope_scaling"] = _rope_scaling(file, names, tree.pop("rope_type", "none"), tree.pop("factor", None))
+    if "query_pre_attn_scalar" in family.model_fields and tree.get("head_dim") != USUAL_HEAD:
+        must = (
+            f"must be {USUAL_HEAD}, not {tree.get('head_dim')!r}: for other heads the file lacks the factor of scores"
+        )
+        raise ConfigError(file.path, [Problem(must, names["head_dim"])])
     _set_tokens(tree, metadata)
     tree["vocab_size"] = file.shape(EMBEDDING)[0] if EMBEDDING in file.tensors else None
     tree["tie_word_embeddings"] = HEAD not in file.tensors
