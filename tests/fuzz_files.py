@@ -7,6 +7,7 @@ take longer than SECONDS, and memory beyond twice the file and 200 MB; each is p
 """
 
 import argparse
+import copy
 import json
 import random
 import resource
@@ -74,7 +75,7 @@ def mutate_json(data: bytes, rng: random.Random) -> bytes:
                 if rng.random() < 0.2:
                     del node[key]
                 else:
-                    node[key] = rng.choice(VALUES + WORDS)
+                    node[key] = copy.deepcopy(rng.choice(VALUES + WORDS))
                 break
             node, depth = node[key], depth - 1
     return json.dumps(tree).encode()
