@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from html import escape
+from math import prod
 
 from rich.table import Table
 
@@ -160,8 +161,9 @@ def report_of(
     cycles = totals.counters.get("cycles")
     peak = gemm.macs_per_step / gemm.weights.steps[0].cycles
     name_of_head = model.graph.head.linear.weight
-    head = model.linears[name_of_head].size
-    layers = sum(w.size for name, w in model.linears.items() if name != name_of_head)
+    sizes = {tensor.name: prod(tensor.shape) for tensor in model.graph.linears()}
+    head = sizes.pop(name_of_head)
+    layers = sum(sizes.values())
     macs = layers * (len(generation.tokens) - 1) + head * len(generation.logits)
     last = totals.last or None
     assert last is None or last.keys() == counter_names(channels).keys()

@@ -27,7 +27,7 @@ class Agreement:
 
 def agreement_with_float(model: DecoderModel, tokens: Sequence[int], logits: Floats) -> Agreement:
     """Agreement of `logits` [T, vocab], made after the last T of `tokens`, with a float model that reads `tokens`."""
-    reference = Decoder(model, FloatLinears(model.linears)).step(list(tokens))
+    reference = Decoder(model, FloatLinears(model.linears, keep=False)).step(list(tokens))
     return agreement(reference[-len(logits) :], logits)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 
 from einloom.models.chat import Message, render_chat
 from einloom.models.decoder_graph import DecoderGraph
+from einloom.models.lazy_tensors import LazyTensors
 from einloom.spec.errors import InputError
 
 
@@ -19,7 +21,8 @@ class DecoderModel:
     Attributes
     ----------
     graph : what it computes.
-    tensors : float32 arrays under the names and with the shapes that `graph.tensors()` lists; all finite.
+    tensors : float32 arrays under the names and with the shapes that `graph.tensors()` lists; all finite. Those of a
+        large model are read whenever they are asked for.
     tokenizer : every token that it makes is below `graph.vocab`.
     chat_template : Jinja that makes a text of messages; empty for a model without one.
     bos : the token that begins a text, if there is one.
@@ -34,9 +37,10 @@ class DecoderModel:
     eos: tuple[int, ...] = ()
 
     @property
-    def linears(self) -> dict[str, npt.NDArray[np.float32]]:
+    def linears(self) -> Mapping[str, npt.NDArray[np.float32]]:
         """The matrices [outputs, inputs] of all linear layers, the head included."""
-        return {tensor.name: self.tensors[tensor.name] for tensor in self.graph.linears()}
+        names = (tensor.name for tensor in self.graph.linears())
+        return LazyTensors({name: partial(self.tensors.__getitem__, name) for name in names})
 
     def encode(self, prompt: str) -> list[int]:
         """The prompt's tokens, with those that the tokenizer adds itself; InputError for none or too many."""

@@ -51,6 +51,7 @@ class Decoder:
     ) -> None:
         self._graph = model.graph
         self._tensors = model.tensors
+        self._small = dict[str, Floats]()  # all but linear layers
         self._linears = linears
         self._attend = attention
         self._texts = texts
@@ -89,9 +90,9 @@ class Decoder:
 
     def _embedded(self, tokens: list[int]) -> Floats:
         embedding = self._graph.embedding
-        x = self._tensors[embedding.weight][tokens] * np.float32(embedding.scale)
+        x = self._tensor(embedding.weight)[tokens] * np.float32(embedding.scale)
         if embedding.positions:
-            x = x + self._tensors[embedding.positions][self._positions(len(tokens))]
+            x = x + self._tensor(embedding.positions)[self._positions(len(tokens))]
         return x
 
     def _branch(self, branch: Branch, x: Floats) -> Floats:
@@ -117,6 +118,12 @@ class Decoder:
         mixed = self._attend(grouped[several], cache.keys[several], cache.values[several], a.scores)
         return self._linear(a.output, self._normalised(a.inner_norm, mixed.reshape(new, a.heads * a.size)))
 
+    def _tensor(self, name: str) -> Floats:
+        """A tensor other than a linear layer's, held once it was read."""
+        if name not in self._small:
+            self._small[name] = self._tensors[name]
+        return self._small[name]
+
     def _positions(self, count: int) -> npt.NDArray[np.int64]:
         """The position of each of the next `count` tokens of all texts."""
         return np.tile(np.arange(self.position, self.position + count // self._texts), self._texts)
@@ -134,12 +141,12 @@ class Decoder:
 
     def _linear(self, linear: Linear, x: Floats) -> Floats:
         y = self._linears(linear.weight, x)
-        return y + self._tensors[linear.bias] if linear.bias else y
+        return y + self._tensor(linear.bias) if linear.bias else y
 
     def _normalised(self, norm: Norm | None, x: Floats, head: int | None = None) -> Floats:
         """The norm of each row of `x`, or of each head of it where the norm is as large as one; `x` without a norm."""
         if norm is None:
             return x
         rows = x.reshape(-1, norm.size) if norm.size == head else x
-        bias = self._tensors[norm.bias] if norm.bias else None
-        return normalise(rows, norm.kind, self._tensors[norm.weight], bias, norm.epsilon).reshape(x.shape)
+        bias = self._tensor(norm.bias) if norm.bias else None
+        return normalise(rows, norm.kind, self._tensor(norm.weight), bias, norm.epsilon).reshape(x.shape)

@@ -17,10 +17,19 @@ class Linears(Protocol):
 
 
 class FloatLinears:
-    """The reference: float32 weights [N, K], nothing quantized."""
+    """The reference: float32 weights [N, K], nothing quantized.
 
-    def __init__(self, weights: Mapping[str, Floats]) -> None:
-        self._weights = weights
+    With `keep`, weights that are read from files are held once they have been asked for: for more than one step.
+    """
+
+    def __init__(self, weights: Mapping[str, Floats], *, keep: bool = True) -> None:
+        self._weights, self._keep = weights, keep
+        self._kept = dict[str, Floats]()
 
     def __call__(self, name: str, x: Floats) -> Floats:
-        return x @ self._weights[name].T
+        weights = self._kept.get(name)
+        if weights is None:
+            weights = self._weights[name]
+            if self._keep:
+                self._kept[name] = weights
+        return x @ weights.T

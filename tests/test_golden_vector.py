@@ -2,7 +2,6 @@
 without."""
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,12 +12,6 @@ from tests.vector_operands import corner_pairs, near_negative, random_pairs
 
 GROUP = 8
 """Numbers that are computed together: in few enough, nothing may be special."""
-
-
-@pytest.fixture(autouse=True)
-def no_warnings() -> Iterator[None]:
-    with np.errstate(all="ignore"):
-        yield
 
 
 def triples(seed: int) -> tuple[Bits, Bits, Bits]:

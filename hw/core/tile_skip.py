@@ -22,7 +22,8 @@ class TileSkip(Part):
     is w - s tiles, or one more from the last tile of sinks. Jumps are counted in beats; the products with a tile's
     beats are added up bit by bit.
 
-    Latency: 2 cycles from `valid` to `ready` without a window; with one, 1 more, and 1 for each bit of a tile's beats.
+    Throughput and latency: one job at a time; 2 cycles from `valid` to `ready` without a window. With one, 1 more, and
+    1 for each bit of a tile's beats.
 
     Parameters
     ----------

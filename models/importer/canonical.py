@@ -1,7 +1,9 @@
 """Tensors of model files as the graph has them: under canonical names, split, turned and folded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -9,9 +11,12 @@ import numpy.typing as npt
 
 from einloom.models.decoder_graph import DecoderGraph, Tensor
 from einloom.models.family.tensor_names import LAYER, TensorNames
+from einloom.models.lazy_tensors import LazyTensors
 from einloom.spec.errors import InputError
 
 Floats = npt.NDArray[np.float32]
+EAGER_BYTES = 1 << 30
+"""Float32 bytes of a model up to which all of it is read, and checked, at once."""
 OF_HEADS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.q_norm", "self_attn.k_norm")
 """Modules whose outputs RoPE rotates, so that the order of a head's elements matters."""
 
@@ -46,22 +51,38 @@ class Storage:
     prefix: str
     head_order: tuple[int, ...]
 
-    def read(self, files: TensorFiles, graph: DecoderGraph) -> tuple[dict[str, Floats], set[str]]:
+    def read(self, files: TensorFiles, graph: DecoderGraph) -> tuple[Mapping[str, Floats], set[str]]:
         """All tensors of the graph, and the names in the files that they came from.
 
-        InputError when one is missing or not as it should be.
+        Those of a model of more than EAGER_BYTES are read from the files whenever they are asked for. InputError when
+        one is missing or not as it should be; of a number that isn't finite in so large a model, when it is read.
         """
         wanted = {tensor.name: tensor for tensor in graph.tensors()}
-        tensors, used = {}, set[str]()
+        readers, used = dict[str, Callable[[], Floats]](), set[str]()
         for name, tensor in wanted.items():
             stored = self.names.stored(name)
             if graph.tied or name != graph.head.linear.weight:
                 stored = self.prefix + stored
             skipped = self.names.position_offset if name == graph.embedding.positions else 0
             parts = [wanted[other] for other in self.names.neighbours(name)]
-            tensors[name] = self._canonical(files, tensor, stored, parts, skipped)
+            self._check(files, tensor, stored, parts, skipped)
+            readers[name] = partial(self._canonical, files, tensor, stored, parts, skipped)
             used.add(stored)
-        return tensors, used
+        if 4 * sum(prod(tensor.shape) for tensor in wanted.values()) > EAGER_BYTES:
+            return LazyTensors(readers), used
+        return {name: read() for name, read in readers.items()}, used
+
+    def _check(self, files: TensorFiles, tensor: Tensor, stored: str, parts: Sequence[Tensor], skipped: int) -> None:
+        expected = (sum(part.shape[0] for part in parts) + skipped, *tensor.shape[1:])
+        expected = expected[::-1] if self._transposed(tensor) else expected
+        if stored not in files:
+            raise files.error(stored, "is missing, but {config} for it")
+        if files.shape(stored) != expected:
+            raise files.error(stored, f"has the shape {files.shape(stored)}, but {{config}} for {expected}")
+
+    def _transposed(self, tensor: Tensor) -> bool:
+        in_layer = LAYER.fullmatch(tensor.name.rpartition(".")[0]) is not None
+        return self.names.transposed and len(tensor.shape) == 2 and in_layer
 
     def _canonical(
         self, files: TensorFiles, tensor: Tensor, stored: str, parts: Sequence[Tensor], skipped: int
@@ -69,15 +90,8 @@ class Storage:
         """The part of the tensor `stored` that is `tensor`, behind `skipped` rows."""
         module, _, kind = tensor.name.rpartition(".")
         layer = LAYER.fullmatch(module)
-        transposed = self.names.transposed and len(tensor.shape) == 2 and layer is not None
-        expected = (sum(part.shape[0] for part in parts) + skipped, *tensor.shape[1:])
-        expected = expected[::-1] if transposed else expected
-        if stored not in files:
-            raise files.error(stored, "is missing, but {config} for it")
-        if files.shape(stored) != expected:
-            raise files.error(stored, f"has the shape {files.shape(stored)}, but {{config}} for {expected}")
         values = files.read_float32(stored)
-        values = values.T if transposed else values
+        values = values.T if self._transposed(tensor) else values
         first = skipped + sum(part.shape[0] for part in parts[: parts.index(tensor)])
         values = values[first : first + tensor.shape[0]]
         if layer and layer[2] in OF_HEADS:

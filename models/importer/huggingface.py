@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def _chat_template(folder: Path) -> str:
     return template if isinstance(template, str) else ""
 
 
-def _load_tensors(weights: ModelWeights, keys: DecoderKeys, graph: DecoderGraph) -> dict[str, Floats]:
+def _load_tensors(weights: ModelWeights, keys: DecoderKeys, graph: DecoderGraph) -> Mapping[str, Floats]:
     embedding = keys.names.stored(graph.embedding.weight)
     prefix = next((p for p in keys.names.prefixes if p + embedding in weights.files), keys.names.prefixes[0])
     tensors, used = Storage(keys.names, prefix, keys.head_order).read(_Files(weights, keys.ternary()), graph)

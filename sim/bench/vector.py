@@ -103,10 +103,9 @@ class Step:
             for name, vector in (("x", "b"), ("y", "c"))
         )
         op, negate = VectorOp(i["op"]), bool(i["negate"])
-        with np.errstate(all="ignore"):
-            if op in REDUCTIONS:
-                return np.repeat(golden.reduce(op, words["a"], x, negate=negate)[..., None], memory.shape[1], axis=-1)
-            return golden.elementwise(op, words["a"], x, y, negate=negate)
+        if op in REDUCTIONS:
+            return np.repeat(golden.reduce(op, words["a"], x, negate=negate)[..., None], memory.shape[1], axis=-1)
+        return golden.elementwise(op, words["a"], x, y, negate=negate)
 
 
 @dataclass(frozen=True)

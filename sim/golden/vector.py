@@ -1,7 +1,6 @@
 """Arithmetic of the vector unit's lanes (spec/isa.py, VectorOp), in NumPy float32.
 
-All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them. Overflow
-and NaN are results like others: call `elementwise` and `reduce` with NumPy's warnings off (np.errstate), once for many.
+All functions take and give uint32 arrays: the bits of floats or of integers, as the vector memory holds them.
 """
 
 import numpy as np
@@ -70,11 +69,27 @@ def to_integer(x: Floats, width: int = 32) -> npt.NDArray[np.int32]:
     return np.minimum(np.maximum(rounded, -limit), limit - 1).astype(np.int32)
 
 
+@np.errstate(all="ignore")
 def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool = False) -> Bits:
     """op(a, x, y) on arrays of one shape (or that broadcast); x and y are None where the instruction has none.
 
     Where an operation other than MAD needs an x and has none, x is a.
     """
+    return unguarded_elementwise(op, a, x, y, negate=negate)
+
+
+@np.errstate(all="ignore")
+def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bits:
+    """SUM or MAXABS of [..., words, lanes] over words and lanes, [...].
+
+    A lane adds word i to its partial sum i mod REDUCE_PARTIALS, from +0 on; then the upper half of the partial sums is
+    added to the lower half until one is left, and then likewise the lanes.
+    """
+    return unguarded_reduce(op, a, x, negate=negate)
+
+
+def unguarded_elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool = False) -> Bits:
+    """As `elementwise`, for callers that have turned off NumPy's warnings for many."""
     if op == VectorOp.MAD:
         return _mad(a, x, y, negate)
     other = a if x is None else x
@@ -96,12 +111,8 @@ def elementwise(op: VectorOp, a: Bits, x: Bits | None, y: Bits | None, *, negate
     raise ValueError(f"{op.name} is not elementwise")
 
 
-def reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bits:
-    """SUM or MAXABS of [..., words, lanes] over words and lanes, [...].
-
-    A lane adds word i to its partial sum i mod REDUCE_PARTIALS, from +0 on; then the upper half of the partial sums is
-    added to the lower half until one is left, and then likewise the lanes.
-    """
+def unguarded_reduce(op: VectorOp, a: Bits, x: Bits | None, *, negate: bool = False) -> Bits:
+    """As `reduce`, for callers that have turned off NumPy's warnings for many."""
     if op == VectorOp.MAXABS:
         largest: Bits = (a & ~SIGN).max(axis=(-2, -1))
         return np.where(largest > INFINITY, NAN, np.where(largest < SMALLEST_BITS, np.uint32(0), largest))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from einloom.sim.golden.memories import Bits, Chunk, Indices, Memories, walk
-from einloom.sim.golden.vector import Floats, Mad, elementwise, reduce, to_integer
+from einloom.sim.golden.vector import Floats, Mad, to_integer, unguarded_elementwise, unguarded_reduce
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
 
@@ -41,10 +41,12 @@ class VectorUnit:
             if op is VectorOp.MAD:
                 mad = Mad(a, x, y, negate=negate, scratch=self._scratch)
                 return lambda chunk: put(chunk, mad())
-            return lambda chunk: put(chunk, elementwise(op, a, x, y, negate=negate))
+            return lambda chunk: put(chunk, unguarded_elementwise(op, a, x, y, negate=negate))
         put = self._destination(i, (tokens, i["outer"], 1))
         one_word = (tokens, i["outer"], 1, a.shape[3])
-        return lambda chunk: put(chunk, np.broadcast_to(reduce(op, a, x, negate=negate)[..., None, None], one_word))
+        return lambda chunk: put(
+            chunk, np.broadcast_to(unguarded_reduce(op, a, x, negate=negate)[..., None, None], one_word)
+        )
 
     def _operand(self, i: Instruction, letter: str, shape: tuple[int, int, int]) -> Bits:
         """A view [tokens, outer, inner, lanes] of the vector memory."""
