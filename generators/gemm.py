@@ -53,8 +53,7 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
     widths = {
         "a row of PEs": spec.columns * (pe.operand_bits + 1 + pe.sum_bits),
         "the activations": spec.rows * stored_bits(pe) + spec.channels * spec.beat_bits,
-        # A beat shifted to the end of the buffer and beyond, as far as the shift amount can count.
-        "the gearbox": 2 * (word + 2 * spec.beat_bits) + spec.beat_bits,
+        "the gearbox": word + 3 * spec.beat_bits,
     }
     for what, bits in widths.items():
         if bits + MARGIN > NETLIST_BITS:

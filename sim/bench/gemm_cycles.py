@@ -6,6 +6,7 @@ results are under way. `clock` is the end of a cycle.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 from einloom.sim.bench.batch import Job
 from einloom.spec.manifest import GemmManifest
@@ -54,7 +55,8 @@ class _Channel:
         steps = [step.bits for step in layout.steps]
         self.sizes = {layout.metadata.bits or steps[0], *steps}
         self._beat, self._stall, self._place = layout.beat_bits, ports["weight_stall"], number % 16
-        self._full = max(self.sizes) + layout.beat_bits  # with more bits than these a beat has to wait
+        touched = -(-(max(self.sizes) + self._beat - gcd(self._beat, *self.sizes)) // self._beat)  # beats of a word
+        self._full = touched * self._beat  # with more bits than these a beat has to wait
         self._level, self._offered, self._left = 0, False, ports["beats"]
 
     def clock(self, random: int, used: int, align: bool) -> int:
