@@ -6,6 +6,7 @@ every memory's contents, which takes nearly half of the time of generating a cor
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import amaranth.back.rtlil as rtlil
@@ -74,10 +75,22 @@ class _Netlist(_nir.Netlist):
         self.late_to_signal.update((net, (signal, bit)) for bit, net in enumerate(value))
         return value
 
+    def follow_connections(self) -> bool:
+        """Make each chain of connections one, from its first to its last bit; False if one has no end."""
+        for net, source in self.connections.items():
+            hops = 0
+            while source < 0:
+                source, hops = self.connections[source], hops + 1
+                if hops > len(self.connections):
+                    return False
+            self.connections[net] = source
+        return True
+
     def resolve_value(self, value: Any) -> Any:
         if not value or min(value) >= 0:  # none of its bits is late
             return value
-        return super().resolve_value(value)
+        connections = self.connections
+        return _nir.Value([net if net >= 0 else connections[net] for net in value])
 
 
 @contextmanager
@@ -105,7 +118,7 @@ def _netlist(fragment: Any, ports: dict[str, Any], name: str) -> Any:
     netlist = _Netlist()
     with _unchecked_values():
         _ir._emit_netlist(netlist, design, all_undef_to_ff=False)
-        if _has_circle(netlist):
+        if not (netlist.follow_connections() and _cells_are_in_order(netlist)) and _has_circle(netlist):
             netlist.check_comb_cycles()  # says where
         netlist.resolve_all_nets()
     _ir._compute_net_flows(netlist)
@@ -113,6 +126,20 @@ def _netlist(fragment: Any, ports: dict[str, Any], name: str) -> Any:
     _ir._compute_ionet_dirs(netlist)
     _ir._compute_io_ports(netlist, design.ports)
     return netlist
+
+
+def _cells_are_in_order(netlist: _Netlist) -> bool:
+    """True when no cell depends on itself as a whole, without a register between. Then no bit does."""
+    behind: dict[int, set[int]] = {}
+    for number, cell in enumerate(netlist.cells):
+        if isinstance(cell, LOGIC):
+            nets = (net if net >= 0 else netlist.connections[net] for net in cell.input_nets())
+            behind[number] = {net >> CELL_SHIFT for net in nets}
+    try:
+        TopologicalSorter(behind).prepare()
+    except CycleError:
+        return False
+    return True
 
 
 def _has_circle(netlist: Any) -> bool:
@@ -144,6 +171,8 @@ def _has_circle(netlist: Any) -> bool:
 
 CELL_SHIFT = 16
 """Amaranth's number of a bit: that of its cell above so many bits of its place in the cell."""
+LOGIC = (_nir.Operator, _nir.Part, _nir.Matches, _nir.PriorityMatch, _nir.AssignmentList, _nir.AsyncReadPort)
+"""Cells whose outputs depend on their inputs in the same cycle."""
 HUBS = -(1 << 62)
 """Numbers of nodes that stand for whole cells begin here, far from those of signals, which are negative too."""
 
