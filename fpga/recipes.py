@@ -5,10 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from einloom.fpga import yosys
+
 DESIGN = "design.v"
 NETLIST = "netlist.json"
 _WIDE_SHIFTS = "techmap -map wide_shift.v t:$shl t:$shr t:$sshl t:$sshr"
-_PRIMITIVES = ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v")
+_HARD_BLOCKS = ("DSP48E2", "RAMB18E2", "RAMB36E2", "URAM288")
+"""Of the many primitives that Yosys knows by their ports alone, those that a design can use. All of them would take half
+of the time of a run."""
+_PRIMITIVES = ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib hard_blocks.v")
 _ULTRASCALE = "synth_xilinx -family xcup -noiopad -noclkbuf -uram"
 
 
@@ -58,7 +63,7 @@ def ultrascale(*, dsp: bool = True) -> Recipe:
     if not dsp:
         plain = f"{_ULTRASCALE} -nodsp"
         after = (f"{plain} -run prepare:map_dsp", _WIDE_SHIFTS, f"{plain} -run coarse:edif")
-        return Recipe(before=_PRIMITIVES, after=after, files=_techmaps("wide_shift.v"), cells={})
+        return Recipe(before=_PRIMITIVES, after=after, files=_hard_blocks() | _techmaps("wide_shift.v"), cells={})
     sizes = "-D DSP_A_MAXWIDTH=27 -D DSP_B_MAXWIDTH=18 -D DSP_A_MAXWIDTH_PARTIAL=18 -D DSP_A_MINWIDTH=2 "
     sizes += "-D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=9 -D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL27X18"
     return Recipe(
@@ -80,7 +85,7 @@ def ultrascale(*, dsp: bool = True) -> Recipe:
             _WIDE_SHIFTS,
             f"{_ULTRASCALE} -run coarse:edif",
         ),
-        files=_techmaps("dsp48e1.v", "wide_shift.v"),
+        files=_hard_blocks() | _techmaps("dsp48e1.v", "wide_shift.v"),
         cells={},
     )
 
@@ -123,6 +128,13 @@ def cell_library(libraries: Mapping[str, str]) -> Recipe:
         files={**named, **_techmaps("wide_shift.v")},
         cells=cells,
     )
+
+
+def _hard_blocks() -> dict[str, str]:
+    """The declarations of _HARD_BLOCKS."""
+    text = yosys.shared_text("xilinx/cells_xtra.v")
+    modules = (re.search(rf"^module {name} ?\(.*?^endmodule$", text, re.MULTILINE | re.DOTALL) for name in _HARD_BLOCKS)
+    return {"hard_blocks.v": "\n".join(module[0] for module in modules if module) + "\n"}
 
 
 def _techmaps(*names: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from einloom.spec.errors import ToolError
@@ -22,6 +23,12 @@ def version() -> str:
     if importlib.util.find_spec("pyosys") is None:
         raise ToolError('Yosys is needed to synthesise and is not installed: pip install "einloom[synth]"')
     return importlib.metadata.version("pyosys")
+
+
+def shared_text(name: str) -> str:
+    """The text of a file of Yosys's own library; ToolError when pyosys is not installed."""
+    version()
+    return (files("pyosys") / "share" / name).read_text()
 
 
 def run_passes(passes: Sequence[str], files: Mapping[str, str], output: str) -> tuple[str, str]:
