@@ -11,7 +11,7 @@ DESIGN = "design.v"
 NETLIST = "netlist.json"
 _WIDE_SHIFTS = "techmap -map wide_shift.v t:$shl t:$shr t:$sshl t:$sshr"
 _HARD_BLOCKS = ("DSP48E2", "RAMB18E2", "RAMB36E2", "URAM288")
-"""The primitives that a design can use, of the many that Yosys knows by their ports alone. To know all of them takes half
+"""The primitives that a design can use, of the many that Yosys knows by their ports alone. Knowing them all takes half
 the time of a run."""
 _PRIMITIVES = ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib hard_blocks.v")
 _ULTRASCALE = "synth_xilinx -family xcup -noiopad -noclkbuf -uram"
