@@ -15,7 +15,7 @@ SCALE_BYTES = 2
 SCALE_BITS = 12
 LARGEST_SCALE = (1 << SCALE_BITS) - 1
 HEADROOM = 8
-"""Keys and values may be this many times larger than all that calibration saw, before their scales saturate."""
+"""Elements may be this many times as large as a head's largest channel in calibration, before their scale saturates."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -108,10 +109,14 @@ class Setting:
 @pytest.fixture(scope="module", params=MODELS)
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Setting:
     core, changes = MODELS[request.param]
-    model, manifest = small_llama(tmp_path_factory.mktemp("model"), **changes), core_manifest(**core)
+    return _compiled(small_llama(tmp_path_factory.mktemp("model"), **changes), core_manifest(**core))
+
+
+def _compiled(model: DecoderModel, manifest: Manifest, factor: float = 1.05) -> Setting:
+    """The model's program, for caches whose scales are `factor` times those that TOKENS need."""
     watch = Watch()
     exact = Decoder(model, FloatLinears(model.linears), watch).step(TOKENS)
-    unit = np.float32(1.05 / manifest.core.cache.largest_element)
+    unit = np.float32(factor / manifest.core.cache.largest_element)
     scales = [CacheScales(*(np.abs(x).max(axis=0) * unit for x in both)) for both in watch.seen]
     tensors = quantize_for_engine(
         manifest.config.gemm, PaddedSizes.of(model.graph, manifest.core).linears(model.graph, model.linears)
@@ -161,6 +166,19 @@ def test_logits_are_those_of_the_same_quantization_in_float(setting: Setting) ->
     assert agreement(expected, found).kl <= 5e-4
     assert np.abs(found - expected).max() <= 0.2
     assert np.abs(found[0] - expected[0]).max() <= 1e-3
+
+
+@pytest.mark.parametrize(("too_small", "holds"), [(4, True), (200, False)])
+def test_scales_per_token_hold_for_what_calibration_never_saw(too_small: int, holds: bool, tmp_path: Path) -> None:
+    """Calibration that saw keys a quarter as large costs nothing; far beyond, saturation is counted."""
+    core, changes = MODELS["scales per token"]
+    model, manifest = small_llama(tmp_path, **changes), core_manifest(**core)
+    setting = _compiled(model, manifest, 1.0 / too_small)
+    driver = GoldenDriver(manifest, setting.program)
+    found = CoreDecoder(driver, setting.program, manifest.gemm.rows, setting.beat).step(TOKENS)
+    exact = setting.exact[-len(found) :]
+    assert (agreement(exact, found).kl <= 6e-3) == holds
+    assert (driver.saturated == 0) == holds
 
 
 def test_one_program_serves_every_prompt(setting: Setting) -> None:

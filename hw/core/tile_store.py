@@ -22,8 +22,8 @@ class TileStore(Part):
     Words of a token's elements gather in a staging buffer with a bank for each row of a tile. They leave as a tile lies
     in memory: byte e of all rows, for one e after the other, as strobed beats. Only the rows of the chunk's positions
     are written. A chunk that reaches into the next tile takes a second request. With 4 bits a byte holds two elements
-    of one key, the even one lowest. With a scale per token, the end of the word at `base` is the header of the elements,
-    which begin in the next word. Throughput: a beat every cycle, within a request. Latency: 4 cycles from an
+    of one key, the even one lowest. With a scale per token, the end of the word at `base` is the header of the
+    elements, which begin in the next word. Throughput: a beat every cycle, within a request. Latency: 4 cycles from an
     instruction to its first request, 2 from that to the first beat.
 
     Parameters
