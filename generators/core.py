@@ -45,6 +45,7 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
         staging_words=core.staging_words,
         fifo_beats=core.fifo_beats,
         cache_bits=core.cache_bits,
+        token_scales=core.cache_scales == "token",
         design=design_number(config.digest),
         parity=core.parity,
     )
@@ -57,6 +58,7 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
         query_words=core.query_words,
         staging_words=core.staging_words,
         cache_bits=core.cache_bits,
+        cache_scales=core.cache_scales,
         registers=core_registers(config.memory.channels),
     )
     return spec, manifest

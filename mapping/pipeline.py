@@ -58,7 +58,7 @@ def compile_model(
     formats = _formats(model, sizes, engine, compression.weights, texts, bits)
     watch = CacheWatch(model)
     tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
-    scales = watch.scales(manifest.core.cache_bits)
+    scales = watch.scales(manifest.core.cache.largest_element)
     program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest, check=check)
     stored = sum(t.bits_per_weight * t.codes.size for t in tensors.values())
     return program, stored / sum(t.codes.size for t in tensors.values())

@@ -44,20 +44,20 @@ class CacheWatch:
         self.calls += 1
         return float_attention(queries, keys, values, scores)
 
-    def scales(self, bits: int) -> list[CacheScales]:
-        """Scales of each layer's cache for codes of `bits`."""
-        steps, margin = np.float32((1 << (bits - 1)) - 1), np.float32(MARGIN)
+    def scales(self, largest_code: int) -> list[CacheScales]:
+        """Scales of each layer's cache for codes up to `largest_code`."""
+        steps, margin = np.float32(largest_code), np.float32(MARGIN)
         return [
             CacheScales(*(np.maximum(largest * margin, np.float32(SMALLEST)) / steps for largest in both))
             for both in zip(self.keys, self.values, strict=True)
         ]
 
 
-def calibrate(model: DecoderModel, bits: int, *, seed: int = 0) -> list[CacheScales]:
-    """Scales of each layer's cache for codes of `bits`, from texts that the float model writes by itself."""
+def calibrate(model: DecoderModel, largest_code: int, *, seed: int = 0) -> list[CacheScales]:
+    """Scales of each layer's cache for codes up to `largest_code`, from texts that the float model writes by itself."""
     watch = CacheWatch(model)
     self_texts(model, seed=seed, attention=watch)
-    return watch.scales(bits)
+    return watch.scales(largest_code)
 
 
 def pair_norms(keys: Floats) -> Floats:

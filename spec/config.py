@@ -49,7 +49,8 @@ class CoreConfig(Section):
 
     The vector unit has `lanes` float32 lanes, and memories are counted in words of `lanes` elements. Each weight
     channel has a queue of `fifo_beats`; the GEMM engine takes `beats_at_once` of them in a cycle. With `parity` a bit
-    that these memories lose stops the core.
+    that these memories lose stops the core. Keys and values are codes of `cache_bits` with `cache_scales`: fixed ones,
+    or one for each token and head, computed as they are written.
     """
 
     lanes: Literal[8, 16, 32] = 16
@@ -60,6 +61,7 @@ class CoreConfig(Section):
     fifo_beats: Annotated[int, Field(strict=True, ge=64, le=1 << 14)] = 512
     beats_at_once: Literal[1, 2, 4] = 1
     cache_bits: Literal[4, 8] = 8
+    cache_scales: Literal["static", "token"] = "static"
     parity: bool = False
 
 
@@ -107,8 +109,12 @@ class Config(Section):
                 f"a word of each of a tile's keys must fill a beat: attention.rows * core.lanes * core.cache_bits, "
                 f"{staged}, must be at least memory.beat_bits, {self.memory.beat_bits}"
             )
-        if self.attention.input_bits != 8:
-            raise problem("a core keeps keys and values in 8 bits or less: set attention.input_bits to 8")
+        wide = 16 if self.core.cache_scales == "token" else 8
+        if self.attention.input_bits != wide:
+            raise problem(
+                f"with core.cache_scales {self.core.cache_scales} the attention engine takes keys and values of {wide} "
+                f"bits: set attention.input_bits to {wide}"
+            )
         if self.attention.spans != 1:
             raise problem("a core reads one tile of keys at a time: set attention.spans to 1")
         if self.engine.rows > 128:

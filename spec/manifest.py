@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from einloom.spec.cache_format import CacheFormat
 from einloom.spec.config import ADD_A_CORE, Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
@@ -213,6 +214,8 @@ class CoreManifest(Data):
     """Words of each row of a tile of keys."""
     cache_bits: int
     """Bits of a key's or a value's element in memory."""
+    cache_scales: Literal["static", "token"]
+    """Of these elements: fixed ones, or one for each token and head."""
     registers: RegisterTable
     """Registers behind those of ap_ctrl_hs."""
 
@@ -220,6 +223,11 @@ class CoreManifest(Data):
     def beat_bytes(self) -> int:
         """Bytes of a beat of each memory port."""
         return self.gemm.weights.beat_bits // 8
+
+    @property
+    def cache(self) -> CacheFormat:
+        """The tiles of keys and values in memory."""
+        return CacheFormat(self.cache_bits, self.attention.rows, 8 * self.beat_bytes, self.cache_scales == "token")
 
 
 class Manifest(Data):

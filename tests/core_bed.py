@@ -112,7 +112,7 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
             return quantize_per_channel(matrix, format)
         return quantize(matrix, format, engine.scale_group)
 
-    limit = (1 << manifest.core.cache_bits - 1) - 1
+    limit = manifest.core.cache.largest_element
     largest = rng.uniform(LARGEST_CACHED / 2, LARGEST_CACHED, (shape.layers, 2, shape.groups, shape.head))
     scales = [CacheScales(*(each / limit).astype(np.float32)) for each in largest]
     tensors = {name: quantized(matrix) for name, matrix in padded.items()}

@@ -37,7 +37,7 @@ def with_outlying_beginning(folder: Path, **changes: object) -> DecoderModel:
 
 def largest_codes(model: DecoderModel, text: list[int], seed: int = 0) -> float:
     """The largest key or value of a text, in steps of its code."""
-    scales = calibrate(model, 8, seed=seed)
+    scales = calibrate(model, 127, seed=seed)
     found: list[float] = []
 
     def watch(queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:

@@ -78,6 +78,18 @@ def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None
         bed.close()
 
 
+@pytest.mark.parametrize("bits", [4, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
+    sizes = {"cache_bits": bits, "cache_scales": "token", "staging_words": 40}
+    design = core_design(core_config(attention={"rows": 8, "input_bits": 16}, core=sizes))
+    bed = Bed(design, random_program(design.manifest, SHAPE))
+    try:
+        rng = np.random.default_rng(bits)
+        bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), TIMINGS["stalls and any order"])
+    finally:
+        bed.close()
+
+
 @pytest.mark.slow
 def test_heads_of_256_are_golden() -> None:
     sizes = {"vector_words": 8192, "query_words": 160, "staging_words": 128, "activation_words": 80}

@@ -17,7 +17,8 @@ REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
     "set engine.activations to int8": {
         "engine": {"kind": "lut", "lanes": 8, "formats": ["bipolar4"], "activations": "fp16"}
     },
-    "set attention.input_bits to 8": {"attention": {"input_bits": 16}},
+    "with core.cache_scales static .* set attention.input_bits to 8": {"attention": {"input_bits": 16}},
+    "with core.cache_scales token .* set attention.input_bits to 16": {"core": {"cache_scales": "token"}},
     "set attention.spans to 1": {"attention": {"spans": 2}},
     "must fit into a tile of 4 keys": {"engine": {"rows": 5}},
     "core.cache_bits, 128, must be at least memory.beat_bits, 256": {"core": {"cache_bits": 4}},

@@ -101,7 +101,7 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     require_fit(model.graph, manifest)
     linears = PaddedSizes.of(model.graph, manifest.core).linears(model.graph, model.linears)
     tensors = quantize_for_engine(manifest.config.gemm, linears)
-    scales = calibrate(model, manifest.core.cache_bits)
+    scales = calibrate(model, manifest.core.cache.largest_element)
     program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest, check=request.param in CHECKED)
     return Compiled(model, tensors, scales, program)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CoreDecoder
 from einloom.models.decoder_graph import Scores
 from einloom.models.decoder_model import DecoderModel
-from einloom.models.float_attention import float_attention
+from einloom.models.float_attention import AttentionFunction, float_attention
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import FloatLinears
 from einloom.sim.device import GoldenDevice
@@ -28,7 +29,7 @@ from einloom.spec.isa import INSTRUCTION_BYTES, CoreError
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import core_manifest, small_llama
-from tests.quantized_cache import QuantizedCache
+from tests.quantized_cache import QuantizedCache, TokenCache
 
 Floats = npt.NDArray[np.float32]
 CONTEXT = 32
@@ -66,6 +67,14 @@ MODELS = {  # changes to the core, and to the model
         {"hidden_size": 50, "intermediate_size": 1, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 40},
     ),
     "keys and values of 4 bits": ({"core": {"lanes": 8, "cache_bits": 4}}, {"num_hidden_layers": 1}),
+    "scales per token": (
+        {"core": {"lanes": 8, "cache_scales": "token"}, "attention": {"input_bits": 16}},
+        {"head_dim": 64, "attention_bias": True},
+    ),
+    "scales per token, 4 bits, padded heads": (
+        {"core": {"lanes": 8, "cache_bits": 4, "cache_scales": "token"}, "attention": {"input_bits": 16}},
+        {"num_hidden_layers": 1, "head_dim": 36},
+    ),
 }
 
 
@@ -100,11 +109,15 @@ class Setting:
 @pytest.fixture(scope="module", params=MODELS)
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Setting:
     core, changes = MODELS[request.param]
-    model, manifest = small_llama(tmp_path_factory.mktemp("model"), **changes), core_manifest(**core)
+    return _compiled(small_llama(tmp_path_factory.mktemp("model"), **changes), core_manifest(**core))
+
+
+def _compiled(model: DecoderModel, manifest: Manifest, factor: float = 1.05) -> Setting:
+    """The model's program, for caches whose scales are `factor` times those that TOKENS need."""
     watch = Watch()
     exact = Decoder(model, FloatLinears(model.linears), watch).step(TOKENS)
-    limit = (1 << (manifest.core.cache_bits - 1)) - 1
-    scales = [CacheScales(*(np.abs(x).max(axis=0) * np.float32(1.05 / limit) for x in both)) for both in watch.seen]
+    unit = np.float32(factor / manifest.core.cache.largest_element)
+    scales = [CacheScales(*(np.abs(x).max(axis=0) * unit for x in both)) for both in watch.seen]
     tensors = quantize_for_engine(
         manifest.config.gemm, PaddedSizes.of(model.graph, manifest.core).linears(model.graph, model.linears)
     )
@@ -144,12 +157,28 @@ def test_logits_are_those_of_the_same_quantization_in_float(setting: Setting) ->
     if any(a.shape != b.shape for a, b in _before_and_after(setting.model, sizes)):
         pytest.skip("padding changes which weights share a scale")
     tensors = quantize_for_engine(setting.manifest.config.gemm, setting.model.linears)
-    cache = QuantizedCache(setting.scales, setting.manifest.core.cache_bits)
+    core = setting.manifest.core
+    cache: AttentionFunction = QuantizedCache(setting.scales, core.cache_bits)
+    if core.cache.token_scales:
+        cache = TokenCache(setting.scales, core.cache, core.lanes)
     expected = Decoder(setting.model, DeviceLinears(GoldenDevice(), tensors), cache).step(TOKENS)
     found, _ = setting.decoded(1)
     assert agreement(expected, found).kl <= 5e-4
     assert np.abs(found - expected).max() <= 0.2
     assert np.abs(found[0] - expected[0]).max() <= 1e-3
+
+
+@pytest.mark.parametrize(("too_small", "holds"), [(4, True), (200, False)])
+def test_scales_per_token_hold_for_what_calibration_never_saw(too_small: int, holds: bool, tmp_path: Path) -> None:
+    """Calibration that saw keys a quarter as large costs nothing; far beyond, saturation is counted."""
+    core, changes = MODELS["scales per token"]
+    model, manifest = small_llama(tmp_path, **changes), core_manifest(**core)
+    setting = _compiled(model, manifest, 1.0 / too_small)
+    driver = GoldenDriver(manifest, setting.program)
+    found = CoreDecoder(driver, setting.program, manifest.gemm.rows, setting.beat).step(TOKENS)
+    exact = setting.exact[-len(found) :]
+    assert (agreement(exact, found).kl <= 6e-3) == holds
+    assert (driver.saturated == 0) == holds
 
 
 def test_one_program_serves_every_prompt(setting: Setting) -> None:

@@ -26,6 +26,7 @@ from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import QUERY_BITS
+from einloom.spec.cache_format import CacheFormat
 from einloom.spec.isa import Unit
 
 COLUMN_BITS = 16
@@ -43,8 +44,9 @@ class AttentionUnit(Part):
 
     Parameters
     ----------
-    spec : size of the engine; its keys and values are 8 bits wide.
-    lanes, beat_bits, cache_bits : widths of the vector unit, of the port, of an element in memory.
+    spec : size of the engine; its keys and values are as wide as a TileReader's.
+    lanes : of the vector unit.
+    cache : the tiles in memory, of as many rows as the engine.
     words : of the query buffer, for each column.
     parity : the query buffer, queued values and the engine's states have parity bits.
 
@@ -67,7 +69,7 @@ class AttentionUnit(Part):
 
     memory = MemoryClient("cache", Unit.ATTENTION, ahead=True)
 
-    def __init__(self, spec: AttentionSpec, lanes: int, beat_bits: int, cache_bits: int, words: int, parity: bool):
+    def __init__(self, spec: AttentionSpec, lanes: int, cache: CacheFormat, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
             "skip": In(1),
@@ -76,7 +78,7 @@ class AttentionUnit(Part):
             "index": In(INDEX_BITS),
             "request_index": Out(INDEX_BITS),
             "write": In(write_port(lanes * QUERY_BITS, column=COLUMN_BITS, scale=1)),
-            **reader_ports(beat_bits),
+            **reader_ports(cache.beat_bits),
             "result": Out(stream.Signature(word_layout(lanes))),
             **parity_ports(parity),
             **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
@@ -88,7 +90,7 @@ class AttentionUnit(Part):
     def build(self, m, platform):
         spec = self.spec
         engine = AttentionEngine(spec).place(m, "engine", platform)
-        reader = TileReader(spec.rows, self.beat_bits, self.cache_bits, spec.format.max_head, self.parity)
+        reader = TileReader(self.cache, spec.format.max_head, self.parity)
         reader.place(m, "reader", platform)
         outputs = OutputWords(spec.columns, self.lanes).place(m, "outputs", platform)
         buffer = self._queries(m, platform, engine)
@@ -106,7 +108,7 @@ class AttentionUnit(Part):
             last.eq(self.chunk.position + i.first + tokens - 1),
             prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
         ]
-        skip = TileSkip(self.spec.rows, self.beat_bits, self.cache_bits).place(m, "tiles", platform)
+        skip = TileSkip(self.cache).place(m, "tiles", platform)
         feed(m, i, skip, "window", "sinks", "query_head", "value_head")
         m.d.comb += [
             skip.valid.eq(self.instruction.valid),

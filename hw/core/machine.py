@@ -96,13 +96,9 @@ class Machine(Part):
                 spec.gemm, spec.lanes, spec.activation_words, spec.beats_at_once, spec.fifo_beats, spec.parity
             ),
             Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
-            Unit.ATTENTION: AttentionUnit(
-                spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words, spec.parity
-            ),
+            Unit.ATTENTION: AttentionUnit(spec.attention, spec.lanes, spec.cache, spec.query_words, spec.parity),
             Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
-            Unit.STORE: StoreUnit(
-                spec.lanes, spec.beat_bits, spec.attention.rows, spec.staging_words, spec.cache_bits, spec.parity
-            ),
+            Unit.STORE: StoreUnit(spec.lanes, spec.cache, spec.staging_words, spec.parity),
         }
         units = {unit: part.place(m, f"{unit.name.lower()}_unit", platform) for unit, part in units.items()}
         self._control(m, platform, sequencer, units)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from einloom.hw.array.attention_engine import AttentionSpec
 from einloom.hw.array.engine import EngineSpec
+from einloom.spec.cache_format import CacheFormat
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class CoreSpec:
     vector_words, activation_words, query_words, staging_words : words of `lanes` elements in the memories on the chip.
     fifo_beats : beats in the queue of each weight channel.
     cache_bits : width of an element of a key or value in memory.
+    token_scales : each token and head of the cache has a scale.
     design : a number of 64 bits that reports begin with.
     parity : the memories on the chip have parity bits.
     """
@@ -32,6 +34,7 @@ class CoreSpec:
     staging_words: int
     fifo_beats: int
     cache_bits: int
+    token_scales: bool
     design: int
     parity: bool
 
@@ -44,6 +47,11 @@ class CoreSpec:
     def beat_bits(self) -> int:
         """Width of all memory ports."""
         return self.gemm.beat_bits // self.beats_at_once
+
+    @property
+    def cache(self) -> CacheFormat:
+        """The tiles of keys and values in memory."""
+        return CacheFormat(self.cache_bits, self.attention.rows, self.beat_bits, self.token_scales)
 
     @property
     def channels(self) -> int:

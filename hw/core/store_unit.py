@@ -12,6 +12,7 @@ from einloom.hw.isa_layout import HEADER_LAYOUT
 from einloom.hw.part import Part
 from einloom.hw.vector.slot import read_port
 from einloom.hw.wires import feed
+from einloom.spec.cache_format import CacheFormat
 from einloom.spec.isa import BY_NAME, Unit
 
 
@@ -31,17 +32,17 @@ class StoreUnit(Part):
 
     memory = MemoryClient("store", Unit.STORE, writes=True)
 
-    def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
+    def __init__(self, lanes: int, cache: CacheFormat, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            "write": In(write_port(lanes * cache_bits)),
+            "write": In(write_port(lanes * cache.bits)),
             "word": Out(read_port(lanes, shared=True)),
-            **writer_ports(beat_bits),
+            **writer_ports(cache.beat_bits),
             **parity_ports(parity),
         })
 
     def build(self, m, platform):
-        rows = RowStore(self.lanes, self.beat_bits).place(m, "rows", platform)
+        rows = RowStore(self.lanes, self.cache.beat_bits).place(m, "rows", platform)
         tiles = TileStore(*self.parameters.values()).place(m, "tiles", platform)
         if self.parity:
             connect_parity(m, self, tiles)

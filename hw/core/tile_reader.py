@@ -9,9 +9,11 @@ from einloom.hw.buffers.gearbox import Gearbox
 from einloom.hw.buffers.parity import corrupt_port
 from einloom.hw.core.layouts import POSITION_BITS, reader_ports
 from einloom.hw.core.tile_order import TileOrder
+from einloom.hw.core.token_scales import TokenScales, element_bits
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
+from einloom.spec.cache_format import CacheFormat
 
 BYTE = 8
 HEAD_BITS = field_bits("attend", "query_head")
@@ -27,10 +29,11 @@ JUMP = data.StructLayout({"sinks": POSITION_BITS, "keys": BEAT_BITS, "values": B
 TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": SHAPE, "jump": JUMP})
 
 
-def tile_beats(head, rows: int, cache_bits: int, beat_bits: int):
+def tile_beats(head, cache: CacheFormat):
     """Beats of a tile of `head` elements."""
-    row_shift = (rows - 1).bit_length() - (cache_bits == 4)
-    return ((head << row_shift) >> ((beat_bits // BYTE).bit_length() - 1))[: len(head) + row_shift]
+    row_shift = (cache.rows - 1).bit_length() - (cache.bits == 4)
+    coded = (head << row_shift) >> ((cache.beat_bits // BYTE).bit_length() - 1)
+    return (coded + cache.header_beats if cache.token_scales else coded)[: len(head) + row_shift]
 
 
 class TileReader(Part):
@@ -38,20 +41,20 @@ class TileReader(Part):
     between a window and the sinks are left out.
 
     A tile lies in memory byte by byte: for each byte of a key, that byte of all rows. An engine beat is one element of
-    all rows, so it is `rows` bytes, or half as many with `cache_bits` 4.
+    all rows, so it is `rows` bytes, or half as many with 4 bits. With a scale per token a tile begins with the rows'
+    headers, and TokenScales multiplies the codes that follow.
 
     The engine takes tiles in the same order but for one case. Across jobs it may read the first keys of job n + 1
     before the last values of job n, which memory sends first. So one tile of values is buffered; otherwise the shared
     stream would deadlock. A job is taken while the one before is still delivered.
 
-    Throughput: a request a cycle; an engine beat a cycle as long as memory's beats come as fast. Latency: 1 cycle from
-    a job to its first request, 1 from a beat of memory to its keys, and the queue's more to its values.
+    Throughput: a request a cycle; an engine beat a cycle as long as memory's beats come as fast, and a byte of the
+    headers. Latency: 1 cycle from a job to its first request, 1 from a beat of memory to its keys, and the queue's more
+    to its values; with scales, TokenScales' more to both.
 
     Parameters
     ----------
-    rows : keys of a tile, a power of two.
-    beat_bits : width of memory's beats.
-    cache_bits : 4 or 8; with 4, a byte is two elements, the even one lowest.
+    cache : the tiles in memory; with 4 bits, a byte is two elements, the even one lowest.
     max_head : elements of a value, at most: the depth of the queue.
     parity : the queued values have parity bits.
 
@@ -59,15 +62,15 @@ class TileReader(Part):
     -------
     job : In, stream of TILES
     request, beats : to and from a read master of the system window
-    keys, values : Out, streams of the engine's beats, 8 bits for each row
+    keys, values : Out, streams of the engine's beats, 8 bits for each row, or 16 with scales
     corrupt : Out(1), with `parity` only: see StreamFifo
     """
 
-    def __init__(self, rows: int, beat_bits: int, cache_bits: int, max_head: int, parity: bool):
+    def __init__(self, cache: CacheFormat, max_head: int, parity: bool):
         super().__init__({
             "job": In(stream.Signature(TILES)),
-            **reader_ports(beat_bits),
-            **members(Out, "keys", "values", shape=stream.Signature(rows * BYTE)),
+            **reader_ports(cache.beat_bits),
+            **members(Out, "keys", "values", shape=stream.Signature(cache.rows * element_bits(cache))),
             **corrupt_port(parity),
         })
 
@@ -81,10 +84,10 @@ class TileReader(Part):
         order = TileOrder().place(m, "requested", platform)
         job = Signal(TILES)
         keys, values = Signal(BEAT_BITS), Signal(BEAT_BITS)  # the next tiles' first beats
-        beat_shift = (self.beat_bits // BYTE).bit_length() - 1
+        beat_shift = (self.cache.beat_bits // BYTE).bit_length() - 1
 
         def beats(head):
-            return tile_beats(head, self.rows, self.cache_bits, self.beat_bits)
+            return tile_beats(head, self.cache)
 
         beats_of_tile = Signal.like(self.request.payload.beats)
         m.d.comb += [
@@ -123,15 +126,16 @@ class TileReader(Part):
 
     def _deliver(self, m, platform, shapes):
         """Cut beats into elements, and send each to the engine's keys or to the queue of values."""
+        cache = self.cache
         order = TileOrder().place(m, "delivered", platform)
-        gearbox = Gearbox(self.beat_bits, (self.rows * BYTE,)).place(m, "gearbox", platform)
-        values = StreamFifo(self.rows * BYTE, self.max_head, self.parity).place(m, "values", platform)
+        gearbox = Gearbox(cache.beat_bits, (cache.rows * BYTE,)).place(m, "gearbox", platform)
+        values = StreamFifo(len(self.values.payload), self.max_head, self.parity).place(m, "values", platform)
         feed(m, values, self, *corrupt_port(self.parity))
         shape = Signal(SHAPE)
         left = Signal(HEAD_BITS)  # elements of the present tile behind the next one
         fresh = Signal()  # the next element is the tile's first
         move, ends, high = Signal(), Signal(), Signal()
-        element = Signal(self.rows * BYTE)
+        element = Signal(cache.rows * BYTE)
         head = Mux(order.is_values, shape.value_head, shape.query_head)
         m.d.comb += [
             gearbox.beats.payload.eq(self.beats.payload.data),
@@ -140,22 +144,28 @@ class TileReader(Part):
             order.start.eq(shapes.o.valid & ~order.active),
             shapes.o.ready.eq(order.start),
             order.tiles.eq(shape.tiles),
-            self.keys.payload.eq(element),
-            self.keys.valid.eq(order.active & gearbox.available & ~order.is_values),
-            values.i.payload.eq(element),
-            values.i.valid.eq(order.active & gearbox.available & order.is_values),
-            move.eq((self.keys.valid & self.keys.ready) | (values.i.valid & values.i.ready)),
             ends.eq(Mux(fresh, head == 1, left == 0)),
             order.advance.eq(move & ends),
         ]
         join(m, values.o, self.values)
-        if self.cache_bits == BYTE:
-            m.d.comb += [element.eq(gearbox.word), gearbox.take.eq(move)]
+        if cache.token_scales:
+            headers = self._scaled(m, platform, order, gearbox, values.i, element, move)
         else:
-            nibbles = [gearbox.word.word_select(row, BYTE).word_select(high, 4) for row in range(self.rows)]
+            headers = 0
+            m.d.comb += [
+                self.keys.payload.eq(element),
+                self.keys.valid.eq(order.active & gearbox.available & ~order.is_values),
+                values.i.payload.eq(element),
+                values.i.valid.eq(order.active & gearbox.available & order.is_values),
+                move.eq((self.keys.valid & self.keys.ready) | (values.i.valid & values.i.ready)),
+            ]
+        if cache.bits == BYTE:
+            m.d.comb += [element.eq(gearbox.word), gearbox.take.eq(move | headers)]
+        else:
+            nibbles = [gearbox.word.word_select(row, BYTE).word_select(high, 4) for row in range(cache.rows)]
             m.d.comb += [
                 element.eq(Cat(Cat(n, n[-1].replicate(BYTE - len(n))) for n in nibbles)),
-                gearbox.take.eq(move & high),
+                gearbox.take.eq((move & high) | headers),
             ]
             with m.If(move):
                 m.d.sync += high.eq(~high)
@@ -163,3 +173,26 @@ class TileReader(Part):
             m.d.sync += [shape.eq(shapes.o.payload), fresh.eq(1)]
         with m.Elif(move):
             m.d.sync += [fresh.eq(ends), left.eq(Mux(fresh, head - 2, left - 1))]
+
+    def _scaled(self, m, platform, order, gearbox, values, element, move):
+        """Send a tile's headers and its elements to TokenScales; returns that a byte of the headers is taken."""
+        cache = self.cache
+        scales = TokenScales(cache).place(m, "scales", platform)
+        to_go, headers = Signal(range(cache.header_bytes + 1)), Signal()
+        begins = order.start | order.advance
+        m.d.comb += [
+            scales.codes.payload.bytes.eq(gearbox.word),
+            scales.codes.payload.elements.eq(element),
+            scales.codes.payload.is_values.eq(order.is_values),
+            scales.codes.payload.header.eq(to_go != 0),
+            scales.codes.valid.eq(order.active & gearbox.available),
+            move.eq(scales.codes.valid & scales.codes.ready & (to_go == 0)),
+            headers.eq(scales.codes.valid & scales.codes.ready & (to_go != 0)),
+        ]
+        join(m, scales.keys, self.keys)
+        join(m, scales.values, values)
+        with m.If(begins):
+            m.d.sync += to_go.eq(cache.header_bytes)
+        with m.Elif(headers):
+            m.d.sync += to_go.eq(to_go - 1)
+        return headers

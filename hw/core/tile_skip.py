@@ -8,6 +8,7 @@ from einloom.hw.core.tile_reader import BEAT_BITS, JUMP, tile_beats
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
 from einloom.hw.wires import members
+from einloom.spec.cache_format import CacheFormat
 
 WINDOW_BITS = field_bits("attend", "window")
 SINK_BITS = field_bits("attend", "sinks")
@@ -27,9 +28,7 @@ class TileSkip(Part):
 
     Parameters
     ----------
-    rows : keys of a tile, a power of two.
-    beat_bits : width of memory's beats.
-    cache_bits : 4 or 8.
+    cache : the tiles in memory.
 
     Members
     -------
@@ -42,7 +41,7 @@ class TileSkip(Part):
     jump : Out, JUMP
     """
 
-    def __init__(self, rows: int, beat_bits: int, cache_bits: int):
+    def __init__(self, cache: CacheFormat):
         super().__init__({
             **members(In, "valid", "taken"),
             **members(In, "first", "last", shape=POSITION_BITS),
@@ -55,14 +54,15 @@ class TileSkip(Part):
         })
 
     def build(self, m, platform):
-        shift = (self.rows - 1).bit_length()
+        rows = self.cache.rows
+        shift = (rows - 1).bit_length()
         begin = Signal(POSITION_BITS)  # of the first query's window
         windowed, stage = Signal(), Signal(2)
         window_tile, sink_tiles = Signal(POSITION_BITS), Signal(POSITION_BITS)
         wanted_sinks = Signal(SINK_BITS + 1)
         m.d.comb += [
             begin.eq(self.first + 1 - self.window),
-            wanted_sinks.eq((self.sinks + self.rows - 1) >> shift),
+            wanted_sinks.eq((self.sinks + rows - 1) >> shift),
         ]
         m.d.sync += [
             windowed.eq((self.window != 0) & (self.first >= self.window)),
@@ -81,7 +81,7 @@ class TileSkip(Part):
     def _products(self, m, start, tiles, nothing):
         """The jumps, once `start` is 1; where `nothing` is 1 they are 0 at once."""
         heads = {"keys": self.query_head, "values": self.value_head}
-        beats = {name: tile_beats(head, self.rows, self.cache_bits, self.beat_bits) for name, head in heads.items()}
+        beats = {name: tile_beats(head, self.cache) for name, head in heads.items()}
         addend, begun = Signal(BEAT_BITS), Signal()
         left = {name: Signal(len(value), name=f"left_{name}") for name, value in beats.items()}
         m.d.comb += self.ready.eq(nothing | (begun & (Cat(left.values()) == 0)))

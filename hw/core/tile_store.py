@@ -11,6 +11,7 @@ from einloom.hw.core.layouts import POSITION_BITS, unit_ports, write_port, write
 from einloom.hw.core.transfer import Transfer
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
+from einloom.spec.cache_format import CacheFormat
 
 BYTE = 8
 
@@ -20,16 +21,16 @@ class TileStore(Part):
 
     Words of a token's elements gather in a staging buffer with a bank for each row of a tile. They leave as a tile lies
     in memory: byte e of all rows, for one e after the other, as strobed beats. Only the rows of the chunk's positions
-    are written. A chunk that reaches into the next tile takes a second request. With `cache_bits` 4 a
-    byte holds two elements of one key, the even one lowest. Throughput: a beat every cycle, within a request. Latency:
-    4 cycles from an instruction to its first request, 2 from that to the first beat.
+    are written. A chunk that reaches into the next tile takes a second request. With 4 bits a byte holds two elements
+    of one key, the even one lowest. With a scale per token, the end of the word at `base` is the header of the
+    elements, which begin in the next word. Throughput: a beat every cycle, within a request. Latency: 4 cycles from an
+    instruction to its first request, 2 from that to the first beat.
 
     Parameters
     ----------
-    lanes, beat_bits : of the vector unit, of the port.
-    rows : keys of a tile, a power of two, at least the tokens of a chunk.
+    lanes : of the vector unit.
+    cache : the tiles in memory; a tile has at least as many rows as a chunk has tokens.
     words : depth of each bank of the staging buffer.
-    cache_bits : 4 or 8, width of an element.
     parity : the staging buffer has parity bits.
 
     Members
@@ -40,32 +41,33 @@ class TileStore(Part):
     scrub, scrub_address, corrupt : see BankedBuffer
     """
 
-    def __init__(self, lanes: int, beat_bits: int, rows: int, words: int, cache_bits: int, parity: bool):
+    def __init__(self, lanes: int, cache: CacheFormat, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            "write": In(write_port(lanes * cache_bits)),
-            **writer_ports(beat_bits),
+            "write": In(write_port(lanes * cache.bits)),
+            **writer_ports(cache.beat_bits),
             **parity_ports(parity),
         })
 
     def build(self, m, platform):
-        i = decoded(self.instruction.payload, "store_kv")
-        row_bits = (self.rows - 1).bit_length()
+        i, cache = decoded(self.instruction.payload, "store_kv"), self.cache
+        row_bits = (cache.rows - 1).bit_length()
         transfer = Transfer(m, self)
         tile = Signal(POSITION_BITS)
         second = Signal()  # of the two tiles
-        first_row, end = Signal(range(self.rows)), Signal(range(2 * self.rows + 1))
+        first_row, end = Signal(range(cache.rows)), Signal(range(2 * cache.rows + 1))
         tile_bytes, tile_beats, product = Signal(24), Signal(24), Signal(OFFSET_BITS, reset_less=True)
+        coded_beats = tile_bytes >> (cache.beat_bits // BYTE).bit_length() - 1
         m.d.comb += [
             first_row.eq(self.chunk.position[:row_bits]),
             end.eq(first_row + self.chunk.tokens),  # row behind the last one, counted from the first tile's start
-            tile_bytes.eq((i.elements >> (self.cache_bits == 4)) << row_bits),
-            tile_beats.eq(tile_bytes >> (self.beat_bits // BYTE).bit_length() - 1),
+            tile_bytes.eq((i.elements >> (cache.bits == 4)) << row_bits),
+            tile_beats.eq(coded_beats + cache.header_beats if cache.token_scales else coded_beats),
         ]
         m.d.sync += [tile.eq((self.chunk.position >> row_bits) + second), product.eq(tile * tile_beats)]
 
-        nothing = (tile_beats == 0) | (self.chunk.tokens == 0)
-        finished = second | (end <= self.rows)
+        nothing = ((tile_bytes if cache.token_scales else tile_beats) == 0) | (self.chunk.tokens == 0)
+        finished = second | (end <= cache.rows)
         sent = Signal.like(tile_beats)
         settled = Signal(2)  # cycles since the tile's number changed; its product is two registers behind
         transfer.run(
@@ -78,7 +80,7 @@ class TileStore(Part):
         self._beats(m, platform, i.base, transfer, first_row, end, second)
         m.d.comb += [
             self.busy.eq(~transfer.idle),
-            self.request.payload.offset.eq((i.offset + product) << (self.beat_bits // BYTE).bit_length() - 1),
+            self.request.payload.offset.eq((i.offset + product) << (cache.beat_bits // BYTE).bit_length() - 1),
             self.request.payload.beats.eq(tile_beats),
             self.instruction.ready.eq((transfer.idle & nothing) | transfer.done),
         ]
@@ -94,10 +96,12 @@ class TileStore(Part):
 
     def _beats(self, m, platform, base, transfer, first_row, end, second):
         """The staging buffer, its words in, and the beat and strobes that its bytes make."""
-        word_bytes = self.lanes * self.cache_bits // BYTE
-        at_once = max(1, self.beat_bits // (BYTE * self.rows))  # bytes of each row in a beat
-        parts = max(1, BYTE * self.rows // self.beat_bits)  # beats of a byte of each row
-        buffer = BankedBuffer(self.rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
+        beat_bits, rows = self.cache.beat_bits, self.cache.rows
+        word_bytes = self.lanes * self.cache.bits // BYTE
+        at_once = max(1, beat_bits // (BYTE * rows))  # bytes of each row in a beat
+        parts = max(1, BYTE * rows // beat_bits)  # beats of a byte of each row
+        skipped = (word_bytes - self.cache.header_bytes) // at_once if self.cache.token_scales else 0
+        buffer = BankedBuffer(rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
         buffer.place(m, "staging", platform)
         if self.parity:
             connect_parity(m, self, buffer)
@@ -113,7 +117,8 @@ class TileStore(Part):
             buffer.read_address.eq(address),
         ]
         with m.If(transfer.request):
-            m.d.sync += [address.eq(base << (word_bytes // at_once).bit_length() - 1), part.eq(0)]
+            start = base << (word_bytes // at_once).bit_length() - 1
+            m.d.sync += [address.eq(start + skipped if skipped else start), part.eq(0)]
         with m.Elif(buffer.read):
             m.d.sync += address.eq(address + 1)
         with m.If(transfer.beat):
@@ -122,15 +127,13 @@ class TileStore(Part):
         low, high = Signal.like(end), Signal.like(end)
         m.d.comb += [
             low.eq(Mux(second, 0, first_row)),
-            high.eq(Mux(second, end - self.rows, Mux(end > self.rows, self.rows, end))),
+            high.eq(Mux(second, end - rows, Mux(end > rows, rows, end))),
         ]
-        written = named(m, "written", Cat((row >= low) & (row < high) for row in range(self.rows)))
+        written = named(m, "written", Cat((row >= low) & (row < high) for row in range(rows)))
         # The buffer gives bytes row by row; memory has them byte by byte of all rows.
-        outputs = [
-            buffer.elements.word_select(row * at_once + n, BYTE) for n in range(at_once) for row in range(self.rows)
-        ]
+        outputs = [buffer.elements.word_select(row * at_once + n, BYTE) for n in range(at_once) for row in range(rows)]
         strobes = Cat(written for _ in range(at_once))
         m.d.comb += [
-            self.beats.payload.data.eq(Cat(outputs).word_select(part, min(self.beat_bits, BYTE * self.rows * at_once))),
-            self.beats.payload.strobe.eq(strobes.word_select(part, min(self.beat_bits // BYTE, self.rows * at_once))),
+            self.beats.payload.data.eq(Cat(outputs).word_select(part, min(beat_bits, BYTE * rows * at_once))),
+            self.beats.payload.strobe.eq(strobes.word_select(part, min(beat_bits // BYTE, rows * at_once))),
         ]

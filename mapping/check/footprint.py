@@ -142,7 +142,7 @@ class Footprints:
         return {Memory.VECTOR: words}, {Memory.SYSTEM: self._piece(i["offset"], beats)}
 
     def _store_kv(self, i: Instruction) -> tuple[Touched, Touched]:
-        words = i["base"] + np.arange(-(-i["elements"] // self._core.lanes))
+        words = i["base"] + np.arange(self._core.cache.token_scales + -(-i["elements"] // self._core.lanes))
         return {Memory.STAGING: words}, {Memory.SYSTEM: self._piece(i["offset"], 1)}
 
     def _piece(self, beat: int, beats: int) -> Words:

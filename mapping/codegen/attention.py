@@ -13,6 +13,7 @@ from einloom.mapping.codegen.norms import normalise_heads
 from einloom.mapping.codegen.padding import Heads
 from einloom.mapping.codegen.parameters import LayerParameters
 from einloom.mapping.codegen.quantize import HeadNormScratch, HeadScratch, quantize_queries
+from einloom.mapping.codegen.token_coder import TokenCoder
 from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import Attention, Norm, Rope
@@ -48,7 +49,8 @@ class AttentionCode:
         ropes = dict.fromkeys(layer.rope for layer in layers if layer.rope)
         self.ropes = {rope: p.per_token(f"rope{n or ''}", words) for n, rope in enumerate(ropes)}
         self._keys = p.per_token("keys", linears.result_words(heads.groups * heads.size))
-        self._rotated_keys = p.per_token("keys.rotated", all_keys) if ropes else self._keys
+        self._token_scales = p.core.cache.token_scales
+        self._rotated_keys = p.per_token("keys.rotated", all_keys) if ropes or self._token_scales else self._keys
         self._values = p.per_token("values", linears.result_words(heads.groups * heads.size))
         self._groups_at_once = self._how_many_at_once(layers)
         query_heads = self._groups_at_once * heads.group
@@ -57,8 +59,10 @@ class AttentionCode:
         self._scratch = HeadScratch.of(p, query_heads)
         normalised = any(layer.query_norm or layer.key_norm for layer in layers)
         self._norms = HeadNormScratch.of(p, max(query_heads, heads.groups)) if normalised else None
-        self._staged_keys = p.staging.region("keys", all_keys)
-        self._staged_values = p.staging.region("values", all_keys)
+        self._coder = TokenCoder(p, heads) if self._token_scales else None
+        staged = all_keys + (heads.groups if self._token_scales else 0)
+        self._staged_keys = p.staging.region("keys", staged)
+        self._staged_values = p.staging.region("values", staged)
         self._block = 1 << (min(p.tokens, p.attention.columns // heads.group).bit_length() - 1)
         self._blocks = -(-p.tokens // self._block)
         self._buffers = [p.queries.region(f"queries {g}", words + 1, self._blocks) for g in range(heads.groups)]
@@ -67,6 +71,7 @@ class AttentionCode:
         """Words of all heads' outputs, zeros behind the last head included."""
         self.output = p.per_token("mixed", self.output_words)
         self._mixed_words = heads.count * words
+        self._spread_output = p.per_token("mixed.spread", self._mixed_words) if self._token_scales else self.output
 
     def _how_many_at_once(self, layers: Sequence[Attention]) -> int:
         """Key/value heads whose queries are made at a time: as many as fill a tile of outputs, and a vector
@@ -89,18 +94,22 @@ class AttentionCode:
         """Parameters of a layer's attention in the vector memory, by name."""
         heads, format = self._heads, attention_format(self._p.attention)
         unit = 2.0 ** (SCORE_FRACTION + SCALE_SHIFT + format.qk_drop) * math.log2(math.e) * attention.scores.scale
-        per_query = np.repeat(scales.keys.astype(np.float64) * unit, heads.group, axis=0)
-        per_output = np.repeat(scales.values.astype(np.float64) / 2.0**format.output_fraction, heads.group, axis=0)
+        gain = self._coder.gain if self._coder else 1.0
+        key_scales, value_scales = scales.keys.astype(np.float64) / gain, scales.values.astype(np.float64) / gain
+        per_query = np.repeat(key_scales * unit, heads.group, axis=0)
+        per_output = np.repeat(value_scales / 2.0**format.output_fraction, heads.group, axis=0)
         values = self._weights.parameters("v", attention.value)
+        key_codes, value_codes = 1.0 / (key_scales * gain**2), 1.0 / (value_scales * gain**2)
         return (
             self._weights.parameters("k", attention.key)
             | self._norm("k.norm", attention.key_norm)
-            | {"k.code": (1.0 / scales.keys.astype(np.float64)).ravel().astype(np.float32)}
-            | {name: (vector / scales.values.ravel()).astype(np.float32) for name, vector in values.items()}
+            | {"k.code": key_codes.ravel().astype(np.float32)}
+            | {name: (vector * value_codes.ravel()).astype(np.float32) for name, vector in values.items()}
             | self._weights.parameters("q", attention.query)
             | self._norm("q.norm", attention.query_norm)
             | {"q.code": per_query.ravel().astype(np.float32)}
             | {"mixed": per_output.ravel().astype(np.float32)}
+            | (self._coder.parameters() if self._coder else {})
         )
 
     def _norm(self, key: str, norm: Norm | None) -> dict[str, Floats]:
@@ -125,7 +134,11 @@ class AttentionCode:
                 self._attend(attention, g, *cache[g])
         p.note(f"{layer}: mixed values")
         words = self._mixed_words
-        p.vec(VectorOp.MAD, self.output.at(), self.output.at(), parameters["mixed"], inner=words)
+        output, spread = self.output, self._spread_output
+        first = spread if self._coder and self._coder.stages % 2 else output
+        p.vec(VectorOp.MAD, first.at(), output.at(), parameters["mixed"], inner=words)
+        if self._coder:
+            self._coder.spread(first, output if first is spread else spread, heads.count)
 
     def _keys_and_values(
         self,
@@ -143,16 +156,25 @@ class AttentionCode:
         self._normalise(attention.key_norm, keys, parameters, "k.norm", self._heads.groups)
         rotated = self._rotate(self._rotated_keys, keys, attention.rope, self._heads.groups)
         staged = self._staged_keys
-        p.vec(VectorOp.MAD, staged.at(), rotated.at(), parameters["k.code"], inner=words, space=Space.KEY_VALUES)
+        if self._coder:
+            p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters["k.code"], inner=words)
+            self._coder.emit(rotated, keys if rotated is not keys else self._rotated_keys, staged, parameters)
+        else:
+            p.vec(VectorOp.MAD, staged.at(), rotated.at(), parameters["k.code"], inner=words, space=Space.KEY_VALUES)
         self._store(staged, [k for k, _ in cache])
         staged, bias = self._staged_values, parameters.bias("v")
         p.vec(VectorOp.MAD, values.at(), values.at(), parameters["v"], inner=words)
-        p.vec(VectorOp.MAD, staged.at(), values.at(), scale.each, bias, inner=words, space=Space.KEY_VALUES)
+        if self._coder:
+            p.vec(VectorOp.MAD, values.at(), values.at(), scale.each, bias, inner=words)
+            self._coder.emit(values, self._rotated_keys, staged, parameters)
+        else:
+            p.vec(VectorOp.MAD, staged.at(), values.at(), scale.each, bias, inner=words, space=Space.KEY_VALUES)
         self._store(staged, [v for _, v in cache])
 
     def _store(self, staged: Region, cache: list[Region]) -> None:
+        head = self._head_words + (1 if self._coder else 0)
         for g, memory in enumerate(cache):
-            base = staged.base + g * self._head_words
+            base = staged.base + g * head
             self._p.emit("store_kv", {staged}, {memory}, offset=memory.base, base=base, elements=self._heads.size)
 
     def _normalise(self, norm: Norm | None, x: Region, parameters: LayerParameters, key: str, heads: int) -> None:
@@ -201,7 +223,7 @@ class AttentionCode:
         quantize_queries(
             p,
             self._scratch,
-            rotated,
+            self._coder.spread(rotated, queries, count) if self._coder else rotated,
             [self._buffers[g] for g in groups],
             head=self._head_words,
             group=heads.group,
@@ -234,8 +256,7 @@ class AttentionCode:
     def reserve_cache(self, layer: str) -> None:
         """Room in memory for the layer's keys and values: whole tiles for each head."""
         p = self._p
-        tile = p.attention.rows * self._heads.size * p.core.cache_bits // 8
-        size = -(-self._context // p.attention.rows) * tile
+        size = -(-self._context // p.attention.rows) * p.core.cache.tile_bytes(self._heads.size)
 
         def room(name: str) -> Region:
             return Region(name, Memory.SYSTEM, p.image.reserve(name, size), -(-size // p.beat_bytes))

@@ -99,7 +99,7 @@ class _Compiler:
         self._inputs(ids)
         self._attention.clear_padding()
         self._norms.load_masks()
-        padded = [self._sizes.scales(s) for s in scales]
+        padded = [self._sizes.scales(s, per_head=p.core.cache.token_scales) for s in scales]
         vectors = [self._parameters(layer, s) for layer, s in zip(graph.layers, padded, strict=True)]
         loads = ParameterLoads(p, [[v.size for v in group.values()] for group in vectors[0]])
         for layer, vector in zip(graph.layers, vectors, strict=True):

@@ -85,9 +85,13 @@ class PaddedSizes:
                 values = np.take(values, np.flatnonzero(numbered), axis=n)
         return values
 
-    def scales(self, scales: CacheScales) -> CacheScales:
-        """Scales of a layer's cache for padded heads; those of the zeros are 1."""
+    def scales(self, scales: CacheScales, *, per_head: bool) -> CacheScales:
+        """Scales of a layer's cache for padded heads; those of the zeros are 1. With `per_head` all of a head's are its
+        largest."""
         size = scales.keys.shape[-1]
+        if per_head:
+            shape = (len(scales.keys), self.heads.size)
+            return CacheScales(*(np.broadcast_to(s.max(axis=-1)[:, None], shape) for s in (scales.keys, scales.values)))
         return CacheScales(*(pad_halves(s, size, self.heads.size, fill=1.0) for s in (scales.keys, scales.values)))
 
     def _size(self, axis: Axis, size: int) -> int:

@@ -99,15 +99,15 @@ def layer_norm(
 
 @dataclass(frozen=True)
 class HeadScratch:
-    """Words of each token and head for the scales of queries."""
+    """Words of each token and head for scales."""
 
     scale: Region
     inverse: Region
     t: Region
 
     @classmethod
-    def of(cls, p: ProgramBuilder, heads: int) -> "HeadScratch":
-        return cls(*(p.per_token(f"queries.{name}", heads) for name in ("scale", "inverse", "t")))
+    def of(cls, p: ProgramBuilder, heads: int, name: str = "queries") -> "HeadScratch":
+        return cls(*(p.per_token(f"{name}.{part}", heads) for part in ("scale", "inverse", "t")))
 
 
 @dataclass(frozen=True)

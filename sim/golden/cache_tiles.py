@@ -3,24 +3,35 @@
 import numpy as np
 import numpy.typing as npt
 
+from einloom.spec.cache_format import LARGEST_SCALE, SCALE_BYTES, CacheFormat
+
 Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int8]
+Integers = npt.NDArray[np.int64]
 
 
-def tile_bytes(elements: int, rows: int, width: int) -> int:
-    """Bytes of a tile of `rows` keys, each of `elements` codes of `width` bits."""
-    return elements * rows * width // 8
-
-
-def read_tiles(raw: Bytes, rows: int, width: int) -> Codes:
-    """The codes [positions, elements] of whole tiles, [tiles, bytes]."""
+def read_tiles(raw: Bytes, format: CacheFormat) -> Integers:
+    """What the engine sees of whole tiles, [tiles, bytes]: [positions, elements]."""
+    rows, header = format.rows, format.header_bytes
     by_position = np.ascontiguousarray(raw.reshape(len(raw), -1, rows).swapaxes(1, 2)).reshape(len(raw) * rows, -1)
-    return by_position.view(np.int8) if width == 8 else nibbles(by_position)
+    coded = np.ascontiguousarray(by_position[:, header:])
+    codes = (coded.view(np.int8) if format.bits == 8 else nibbles(coded)).astype(np.int64)
+    if not format.token_scales:
+        return codes
+    scales = np.ascontiguousarray(by_position[:, header - SCALE_BYTES : header]).view("<u2") & LARGEST_SCALE
+    half = (1 << format.scale_shift) >> 1
+    elements: Integers = (codes * scales.astype(np.int64) + half) >> format.scale_shift
+    return elements
 
 
-def write_position(tile: Bytes, row: int, codes: Codes, rows: int, width: int) -> None:
-    """Put the codes [elements] of one position into row `row` of a tile."""
-    tile.reshape(-1, rows)[:, row] = codes.view(np.uint8) if width == 8 else nibble_pairs(codes)
+def write_position(tile: Bytes, row: int, codes: Codes, format: CacheFormat) -> None:
+    """Put the codes of one position, those of its header first, into row `row` of a tile."""
+    tile.reshape(-1, format.rows)[:, row] = packed(codes, format.bits)
+
+
+def packed(codes: Codes, bits: int) -> Bytes:
+    """The bytes of codes."""
+    return codes.view(np.uint8) if bits == 8 else nibble_pairs(codes)
 
 
 def nibble_pairs(codes: Codes) -> Bytes:

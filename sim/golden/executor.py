@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.attention_operands import attention_format
-from einloom.sim.golden.cache_tiles import Bytes, read_tiles, tile_bytes, write_position
+from einloom.sim.golden.cache_tiles import Bytes, packed, read_tiles, write_position
 from einloom.sim.golden.exact_product import ExactProduct
 from einloom.sim.golden.fusemax import attend
 from einloom.sim.golden.memories import Chunk, Memories, require, walk
 from einloom.sim.golden.stream_reader import read_weights
 from einloom.sim.golden.vector_unit import Action, VectorUnit
 from einloom.spec.attention_format import Mask
+from einloom.spec.cache_format import LARGEST_SCALE, SCALE_BYTES
 from einloom.spec.errors import InputError
 from einloom.spec.instruction import Instruction, decode
 from einloom.spec.isa import INSTRUCTION_BYTES, Condition, CoreError, Rows, Unit
@@ -59,7 +60,7 @@ class GoldenCore:
     weights : the window of each weight channel; call `forget_weights` after a change.
     memories : memories on the chip.
     stored_codes, limit_codes : codes of keys and values that were stored, and how many of them were the largest or the
-        smallest that there are, so that what they stand for may have been larger.
+        smallest that there are, so that what they stand for may have been larger; with a scale for each token, scales.
     """
 
     def __init__(self, manifest: Manifest, system: Bytes, weights: tuple[Bytes, ...]) -> None:
@@ -235,10 +236,10 @@ class GoldenCore:
 
     def _cached(self, beat: int, elements: int, keys: int) -> Integers:
         """Keys or values [keys, elements] of a head."""
-        rows, width = self._attention.rows, self._core.cache_bits
-        tiles = -(-keys // rows)
-        raw = self._bytes(beat * self._beat, tiles * tile_bytes(elements, rows, width))
-        return read_tiles(raw.reshape(tiles, -1), rows, width)[:keys].astype(np.int64)
+        cache = self._core.cache
+        tiles = -(-keys // cache.rows)
+        raw = self._bytes(beat * self._beat, tiles * cache.tile_bytes(elements))
+        return read_tiles(raw.reshape(tiles, -1), cache)[:keys]
 
     def _load(self, i: Instruction, chunk: Chunk) -> None:
         words, lanes = i["words"], self._core.lanes
@@ -267,17 +268,30 @@ class GoldenCore:
             self._bytes((i["offset"] + n * i["stride"]) * self._beat, raw.size)[:] = raw
 
     def _store_kv(self, i: Instruction, chunk: Chunk) -> None:
-        rows, elements, width = self._attention.rows, i["elements"], self._core.cache_bits
-        size, start = tile_bytes(elements, rows, width), i["base"] * self._core.lanes
-        limit = (1 << (width - 1)) - 1
-        staging = self.memories.staging.reshape(rows, -1)
-        require(start + elements <= staging.shape[1], f"reaches element {start + elements} of {staging.shape[1]}")
+        cache, lanes, elements = self._core.cache, self._core.lanes, i["elements"]
+        if elements == 0:
+            return
+        header = cache.header_bytes * 8 // cache.bits  # elements, the last of the word that `base` is then
+        size, start = cache.tile_bytes(elements), i["base"] * lanes + (lanes - header if header else 0)
+        end = start + header + elements
+        staging = self.memories.staging.reshape(cache.rows, -1)
+        require(end <= staging.shape[1], f"reaches element {end} of {staging.shape[1]}")
         for n in range(chunk.tokens):
-            tile, row = divmod(chunk.position + n, rows)
-            codes = staging[row, start : start + elements]
+            tile, row = divmod(chunk.position + n, cache.rows)
+            codes = staging[row, start:end]
+            self._count(codes, header)
+            write_position(self._bytes(i["offset"] * self._beat + tile * size, size), row, codes, cache)
+
+    def _count(self, codes: npt.NDArray[np.int8], header: int) -> None:
+        """Count a token's codes, or its scale where it has one, and those at their limit."""
+        cache = self._core.cache
+        if header:
+            raw = packed(codes[:header], cache.bits)[-SCALE_BYTES:]
+            self.stored_codes += 1
+            self.limit_codes += int.from_bytes(raw.tobytes(), "little") >= LARGEST_SCALE
+        else:
             self.stored_codes += codes.size
-            self.limit_codes += int(np.count_nonzero(np.abs(codes.astype(np.int16)) >= limit))
-            write_position(self._bytes(i["offset"] * self._beat + tile * size, size), row, codes, rows, width)
+            self.limit_codes += int(np.count_nonzero(np.abs(codes.astype(np.int16)) >= cache.largest_code))
 
     def _put(self, base: int, strides: tuple[int, int, int], words: npt.NDArray[np.float32]) -> None:
         """Write float32 [tokens, outer, inner, lanes] into the vector memory."""

@@ -21,11 +21,13 @@ from einloom.hw.core.sequencer import Sequencer
 from einloom.hw.core.sum_words import SumWords
 from einloom.hw.core.tile_reader import TileReader
 from einloom.hw.core.tile_store import TileStore
+from einloom.hw.core.token_scales import TokenScales
 from einloom.hw.core.unit_queue import UnitQueue
 from einloom.hw.part import Part
 from einloom.hw.vector.sequencer import VectorSequencer
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.attention_format import AttentionFormat
+from einloom.spec.cache_format import CacheFormat
 from einloom.spec.isa import Rows
 from tests.hw.around import chunk, instruction
 from tests.hw.test_every_part_is_tested import parts
@@ -56,6 +58,7 @@ BLOCK = {"start": [1, 0], "block": {"tokens": 1, "group": 1, "value_head": 4}}
 WINDOW = {"base": 0, "size": 1 << 12}
 WORD = {"inner": 1, "outer": 1}
 ONE_KEY = {"keys": 1, "query_head": 1, "value_head": 1}
+CACHE = CacheFormat(8, 4, 64, token_scales=False)
 PATHS = [
     Path(StreamFifo(8, 4), "i", "o", {"i": [1]}),
     Path(SkidBuffer(8), "i", "o", {"i": [1]}),
@@ -67,8 +70,9 @@ PATHS = [
     Path(OutputWords(1, 4), "outputs", "words", {"outputs": [1] * 4}, BLOCK),
     Path(UnitQueue(), "i", "instruction", {"i": [{"instruction": LOAD}]}, NOW),
     Path(LoadUnit(2, 4, 128), "instruction", "request", {"instruction": [LOAD]}, NOW),
-    Path(TileReader(4, 64, 8, 16, False), "job", "request", {"job": [TILES]}),
-    Path(TileStore(4, 64, 4, 6, 8, False), "instruction", "request", {"instruction": [STORE]}, NOW),
+    Path(TileReader(CACHE, 16, False), "job", "request", {"job": [TILES]}),
+    Path(TileStore(4, CACHE, 6, False), "instruction", "request", {"instruction": [STORE]}, NOW),
+    Path(TokenScales(CacheFormat(4, 2, 64, True)), "codes", "keys", {"codes": [{"elements": 1}]}),
     Path(Reporter(2, 64), "start", "beats", held={"start": 1}),
     Path(Sequencer(2, 256, 1), "start", "request", held={"start": 1, "instructions": 1, "length": 1}),
     Path(VectorSequencer(2, True), "instruction", "candidate", {"instruction": [WORD]}, {"tokens": 1}),

@@ -51,6 +51,20 @@ CONFIGS = {
         },
         "memory": {"channels": 2},
     },
+    "scales": {
+        "engine": {"kind": "int_mac", "rows": 2, "columns": 8, "lanes": 8},
+        "attention": {"rows": 4, "columns": 2, "max_head": 32, "max_keys": 1024, "input_bits": 16},
+        "core": {
+            "lanes": 8,
+            "vector_words": 512,
+            "activation_words": 16,
+            "query_words": 32,
+            "staging_words": 40,
+            "fifo_beats": 64,
+            "cache_bits": 8,
+            "cache_scales": "token",
+        },
+    },
 }
 
 

@@ -21,7 +21,7 @@ FULL_RATE = 460  # cycles without a pause, up to the second block; from there on
 @cache
 def part(name: str) -> AttentionUnit:
     spec = small(name).spec
-    return AttentionUnit(spec.attention, spec.lanes, spec.beat_bits, spec.cache_bits, spec.query_words, parity=False)
+    return AttentionUnit(spec.attention, spec.lanes, spec.cache, spec.query_words, parity=False)
 
 
 def blocks(columns: int, keys: int, values: int) -> list[dict[str, int]]:

@@ -7,6 +7,7 @@ from einloom.hw.core.store_unit import StoreUnit
 from einloom.hw.core.vector_memory import READ_LATENCY
 from einloom.hw.part import Part
 from einloom.sim.bench.part_bench import Cycle, PartBench
+from einloom.spec.cache_format import CacheFormat
 from tests.hw.around import PAUSES, Memory, Writer, chunk, following, instruction, now_and_then
 
 LANES = 2
@@ -20,7 +21,7 @@ STEPS = [
 PARTS: dict[str, Part] = {
     "beat-is-word": RowStore(LANES, 64),
     "two-beats": RowStore(LANES, 32),
-    "in-its-unit": StoreUnit(LANES, 64, rows=4, words=2, cache_bits=8, parity=False),
+    "in-its-unit": StoreUnit(LANES, CacheFormat(8, 4, 64, token_scales=False), words=2, parity=False),
 }
 
 

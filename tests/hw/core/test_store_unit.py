@@ -4,9 +4,10 @@ import pytest
 
 from einloom.hw.core.store_unit import StoreUnit
 from einloom.sim.bench.part_bench import Cycle, PartBench
+from einloom.spec.cache_format import CacheFormat
 from tests.hw.around import PAUSES, Writer, chunk, instruction
 
-PART = StoreUnit(2, 64, rows=4, words=2, cache_bits=8, parity=False)
+PART = StoreUnit(2, CacheFormat(8, 4, 64, token_scales=False), words=2, parity=False)
 
 
 @pytest.mark.parametrize("name", ["store", "store_kv"])

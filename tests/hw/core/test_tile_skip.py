@@ -8,6 +8,7 @@ import pytest
 from einloom.hw.core.tile_skip import TileSkip
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.attention_format import Mask
+from einloom.spec.cache_format import CacheFormat
 
 BEAT_BITS = 128
 JOBS = 40
@@ -28,20 +29,23 @@ def job(rng: random.Random) -> dict[str, int]:
     }
 
 
-def golden(job: dict[str, int], rows: int, cache_bits: int) -> tuple[int, int, int, int]:
+def golden(job: dict[str, int], cache: CacheFormat) -> tuple[int, int, int, int]:
     """Tiles, those before the jump, and the jumps of keys and of values in beats."""
     mask = Mask(job["last"] + 1, causal=True, window=job["window"], sinks=job["sinks"])
-    tiles = mask.tiles(np.array([job["first"], job["last"]]), rows)
+    tiles = mask.tiles(np.array([job["first"], job["last"]]), cache.rows)
     steps = np.diff([0, *tiles]).tolist()  # the first from tile 0, where memory begins
     far = [n for n, step in enumerate(steps) if step != (n > 0)]
     at = far[0] if far else None
-    beats = [job[name] * rows * cache_bits // BEAT_BITS for name in ("query_head", "value_head")]
+    beats = [cache.tile_bytes(job[name]) * 8 // BEAT_BITS for name in ("query_head", "value_head")]
     jump = steps[at] if at is not None else None
     return len(tiles), at, *(None if jump is None else jump * size for size in beats)
 
 
-@pytest.mark.parametrize(("rows", "cache_bits"), [(4, 8), (16, 8), (8, 4), (1, 8)])
-def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "cache_bits", "scales"), [(4, 8, False), (16, 8, False), (8, 4, False), (1, 8, False), (4, 4, True)]
+)
+def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int, scales: bool) -> None:
+    cache = CacheFormat(cache_bits, rows, BEAT_BITS, scales)
     rng = random.Random(rows)
     jobs = [job(rng) for _ in range(JOBS)]
     found: list[tuple[int, int, int, int]] = []
@@ -68,15 +72,16 @@ def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int) -> No
         elif taken:
             cycle.set("valid", 0)
 
-    bench = PartBench(TileSkip(rows, BEAT_BITS, cache_bits), partners=[walk], cycles=JOBS * 2 * SLOWEST)
+    bench = PartBench(TileSkip(cache), partners=[walk], cycles=JOBS * 2 * SLOWEST)
     bench.check(lambda _: {})
     assert len(found) == JOBS
     assert max(waited) <= SLOWEST + 8
     for (tiles, sinks, keys, values), given in zip(found, jobs, strict=True):
-        expected = golden(given, rows, cache_bits)
+        expected = golden(given, cache)
         assert tiles == expected[0], given
         if expected[1] is not None:
             assert (sinks, keys, values) == expected[1:], given
         else:  # a jump, if there is one, is a step like the others
-            step = [given[name] * rows * cache_bits // BEAT_BITS * (sinks > 0) for name in ("query_head", "value_head")]
+            beats = [cache.tile_bytes(given[name]) * 8 // BEAT_BITS for name in ("query_head", "value_head")]
+            step = [size * (sinks > 0) for size in beats]
             assert [keys, values] == step, given

@@ -8,17 +8,24 @@ from einloom.hw.core.store_unit import StoreUnit
 from einloom.hw.core.tile_store import TileStore
 from einloom.hw.part import Part
 from einloom.sim.bench.part_bench import Cycle, PartBench
+from einloom.spec.cache_format import CacheFormat
 from tests.hw.around import PAUSES, Writer, chunk, following, instruction
 
 ROWS = 4
 LANES = 4
 WORDS = 6
-# name -> (part, bits of a beat, bits of an element)
-SHAPES: dict[str, tuple[Part, int, int]] = {
-    "int8": (TileStore(LANES, 64, ROWS, WORDS, 8, parity=False), 64, 8),
-    "int4": (TileStore(LANES, 64, ROWS, WORDS, 4, parity=False), 64, 4),
-    "narrow": (TileStore(LANES, 16, ROWS, WORDS, 8, parity=False), 16, 8),
-    "in-its-unit": (StoreUnit(LANES, 64, ROWS, WORDS, 8, parity=False), 64, 8),
+FORMATS = {
+    "int8": CacheFormat(8, ROWS, 64, token_scales=False),
+    "int4": CacheFormat(4, ROWS, 64, token_scales=False),
+    "narrow": CacheFormat(8, ROWS, 16, token_scales=False),
+    "in-its-unit": CacheFormat(8, ROWS, 64, token_scales=False),
+    "int8-scales": CacheFormat(8, ROWS, 64, token_scales=True),
+    "int4-scales": CacheFormat(4, ROWS, 64, token_scales=True),
+    "narrow-scales": CacheFormat(8, ROWS, 16, token_scales=True),
+}
+PARTS: dict[str, Part] = {
+    name: (StoreUnit if name == "in-its-unit" else TileStore)(LANES, format, WORDS + format.token_scales, parity=False)
+    for name, format in FORMATS.items()
 }
 # (first word of the staging buffer, elements, first beat, chunk); those of a step are written before it is given.
 STEPS = [
@@ -31,41 +38,44 @@ STEPS = [
 ]
 
 
-def staged(cache_bits: int, seed: int) -> list[list[list[int]]]:
-    """For each step the elements of each token."""
-    rng = random.Random(seed)
+def staged(cache: CacheFormat, seed: int) -> list[list[list[int]]]:
+    """For each step the elements of each token; with scales a word comes before them, whose end is the header."""
+    rng, first = random.Random(seed), LANES * cache.token_scales
     return [
-        [[rng.getrandbits(cache_bits) for _ in range(elements)] for _ in range(now["tokens"])]
+        [[rng.getrandbits(cache.bits) for _ in range(first + elements)] for _ in range(now["tokens"])]
         for _, elements, _, now in STEPS
     ]
 
 
-def golden(elements: list[list[list[int]]], beat: int, cache_bits: int) -> tuple[list[dict[str, int]], dict[int, int]]:
+def golden(elements: list[list[list[int]]], cache: CacheFormat) -> tuple[list[dict[str, int]], dict[int, int]]:
     """(requests, bytes in memory): byte e of a tile's rows lie together; two elements of 4 bits are a byte."""
-    requests, memory = [], {}
+    requests, memory, beat = [], {}, cache.beat_bits // 8
     for (_, size, offset, now), tokens in zip(STEPS, elements, strict=True):
-        row_bytes = size * cache_bits // 8
+        row_bytes = cache.header_bytes + size * cache.bits // 8
         tile_beats = row_bytes * ROWS // beat
         positions = range(now["position"], now["position"] + now["tokens"])
         for tile in sorted({p // ROWS for p in positions}) if size else ():
             requests.append({"offset": (offset + tile * tile_beats) * beat, "beats": tile_beats})
         for position, token in zip(positions, tokens, strict=True):
-            raw = sum(e << cache_bits * n for n, e in enumerate(token)).to_bytes(row_bytes, "little")
+            if not size:
+                continue
+            kept = token[-row_bytes * 8 // cache.bits :]
+            raw = sum(e << cache.bits * n for n, e in enumerate(kept)).to_bytes(row_bytes, "little")
             tile, row = divmod(position, ROWS)
             start = (offset + tile * tile_beats) * beat
             memory |= {start + e * ROWS + row: byte for e, byte in enumerate(raw)}
     return requests, memory
 
 
-def stage(elements: list[list[list[int]]], cache_bits: int) -> object:
+def stage(elements: list[list[list[int]]], cache: CacheFormat) -> object:
     """Writes each step's elements, a word of a token in each cycle, and then gives its instruction."""
     step, words = 0, []
 
     def prepare() -> None:
-        base, size, _, _ = STEPS[step]
+        base = STEPS[step][0]
         for token, row in enumerate(elements[step]):
-            for n in range(0, size, LANES):
-                data = sum(e << cache_bits * i for i, e in enumerate(row[n : n + LANES]))
+            for n in range(0, len(row), LANES):
+                data = sum(e << cache.bits * i for i, e in enumerate(row[n : n + LANES]))
                 words.append({"write_token": token, "write_address": base + n // LANES, "write_data": data})
 
     def partner(cycle: Cycle) -> None:
@@ -91,18 +101,17 @@ def stage(elements: list[list[list[int]]], cache_bits: int) -> object:
 
 
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", PARTS)
 def test_keys_lie_in_the_tiles_of_their_positions_and_nothing_else_changes(shape: str, pause: float) -> None:
-    part, beat_bits, cache_bits = SHAPES[shape]
-    beat = beat_bits // 8
-    elements = staged(cache_bits, seed=3)
-    requests, memory = golden(elements, beat, cache_bits)
-    writer = Writer(beat, latency=1 if not pause else 9)
+    cache = FORMATS[shape]
+    elements = staged(cache, seed=3)
+    requests, memory = golden(elements, cache)
+    writer = Writer(cache.beat_bits // 8, latency=1 if not pause else 9)
     bench = PartBench(
-        part,
+        PARTS[shape],
         held={"chunk": STEPS[0][3]},
         pauses=dict.fromkeys(("instruction", "request", "beats"), pause),
-        partners=[following("instruction", chunk=[s[3] for s in STEPS]), stage(elements, cache_bits), writer],
+        partners=[following("instruction", chunk=[s[3] for s in STEPS]), stage(elements, cache), writer],
     )
     run = bench.check(lambda _: {"request": requests, "beats": [None] * sum(r["beats"] for r in requests)})
     assert {hex(a): (writer.memory.get(a), b) for a, b in memory.items() if writer.memory.get(a) != b} == {}
