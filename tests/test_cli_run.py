@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from einloom.catalogue import find_model, load_config, shipped_configs, shipped_models
 from einloom.cli.run import run
 from einloom.generators.registry import describe
-from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.compress.for_engine import quantize_matrix
 from einloom.mapping.compress.quantize import quantize_per_channel
 from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement
@@ -173,7 +173,7 @@ def test_models_too_large(app: typer.Typer, model: Path, config: Path, old: str,
 def test_inputs_must_fill_the_lanes() -> None:
     engine = Config.model_validate({"name": "x", "engine": {"kind": "int_mac", "lanes": 4}}).engine
     with pytest.raises(InputError, match=r"^tensor w: its 6 inputs are not a multiple of engine\.lanes, 4$"):
-        quantize_for_engine(engine, {"w": np.ones((2, 6), np.float32)})
+        quantize_matrix(engine, "w", np.ones((2, 6), np.float32), engine.weight_formats[0])
 
 
 def test_an_engine_is_not_enough(app: typer.Typer, model: Path) -> None:

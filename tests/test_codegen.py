@@ -9,7 +9,6 @@ from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.linear import pieces
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.fit import require_fit
 from einloom.mapping.regions import Allocator, Memory
 from einloom.mapping.report import mapping_report, sections
@@ -24,6 +23,7 @@ from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import compiled, core_manifest, small_llama
+from tests.rounded import quantize_for_engine
 from tests.tiny_llama import CONFIG
 from tests.units import Move, Units, execute
 
