@@ -60,7 +60,7 @@ def open_gguf(path: Path) -> GgufFile:
     from gguf import GGUFReader  # its own imports take a while
 
     class Reader(GGUFReader):
-        """Looks at the file as a plain array: slices of NumPy's memmap cost two thirds of the time that reading takes."""
+        """Looks at the file as a plain array: slices of NumPy's memmap cost two thirds of the time of reading."""
 
         def __setattr__(self, name: str, value: Any) -> None:
             super().__setattr__(name, value.view(np.ndarray) if isinstance(value, np.memmap) else value)
