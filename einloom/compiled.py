@@ -14,11 +14,14 @@ from einloom.mapping.pipeline import Compression
 from einloom.mapping.report import mapping_report
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
+from einloom.spec.errors import InputError
 from einloom.spec.files import read_text, write_folder
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import LISTING, PROGRAM, SYSTEM, Program
 
 REPORT = "report.txt"
+FILES = ".safetensors"
+"""Ends the names of files that hold weights; formats have no such names."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,24 @@ def compile(
 
     Parameters
     ----------
-    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty.
+    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty. Or a
+        file that `einloom quantize -c` wrote.
     calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
 
-    InputError when the model doesn't fit the design, or the design doesn't have the format.
+    InputError when the model doesn't fit the design, the design doesn't have the format, or the file was made for
+    another model or another design.
     """
     started = time.perf_counter()
     manifest = describe(load_config(config))
     loaded = load_model(model)
-    compression = Compression(weights, "" if calibration is None else read_text(Path(calibration)))
-    program, bits = cached_program(loaded, manifest, compression)
+    program, bits = cached_program(loaded, manifest, compression_of(weights, calibration))
     return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started)
+
+
+def compression_of(weights: str, calibration: str | Path | None) -> Compression:
+    """What the options mean, see `compile`; InputError when they don't go together, or a file can't be read."""
+    if Path(weights).suffix != FILES:
+        return Compression(weights, "" if calibration is None else read_text(Path(calibration)))
+    if calibration is not None:
+        raise InputError(f"--weights {weights} is calibrated already: leave out --calibration")
+    return Compression(file=Path(weights))
