@@ -10,6 +10,7 @@ from einloom.catalogue import load_config, load_model
 from einloom.generators.registry import describe
 from einloom.html import figures_table
 from einloom.mapping.cached_program import cached_program
+from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.pipeline import Compression
 from einloom.mapping.report import mapping_report
 from einloom.models.decoder_model import DecoderModel
@@ -44,9 +45,15 @@ class CompiledModel:
     seconds: float
 
     @property
+    def padding(self) -> float:
+        """Share of the weights, and of what a token multiplies, 0 to 1, that are zeros to fill up blocks and tiles."""
+        core = self.manifest.core
+        return PaddedSizes.of(self.model.graph, core).padding(self.model.graph, core.gemm.columns)
+
+    @property
     def report(self) -> str:
         """Report of how the model was mapped, in words and tables."""
-        return mapping_report(self.program, self.manifest)
+        return mapping_report(self.program, self.manifest, self.padding)
 
     def write(self, folder: str | Path) -> None:
         """Write program, listing, images and report; InputError when that fails, with nothing half-written."""
@@ -71,6 +78,7 @@ class CompiledModel:
             "chunk_tokens": core.gemm.rows,
             "memories": {m.name: {"used": m.used, "words": m.words} for m in program.memories},
             "bits_per_weight": round(self.bits_per_weight, 4),
+            "padding": round(self.padding, 4),
             "seconds": round(self.seconds, 3),
         }
 

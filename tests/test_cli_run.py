@@ -96,6 +96,7 @@ def test_json_is_one_object(app: typer.Typer, model: Path, config: Path) -> None
     assert told["kl"] > 0
     assert told["seconds"] > 0
     assert told["bits_per_weight"] == pytest.approx(4 + 10 / 32)
+    assert 0 < told["padding"] < 0.5
     for unmeasured in ("bit_exact", "cycles_per_token", "utilisation", "beat_share", "cycles_per_second"):
         assert told[unmeasured] is None
 
@@ -254,6 +255,7 @@ def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
         Generation((65,), (66, 67), np.zeros((2, 256), np.float32)),
         backend="rtl",
         bits_per_weight=bits,
+        padding=0.125,
         agreement=Agreement(0.5, 0.25),
         saturated=0.0,
         totals=totals,
