@@ -1,11 +1,13 @@
-"""Perplexity of a model on a text with its weights in each format, all else in float.
+"""Perplexity of a model on a text with its weights in each format, or its cache, and all else in float.
 
     python -m benchmarks.weight_fidelity MODEL --text FILE [--tokens 4096] [--calibration FILE] [-c core-2ch]
+        [--only ROW]
 
 Rows: the float model; int8 with a scale per output channel; at 4 and at 3 bits asymmetric integers, the minifloat
 without special values and BitMoD's format, all rounded to nearest; BitMoD's format with the scale search, and with
-error feedback (mapping/compress/error_feedback.py) on the model's own texts and on the given one; and a mixture of 3.5
-bits. Padding, groups and formats are those of the config's engine.
+error feedback (mapping/compress/error_feedback.py) on the model's own texts and on the given one; a mixture of 3.5
+bits; and float weights with keys and values in 8 and in 4 bits, with scales as cores have them. Padding, groups and
+formats are those of the config's engine.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cache_fidelity import StaticCache
 from einloom.catalogue import load_config, load_model
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
@@ -26,8 +29,10 @@ from einloom.mapping.compress.calibrated import quantize_calibrated
 from einloom.mapping.compress.mixture import choose_formats
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.models.agreement import log_softmax
+from einloom.models.calibrate import CacheWatch
 from einloom.models.calibration_texts import self_texts, windows
 from einloom.models.decoder_model import DecoderModel
+from einloom.models.float_attention import AttentionFunction, float_attention
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import FloatLinears, Floats
 from einloom.spec.formats import FORMATS, Format
@@ -35,12 +40,14 @@ from einloom.spec.formats import FORMATS, Format
 WINDOW = 1024
 
 
-def perplexity(model: DecoderModel, weights: Mapping[str, Floats], ids: list[int]) -> float:
+def perplexity(
+    model: DecoderModel, weights: Mapping[str, Floats], ids: list[int], attention: AttentionFunction = float_attention
+) -> float:
     """exp of the mean negative log-likelihood of the tokens behind the first of each window."""
     losses = []
     for start in range(0, len(ids) - 1, WINDOW):
         part = ids[start : start + WINDOW + 1]
-        logits = Decoder(model, FloatLinears(weights)).step(part[:-1])
+        logits = Decoder(model, FloatLinears(weights), attention).step(part[:-1])
         losses.append(-log_softmax(logits)[range(len(part) - 1), part[1:]])
     return float(np.exp(np.concatenate(losses).mean()))
 
@@ -58,36 +65,66 @@ def asymmetric(matrix: Floats, bits: int, group: int) -> Floats:
 class Measure:
     """Takes rows of the table for one model, one engine and one text."""
 
-    def __init__(self, model: DecoderModel, config: str, ids: list[int]) -> None:
+    def __init__(self, model: DecoderModel, config: str, ids: list[int], only: str = "") -> None:
         manifest = describe(load_config(config))
         self.model, self.ids, self.engine = model, ids, manifest.config.gemm
         self.sizes = PaddedSizes.of(model.graph, manifest.core)
         self.group = self.engine.scale_group or self.engine.lanes
         self.rows: list[tuple[str, float, float]] = []
+        self.only = only
         self.float = perplexity(model, model.linears, ids)
         self.add("float", 32, model.linears, 0)
 
-    def add(self, name: str, bits: float, weights: Mapping[str, Floats], seconds: float) -> None:
-        found = self.float if name == "float" else perplexity(self.model, weights, self.ids)
+    def add(
+        self,
+        name: str,
+        bits: float,
+        weights: Mapping[str, Floats],
+        seconds: float,
+        attention: AttentionFunction = float_attention,
+    ) -> None:
+        found = self.float if name == "float" else perplexity(self.model, weights, self.ids, attention)
         self.rows.append((name, bits, found))
         print(f"{name}: {bits:.2f} bits, {found:.2f}, {found / self.float - 1:+.1%}, {seconds:.0f} s", flush=True)
 
     def each(self, name: str, bits: float, change: "Change") -> None:
         """A way that changes each matrix by itself, padded as the engine takes it."""
+        if self.only not in name:
+            return
         started, weights = time.perf_counter(), {}
         for tensor in self.model.graph.linears():
             padded = self.sizes.padded(tensor, self.model.tensors[tensor.name])
             weights[tensor.name] = self.sizes.cut(tensor, change(padded))
         self.add(name, bits, weights, time.perf_counter() - started)
 
-    def calibrated(self, name: str, texts: npt.NDArray[np.int64], formats: Mapping[str, Format]) -> None:
+    def calibrated(
+        self, name: str, texts: npt.NDArray[np.int64], format: Format | None, average: float | None = None
+    ) -> None:
+        """Error feedback on a text, in one format or in a mixture that takes so many bits on average."""
+        if self.only not in name:
+            return
         started = time.perf_counter()
+        if format is not None:
+            formats: Mapping[str, Format] = dict.fromkeys((t.name for t in self.model.graph.linears()), format)
+        else:
+            assert average is not None
+            formats = choose_formats(self.model, self.sizes, self.engine, texts, average)
         tensors = quantize_calibrated(self.model, self.sizes, self.engine, texts, formats)
         matrices = {tensor.name: tensor for tensor in self.model.graph.linears()}
         weights = {n: self.sizes.cut(matrices[n], t.dequantize()) for n, t in tensors.items()}
         bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values())
         bits /= sum(t.codes.size for t in tensors.values())
         self.add(name, bits, weights, time.perf_counter() - started)
+
+    def cache(self, bits: int, texts: npt.NDArray[np.int64]) -> None:
+        """Keys and values in `bits`, with scales from a text."""
+        name = f"float, cache in {bits} bits"
+        if self.only not in name:
+            return
+        started, watch = time.perf_counter(), CacheWatch(self.model)
+        Decoder(self.model, FloatLinears(self.model.linears), watch, texts=len(texts)).step(texts.ravel().tolist())
+        attention = StaticCache(watch.scales(bits), bits)
+        self.add(name, 32, self.model.linears, time.perf_counter() - started, attention)
 
 
 class Change:
@@ -117,13 +154,14 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--calibration", type=Path, help="of the text's kind, but not of the text")
     parser.add_argument("-c", "--config", default="core-2ch")
+    parser.add_argument("--only", default="", metavar="ROW", help="rows with this in their names")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     ids = model.tokenizer.encode(arguments.text.read_text()).ids[: arguments.tokens + 1]
     texts = {"own texts": self_texts(model)}
     if arguments.calibration:
         texts["given text"] = windows(model, arguments.calibration.read_text())
-    measure = Measure(model, arguments.config, ids)
+    measure = Measure(model, arguments.config, ids, arguments.only)
     measure.each("int8", 8, PerChannel(FORMATS["int8"], 0))
     for bits in (4, 3):
         format, group = FORMATS[f"bitmod-fp{bits}"], measure.group
@@ -133,11 +171,11 @@ def main() -> None:
         measure.each(f"{format.name}, nearest", bits + 10 / group, Change(format, group))
         measure.each(f"{format.name}, scale search", bits + 10 / group, Change(format, group, search=True))
         for name, tokens in texts.items():
-            formats = dict.fromkeys((t.name for t in model.graph.linears()), format)
-            measure.calibrated(f"{format.name}, calibrated on {name}", tokens, formats)
+            measure.calibrated(f"{format.name}, calibrated on {name}", tokens, format)
     for name, tokens in texts.items():
-        mixture = choose_formats(model, measure.sizes, measure.engine, tokens, 3.5)
-        measure.calibrated(f"auto:3.5, calibrated on {name}", tokens, mixture)
+        measure.calibrated(f"auto:3.5, calibrated on {name}", tokens, None, 3.5)
+    for bits in (8, 4):
+        measure.cache(bits, tokens)
     table = Table(title=f"perplexity on {len(ids) - 1:,} tokens, in windows of {WINDOW:,}")
     for heading in ("weights", "bits", "perplexity", "over float"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")

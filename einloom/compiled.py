@@ -10,15 +10,19 @@ from einloom.catalogue import load_config, load_model
 from einloom.generators.registry import describe
 from einloom.html import figures_table
 from einloom.mapping.cached_program import cached_program
+from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.pipeline import Compression
 from einloom.mapping.report import mapping_report
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
+from einloom.spec.errors import InputError
 from einloom.spec.files import read_text, write_folder
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import LISTING, PROGRAM, SYSTEM, Program
 
 REPORT = "report.txt"
+FILES = ".safetensors"
+"""Ends the names of files that hold weights; formats have no such names."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,15 @@ class CompiledModel:
     seconds: float
 
     @property
+    def padding(self) -> float:
+        """Share of the weights, and of what a token multiplies, 0 to 1, that are zeros to fill up blocks and tiles."""
+        core = self.manifest.core
+        return PaddedSizes.of(self.model.graph, core).padding(self.model.graph, core.gemm.columns)
+
+    @property
     def report(self) -> str:
         """Report of how the model was mapped, in words and tables."""
-        return mapping_report(self.program, self.manifest)
+        return mapping_report(self.program, self.manifest, self.padding)
 
     def write(self, folder: str | Path) -> None:
         """Write program, listing, images and report; InputError when that fails, with nothing half-written."""
@@ -68,6 +78,7 @@ class CompiledModel:
             "chunk_tokens": core.gemm.rows,
             "memories": {m.name: {"used": m.used, "words": m.words} for m in program.memories},
             "bits_per_weight": round(self.bits_per_weight, 4),
+            "padding": round(self.padding, 4),
             "seconds": round(self.seconds, 3),
         }
 
@@ -93,14 +104,24 @@ def compile(
 
     Parameters
     ----------
-    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty.
+    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty. Or a
+        file that `einloom quantize -c` wrote.
     calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
 
-    InputError when the model doesn't fit the design, or the design doesn't have the format.
+    InputError when the model doesn't fit the design, the design doesn't have the format, or the file was made for
+    another model or another design.
     """
     started = time.perf_counter()
     manifest = describe(load_config(config))
     loaded = load_model(model)
-    compression = Compression(weights, "" if calibration is None else read_text(Path(calibration)))
-    program, bits = cached_program(loaded, manifest, compression)
+    program, bits = cached_program(loaded, manifest, compression_of(weights, calibration))
     return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started)
+
+
+def compression_of(weights: str, calibration: str | Path | None) -> Compression:
+    """What the options mean, see `compile`; InputError when they don't go together, or a file can't be read."""
+    if Path(weights).suffix != FILES:
+        return Compression(weights, "" if calibration is None else read_text(Path(calibration)))
+    if calibration is not None:
+        raise InputError(f"--weights {weights} is calibrated already: leave out --calibration")
+    return Compression(file=Path(weights))

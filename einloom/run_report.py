@@ -55,6 +55,7 @@ class RunReport:
     utilisation : multiply-accumulates of the linear layers over those that the GEMM array can do in `cycles`, 0 to 1.
     beat_share : share of the last job's cycles, 0 to 1, in which a weight channel accepted a beat.
     bits_per_weight : stored bits, over all weights of linear layers.
+    padding : share of the weights, and of what a token multiplies, 0 to 1, that are zeros to fill up blocks and tiles.
     top1_agreement : share of the compared positions, 0 to 1, at which the float model finds the same token most
         probable.
     kl : mean KL(float || design) over those positions, in nats.
@@ -83,6 +84,7 @@ class RunReport:
     utilisation: float | None
     beat_share: float | None
     bits_per_weight: float
+    padding: float
     top1_agreement: float
     kl: float
     saturated: float
@@ -106,6 +108,7 @@ class RunReport:
         table.add_row("MACs per cycle over peak", _figure(self.utilisation, ".1%"))
         table.add_row("its cycles with a weight beat", _figure(self.beat_share, ".1%"))
         table.add_row("bits per weight", f"{self.bits_per_weight:.2f}")
+        table.add_row("of them zeros that fill up", f"{self.padding:.1%}")
         agreement = f"top-1 {self.top1_agreement:.1%}, KL {self.kl:.4f} nats"
         table.add_row("agreement with the float model", agreement)
         table.add_row("measured on", f"{self.positions} positions of this text alone")
@@ -148,6 +151,7 @@ def report_of(
     *,
     backend: str,
     bits_per_weight: float,
+    padding: float,
     agreement: Agreement,
     saturated: float,
     totals: JobTotals,
@@ -187,6 +191,7 @@ def report_of(
         utilisation=macs / (cycles * peak) if cycles else None,
         beat_share=beats / (last["cycles"] * channels) if last else None,
         bits_per_weight=bits_per_weight,
+        padding=padding,
         top1_agreement=agreement.top1,
         kl=agreement.kl,
         saturated=saturated,

@@ -152,6 +152,7 @@ class Accelerator:
             generation,
             backend=str(self.backend),
             bits_per_weight=compiled.bits_per_weight,
+            padding=compiled.padding,
             agreement=agreement,
             saturated=self._golden.saturated,
             totals=totals,

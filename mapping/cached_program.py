@@ -1,10 +1,8 @@
 """Programs that were compiled before: kept by the content of the model, of the design, and of all code between them."""
 
-import hashlib
 import json
 
-import numpy as np
-
+from einloom.mapping.model_digest import model_digest
 from einloom.mapping.pipeline import PLAIN, Compression, compile_model
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.build_cache import cache_root, content_key, package_texts
@@ -25,7 +23,7 @@ def cached_program(model: DecoderModel, manifest: Manifest, compression: Compres
     What was quantized and calibrated for the program comes with it. A damaged entry is made anew. A cache that can't be
     written is only read.
     """
-    parts = [model_digest(model), manifest.model_dump_json(), repr(compression)]
+    parts = [model_digest(model), manifest.model_dump_json(), *compression.contents()]
     key = content_key([*parts, *package_texts(*ROOMS)])
     folder = cache_root() / "programs" / f"{manifest.name}-{key}"
     try:
@@ -38,12 +36,3 @@ def cached_program(model: DecoderModel, manifest: Manifest, compression: Compres
         except InputError:
             pass  # the next run compiles again
     return program, bits
-
-
-def model_digest(model: DecoderModel) -> str:
-    """Digest of all that a program follows from: the graph, the token that begins texts, and every number."""
-    digest = hashlib.sha256(repr((model.graph, model.bos)).encode())
-    for name, tensor in sorted(model.tensors.items()):
-        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
-        digest.update(np.ascontiguousarray(tensor).data)
-    return digest.hexdigest()

@@ -1,6 +1,7 @@
 """The way of a model to a program: compress, calibrate, lower, schedule."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,13 +9,17 @@ import numpy.typing as npt
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.calibrated import quantize_calibrated
+from einloom.mapping.compress.core_file import CompressedModel, read_compressed
 from einloom.mapping.compress.mixture import choose_formats
 from einloom.mapping.fit import require_fit
+from einloom.mapping.model_digest import model_digest
+from einloom.mapping.pairing import require_pairing
 from einloom.models.calibrate import CacheWatch
 from einloom.models.calibration_texts import self_texts, windows
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
+from einloom.spec.files import file_digest
 from einloom.spec.formats import Format
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
@@ -32,10 +37,16 @@ class Compression:
     weights : one of the design's formats for all matrices, or "auto:BITS" for a format for each, so that they take at
         most BITS a weight on average; the design's first format if empty.
     text : what matrices and cache are calibrated on; what the model writes by itself if empty.
+    file : what `einloom quantize` made of the model for a core, instead of both.
     """
 
     weights: str = ""
     text: str = ""
+    file: Path | None = None
+
+    def contents(self) -> tuple[str, str, str]:
+        """All that a program depends on; InputError when the file can't be read."""
+        return self.weights, self.text, "" if self.file is None else file_digest(self.file)
 
 
 PLAIN = Compression()
@@ -48,9 +59,21 @@ def compile_model(
     """The model's program for a design; and the stored bits per weight.
 
     With `check` the program is held against the rules of mapping/check after each pass. InputError when the model
-    doesn't fit the design, or the design doesn't have a format.
+    doesn't fit the design, the design doesn't have a format, or a file was made for another model or another design.
     """
+    compressed = compress_model(model, manifest, compression)
+    program = compile_decoder(model.graph, compressed.tensors, model.tensors, compressed.scales, manifest, check=check)
+    return program, compressed.bits_per_weight
+
+
+def compress_model(model: DecoderModel, manifest: Manifest, compression: Compression = PLAIN) -> CompressedModel:
+    """The model's matrices and cache scales as the design keeps them; InputError as for `compile_model`."""
     engine = manifest.config.gemm
+    if compression.file is not None:
+        require_fit(model.graph, manifest)
+        compressed = read_compressed(compression.file, model_digest(model))
+        require_pairing(compression.file, compressed, model, manifest)
+        return compressed
     bits = _average(compression.weights, engine)
     require_fit(model.graph, manifest)
     sizes = PaddedSizes.of(model.graph, manifest.core)
@@ -58,10 +81,14 @@ def compile_model(
     formats = _formats(model, sizes, engine, compression.weights, texts, bits)
     watch = CacheWatch(model)
     tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
+<<<<<<< HEAD
     scales = watch.scales(manifest.core.cache.largest_element)
     program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest, check=check)
     stored = sum(t.bits_per_weight * t.codes.size for t in tensors.values())
     return program, stored / sum(t.codes.size for t in tensors.values())
+=======
+    return CompressedModel(tensors, watch.scales(manifest.core.cache_bits), manifest.core.cache_bits)
+>>>>>>> c4501b60f50a1315ff9e6d1350e6ffeff7398b25
 
 
 def _average(weights: str, engine: GemmConfig) -> float | None:

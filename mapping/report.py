@@ -52,14 +52,18 @@ def sections(program: Program) -> list[Section]:
     return found
 
 
-def mapping_report(program: Program, manifest: Manifest) -> str:
-    """The report of a program that was compiled for the design of `manifest`."""
+def mapping_report(program: Program, manifest: Manifest, padding: float = 0.0) -> str:
+    """The report of a program that was compiled for the design of `manifest`.
+
+    `padding` is the share of the weights that are zeros to fill up the design's blocks and tiles.
+    """
     beat_bytes = manifest.gemm.weights.beat_bits // 8
     symbols, beats = program.symbols, [w.size // beat_bytes for w in program.weights]
     lines = [
         f"Design {manifest.name}, config SHA-256 {manifest.digest}",
         f"{len(program.instructions):,} instructions of {INSTRUCTION_BYTES} bytes, {program.program_bytes:,} bytes",
         f"Chunks of up to {manifest.gemm.rows} tokens, at any position of a context of {symbols.context:,}",
+        f"{padding:.1%} of the weights, and of the multiplications, are zeros that fill up blocks and tiles",
         f"Memory images of {program.image_bytes:,} bytes in beats of {beat_bytes} bytes",
         "",
         "Memories on the chip, in words for all tokens of a chunk",

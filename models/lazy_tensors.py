@@ -9,10 +9,16 @@ Floats = npt.NDArray[np.float32]
 
 
 class LazyTensors(Mapping[str, Floats]):
-    """A mapping of which each value is made anew by its function: a model that is larger than memory should hold."""
+    """A mapping of which each value is made anew by its function: a model that is larger than memory should hold.
 
-    def __init__(self, readers: Mapping[str, Callable[[], Floats]]) -> None:
-        self._readers = readers
+    Attributes
+    ----------
+    digest : gives a digest of the files that values are read from, which stands for the values; None where they come
+        from elsewhere.
+    """
+
+    def __init__(self, readers: Mapping[str, Callable[[], Floats]], digest: Callable[[], str] | None = None) -> None:
+        self._readers, self.digest = readers, digest
 
     def __getitem__(self, name: str) -> Floats:
         return self._readers[name]()

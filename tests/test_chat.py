@@ -1,5 +1,6 @@
 """models/chat.py: messages become the text that a model's template makes of them, in a sandbox."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,27 @@ def test_templates_know_the_tokens_and_the_ways_of_hugging_face() -> None:
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "cannot be rendered: access to attribute '__class__'"),
         ("{{ messages.append(1) }}", "cannot be rendered: access to attribute 'append'"),
         ("{{ 1 // 0 }}", "cannot be rendered: integer division"),
+        ("{{ 'x' * 10000000 }}", r"makes something too large with \*"),
+        ("{{ 3 * ([1] * 500000) }}", r"makes something too large with \*"),
+        ("{{ 7 ** 10000000 }}", r"makes something too large with \*\*"),
     ],
 )
 def test_templates_that_fail_or_reach_out_are_refused(template: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"the model's chat template {message}"):
         render_chat(template, HELLO)
+
+
+def test_templates_may_multiply() -> None:
+    assert render_chat("{{ '-' * 3 }}{{ 2 * '+' }}{{ 2 * 3 }}{{ 2 ** 3 }}{{ 0.5 * 3 }}", HELLO) == "---++681.5"
+
+
+def test_endless_templates_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("einloom.models.chat.SECONDS", 0.2)
+    loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    before = sys.gettrace()
+    with pytest.raises(InputError, match=r"the model's chat template takes more than 0\.2 seconds"):
+        render_chat(loops, HELLO)
+    assert sys.gettrace() is before
 
 
 @pytest.mark.parametrize(

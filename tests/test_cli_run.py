@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from einloom.catalogue import find_model, load_config, shipped_configs, shipped_models
 from einloom.cli.run import run
 from einloom.generators.registry import describe
-from einloom.mapping.compress.for_engine import quantize_for_engine
+from einloom.mapping.compress.for_engine import quantize_matrix
 from einloom.mapping.compress.quantize import quantize_per_channel
 from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement
@@ -96,6 +96,7 @@ def test_json_is_one_object(app: typer.Typer, model: Path, config: Path) -> None
     assert told["kl"] > 0
     assert told["seconds"] > 0
     assert told["bits_per_weight"] == pytest.approx(4 + 10 / 32)
+    assert 0 < told["padding"] < 0.5
     for unmeasured in ("bit_exact", "cycles_per_token", "utilisation", "beat_share", "cycles_per_second"):
         assert told[unmeasured] is None
 
@@ -173,7 +174,7 @@ def test_models_too_large(app: typer.Typer, model: Path, config: Path, old: str,
 def test_inputs_must_fill_the_lanes() -> None:
     engine = Config.model_validate({"name": "x", "engine": {"kind": "int_mac", "lanes": 4}}).engine
     with pytest.raises(InputError, match=r"^tensor w: its 6 inputs are not a multiple of engine\.lanes, 4$"):
-        quantize_for_engine(engine, {"w": np.ones((2, 6), np.float32)})
+        quantize_matrix(engine, "w", np.ones((2, 6), np.float32), engine.weight_formats[0])
 
 
 def test_an_engine_is_not_enough(app: typer.Typer, model: Path) -> None:
@@ -254,6 +255,7 @@ def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
         Generation((65,), (66, 67), np.zeros((2, 256), np.float32)),
         backend="rtl",
         bits_per_weight=bits,
+        padding=0.125,
         agreement=Agreement(0.5, 0.25),
         saturated=0.0,
         totals=totals,

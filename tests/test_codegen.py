@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,6 @@ from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.linear import pieces
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.fit import require_fit
 from einloom.mapping.regions import Allocator, Memory
 from einloom.mapping.report import mapping_report, sections
@@ -24,6 +24,7 @@ from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import compiled, core_manifest, small_llama
+from tests.rounded import quantize_for_engine
 from tests.tiny_llama import CONFIG
 from tests.units import Move, Units, execute
 
@@ -207,6 +208,17 @@ def test_pieces_are_all_outputs_in_whole_tiles(outputs: int) -> None:
     assert max(stop - start for start, stop in found) <= 2 * min(stop - start for start, stop in found) + 32
 
 
+def test_padding_is_what_zeros_add_to_the_weights(tmp_path: Path) -> None:
+    changes = {"hidden_size": 72, "intermediate_size": 86, "vocab_size": 515, "num_hidden_layers": 1}
+    model, manifest = small_llama(tmp_path, **changes), core_manifest(engine={"group": 64})
+    sizes = PaddedSizes.of(model.graph, manifest.core)
+    assert (sizes.hidden, sizes.inner) == (128, 128)
+    program = compiled(model, manifest)
+    own = sum(w.size for w in model.linears.values())
+    stored = program.weights[0].size * 64 / 65  # int8 in groups of 64, each with a scale of a byte
+    assert sizes.padding(model.graph, manifest.gemm.columns) == pytest.approx(1 - own / stored)
+
+
 # Layout without contents, and the report.
 
 
@@ -228,7 +240,8 @@ def test_the_report_counts_everything(program: Program, manifest: Manifest) -> N
     assert sum(sum(part.instructions.values()) for part in parts) == len(program.instructions)
     assert sum(part.weight_beats for part in parts) * 32 == program.weights[0].size
     assert [part.first for part in parts] == sorted(part.first for part in parts)
-    text = mapping_report(program, manifest)
+    text = mapping_report(program, manifest, 0.0625)
+    assert "6.2% of the weights, and of the multiplications, are zeros that fill up blocks and tiles\n" in text
     assert f"{len(program.instructions):,} instructions of 32 bytes, {program.program_bytes:,} bytes\n" in text
     assert "Chunks of up to 4 tokens, at any position of a context of 32\n" in text
     for piece in program.pieces:

@@ -18,7 +18,6 @@ from einloom.generators.design import Design
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.mapping.fit import require_fit
 from einloom.models.cache_scales import CacheScales
 from einloom.models.calibrate import calibrate
@@ -34,6 +33,7 @@ from tests.core_bed import Bed, core_design
 from tests.cores import golden_decoder
 from tests.families import FAMILIES, WINDOW, keys_of, write_family
 from tests.quantized_cache import QuantizedCache
+from tests.rounded import quantize_for_engine
 from tests.tiny_llama import byte_tokenizer
 
 Floats = npt.NDArray[np.float32]

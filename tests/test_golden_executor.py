@@ -10,7 +10,6 @@ import pytest
 
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.for_engine import quantize_for_engine
 from einloom.models.agreement import agreement
 from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CoreDecoder
@@ -30,6 +29,7 @@ from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import core_manifest, small_llama
 from tests.quantized_cache import QuantizedCache, TokenCache
+from tests.rounded import quantize_for_engine
 
 Floats = npt.NDArray[np.float32]
 CONTEXT = 32

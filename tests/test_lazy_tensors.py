@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from einloom.mapping.model_digest import model_digest
 from einloom.mapping.pipeline import compile_model
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer import canonical
@@ -53,3 +54,14 @@ def test_programs_of_both_are_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(canonical, "EAGER_BYTES", 0)
     found, _ = compile_model(load_folder(folder), core_manifest())
     assert found.files() == expected.files()
+
+
+def test_files_stand_for_the_numbers_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canonical, "EAGER_BYTES", 0)
+    folder, _ = write_family(tmp_path, "llama")
+    first, again = (model_digest(load_folder(folder)) for _ in range(2))
+    assert first == again
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(data)
+    assert model_digest(load_folder(folder)) != first

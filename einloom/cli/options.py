@@ -23,7 +23,7 @@ Weights = Annotated[
         "--weights",
         metavar="FORMAT",
         help="One of the design's weight formats, or auto:BITS for a format for each matrix, so that they take at most "
-        "BITS a weight on average.",
+        "BITS a weight on average. Or a .safetensors file that `einloom quantize -c` wrote.",
         show_default="the first of the design",
     ),
 ]

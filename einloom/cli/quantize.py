@@ -14,10 +14,16 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from einloom.catalogue import load_model
+from einloom.choice import core_for
+from einloom.cli.options import Calibration
+from einloom.quantized_for_core import check_output, quantize_for_core
 from einloom.quantized_model import DEFAULT_FORMAT, Fidelity, QuantizedModel
 from einloom.quantized_model import quantize as quantize_model
+from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
 
+USUAL_GROUP = 128
 BAR_AFTER = 2.0  # seconds of work without a progress bar
 
 
@@ -25,18 +31,30 @@ def quantize(
     model: Annotated[
         Path,
         typer.Argument(
-            help="A .safetensors file, a folder with model.safetensors or its shards' index, or a shipped model's name."
+            help="A .safetensors file, a folder with model.safetensors or its shards' index, or a shipped model's "
+            "name; for a core a folder, a GGUF file, or a shipped model's name."
         ),
     ],
     weights: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
-            help=f"Weight format, or several separated by commas: {', '.join(FORMATS)}.",
-            show_default=DEFAULT_FORMAT,
+            help=f"Weight format, or several separated by commas: {', '.join(FORMATS)}. For a core one of its formats, "
+            "or auto:BITS for a format for each matrix.",
+            show_default=f"{DEFAULT_FORMAT}, or the core's first",
         ),
     ] = None,
-    group: Annotated[int, typer.Option(min=1, help="Consecutive inputs that share a scale.")] = 128,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "-c",
+            "--config",
+            help="Quantize for this core, a YAML file or a shipped config: in its sizes, with its cache, calibrated. "
+            "`run` and `compile` take what -o writes as --weights.",
+        ),
+    ] = None,
+    calibration: Calibration = None,
+    group: Annotated[int, typer.Option(min=1, help="Consecutive inputs that share a scale.")] = USUAL_GROUP,
     scale_search: Annotated[
         bool, typer.Option("--scale-search", help="Try 26 scales per group and keep the best: less error, more time.")
     ] = False,
@@ -46,6 +64,13 @@ def quantize(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Quantize the linear layers of a model; report bits per weight and normalised squared error, best first."""
+    if config is not None or calibration is not None:
+        if group != USUAL_GROUP or scale_search or len(weights or []) > 1:
+            raise InputError(
+                "for a core give one --weights, and neither --group nor --scale-search: the core has its own"
+            )
+        _for_core(model, config, (weights or [""])[0], calibration, output, as_json=as_json)
+        return
     with _progress_bar("quantizing") as progress:
         quantized = quantize_model(
             model, weights or DEFAULT_FORMAT, group=group, scale_search=scale_search, output=output, progress=progress
@@ -56,6 +81,32 @@ def quantize(
         _print_tables(quantized)
         if output is not None:
             Console(stderr=True).print(Text(f"wrote {output}"))
+
+
+def _for_core(
+    model: Path, config: str | None, weights: str, calibration: Path | None, output: Path | None, *, as_json: bool
+) -> None:
+    console = Console(stderr=True)
+    if output is not None:
+        check_output(output)
+    loaded = load_model(model)
+    chosen, reason = core_for(loaded, config)
+    if reason:
+        console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
+    with console.status(f"quantizing for {chosen.name}"):
+        found = quantize_for_core(loaded, chosen, weights=weights, calibration=calibration, output=output)
+    if as_json:
+        typer.echo(json.dumps(found.figures() | {"output": None if output is None else str(output)}))
+        return
+    table = _table("tensor", f"for {found.config}, best tensor first")
+    table.add_column("format")
+    layers = sorted(found.fidelities, key=lambda f: f.nmse)
+    for f in layers:
+        table.add_row(Text(f.name), *_cells(f), f.format, end_section=f is layers[-1])
+    table.add_row("total", *_cells(found.total), found.total.format)
+    Console(file=sys.stdout).print(table)
+    if output is not None:
+        console.print(Text(f"wrote {output}"))
 
 
 @contextmanager

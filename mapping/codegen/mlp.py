@@ -7,8 +7,8 @@ from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.float_ops import activate
 from einloom.mapping.codegen.linear import Linears, Weights, outputs_of, pieces
 from einloom.mapping.codegen.parameters import LayerParameters
-from einloom.mapping.regions import Region
-from einloom.models.decoder_graph import Linear, Mlp
+from einloom.mapping.regions import Operand, Region
+from einloom.models.decoder_graph import Mlp
 from einloom.spec.isa import VectorOp
 
 Floats = npt.NDArray[np.float32]
@@ -39,18 +39,13 @@ class MlpCode:
     def emit(self, layer: str, mlp: Mlp, parameters: LayerParameters, activations: Region, scale: Region) -> None:
         """The inner elements into `output`, piece by piece."""
         for n, (start, stop) in enumerate(self._pieces):
-            part = start, stop
-            if mlp.gate:
-                self._p.note(f"{layer}: gate and up, outputs {start} to {stop - 1}")
-                self._gated(mlp, mlp.gate, n % 2, part, parameters, activations, scale)
-            else:
-                self._p.note(f"{layer}: up, outputs {start} to {stop - 1}")
-                self._plain(mlp, n % 2, part, parameters, activations, scale)
+            which = "gate and up" if mlp.gate else "up"
+            self._p.note(f"{layer}: {which}, outputs {start} to {stop - 1}")
+            self._piece(mlp, n % 2, (start, stop), parameters, activations, scale)
 
-    def _gated(
+    def _piece(
         self,
         mlp: Mlp,
-        gate_layer: Linear,
         turn: int,
         part: tuple[int, int],
         parameters: LayerParameters,
@@ -58,33 +53,28 @@ class MlpCode:
         scale: Region,
     ) -> None:
         p, (d, t, u) = self._p, self._scratch
-        gate, up = self._gates[turn], self._ups[turn]
+        products = [("up", mlp.up, self._ups[turn])]
+        if mlp.gate:
+            products.insert(0, ("gate", mlp.gate, self._gates[turn]))
         words, at = p.words(part[1] - part[0]), part[0] // p.core.lanes
-        for linear, region in ((gate_layer, gate), (mlp.up, up)):
+        for _, linear, region in products:
             self._linears.product(outputs_of(self._weights.tensors[linear.weight], *part), activations, region)
-        channels, bias = parameters.operand("gate", at), parameters.bias("gate", at)
-        self._linears.scaled(gate.at(), gate.at(), channels, scale, bias, inner=words)
-        activate(p, mlp.activation, d.at(), gate.at(), t.at(), u.at(), inner=words)
-        bias = parameters.bias("up", at)
+        first, _, x = products[0]  # what the activation is of
+        channels, bias = parameters.operand(first, at), parameters.bias(first, at)
+        self._linears.scaled(x.at(), x.at(), channels, scale, bias, inner=words)
+        output = self.output.at(at)
+        activate(p, mlp.activation, d.at() if mlp.gate else output, x.at(), t.at(), u.at(), inner=words)
+        if mlp.gate:
+            self._multiply(output, self._ups[turn], d, parameters, at, scale, words)
+
+    def _multiply(
+        self, output: Operand, up: Region, d: Region, parameters: LayerParameters, at: int, scale: Region, words: int
+    ) -> None:
+        """output = up, scaled, times the activated gate `d`; `up` and `d` are overwritten."""
+        p, channels, bias = self._p, parameters.operand("up", at), parameters.bias("up", at)
         if bias:
-            self._linears.scaled(up.at(), up.at(), parameters.operand("up", at), scale, bias, inner=words)
+            self._linears.scaled(up.at(), up.at(), channels, scale, bias, inner=words)
         else:  # the token's scale goes to the other factor, which is there first
             p.vec(VectorOp.MAD, d.at(), d.at(), scale.each, inner=words)
-            p.vec(VectorOp.MAD, up.at(), up.at(), parameters.operand("up", at), inner=words)
-        p.vec(VectorOp.MAD, self.output.at(at), up.at(), d.at(), inner=words)
-
-    def _plain(
-        self,
-        mlp: Mlp,
-        turn: int,
-        part: tuple[int, int],
-        parameters: LayerParameters,
-        activations: Region,
-        scale: Region,
-    ) -> None:
-        p, (_, t, u), up = self._p, self._scratch, self._ups[turn]
-        words, at = p.words(part[1] - part[0]), part[0] // p.core.lanes
-        self._linears.product(outputs_of(self._weights.tensors[mlp.up.weight], *part), activations, up)
-        channels, bias = parameters.operand("up", at), parameters.bias("up", at)
-        self._linears.scaled(up.at(), up.at(), channels, scale, bias, inner=words)
-        activate(p, mlp.activation, self.output.at(at), up.at(), t.at(), u.at(), inner=words)
+            p.vec(VectorOp.MAD, up.at(), up.at(), channels, inner=words)
+        p.vec(VectorOp.MAD, output, up.at(), d.at(), inner=words)

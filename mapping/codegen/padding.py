@@ -64,6 +64,13 @@ class PaddedSizes:
         """The matrices [outputs, inputs] of a model's linear layers in these sizes."""
         return {tensor.name: self.padded(tensor, matrices[tensor.name]) for tensor in graph.linears()}
 
+    def padding(self, graph: DecoderGraph, columns: int) -> float:
+        """Share of the weights in memory, 0 to 1, that are zeros: inputs up to whole blocks, outputs up to whole tiles
+        of `columns`. A token multiplies each weight once, so it is the share of the multiplications too."""
+        shapes = [(tensor.shape, self.shape(tensor)) for tensor in graph.linears()]
+        own = sum(math.prod(shape) for shape, _ in shapes)
+        return 1 - own / sum(_whole(outputs, columns) * inputs for _, (outputs, inputs) in shapes)
+
     def padded(self, tensor: Tensor, values: Floats) -> Floats:
         """The tensor's values in these sizes, zeros where the model has nothing.
 

@@ -1,6 +1,4 @@
-"""Quantization of a whole model the way a config's engine takes it."""
-
-from collections.abc import Mapping
+"""Quantization of a matrix the way a config's engine takes it."""
 
 from einloom.mapping.compress.error_feedback import InputGram
 from einloom.mapping.compress.nearest import Float32
@@ -9,14 +7,6 @@ from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format
 from einloom.spec.quantized import QuantizedTensor
-
-
-def quantize_for_engine(engine: GemmConfig, weights: Mapping[str, Float32]) -> dict[str, QuantizedTensor]:
-    """Quantize the matrices [N outputs, K inputs] in the engine's first format, searching for the best group scales.
-
-    Raises InputError with the name of the matrix that the engine can't take.
-    """
-    return {name: quantize_matrix(engine, name, w, engine.weight_formats[0]) for name, w in weights.items()}
 
 
 def quantize_matrix(

@@ -10,8 +10,9 @@ Tensor `x` of shape [N, K], with G = K / group, becomes
 and an entry in the JSON under `einloom` in the file's metadata. All other tensors of the model stay as they were.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
@@ -53,6 +54,15 @@ class _Metadata(BaseModel):
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A tensor that is not quantized: dtype as safetensors call it, shape, and how its bytes are read."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
 class QuantizedFile:
     """A file of quantized tensors.
 
@@ -73,17 +83,28 @@ def write_quantized(path: Path, tensors: Mapping[str, QuantizedTensor], model: M
 
     Raises InputError when the disk or the folder refuses, or when a tensor of the model has the name of a part.
     """
+    others = {
+        name: Stored(model.entry(name).dtype, model.entry(name).shape, partial(model.read_bytes, name))
+        for name in model.files
+        if name not in tensors
+    }
+    write_with_others(path, tensors, others, model.metadata)
+
+
+def write_with_others(
+    path: Path, tensors: Mapping[str, QuantizedTensor], others: Mapping[str, Stored], metadata: Mapping[str, str]
+) -> None:
+    """Write `tensors`, and `others` as they are, to `path`; InputError as for `write_quantized`."""
     parts = {key: part for name, tensor in tensors.items() for key, part in _parts(name, tensor).items()}
-    others = [name for name in model.files if name not in tensors]
     for name in others:
         if name in parts:
             raise InputError(f"{path}: {name} would be there twice: the model has a tensor of that name")
-    claims = {name: (model.entry(name).dtype, model.entry(name).shape) for name in others}
+    claims = {name: (other.dtype, other.shape) for name, other in others.items()}
     claims |= {key: ("F32" if part.dtype == np.float32 else "U8", part.shape) for key, part in parts.items()}
     entries = _lay_out(claims)
-    metadata = model.metadata | {KEY: _describe(tensors).model_dump_json()}
-    contents = (parts[e.name].tobytes() if e.name in parts else model.read_bytes(e.name) for e in entries)
-    write_file(path, b"".join([header_bytes(entries, metadata), *contents]))
+    described = dict(metadata) | {KEY: _describe(tensors).model_dump_json()}
+    contents = (parts[e.name].tobytes() if e.name in parts else others[e.name].read() for e in entries)
+    write_file(path, b"".join([header_bytes(entries, described), *contents]))
 
 
 def read_quantized(path: Path) -> QuantizedFile:

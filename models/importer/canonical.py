@@ -35,6 +35,9 @@ class TensorFiles(Protocol):
     def error(self, name: str, problem: str) -> InputError:
         """What is wrong with the tensor `name`."""
 
+    def digest(self) -> str:
+        """Digest of the files' content; InputError when it can't be read."""
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -69,7 +72,7 @@ class Storage:
             readers[name] = partial(self._canonical, files, tensor, stored, parts, skipped)
             used.add(stored)
         if 4 * sum(prod(tensor.shape) for tensor in wanted.values()) > EAGER_BYTES:
-            return LazyTensors(readers), used
+            return LazyTensors(readers, files.digest), used
         return {name: read() for name, read in readers.items()}, used
 
     def _check(self, files: TensorFiles, tensor: Tensor, stored: str, parts: Sequence[Tensor], skipped: int) -> None:

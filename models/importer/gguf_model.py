@@ -20,6 +20,7 @@ from einloom.models.importer.gguf_tokenizer import gguf_tokenizer
 from einloom.models.importer.huggingface import check_vocabulary
 from einloom.models.importer.registry import family_classes
 from einloom.spec.errors import ConfigError, InputError, Problem
+from einloom.spec.files import file_digest
 
 Floats = npt.NDArray[np.float32]
 ARCHITECTURE = "general.architecture"
@@ -85,6 +86,9 @@ class _Files:
 
     def error(self, name: str, problem: str) -> InputError:
         return InputError(f"{self.file.path}: tensor {name} {problem.format(config='the metadata call')}")
+
+    def digest(self) -> str:
+        return file_digest(self.file.path)
 
 
 def load_gguf(path: Path) -> DecoderModel:

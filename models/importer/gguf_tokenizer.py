@@ -92,10 +92,14 @@ def _pieces(metadata: Mapping[str, Any], tokens: Sequence[str]) -> Tokenizer:
 def _add_special(tokenizer: Tokenizer, metadata: Mapping[str, Any], tokens: Sequence[str]) -> None:
     """Tokens that stand for themselves; and BOS before each text, where the file says so."""
     types = metadata.get("tokenizer.ggml.token_type", [])
-    for token, type in zip(tokens, types, strict=False):
-        if type in (CONTROL, USER_DEFINED):
-            added = AddedToken(token, special=type == CONTROL, normalized=False)
-            (tokenizer.add_special_tokens if type == CONTROL else tokenizer.add_tokens)([added])
+
+    def of_type(wanted: int) -> list[AddedToken]:
+        pairs = zip(tokens, types, strict=False)
+        return [AddedToken(t, special=wanted == CONTROL, normalized=False) for t, type in pairs if type == wanted]
+
+    # All at once: the library builds its search anew in each call.
+    tokenizer.add_special_tokens(of_type(CONTROL))
+    tokenizer.add_tokens(of_type(USER_DEFINED))
     # SentencePiece's models have BOS unless the file says otherwise.
     adds = metadata.get("tokenizer.ggml.add_bos_token", metadata.get("tokenizer.ggml.model") == "llama")
     bos = metadata.get("tokenizer.ggml.bos_token_id")

@@ -19,6 +19,7 @@ from einloom.models.importer.model_weights import ModelWeights, open_model
 from einloom.models.importer.registry import load_keys
 from einloom.models.importer.ternary import CODES_PER_BYTE, is_packed, read_packed, rounded
 from einloom.spec.errors import InputError
+from einloom.spec.files import file_digest
 
 Floats = npt.NDArray[np.float32]
 HEAD_WEIGHT = f"{HEAD}.weight"
@@ -52,6 +53,9 @@ class _Files:
 
     def error(self, name: str, problem: str) -> InputError:
         return InputError(f"{self.weights.path}: tensor {name} {problem.format(config='config.json calls')}")
+
+    def digest(self) -> str:
+        return " ".join(file_digest(path) for path in sorted({file.path for file in self.weights.files.values()}))
 
 
 def load_folder(folder: Path) -> DecoderModel:

@@ -65,7 +65,9 @@ def _codes(raw: npt.NDArray[np.uint8], format: Format, count: int) -> npt.NDArra
 
 def _numbers(raw: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
     """Unsigned numbers of `width` <= 8 bits on the last axis, least significant bit first."""
-    return np.packbits(raw.reshape(*raw.shape[:-1], -1, width), axis=-1, bitorder="little")[..., 0]
+    powers: npt.NDArray[np.uint8] = (1 << np.arange(width)).astype(np.uint8)
+    numbers: npt.NDArray[np.uint8] = raw.reshape(*raw.shape[:-1], -1, width) @ powers
+    return numbers
 
 
 def _special_values(format: Format, specials: int) -> Integers:

@@ -1,0 +1,108 @@
+"""A model compressed the way a config's core keeps it, with a text to calibrate on, and what that costs each matrix."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from einloom.catalogue import load_config, load_model
+from einloom.compiled import FILES, compression_of
+from einloom.generators.registry import describe
+from einloom.html import rows_table
+from einloom.mapping.codegen.padding import PaddedSizes
+from einloom.mapping.compress.core_file import CompressedModel, write_compressed
+from einloom.mapping.compress.fidelity import Fidelity, measure, total
+from einloom.mapping.model_digest import model_digest
+from einloom.mapping.pipeline import compress_model
+from einloom.models.decoder_model import DecoderModel
+from einloom.spec.config import Config
+from einloom.spec.errors import InputError
+
+__all__ = ["QuantizedForCore", "quantize_for_core"]
+
+
+@dataclass(frozen=True)
+class QuantizedForCore:
+    """A model's matrices and cache scales for a core.
+
+    Attributes
+    ----------
+    config : name of the core's config.
+    compressed : matrices and scales.
+    fidelities : fidelity of each matrix, zeros that fill it up included.
+    seconds : time that quantization took.
+    """
+
+    config: str
+    compressed: CompressedModel
+    fidelities: tuple[Fidelity, ...]
+    seconds: float
+    _digest: str
+
+    @property
+    def total(self) -> Fidelity:
+        """The fidelity of all matrices together."""
+        formats = dict.fromkeys(f.format for f in self.fidelities)
+        return replace(total(self.fidelities), format=", ".join(formats))
+
+    def write(self, file: str | Path) -> None:
+        """Write what `compile` and `run` take as weights; InputError when that fails."""
+        check_output(file)
+        write_compressed(Path(file), self.compressed, self._digest)
+
+    def figures(self) -> dict[str, Any]:
+        """Figures that `einloom quantize --json` prints."""
+        rows = [
+            {"name": f.name, "format": f.format, "bits_per_weight": f.bits_per_weight, "nmse": f.nmse}
+            for f in (*self.fidelities, self.total)
+        ]
+        return {"tensors": rows[:-1], "total": rows[-1], "config": self.config, "seconds": round(self.seconds, 3)}
+
+    def _repr_html_(self) -> str:
+        rows = ((f.name, f.format, f.bits_per_weight, f.nmse) for f in self.fidelities)
+        return rows_table(f"quantized for {self.config}", ("tensor", "format", "bits/weight", "NMSE"), rows)
+
+
+def quantize_for_core(
+    model: str | Path | DecoderModel | None = None,
+    config: str | Path | Mapping[str, Any] | Config = "default",
+    *,
+    weights: str = "",
+    calibration: str | Path | None = None,
+    output: str | Path | None = None,
+) -> QuantizedForCore:
+    """Quantize a decoder as `compile` does for the core of a config.
+
+    Parameters
+    ----------
+    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty.
+    calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
+    output : a .safetensors file to write, which `compile` takes as `weights`.
+
+    InputError when the model doesn't fit the design, or the design doesn't have the format.
+    """
+    started = time.perf_counter()
+    if output is not None:
+        check_output(output)
+    compression = compression_of(weights, calibration)
+    if compression.file is not None:
+        raise InputError(f"--weights {weights} is quantized already: name a format")
+    manifest, loaded = describe(load_config(config)), load_model(model)
+    compressed = compress_model(loaded, manifest, compression)
+    sizes = PaddedSizes.of(loaded.graph, manifest.core)
+    found = tuple(
+        measure(t.name, sizes.padded(t, loaded.tensors[t.name]), compressed.tensors[t.name])
+        for t in loaded.graph.linears()
+    )
+    seconds = time.perf_counter() - started
+    quantized = QuantizedForCore(manifest.name, compressed, found, seconds, model_digest(loaded))
+    if output is not None:
+        quantized.write(output)
+    return quantized
+
+
+def check_output(output: str | Path) -> None:
+    """Refuse before the work what would fail after it."""
+    if Path(output).is_dir() or Path(output).suffix != FILES:
+        raise InputError(f"{output}: give the name of a file that ends with {FILES}")
