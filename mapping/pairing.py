@@ -19,9 +19,10 @@ def require_pairing(path: Path, compressed: CompressedModel, model: DecoderModel
         problem = "is missing" if found is None else _problem(found, sizes.shape(tensor), engine)
         if problem:
             raise _refusal(path, f"tensor {tensor.name} {problem}", manifest)
-    if compressed.cache_bits != manifest.core.cache_bits:
-        own = manifest.core.cache_bits
-        raise _refusal(path, f"its cache has {compressed.cache_bits} bits a number, not {own}", manifest)
+    made = f"{compressed.cache_bits} bits a number and {compressed.cache_scales} scales"
+    own = f"{manifest.core.cache_bits} bits a number and {manifest.core.cache_scales} scales"
+    if made != own:
+        raise _refusal(path, f"its cache has {made}, not {own}", manifest)
     shapes = [(layer.attention.groups, layer.attention.size) for layer in model.graph.layers]
     if [s.keys.shape for s in compressed.scales] != shapes or [s.values.shape for s in compressed.scales] != shapes:
         raise InputError(f"{path}: the scales of its cache are not those of this model's layers")

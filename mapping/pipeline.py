@@ -81,14 +81,8 @@ def compress_model(model: DecoderModel, manifest: Manifest, compression: Compres
     formats = _formats(model, sizes, engine, compression.weights, texts, bits)
     watch = CacheWatch(model)
     tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
-<<<<<<< HEAD
-    scales = watch.scales(manifest.core.cache.largest_element)
-    program = compile_decoder(model.graph, tensors, model.tensors, scales, manifest, check=check)
-    stored = sum(t.bits_per_weight * t.codes.size for t in tensors.values())
-    return program, stored / sum(t.codes.size for t in tensors.values())
-=======
-    return CompressedModel(tensors, watch.scales(manifest.core.cache_bits), manifest.core.cache_bits)
->>>>>>> c4501b60f50a1315ff9e6d1350e6ffeff7398b25
+    core = manifest.core
+    return CompressedModel(tensors, watch.scales(core.cache.largest_element), core.cache_bits, core.cache_scales)
 
 
 def _average(weights: str, engine: GemmConfig) -> float | None:

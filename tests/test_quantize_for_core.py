@@ -54,7 +54,10 @@ def test_a_file_goes_with_every_core_of_its_kind(model: DecoderModel, file: Path
     [
         ({"engine": {"formats": ["int8"]}}, r"tensor .* is bitmod-fp[34], and the design takes int8: make a file"),
         ({"engine": {**CORE["engine"], "group": 64}}, r"tensor .* (has groups of 32|is .*), and the design "),
-        ({**CORE, "core": {"cache_bits": 4}}, r"its cache has 8 bits a number, not 4: make a file for this core"),
+        (
+            {**CORE, "core": {"cache_bits": 4}},
+            r"its cache has 8 bits a number and static scales, not 4 bits a number and sta",
+        ),
     ],
 )
 def test_a_core_of_another_kind_refuses_it(model: DecoderModel, file: Path, changes: dict, message: str) -> None:

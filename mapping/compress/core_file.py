@@ -30,12 +30,13 @@ class CompressedModel:
     ----------
     tensors : the matrices of all linear layers, in the core's sizes.
     scales : scales of each layer's cache, in the model's own sizes.
-    cache_bits : width of the cache's codes.
+    cache_bits, cache_scales : width of the cache's codes, and whose scales they have (core.cache_scales).
     """
 
     tensors: Mapping[str, QuantizedTensor]
     scales: Sequence[CacheScales]
     cache_bits: int
+    cache_scales: Literal["static", "token"]
 
     @property
     def bits_per_weight(self) -> float:
@@ -50,6 +51,7 @@ class _Metadata(BaseModel):
     version: Literal[1] = 1
     model: str
     cache_bits: Annotated[int, Field(strict=True, ge=2, le=16)]
+    cache_scales: Literal["static", "token"] = "static"
     layers: Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -59,7 +61,12 @@ def write_compressed(path: Path, compressed: CompressedModel, digest: str) -> No
     for n, scales in enumerate(compressed.scales):
         for kind, values in zip(KINDS, (scales.keys, scales.values), strict=True):
             others[f"cache.{n}.{kind}"] = Stored("F32", values.shape, values.astype("<f4").tobytes)
-    head = _Metadata(model=digest, cache_bits=compressed.cache_bits, layers=len(compressed.scales))
+    head = _Metadata(
+        model=digest,
+        cache_bits=compressed.cache_bits,
+        cache_scales=compressed.cache_scales,
+        layers=len(compressed.scales),
+    )
     write_with_others(path, compressed.tensors, others, {KEY: head.model_dump_json()})
 
 
@@ -82,4 +89,4 @@ def read_compressed(path: Path, digest: str) -> CompressedModel:
         if scales.ndim != 2 or not (scales > 0).all() or not np.isfinite(scales).all():
             raise InputError(f"{path}: tensor {name}: scales must be a matrix of numbers above 0")
     pairs = [CacheScales(*values[n : n + 2]) for n in range(0, len(values), 2)]
-    return CompressedModel(found.tensors, pairs, head.cache_bits)
+    return CompressedModel(found.tensors, pairs, head.cache_bits, head.cache_scales)
