@@ -289,7 +289,7 @@ OPCODES = (
         9,
         Unit.STORE,
         "Write the chunk's keys (or values) of one head from the staging buffer into the tiles of their positions. "
-        "With a scale per token, the word at `base` ends with the elements' header, and they begin in the word behind it.",
+        "With a scale per token, the word at `base` ends with the elements' header, and they begin in the next word.",
         (
             Field("offset", 32, "first beat of the head's keys, from the start of the system window"),
             Field("base", 16, "first word in the staging buffer"),

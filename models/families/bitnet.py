@@ -31,7 +31,10 @@ class BitNetKeys(DecoderKeys):
     model_type: Literal["bitnet"]
     rms_norm_eps: Positive = 1e-5
     hidden_act: ActivationName = "relu2"
-    quantization_config: Quantization | None = None
+    quantization_config: Quantization | None = None  # type: ignore[assignment]
+
+    def storage(self) -> None:
+        return None
 
     def ternary(self) -> Ternary | None:
         found = self.quantization_config

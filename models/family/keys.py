@@ -23,6 +23,7 @@ from einloom.models.decoder_graph import (
     Scores,
 )
 from einloom.models.family.problems import problem
+from einloom.models.family.quantization import QuantizedStorage
 from einloom.models.family.rope import Positive, RopeKeys, canonical_order
 from einloom.models.family.tensor_names import TensorNames, Ternary
 
@@ -95,6 +96,7 @@ class DecoderKeys(BaseModel):
     layer_types: tuple[LayerType, ...] | None = None
     bos_token_id: TokenId | None = None
     eos_token_id: tuple[TokenId, ...] = ()
+    quantization_config: QuantizedStorage | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -252,6 +254,10 @@ class DecoderKeys(BaseModel):
         """Keys that queries of a layer see; 0 for all, which a window that holds the whole context is."""
         window = self.sliding_window if self.has_window(layer) else None
         return window if window and window < self.max_position_embeddings else 0
+
+    def storage(self) -> QuantizedStorage | None:
+        """How the files store matrices that were quantized before; None where they have none."""
+        return self.quantization_config
 
     def ternary(self) -> Ternary | None:
         """How the files store ternary matrices; None where they have none."""

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,49 +12,18 @@ from tokenizers import Tokenizer
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.family.keys import HEAD, DecoderKeys
-from einloom.models.family.tensor_names import Ternary
 from einloom.models.importer.canonical import Storage, describe_unused
+from einloom.models.importer.fp8 import Fp8Tensors
+from einloom.models.importer.grouped_codes import GroupedCodes
 from einloom.models.importer.model_weights import ModelWeights, open_model
 from einloom.models.importer.registry import load_keys
-from einloom.models.importer.ternary import CODES_PER_BYTE, is_packed, read_packed, rounded
+from einloom.models.importer.stored_tensors import StoredTensors
+from einloom.models.importer.ternary import TernaryTensors
 from einloom.spec.errors import InputError
-from einloom.spec.files import file_digest
 
 Floats = npt.NDArray[np.float32]
 HEAD_WEIGHT = f"{HEAD}.weight"
-PROJECTION = re.compile(r"_proj\.weight$")
-"""Matrices that a model with ternary weights rounds."""
 SHOWN_NAMES = 4
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The safetensors of a folder, with matrices that may be stored as ternary ones."""
-
-    weights: ModelWeights
-    ternary: Ternary | None
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.weights.files
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        shape = self.weights.entry(name).shape
-        return (CODES_PER_BYTE * shape[0], *shape[1:]) if self._is_packed(name) else shape
-
-    def read_float32(self, name: str) -> Floats:
-        if self.ternary and self._is_packed(name):
-            return read_packed(self.weights, name, self.ternary)
-        values = self.weights.read_float32(name)
-        return rounded(values) if self.ternary is Ternary.ONLINE and PROJECTION.search(name) else values
-
-    def _is_packed(self, name: str) -> bool:
-        return self.ternary is not None and is_packed(self.weights, name)
-
-    def error(self, name: str, problem: str) -> InputError:
-        return InputError(f"{self.weights.path}: tensor {name} {problem.format(config='config.json calls')}")
-
-    def digest(self) -> str:
-        return " ".join(file_digest(path) for path in sorted({file.path for file in self.weights.files.values()}))
 
 
 def load_folder(folder: Path) -> DecoderModel:
@@ -91,9 +59,21 @@ def _chat_template(folder: Path) -> str:
 def _load_tensors(weights: ModelWeights, keys: DecoderKeys, graph: DecoderGraph) -> Mapping[str, Floats]:
     embedding = keys.names.stored(graph.embedding.weight)
     prefix = next((p for p in keys.names.prefixes if p + embedding in weights.files), keys.names.prefixes[0])
-    tensors, used = Storage(keys.names, prefix, keys.head_order).read(_Files(weights, keys.ternary()), graph)
+    files = _stored_tensors(weights, keys)
+    tensors, used = Storage(keys.names, prefix, keys.head_order).read(files, graph)
+    used = {part for name in used for part in files.parts(name)}
     _refuse_unused(weights, keys, graph, used, tensors[graph.embedding.weight])
     return tensors
+
+
+def _stored_tensors(weights: ModelWeights, keys: DecoderKeys) -> StoredTensors:
+    """The tensors of the files, read as config.json says that they are stored."""
+    if ternary := keys.ternary():
+        return TernaryTensors(weights, ternary)
+    storage = keys.storage()
+    if storage is None:
+        return StoredTensors(weights)
+    return (Fp8Tensors if storage.quant_method == "fp8" else GroupedCodes)(weights, storage)
 
 
 def _refuse_unused(
@@ -101,10 +81,11 @@ def _refuse_unused(
 ) -> None:
     """InputError when the files hold tensors that this decoder would leave out, so that it would compute another model.
 
-    Harmless are those that the family lists, and a head beside tied embeddings that is their copy.
+    Harmless are those that the family lists, biases of zeros, and a head beside tied embeddings that is their copy.
     """
     harmless = re.compile(keys.names.ignored)
     unused = [name for name in weights.files if name not in used and not harmless.search(name)]
+    unused = [name for name in unused if not name.endswith(".bias") or weights.read_float32(name).any()]
     if graph.tied and HEAD_WEIGHT in unused:
         if np.array_equal(weights.read_float32(HEAD_WEIGHT), embedding):
             unused.remove(HEAD_WEIGHT)

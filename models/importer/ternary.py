@@ -1,15 +1,40 @@
 """Matrices of -s, 0 and s, as BitNet's files hold them."""
 
+import re
+from collections.abc import Set
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 
 from einloom.models.family.tensor_names import Ternary
 from einloom.models.importer.model_weights import ModelWeights
+from einloom.models.importer.stored_tensors import Floats, StoredTensors
 from einloom.spec.errors import InputError
 
-Floats = npt.NDArray[np.float32]
 CODES_PER_BYTE = 4
 SMALLEST_MEAN = 1e-5
+PROJECTION = re.compile(r"_proj\.weight$")
+"""Matrices that a model with ternary weights rounds."""
+
+
+@dataclass(frozen=True)
+class TernaryTensors(StoredTensors):
+    """Tensors of which matrices may be packed, or are rounded when they are read."""
+
+    ternary: Ternary
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        shape = super().shape(name)
+        return (CODES_PER_BYTE * shape[0], *shape[1:]) if is_packed(self.weights, name) else shape
+
+    def read_float32(self, name: str) -> Floats:
+        if is_packed(self.weights, name):
+            return read_packed(self.weights, name, self.ternary)
+        values = super().read_float32(name)
+        return rounded(values) if self.ternary is Ternary.ONLINE and PROJECTION.search(name) else values
+
+    def parts(self, name: str) -> Set[str]:
+        return {name, f"{name}_scale"} if is_packed(self.weights, name) else super().parts(name)
 
 
 def is_packed(weights: ModelWeights, name: str) -> bool:
