@@ -23,6 +23,8 @@ from einloom.models.agreement import agreement_with_float
 from einloom.models.conversation import Conversation
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.decoder_model import DecoderModel
+from einloom.models.model_drafter import ModelDrafter
+from einloom.models.text_generation import Drafter, look_up
 from einloom.models.text_generation import generate_text as continue_text
 from einloom.run_report import JobTotals, RunReport, report_of
 from einloom.sim.golden.driver import GoldenDriver
@@ -116,6 +118,7 @@ class Accelerator:
         chat: bool = False,
         sampling: Sampling = GREEDY,
         speculate: int = 1,
+        draft: DecoderModel | None = None,
         on_token: Callable[[int], None] | None = None,
     ) -> RunReport:
         """Continue a prompt by up to `tokens`; every logit and the final memory are compared with golden's.
@@ -126,6 +129,7 @@ class Accelerator:
         sampling : how tokens are chosen; the most probable ones if left out.
         speculate : tokens of a job after the prompt's, all but the first a guess from the text so far. The text is the
             same; at most as many as the design computes at once.
+        draft : a smaller model with the same tokens, which guesses instead.
         on_token : called with each token as it is made.
 
         CheckFailed at the first difference, InputError when the prompt or an option can't be taken.
@@ -140,6 +144,7 @@ class Accelerator:
             stop=model.eos,
             sampling=sampling,
             at_once=speculate,
+            drafter=self._drafter(draft),
             on_token=on_token,
         )
         self.check_memory()
@@ -160,20 +165,32 @@ class Accelerator:
             answer_only=chat,
         )
 
-    def converse(self, tokens: int = 256, *, sampling: Sampling = GREEDY, speculate: int = 1) -> Conversation:
+    def converse(
+        self,
+        tokens: int = 256,
+        *,
+        sampling: Sampling = GREEDY,
+        speculate: int = 1,
+        draft: DecoderModel | None = None,
+    ) -> Conversation:
         """A conversation whose answers have up to `tokens`; every logit is compared with golden's.
 
-        InputError for a model without a chat template. Call `check_memory` in the end.
+        `sampling`, `speculate` and `draft` are as for `generate_text`. InputError for a model without a chat template.
+        Call `check_memory` in the end.
         """
         self._check_counts(tokens, speculate)
         model = self.compiled.model
         model.encode_chat([{"role": "user", "content": "?"}])
-        return Conversation(model, self._checked_decoder(), tokens=tokens, sampling=sampling, at_once=speculate)
+        decoder, drafter = self._checked_decoder(), self._drafter(draft)
+        return Conversation(model, decoder, tokens=tokens, sampling=sampling, at_once=speculate, drafter=drafter)
 
     def check_memory(self) -> None:
         """CheckFailed unless the memory of what is under test is golden's."""
         if self._under_test is not None:
             _compare_memory(self._under_test, self._golden, self.compiled.program)
+
+    def _drafter(self, draft: DecoderModel | None) -> Drafter:
+        return look_up if draft is None else ModelDrafter(draft, of=self.compiled.model)
 
     def _check_counts(self, tokens: int, speculate: int) -> None:
         check_counts(tokens, speculate)

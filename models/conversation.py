@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 
 from einloom.models.chat import Message
 from einloom.models.decoder_model import DecoderModel
-from einloom.models.text_generation import Generation, TextDecoder, generate_text, look_up
+from einloom.models.text_generation import Drafter, Generation, TextDecoder, common_length, generate_text, look_up
 from einloom.spec.sampling import Sampling
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
@@ -54,12 +54,20 @@ class Conversation:
     """
 
     def __init__(
-        self, model: DecoderModel, decoder: TextDecoder, *, tokens: int, sampling: Sampling, at_once: int = 1
+        self,
+        model: DecoderModel,
+        decoder: TextDecoder,
+        *,
+        tokens: int,
+        sampling: Sampling,
+        at_once: int = 1,
+        drafter: Drafter = look_up,
     ) -> None:
-        """An answer has up to `tokens`; `at_once` is as for `generate_text`."""
+        """An answer has up to `tokens`; `at_once` and `drafter` are as for `generate_text`."""
         self.messages = list[Message]()
         self._model, self._decoder = model, decoder
         self._tokens, self._sampling, self._at_once = tokens, sampling, at_once
+        self._drafter = drafter
         self._read = list[int]()
 
     @property
@@ -74,7 +82,7 @@ class Conversation:
         """
         asked: list[Message] = [*self.messages, {"role": "user", "content": message}]
         ids = self._model.encode_chat(asked)
-        known = _common(self._read, ids[:-1])
+        known = common_length(self._read, ids[:-1])
         self._decoder.rewind(known)
         stream = TextStream(self._model.tokenizer, on_text)
         made = generate_text(
@@ -84,16 +92,10 @@ class Conversation:
             stop=self._model.eos,
             sampling=self._sampling,
             at_once=self._at_once,
-            drafter=lambda text, count: look_up([*ids[:known], *text], count),
+            drafter=lambda text, count: self._drafter([*ids[:known], *text], count),
             on_token=stream.add,
         )
         stream.end()
         self._read = [*ids, *made.continuation][: self._decoder.position]
         self.messages = [*asked, {"role": "assistant", "content": stream.text}]
         return made
-
-
-def _common(first: list[int], second: list[int]) -> int:
-    """Tokens that both begin with."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((n for n, (a, b) in pairs if a != b), min(len(first), len(second)))

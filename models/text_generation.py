@@ -49,6 +49,12 @@ def look_up(tokens: Sequence[int], count: int) -> Sequence[int]:
     return []
 
 
+def common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """Tokens with which both texts begin."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 @dataclass(frozen=True)
 class Generation:
     """Result of a generation.

@@ -146,6 +146,7 @@ def test_int8_follows_the_float_model(app: typer.Typer, model: Path, config: Pat
             ["--speculate", "99", "--backend", "golden"],
             "--speculate must be at most 4, the tokens that this design computes at once",
         ),
+        (["--draft", "shakespeare-1m"], "--draft needs --speculate N, the tokens of a job, above 1"),
         (["--seed", "-1"], "--seed must be 0 or more, not -1"),
         (["--waves", "7"], "--waves must be FROM:TO, two cycles, not '7'"),
         (["--waves", "0:9"], "--waves needs a simulation, which --backend golden has not"),

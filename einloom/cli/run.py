@@ -58,6 +58,10 @@ def run(
             "the price of one. The text is the same."
         ),
     ] = 1,
+    draft: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="A smaller model with the same tokens, which guesses for --speculate."),
+    ] = None,
     timeline: Annotated[
         Path | None,
         typer.Option(
@@ -82,6 +86,8 @@ def run(
     if config is not None:
         _ = load_config(config).core_section
     check_counts(tokens, speculate)
+    if draft is not None and speculate == 1:
+        raise InputError("--draft needs --speculate N, the tokens of a job, above 1")
     sampling = Sampling(temperature, top_k, top_p, seed)
     check_backend(backend, xclbin, board)
     if timeline is not None:
@@ -90,6 +96,7 @@ def run(
     if span is not None:
         require_simulation(backend, "--waves")
     loaded = load_model(model)
+    drafting = None if draft is None else load_model(draft)
     talks, prompt = chat and prompt is None, DEFAULT_PROMPT if prompt is None else prompt
     encode_prompt(loaded, prompt, chat=chat)
     chosen, reason = core_for(loaded, config)
@@ -104,11 +111,17 @@ def run(
             )
         if talks:
             with opened:
-                talk(opened, tokens, sampling, speculate, console)
+                talk(opened, tokens, sampling, speculate, drafting, console)
             return
         with opened, TokenProgress(console, lambda: opened.cycles, tokens) as progress:
             report = opened.generate_text(
-                prompt, tokens, chat=chat, sampling=sampling, speculate=speculate, on_token=progress.advance
+                prompt,
+                tokens,
+                chat=chat,
+                sampling=sampling,
+                speculate=speculate,
+                draft=drafting,
+                on_token=progress.advance,
             )
             if timeline is not None:
                 opened.draw_timeline(timeline)
@@ -122,6 +135,7 @@ def run(
             ("--top-k", top_k, 0),
             ("--top-p", top_p, 1.0),
             ("--speculate", speculate, 1),
+            ("--draft", draft, None),
         )
         command += [word for option, value, usual in rarer if value != usual for word in (option, str(value))]
         failure = CheckFailed(f"{error}; {_rerun(command, opened)}")

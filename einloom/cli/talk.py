@@ -5,15 +5,23 @@ import time
 
 from rich.console import Console
 
+from einloom.models.decoder_model import DecoderModel
 from einloom.running import Accelerator
 from einloom.spec.sampling import Sampling
 
 PROMPT = "> "
 
 
-def talk(opened: Accelerator, tokens: int, sampling: Sampling, speculate: int, console: Console) -> None:
+def talk(
+    opened: Accelerator,
+    tokens: int,
+    sampling: Sampling,
+    speculate: int,
+    draft: DecoderModel | None,
+    console: Console,
+) -> None:
     """Answer each line of the standard input, until it ends or the context is full; then check the memory."""
-    conversation = opened.converse(tokens, sampling=sampling, speculate=speculate)
+    conversation = opened.converse(tokens, sampling=sampling, speculate=speculate, draft=draft)
     shown = sys.stdin.isatty()
     while not conversation.full:
         if shown:
