@@ -1,23 +1,25 @@
 """Fidelity of a design on a text: perplexity, and agreement with the float model, by position."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 
 from einloom.catalogue import load_config
 from einloom.compiled import compile as compile_for
+from einloom.evaluation_windows import (
+    Scores,
+    Source,
+    Window,
+    WindowReader,
+    read_in_processes,
+    read_on_cluster,
+)
 from einloom.html import figures_table
-from einloom.models.agreement import agreement, log_softmax
-from einloom.models.core_decoder import CoreDecoder
 from einloom.models.decoder_model import DecoderModel
-from einloom.models.float_decoder import Decoder
-from einloom.models.linears import FloatLinears, Floats
-from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 
@@ -31,18 +33,31 @@ class PositionBin:
 
     Attributes
     ----------
-    perplexity, float_perplexity : exp of the mean negative log-likelihood of the next token, of the design and of the
-        float model.
+    loss, float_loss : mean negative log-likelihood of the next token in nats, of the design and of the float model.
     kl : mean KL(float || design) in nats.
     top1 : share of the positions, 0 to 1, at which both find the same token most probable.
     """
 
     first: int
     last: int
-    perplexity: float
-    float_perplexity: float
+    loss: float
+    float_loss: float
     kl: float
     top1: float
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the loss."""
+        return float(np.exp(self.loss))
+
+    @property
+    def float_perplexity(self) -> float:
+        """exp of the float model's loss."""
+        return float(np.exp(self.float_loss))
+
+    def figures(self) -> dict[str, Any]:
+        """The figures, perplexities included."""
+        return asdict(self) | {"perplexity": self.perplexity, "float_perplexity": self.float_perplexity}
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,10 @@ class EvaluationReport:
 
     def figures(self) -> dict[str, Any]:
         """Figures that `einloom evaluate --json` prints."""
-        return asdict(self)
+        whole = self.whole.figures()
+        figures = {"config": self.config, "tokens": self.tokens, "window": self.window}
+        figures |= {key: value for key, value in whole.items() if key not in ("first", "last")}
+        return figures | {"bins": [part.figures() for part in self.bins], "saturated": self.saturated}
 
     def table(self) -> Table:
         """The figures for people."""
@@ -82,8 +100,14 @@ class EvaluationReport:
             table.add_row(name, *figures, end_section=n == len(self.bins) - 1)
         return table
 
+    def plot(self, path: str | Path) -> None:
+        """Draw loss and divergence by position into an .svg or .png file."""
+        from einloom.evaluation_plot import plot_positions
+
+        plot_positions(Path(path), self)
+
     def _repr_html_(self) -> str:
-        return figures_table(f"{self.config} on {self.tokens} tokens", asdict(self.whole) | {"window": self.window})
+        return figures_table(f"{self.config} on {self.tokens} tokens", self.whole.figures() | {"window": self.window})
 
 
 def evaluate(
@@ -95,54 +119,68 @@ def evaluate(
     calibration: str | Path | None = None,
     tokens: int = 1024,
     window: int | None = None,
+    jobs: int = 1,
+    scheduler: str = "",
     on_tokens: Callable[[int], None] = lambda _: None,
 ) -> EvaluationReport:
     """Read the first `tokens` tokens of a text with a design's golden model and with the float model.
+
+    Windows that were read before are taken from the cache, so an evaluation that was ended goes on where it was.
 
     Parameters
     ----------
     weights, calibration : see `compile`.
     window : tokens after which both begin anew; the model's context if left out, and at most that.
+    jobs : processes that read windows side by side, each with a model of its own.
+    scheduler : address of a Dask scheduler whose workers read the windows instead; they must see the same files.
     on_tokens : told how many more tokens were read, now and then.
 
-    InputError when the text is too short or the model doesn't fit.
+    InputError when the text is too short or the model doesn't fit, ToolError when no scheduler answers.
     """
-    compiled = compile_for(model, load_config(config), weights=weights, calibration=calibration)
-    loaded, core = compiled.model, compiled.manifest.core
-    ids = loaded.tokenizer.encode(text).ids[: tokens + 1]
+    design, elsewhere = load_config(config), jobs > 1 or bool(scheduler)
+    if elsewhere and isinstance(model, DecoderModel):
+        raise InputError("jobs and scheduler need a model by its path, because other processes read it")
+    # Compiled here too, so that what is wrong is said at once, and others find it in the cache.
+    compiled = compile_for(model, design, weights=weights, calibration=calibration)
+    windows, length = _windows(compiled.model, text, tokens, window)
+    if elsewhere:
+        assert not isinstance(model, DecoderModel)
+        source = Source(None if model is None else str(model), design, weights, _text_of(calibration))
+        if scheduler:
+            scores = read_on_cluster(source, windows, scheduler, on_tokens)
+        else:
+            scores = read_in_processes(source, windows, jobs, on_tokens)
+    else:
+        reader = WindowReader(compiled)
+        scores = [reader.read(window, on_tokens) for window in windows]
+    return _report(compiled.manifest.name, length, scores)
+
+
+def _text_of(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _windows(model: DecoderModel, text: str, tokens: int, window: int | None) -> tuple[list[Window], int]:
+    """The windows of a text, and the length of all but the last; InputError when there is nothing to predict."""
+    ids = model.tokenizer.encode(text).ids[: tokens + 1]
     if len(ids) < 2:
         raise InputError("the text has fewer than two tokens, so that there is nothing to predict")
-    length = min(window or loaded.graph.context, loaded.graph.context)
-    driver = GoldenDriver(compiled.manifest, compiled.program)
-    found, expected, positions = list[Floats](), list[Floats](), list[int]()
-    for start in range(0, len(ids) - 1, length):
-        part = ids[start : min(start + length, len(ids) - 1)]
-        decoder = CoreDecoder(driver, compiled.program, core.gemm.rows, core.beat_bytes)
-        for at in range(0, len(part), core.gemm.rows):
-            found.append(decoder.step(part[at : at + core.gemm.rows]))
-            on_tokens(len(found[-1]))
-        expected.append(Decoder(loaded, FloatLinears(loaded.linears)).step(part))
-        positions += range(len(part))
-    logits = np.concatenate(found), np.concatenate(expected), np.array(ids[1 : len(positions) + 1])
-    places = np.array(positions)
-    firsts = range(0, max(positions) + 1, BIN)
-    bins = [_bin(first, min(first + BIN, length) - 1, places, *logits) for first in firsts]
-    whole = _bin(0, length - 1, places, *logits)
-    return EvaluationReport(compiled.manifest.name, len(positions), length, whole, tuple(bins), driver.saturated)
+    length = min(window or model.graph.context, model.graph.context)
+    starts = range(0, len(ids) - 1, length)
+    ends = (min(start + length, len(ids) - 1) for start in starts)
+    windows = [Window(tuple(ids[a:b]), tuple(ids[a + 1 : b + 1])) for a, b in zip(starts, ends, strict=True)]
+    return windows, length
 
 
-def _bin(
-    first: int,
-    last: int,
-    places: npt.NDArray[np.int64],
-    found: Floats,
-    expected: Floats,
-    following: npt.NDArray[np.int64],
-) -> PositionBin:
-    rows = np.flatnonzero((places >= first) & (places <= last))
+def _report(name: str, length: int, scores: Sequence[Scores]) -> EvaluationReport:
+    places = np.concatenate([np.arange(len(window.loss)) for window in scores])
+    columns = zip(*((s.loss, s.float_loss, s.kl, s.same) for s in scores), strict=True)
+    every = [np.concatenate(values) for values in columns]
 
-    def perplexity(logits: Floats) -> float:
-        return float(np.exp(-log_softmax(logits[rows])[range(len(rows)), following[rows]].mean()))
+    def part(first: int, last: int) -> PositionBin:
+        rows = (places >= first) & (places <= last)
+        return PositionBin(first, last, *(float(values[rows].mean()) for values in every))
 
-    both = agreement(expected[rows], found[rows])
-    return PositionBin(first, last, perplexity(found), perplexity(expected), both.kl, both.top1)
+    bins = tuple(part(first, min(first + BIN, length) - 1) for first in range(0, int(places.max()) + 1, BIN))
+    at_limit, stored = np.sum([window.codes for window in scores], axis=0)
+    return EvaluationReport(name, len(places), length, part(0, length - 1), bins, float(at_limit / max(stored, 1)))

@@ -155,7 +155,7 @@ def _recipe(target: str, liberty: Sequence[Path]) -> Recipe:
 
 
 def require_plots(path: Path) -> None:
-    """Fail before minutes of synthesis, not after."""
+    """Fail before minutes of work, not after."""
     if path.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"--plot {path}: name a file that ends in .svg, .png or .pdf")
     if importlib.util.find_spec("matplotlib") is None:

@@ -1,6 +1,7 @@
 """einloom evaluate: perplexity and agreement on a text, by position, in windows."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ from typer.testing import CliRunner
 
 from einloom.cli.evaluate import evaluate as command
 from einloom.evaluation import BIN, evaluate
+from einloom.models.core_decoder import CoreDecoder
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
-from einloom.models.linears import FloatLinears
+from einloom.models.linears import FloatLinears, Floats
 from einloom.spec.errors import InputError
 from tests.cores import core_config
 from tests.tiny_llama import write_tiny_llama
@@ -64,6 +66,64 @@ def test_a_design_with_int8_weights_is_near_and_one_with_2_bits_is_not(model: De
     assert near.whole.top1 > far.whole.top1
 
 
+def test_an_evaluation_that_was_ended_goes_on_where_it_was(
+    model: DecoderModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ended(Exception):
+        pass
+
+    def end(_: int) -> None:
+        raise Ended
+
+    read = list[int]()
+    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(CoreDecoder, "step", counted(CoreDecoder.step, read))
+    whole = evaluate(model, TEXT, config=core_config(), tokens=80, window=20)
+    assert sum(read) == 80
+    kept = next((tmp_path / "cache" / "windows").glob("*.npz"))
+    kept.write_bytes(kept.read_bytes()[:100])  # cut off while it was written
+    read.clear()
+    again = evaluate(model, TEXT, config=core_config(), tokens=80, window=20)
+    assert (again, sum(read)) == (whole, 20)
+    with pytest.raises(Ended):
+        evaluate(model, TEXT, config=core_config(), tokens=80, window=16, on_tokens=end)
+
+
+def counted(
+    step: Callable[[CoreDecoder, list[int]], Floats], read: list[int]
+) -> Callable[[CoreDecoder, list[int]], Floats]:
+    """`step`, which notes how many tokens it reads."""
+
+    def counting(decoder: CoreDecoder, tokens: list[int]) -> Floats:
+        read.append(len(tokens))
+        return step(decoder, tokens)
+
+    return counting
+
+
+def test_processes_find_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tiny_llama(tmp_path / "model", head_dim=32, max_position_embeddings=CONTEXT)
+    alone = evaluate(folder, TEXT, config=core_config(), tokens=50, window=16)
+    monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path / "another"))
+    assert evaluate(folder, TEXT, config=core_config(), tokens=50, window=16, jobs=2) == alone
+    with pytest.raises(InputError, match="^jobs and scheduler need a model by its path"):
+        evaluate(load_folder(folder), TEXT, config=core_config(), jobs=2)
+
+
+def test_a_cluster_finds_what_one_process_does(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install einloom[cluster]")
+    folder = write_tiny_llama(tmp_path / "model", head_dim=32, max_position_embeddings=CONTEXT)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        found = evaluate(folder, TEXT, config=core_config(), tokens=50, window=16, scheduler=address)
+    assert found == evaluate(folder, TEXT, config=core_config(), tokens=50, window=16)
+
+
+def test_losses_are_drawn(model: DecoderModel, tmp_path: Path) -> None:
+    evaluate(model, TEXT, config=core_config(), tokens=90).plot(tmp_path / "plot.svg")
+    assert "position in a window" in (tmp_path / "plot.svg").read_text()
+
+
 def test_the_command_prints_an_object_and_refuses_what_is_no_text(tmp_path: Path) -> None:
     folder = write_tiny_llama(tmp_path / "model", head_dim=32)
     app = typer.Typer()
@@ -73,6 +133,7 @@ def test_the_command_prints_an_object_and_refuses_what_is_no_text(tmp_path: Path
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["config"], told["tokens"], told["window"], len(told["bins"])) == ("default", 20, 32, 1)
+    assert np.exp(told["loss"]) == pytest.approx(told["perplexity"]) != pytest.approx(np.exp(told["float_loss"]))
     (tmp_path / "bytes").write_bytes(b"\xff")
     (tmp_path / "short").write_text("a")
     for arguments, message in (
@@ -84,6 +145,11 @@ def test_the_command_prints_an_object_and_refuses_what_is_no_text(tmp_path: Path
             "the text has fewer than two tokens, so that there is nothing to predict",
         ),
         (["--text", str(tmp_path / "text"), "-n", "0"], "--tokens and --window must be 1 or more"),
+        (["--text", str(tmp_path / "text"), "--jobs", "0"], "--jobs must be 1 or more, and 1 with --scheduler"),
+        (
+            ["--text", str(tmp_path / "text"), "--plot", "a.txt"],
+            "--plot a.txt: name a file that ends in .svg, .png or .pdf",
+        ),
     ):
         refused = CliRunner().invoke(app, [str(folder), *arguments])
         assert isinstance(refused.exception, InputError)

@@ -14,6 +14,7 @@ from einloom.cli.progress import TokenProgress
 from einloom.evaluation import evaluate as evaluate_model
 from einloom.spec.errors import InputError
 from einloom.spec.files import read_text
+from einloom.synthesis import require_plots
 
 
 def evaluate(
@@ -26,6 +27,13 @@ def evaluate(
     window: Annotated[
         int | None, typer.Option(help="Tokens after which reading begins anew; the model's context if left out.")
     ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes that read windows side by side, each with a model.")] = 1,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers read the windows instead.")
+    ] = "",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw loss and divergence by position into this SVG or PNG file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a design's fidelity on a text, with its golden model."""
@@ -33,6 +41,10 @@ def evaluate(
         raise InputError("--text FILE is needed: the text to read")
     if tokens < 1 or (window is not None and window < 1):
         raise InputError("--tokens and --window must be 1 or more")
+    if jobs < 1 or (scheduler and jobs > 1):
+        raise InputError("--jobs must be 1 or more, and 1 with --scheduler")
+    if plot is not None:
+        require_plots(plot)
     content, console = read_text(text), Console(stderr=True)
     loaded = load_model(model)
     chosen, reason = core_for(loaded, config)
@@ -40,15 +52,19 @@ def evaluate(
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
     with TokenProgress(console, lambda: 0, tokens) as progress:
         report = evaluate_model(
-            loaded,
+            (None if model is None else str(model)) if jobs > 1 or scheduler else loaded,
             content,
             config=chosen,
             weights=weights,
             calibration=calibration,
             tokens=tokens,
             window=window,
+            jobs=jobs,
+            scheduler=scheduler,
             on_tokens=progress.advance_by,
         )
+    if plot is not None:
+        report.plot(plot)
     if as_json:
         typer.echo(json.dumps(report.figures()))
     else:

@@ -111,7 +111,8 @@ def run(
             )
         if talks:
             with opened:
-                talk(opened, tokens, sampling, speculate, drafting, console)
+                conversation = opened.converse(tokens, sampling=sampling, speculate=speculate, draft=drafting)
+                talk(opened, conversation, console)
             return
         with opened, TokenProgress(console, lambda: opened.cycles, tokens) as progress:
             report = opened.generate_text(

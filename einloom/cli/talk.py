@@ -2,26 +2,34 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from rich.console import Console
 
-from einloom.models.decoder_model import DecoderModel
 from einloom.running import Accelerator
-from einloom.spec.sampling import Sampling
 
 PROMPT = "> "
 
 
-def talk(
-    opened: Accelerator,
-    tokens: int,
-    sampling: Sampling,
-    speculate: int,
-    draft: DecoderModel | None,
-    console: Console,
-) -> None:
+class Answer(Protocol):
+    """An answer, as tokens."""
+
+    @property
+    def continuation(self) -> Sequence[int]: ...
+
+
+class Talk(Protocol):
+    """A conversation that was opened on an accelerator."""
+
+    @property
+    def full(self) -> bool: ...
+
+    def answer(self, message: str, on_text: Callable[[str], None]) -> Answer: ...
+
+
+def talk(opened: Accelerator, conversation: Talk, console: Console) -> None:
     """Answer each line of the standard input, until it ends or the context is full; then check the memory."""
-    conversation = opened.converse(tokens, sampling=sampling, speculate=speculate, draft=draft)
     shown = sys.stdin.isatty()
     while not conversation.full:
         if shown:

@@ -38,9 +38,15 @@ class GoldenDriver:
         return JobResult(CoreError.NONE, 0, {})
 
     @property
+    def cache_codes(self) -> tuple[int, int]:
+        """How many of the cache's codes were at their limit so far, and how many were stored."""
+        return self._core.limit_codes, self._core.stored_codes
+
+    @property
     def saturated(self) -> float:
         """Share of the cache's codes so far, 0 to 1, that were at their limit; 0 before the first."""
-        return self._core.limit_codes / max(self._core.stored_codes, 1)
+        at_limit, stored = self.cache_codes
+        return at_limit / max(stored, 1)
 
     def _memory(self, number: int) -> Bytes:
         return self._core.system if number == SYSTEM else self._core.weights[number - 1]

@@ -1,0 +1,185 @@
+"""Windows of a text, read by a design's golden model and by the float model: here, in processes, or on a cluster.
+
+What was read is kept in the cache by its content, so an evaluation that was ended goes on where it was.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.compiled import CompiledModel
+from einloom.compiled import compile as compile_for
+from einloom.mapping.model_digest import model_digest
+from einloom.models.agreement import log_softmax
+from einloom.models.core_decoder import CoreDecoder
+from einloom.models.float_decoder import Decoder
+from einloom.models.linears import FloatLinears
+from einloom.sim.golden.driver import GoldenDriver
+from einloom.spec.build_cache import cache_root, content_key, package_texts
+from einloom.spec.config import Config
+from einloom.spec.errors import InputError, ToolError
+from einloom.spec.files import write_file
+
+ROOMS = ("einloom.spec", "einloom.models", "einloom.sim.golden")
+"""What the figures of a window follow from, beside the program and the text."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens to read from the model's beginning on, and the token that follows each."""
+
+    tokens: tuple[int, ...]
+    following: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of each of the T positions of a window.
+
+    Attributes
+    ----------
+    loss, float_loss : float64 [T], negative log-likelihood of the following token in nats, of the design and of the
+        float model.
+    kl : float64 [T], KL(float || design) in nats.
+    same : bool [T], both find the same token most probable.
+    codes : how many codes of the cache were at their limit, and how many were stored.
+    """
+
+    loss: npt.NDArray[np.float64]
+    float_loss: npt.NDArray[np.float64]
+    kl: npt.NDArray[np.float64]
+    same: npt.NDArray[np.bool_]
+    codes: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A compiled model by what it was compiled from, for processes that compile it themselves."""
+
+    model: str | None
+    config: Config
+    weights: str
+    calibration: str | None
+
+
+Count = Callable[[int], None]
+"""Told how many more tokens were read, now and then."""
+
+
+class WindowReader:
+    """Reads windows with a compiled model."""
+
+    def __init__(self, compiled: CompiledModel) -> None:
+        self._compiled = compiled
+        self._driver = GoldenDriver(compiled.manifest, compiled.program)
+        program, digest = compiled.program, hashlib.sha256()
+        for image in (program.system, *program.weights):
+            digest.update(np.ascontiguousarray(image).data)
+        manifest = compiled.manifest.model_dump_json()
+        self._identity = (digest.hexdigest(), model_digest(compiled.model), manifest, *package_texts(*ROOMS))
+
+    def read(self, window: Window, count: Count = lambda _: None) -> Scores:
+        """The window's scores, from the cache if they are there. A cache that can't be written is only read."""
+        key = content_key([*self._identity, repr(window)])
+        path = cache_root() / "windows" / f"{key}.npz"
+        try:
+            found = _load(path, len(window.tokens))
+            count(len(window.tokens))
+            return found
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            scores = self._scores(window, count)
+        packed = io.BytesIO()
+        np.savez(packed, **vars(scores))
+        try:
+            write_file(path, packed.getvalue())
+        except InputError:
+            pass  # the next evaluation reads it again
+        return scores
+
+    def _scores(self, window: Window, count: Count) -> Scores:
+        compiled, driver = self._compiled, self._driver
+        core, model = compiled.manifest.core, compiled.model
+        decoder, found = CoreDecoder(driver, compiled.program, core.gemm.rows, core.beat_bytes), []
+        limit, stored = driver.cache_codes
+        for at in range(0, len(window.tokens), core.gemm.rows):
+            found.append(log_softmax(decoder.step(list(window.tokens[at : at + core.gemm.rows]))))
+            count(len(found[-1]))
+        design = np.concatenate(found)
+        floats = log_softmax(Decoder(model, FloatLinears(model.linears)).step(list(window.tokens)))
+        chosen = np.arange(len(window.tokens)), np.array(window.following)
+        return Scores(
+            loss=-design[chosen],
+            float_loss=-floats[chosen],
+            kl=(np.exp(floats) * (floats - design)).sum(axis=-1),
+            same=design.argmax(axis=-1) == floats.argmax(axis=-1),
+            codes=(driver.cache_codes[0] - limit, driver.cache_codes[1] - stored),
+        )
+
+
+def read_in_processes(source: Source, windows: Sequence[Window], jobs: int, count: Count) -> list[Scores]:
+    """The scores of all windows, from `jobs` processes at once, each with a model of its own."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        tasks = {pool.submit(read_elsewhere, source, window): n for n, window in enumerate(windows)}
+        try:
+            return _gathered(((tasks[t], t.result()) for t in as_completed(tasks)), windows, count)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def read_on_cluster(source: Source, windows: Sequence[Window], address: str, count: Count) -> list[Scores]:
+    """The scores of all windows, from the workers of the Dask scheduler at `address`, which see the same files.
+
+    ToolError when Dask is missing or nothing answers there.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise ToolError('--scheduler needs Dask: pip install "einloom[cluster]"') from error
+    try:
+        client: Any = distributed.Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ToolError(f"--scheduler {address}: no Dask scheduler answers there: {error}") from error
+    with client:
+        tasks = {client.submit(read_elsewhere, source, w, pure=False): n for n, w in enumerate(windows)}
+        return _gathered(((tasks[t], t.result()) for t in distributed.as_completed(tasks)), windows, count)
+
+
+def read_elsewhere(source: Source, window: Window) -> Scores:
+    """The scores of a window, in a process that may have read others of the same source."""
+    return _reader(source.model, source.config.model_dump_json(), source.weights, source.calibration).read(window)
+
+
+@lru_cache(maxsize=1)
+def _reader(model: str | None, config: str, weights: str, calibration: str | None) -> WindowReader:
+    design = Config.model_validate_json(config)
+    return WindowReader(compile_for(model, design, weights=weights, calibration=calibration))
+
+
+def _gathered(results: Iterator[tuple[int, Scores]], windows: Sequence[Window], count: Count) -> list[Scores]:
+    """Results that come in any order, in that of the windows."""
+    found: dict[int, Scores] = {}
+    for n, scores in results:
+        found[n] = scores
+        count(len(windows[n].tokens))
+    return [found[n] for n in range(len(windows))]
+
+
+def _load(path: Path, length: int) -> Scores:
+    """Kept scores; an OSError, or an error of their format, when they are not there or not whole."""
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+        loss, float_loss, kl, same = (stored[name] for name in ("loss", "float_loss", "kl", "same"))
+        at_limit, codes = (int(number) for number in stored["codes"])
+    if any(len(values) != length for values in (loss, float_loss, kl, same)):
+        raise ValueError("not the scores of this window")
+    return Scores(loss, float_loss, kl, same, (at_limit, codes))
