@@ -144,55 +144,56 @@ class TileReader(Part):
             order.start.eq(shapes.o.valid & ~order.active),
             shapes.o.ready.eq(order.start),
             order.tiles.eq(shape.tiles),
-            ends.eq(Mux(fresh, head == 1, left == 0)),
-            order.advance.eq(move & ends),
         ]
+        send = self._scaled if cache.token_scales else self._plain
+        header = send(m, platform, order, gearbox, values.i, element, move)
+        m.d.comb += [ends.eq(Mux(fresh, head == 1, left == 0)), order.advance.eq(move & ends)]
         join(m, values.o, self.values)
-        if cache.token_scales:
-            headers = self._scaled(m, platform, order, gearbox, values.i, element, move)
-        else:
-            headers = 0
-            m.d.comb += [
-                self.keys.payload.eq(element),
-                self.keys.valid.eq(order.active & gearbox.available & ~order.is_values),
-                values.i.payload.eq(element),
-                values.i.valid.eq(order.active & gearbox.available & order.is_values),
-                move.eq((self.keys.valid & self.keys.ready) | (values.i.valid & values.i.ready)),
-            ]
         if cache.bits == BYTE:
-            m.d.comb += [element.eq(gearbox.word), gearbox.take.eq(move | headers)]
+            m.d.comb += element.eq(gearbox.word)
+            taken = move
         else:
             nibbles = [gearbox.word.word_select(row, BYTE).word_select(high, 4) for row in range(cache.rows)]
-            m.d.comb += [
-                element.eq(Cat(Cat(n, n[-1].replicate(BYTE - len(n))) for n in nibbles)),
-                gearbox.take.eq((move & high) | headers),
-            ]
+            m.d.comb += element.eq(Cat(Cat(n, n[-1].replicate(BYTE - len(n))) for n in nibbles))
+            taken = move & high
             with m.If(move):
                 m.d.sync += high.eq(~high)
+        m.d.comb += gearbox.take.eq(taken if header is None else taken | header)
         with m.If(order.start):
             m.d.sync += [shape.eq(shapes.o.payload), fresh.eq(1)]
         with m.Elif(move):
             m.d.sync += [fresh.eq(ends), left.eq(Mux(fresh, head - 2, left - 1))]
 
+    def _plain(self, m, platform, order, gearbox, values, element, move):
+        """Send a tile's elements as they are; there are no headers."""
+        m.d.comb += [
+            self.keys.payload.eq(element),
+            self.keys.valid.eq(order.active & gearbox.available & ~order.is_values),
+            values.payload.eq(element),
+            values.valid.eq(order.active & gearbox.available & order.is_values),
+            move.eq((self.keys.valid & self.keys.ready) | (values.valid & values.ready)),
+        ]
+
     def _scaled(self, m, platform, order, gearbox, values, element, move):
         """Send a tile's headers and its elements to TokenScales; returns that a byte of the headers is taken."""
         cache = self.cache
         scales = TokenScales(cache).place(m, "scales", platform)
-        to_go, headers = Signal(range(cache.header_bytes + 1)), Signal()
-        begins = order.start | order.advance
+        to_go, header = Signal(range(cache.header_bytes + 1)), Signal()
+        codes, taken = scales.codes, Signal()
         m.d.comb += [
-            scales.codes.payload.bytes.eq(gearbox.word),
-            scales.codes.payload.elements.eq(element),
-            scales.codes.payload.is_values.eq(order.is_values),
-            scales.codes.payload.header.eq(to_go != 0),
-            scales.codes.valid.eq(order.active & gearbox.available),
-            move.eq(scales.codes.valid & scales.codes.ready & (to_go == 0)),
-            headers.eq(scales.codes.valid & scales.codes.ready & (to_go != 0)),
+            codes.payload.bytes.eq(gearbox.word),
+            codes.payload.elements.eq(element),
+            codes.payload.is_values.eq(order.is_values),
+            codes.payload.header.eq(to_go != 0),
+            codes.valid.eq(order.active & gearbox.available),
+            taken.eq(codes.valid & codes.ready),
+            move.eq(taken & (to_go == 0)),
+            header.eq(taken & (to_go != 0)),
         ]
         join(m, scales.keys, self.keys)
         join(m, scales.values, values)
-        with m.If(begins):
+        with m.If(order.start | order.advance):
             m.d.sync += to_go.eq(cache.header_bytes)
-        with m.Elif(headers):
+        with m.Elif(header):
             m.d.sync += to_go.eq(to_go - 1)
-        return headers
+        return header

@@ -15,6 +15,7 @@ from tests.hw.core import (
     test_sum_words,
     test_tile_order,
     test_tile_reader,
+    test_token_scales,
     test_unit_queue,
     test_vector_memory,
     test_weight_unit,
@@ -92,9 +93,21 @@ FAULTS = {
     ),
     "reader: values of a job where keys should be": Fault(
         test_tile_reader,
-        8,
+        "8 bits",
         lambda part: Faulty(part, {}, swapped=("keys_payload", "values_payload")),
-        lambda: test_tile_reader.test_tiles_come_in_the_engines_order(8, 0.0),
+        lambda: test_tile_reader.test_tiles_come_in_the_engines_order("8 bits", 0.0),
+    ),
+    "scales: a bit of the first row's headers is lost": Fault(
+        test_token_scales,
+        "4 bits",
+        lambda part: Faulty(part, {"codes_payload": lambda _, codes: codes & ~Const(1 << 2, len(Value.cast(codes)))}),
+        lambda: test_token_scales.test_elements_are_codes_times_the_scale_of_their_row("4 bits", 0.5),
+    ),
+    "scales: an element is lost": Fault(
+        test_token_scales,
+        "8 bits",
+        lambda part: Swallowing(part, "values", 3),
+        lambda: test_token_scales.test_elements_are_codes_times_the_scale_of_their_row("8 bits", 0.5),
     ),
     "memory: sums before loads": Fault(
         test_vector_memory,

@@ -12,11 +12,12 @@ from einloom.spec.cache_format import CacheFormat
 from tests.hw.around import PAUSES
 
 ROWS = 4
-FORMATS = [
-    CacheFormat(8, ROWS, 32, token_scales=True),
-    CacheFormat(4, ROWS, 32, token_scales=True),
-    CacheFormat(4, ROWS, 128, token_scales=True),
-]
+FORMATS = {
+    "8 bits": CacheFormat(8, ROWS, 32, token_scales=True),
+    "4 bits": CacheFormat(4, ROWS, 32, token_scales=True),
+    "4 bits, wide beats": CacheFormat(4, ROWS, 128, token_scales=True),
+}
+PARTS = {name: TokenScales(cache) for name, cache in FORMATS.items()}
 EXTREMES = [0x00, 0x80, 0xFF, 0x0F, 0x7F, 0x88, 0x77]
 TILES = 9
 HEAD = 8
@@ -57,12 +58,13 @@ def expected(cache: CacheFormat, raw: np.ndarray) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
-@pytest.mark.parametrize("cache", FORMATS, ids=lambda cache: f"{cache.bits}-{cache.beat_bits}")
-def test_elements_are_codes_times_the_scale_of_their_row(cache: CacheFormat, pause: float) -> None:
+@pytest.mark.parametrize("name", PARTS)
+def test_elements_are_codes_times_the_scale_of_their_row(name: str, pause: float) -> None:
+    cache = FORMATS[name]
     raw = tiles(cache, seed=cache.bits)
     offered = words(cache, raw)
     bench = PartBench(
-        TokenScales(cache), {"codes": offered}, pauses=dict.fromkeys(("codes", "keys", "values"), pause), cycles=2000
+        PARTS[name], {"codes": offered}, pauses=dict.fromkeys(("codes", "keys", "values"), pause), cycles=2000
     )
     run = bench.check(lambda _: expected(cache, raw))
     if not pause:
