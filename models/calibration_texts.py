@@ -17,7 +17,7 @@ from einloom.spec.sampling import Sampling
 TEXTS = 32
 TOKENS = 64
 """Of each text that the model writes; less where its context is shorter."""
-WINDOWS, WINDOW = 32, 128
+WINDOWS, WINDOW = 64, 128
 """Most windows of a given text, and tokens of each; less where the model's context is shorter."""
 
 

@@ -35,9 +35,10 @@ class _MeasuringLinears:
         padded = self._sizes.padded(matrix, self._weights[name])
         inputs = self._sizes.padded(Tensor("inputs", x.shape, (Axis.POSITIONS, matrix.axes[1])), x)
         power, size = np.square(inputs, dtype=np.float64).mean(axis=0), float(np.square(y, dtype=np.float64).mean())
+        gram = InputGram(np.diag(power).astype(np.float32))
         self.costs[name] = {}
         for format in self._engine.weight_formats:
-            tensor = quantize_matrix(self._engine, name, padded, format, InputGram(np.diag(power).astype(np.float32)))
+            tensor = quantize_matrix(self._engine, name, padded, format, gram)
             error = np.square(tensor.dequantize() - padded).mean(axis=0) @ power
             self.costs[name][format.name] = float(error / max(size, 1e-30)), tensor.bits_per_weight * padded.size
         return y
