@@ -51,7 +51,8 @@ class InputGram:
         """
         left = np.empty(len(self.matrix), np.float32)
         left[self.order] = 1 / np.square(np.diag(self.factor))
-        return left / left.mean() + np.float32(1e-6)
+        relative: Float32 = left / left.mean() + np.float32(1e-6)
+        return relative
 
     @cached_property
     def order(self) -> npt.NDArray[np.intp]:
