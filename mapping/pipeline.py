@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
+from einloom.mapping.compress.balance import balanced, find_balance, require_balance
 from einloom.mapping.compress.calibrated import quantize_calibrated
 from einloom.mapping.compress.core_file import CompressedModel, read_compressed
 from einloom.mapping.compress.mixture import choose_formats
@@ -62,7 +63,8 @@ def compile_model(
     doesn't fit the design, the design doesn't have a format, or a file was made for another model or another design.
     """
     compressed = compress_model(model, manifest, compression)
-    program = compile_decoder(model.graph, compressed.tensors, model.tensors, compressed.scales, manifest, check=check)
+    ready = balanced(model, compressed.balance)
+    program = compile_decoder(ready.graph, compressed.tensors, ready.tensors, compressed.scales, manifest, check=check)
     return program, compressed.bits_per_weight
 
 
@@ -72,17 +74,23 @@ def compress_model(model: DecoderModel, manifest: Manifest, compression: Compres
     if compression.file is not None:
         require_fit(model.graph, manifest)
         compressed = read_compressed(compression.file, model_digest(model))
-        require_pairing(compression.file, compressed, model, manifest)
+        require_balance(compression.file, model.graph, compressed.balance)
+        require_pairing(compression.file, compressed, balanced(model, compressed.balance), manifest)
         return compressed
     bits = _average(compression.weights, engine)
     require_fit(model.graph, manifest)
-    sizes = PaddedSizes.of(model.graph, manifest.core)
     texts = windows(model, compression.text) if compression.text else self_texts(model)
+    wanted = bits or next(f.bits for f in engine.weight_formats if compression.weights in ("", f.name))
+    nearest = min(engine.weight_formats, key=lambda format: abs(format.bits - wanted))
+    balance = find_balance(model, engine, nearest, texts)
+    model = balanced(model, balance)
+    sizes = PaddedSizes.of(model.graph, manifest.core)
     formats = _formats(model, sizes, engine, compression.weights, texts, bits)
     watch = CacheWatch(model)
     tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
     core = manifest.core
-    return CompressedModel(tensors, watch.scales(core.cache.largest_element), core.cache_bits, core.cache_scales)
+    scales = watch.scales(core.cache.largest_element)
+    return CompressedModel(tensors, scales, core.cache_bits, core.cache_scales, balance)
 
 
 def _average(weights: str, engine: GemmConfig) -> float | None:

@@ -1,8 +1,8 @@
 """A model as a core keeps it, quantized and calibrated, in a file.
 
 The file is that of mapping/compress/storage.py with the matrices in the core's sizes. Beside them `cache.N.keys` and
-`cache.N.values`, float32 [groups, size], are the scales of layer N's cache, and the JSON under `einloom-core` in the
-metadata says which model it was made of.
+`cache.N.values`, float32 [groups, size], are the scales of layer N's cache, and `balance.<matrix>`, float32 [inputs],
+are factors of its inputs. The JSON under `einloom-core` in the metadata says which model it was made of.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from einloom.mapping.compress.storage import Stored, read_quantized, write_with_others
@@ -20,6 +21,8 @@ from einloom.spec.quantized import QuantizedTensor
 
 KEY = "einloom-core"
 KINDS = ("keys", "values")
+BALANCE = "balance."
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,14 @@ class CompressedModel:
     tensors : the matrices of all linear layers, in the core's sizes.
     scales : scales of each layer's cache, in the model's own sizes.
     cache_bits, cache_scales : width of the cache's codes, and whose scales they have (core.cache_scales).
+    balance : factors of the inputs of matrices (mapping/compress/balance.py), by the first matrix's name.
     """
 
     tensors: Mapping[str, QuantizedTensor]
     scales: Sequence[CacheScales]
     cache_bits: int
     cache_scales: Literal["static", "token"]
+    balance: Mapping[str, Floats]
 
     @property
     def bits_per_weight(self) -> float:
@@ -61,6 +66,8 @@ def write_compressed(path: Path, compressed: CompressedModel, digest: str) -> No
     for n, scales in enumerate(compressed.scales):
         for kind, values in zip(KINDS, (scales.keys, scales.values), strict=True):
             others[f"cache.{n}.{kind}"] = Stored("F32", values.shape, values.astype("<f4").tobytes)
+    for name, factors in compressed.balance.items():
+        others[f"{BALANCE}{name}"] = Stored("F32", factors.shape, factors.astype("<f4").tobytes)
     head = _Metadata(
         model=digest,
         cache_bits=compressed.cache_bits,
@@ -82,11 +89,15 @@ def read_compressed(path: Path, digest: str) -> CompressedModel:
     if head.model != digest:
         raise InputError(f"{path}: was made of another model: name that model, or quantize this one")
     wanted = [f"cache.{n}.{kind}" for n in range(head.layers) for kind in KINDS]
-    if sorted(found.others) != sorted(wanted):
-        raise InputError(f"{path}: must have the scales of {head.layers} layers' caches, and no other tensors")
+    balance = {n.removeprefix(BALANCE): found.file.read_float32(n) for n in found.others if n.startswith(BALANCE)}
+    if sorted(n for n in found.others if not n.startswith(BALANCE)) != sorted(wanted):
+        raise InputError(f"{path}: must have the scales of {head.layers} layers' caches, factors, and no other tensors")
+    for name, factors in balance.items():
+        if factors.ndim != 1 or not (factors > 0).all():
+            raise InputError(f"{path}: tensor {BALANCE}{name}: factors must be a vector of numbers above 0")
     values = [found.file.read_float32(name) for name in wanted]
     for name, scales in zip(wanted, values, strict=True):
         if scales.ndim != 2 or not (scales > 0).all() or not np.isfinite(scales).all():
             raise InputError(f"{path}: tensor {name}: scales must be a matrix of numbers above 0")
     pairs = [CacheScales(*values[n : n + 2]) for n in range(0, len(values), 2)]
-    return CompressedModel(found.tensors, pairs, head.cache_bits, head.cache_scales)
+    return CompressedModel(found.tensors, pairs, head.cache_bits, head.cache_scales, balance)
