@@ -12,6 +12,8 @@ Ways, each with 8 and with 4 bits:
 * rotated: the same with a Hadamard matrix over all of a head's elements (QuaRot, Ashkboos et al., NeurIPS 2024).
 * centred: rotated, and of keys the mean of another part of the text is taken off first, which softmax does not see.
 * mixed: words, with keys of 8 bits and values of the way's own.
+* tiles: keys have a scale and a zero point for each channel and tile of 32 tokens, and 8 bits with a scale per token as
+  long as their tile is not full (KIVI, Liu et al., 2024); values are those of `rotated`.
 """
 
 import argparse
@@ -35,14 +37,26 @@ from einloom.models.linears import FloatLinears, Floats
 
 BIN = 64
 LANES = 16
-WAYS = ("static", "token", "words", "rotated", "centred", "mixed")
+TILE = 32
+WAYS = ("static", "token", "words", "rotated", "centred", "mixed", "tiles")
 Coding = Callable[[Floats], Floats]
 
 
-def attend(queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-    """models/float_attention.py for one text, by matrix products: those are several times faster over 1,000 keys."""
+def attend(
+    queries: Floats, keys: Floats, values: Floats, scores: Scores, recent: tuple[int, Floats] | None = None
+) -> Floats:
+    """models/float_attention.py for one text, by matrix products: those are several times faster over 1,000 keys.
+
+    With `recent`, a size of tiles and other keys, a query sees these others in its own tile.
+    """
     new, count = len(queries), len(keys)
-    products = queries.transpose(1, 2, 0, 3) @ keys.transpose(1, 2, 0)[:, None] * np.float32(scores.scale)
+    products = queries.transpose(1, 2, 0, 3) @ keys.transpose(1, 2, 0)[:, None]
+    if recent:
+        size, others = recent
+        tiles = np.arange(count) // size
+        own = tiles[count - new :, None] == tiles
+        products = np.where(own, queries.transpose(1, 2, 0, 3) @ others.transpose(1, 2, 0)[:, None], products)
+    products *= np.float32(scores.scale)
     if scores.cap is not None:
         products = soft_cap(products, scores.cap)
     seen = scores.mask(count).visible(np.arange(count - new, count)).T
@@ -90,6 +104,23 @@ class TokenCache:
         h = self.rotation
         coded_keys, coded_values = coded(keys @ h, self.key_bits), coded(values @ h, self.value_bits)
         mixed: Floats = attend(queries @ h, coded_keys, coded_values, scores) @ h.T
+        return mixed
+
+
+@dataclass
+class TileCache:
+    """Attention with keys that are coded tile by tile, as `tiles` says, and rotated values with a scale per token."""
+
+    bits: int
+    rotation: Floats
+
+    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+        h, count = self.rotation, len(keys)
+        whole = np.pad(keys, ((0, -count % TILE), (0, 0), (0, 0)), mode="edge").reshape(-1, TILE, *keys.shape[1:])
+        low, high = whole.min(axis=1, keepdims=True), whole.max(axis=1, keepdims=True)
+        step = np.maximum(high - low, np.float32(1e-20)) / np.float32((1 << self.bits) - 1)
+        tiles: Floats = (np.rint((whole - low) / step) * step + low).reshape(-1, *keys.shape[1:])[:count]
+        mixed: Floats = attend(queries, tiles, coded(values @ h, self.bits), scores, (TILE, coded(keys, 8))) @ h.T
         return mixed
 
 
@@ -145,6 +176,7 @@ def caches(model: DecoderModel, names: list[str], other: list[int]) -> Mapping[s
             "rotated": lambda bits=bits: TokenCache(bits, bits, full),
             "centred": lambda bits=bits: TokenCache(bits, bits, full, watch.means),
             "mixed": lambda bits=bits: TokenCache(8, bits, words),
+            "tiles": lambda bits=bits: TileCache(bits, full),
         }
         ways |= {f"{name}, {bits}": made[name]() for name in names if (name, bits) != ("mixed", 8)}
     return ways
