@@ -123,7 +123,8 @@ class Measure:
             return
         started, watch = time.perf_counter(), CacheWatch(self.model)
         Decoder(self.model, FloatLinears(self.model.linears), watch, texts=len(texts)).step(texts.ravel().tolist())
-        attention = StaticCache(watch.scales(bits), bits)
+        limit = (1 << (bits - 1)) - 1
+        attention = StaticCache(watch.scales(limit), limit)
         self.add(name, 32, self.model.linears, time.perf_counter() - started, attention)
 
 
