@@ -11,6 +11,7 @@ from einloom.compiled import FILES, compression_of
 from einloom.generators.registry import describe
 from einloom.html import rows_table
 from einloom.mapping.codegen.padding import PaddedSizes
+from einloom.mapping.compress.balance import balanced
 from einloom.mapping.compress.core_file import CompressedModel, write_compressed
 from einloom.mapping.compress.fidelity import Fidelity, measure, total
 from einloom.mapping.model_digest import model_digest
@@ -90,10 +91,11 @@ def quantize_for_core(
         raise InputError(f"--weights {weights} is quantized already: name a format")
     manifest, loaded = describe(load_config(config)), load_model(model)
     compressed = compress_model(loaded, manifest, compression)
-    sizes = PaddedSizes.of(loaded.graph, manifest.core)
+    ready = balanced(loaded, compressed.balance)
+    sizes = PaddedSizes.of(ready.graph, manifest.core)
     found = tuple(
-        measure(t.name, sizes.padded(t, loaded.tensors[t.name]), compressed.tensors[t.name])
-        for t in loaded.graph.linears()
+        measure(t.name, sizes.padded(t, ready.tensors[t.name]), compressed.tensors[t.name])
+        for t in ready.graph.linears()
     )
     seconds = time.perf_counter() - started
     quantized = QuantizedForCore(manifest.name, compressed, found, seconds, model_digest(loaded))
