@@ -1,5 +1,6 @@
 """Every shipped core takes a model whose sizes are no multiples of anything, with no edit of its config."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,15 @@ import pytest
 from einloom.catalogue import load_config, shipped_configs
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.calibrated import quantize_calibrated
+from einloom.mapping.compress.balance import balanced
+from einloom.mapping.pipeline import compress_model
 from einloom.models.agreement import agreement
-from einloom.models.calibration_texts import self_texts
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears, Floats
 from einloom.spec.manifest import Manifest
+from einloom.spec.quantized import QuantizedTensor
 from tests.cores import compiled, golden_decoder
 from tests.tiny_llama import write_tiny_llama
 
@@ -36,15 +38,13 @@ def test_a_model_of_odd_sizes_runs_on_a_shipped_core(core: str, tmp_path: Path) 
     model, manifest = load_folder(write_tiny_llama(tmp_path / "model", **SIZES)), describe(load_config(core))
     decoder = golden_decoder(compiled(model, manifest), manifest)
     found = np.concatenate([decoder.step(TEXT[:5]), *(decoder.step([token]) for token in TEXT[5:])])
-    exact = Decoder(model, FloatLinears(quantized(model, manifest))).step(TEXT)[-len(found) :]
+    compressed = compress_model(model, manifest)
+    ready = balanced(model, compressed.balance)
+    exact = Decoder(ready, FloatLinears(dequantized(ready, compressed.tensors, manifest))).step(TEXT)[-len(found) :]
     assert agreement(exact, found).kl < 0.1  # int8 activations and cache, and logits that deviate by 2.5
 
 
-def quantized(model: DecoderModel, manifest: Manifest) -> dict[str, Floats]:
+def dequantized(model: DecoderModel, tensors: Mapping[str, QuantizedTensor], manifest: Manifest) -> dict[str, Floats]:
     """The matrices as the core's weights stand for them, in the model's own sizes: padding is taken away again."""
-    sizes, engine = PaddedSizes.of(model.graph, manifest.core), manifest.config.gemm
-    matrices = {tensor.name: tensor for tensor in model.graph.linears()}
-    tensors = quantize_calibrated(
-        model, sizes, engine, self_texts(model), dict.fromkeys(matrices, engine.weight_formats[0])
-    )
-    return {name: sizes.cut(matrices[name], tensor.dequantize()) for name, tensor in tensors.items()}
+    sizes = PaddedSizes.of(model.graph, manifest.core)
+    return {tensor.name: sizes.cut(tensor, tensors[tensor.name].dequantize()) for tensor in model.graph.linears()}
