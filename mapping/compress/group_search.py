@@ -82,7 +82,7 @@ def search_weighted_groups(
         best_selector[better] = selectors[better]
 
     for selector in range(len(choices.largest)):
-        for share in searched_ranges(format)[COARSE]:
+        for share in (np.float32(1), *searched_ranges(format)[COARSE]):  # 1 is exact for what was in this format before
             keep_better(share, np.full(largest.shape, selector, np.uint8))
     chosen = best_selector.copy()
     for share in searched_ranges(format)[FINE]:
