@@ -27,7 +27,7 @@ class AttentionDevice:
         self.design = generate(config)
         self.manifest = self.design.manifest.attention
         self.format = attention_format(self.manifest)
-        self.outcome = AttentionOutcome(0, 0, 0, 0)
+        self.outcome = AttentionOutcome(0, 0, 0, 0, 0)
         self._server = BenchServer(build(self.design), ATTENTION_MODULE)
 
     def run(

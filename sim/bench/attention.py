@@ -22,6 +22,8 @@ from einloom.spec.manifest import AttentionManifest, SumLayout
 
 MAX_WORDS = 65536  # DEPTH in attention_bench.sv: all that an engine can address
 MAX_JOBS = 1024
+WORDS_BEHIND_QUERY = 3
+"""A query's scale, and the two halves of its position; all are read once for each tile."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class AttentionOutcome:
     busy: int
     row_busy: int
     unread: int
+    reads: int
+    """Of words of the query buffer."""
     early: int = 0
     """Cycles in which the engine called itself idle although results were due."""
 
@@ -52,6 +56,7 @@ class AttentionOutcome:
             self.busy + other.busy,
             self.row_busy + other.row_busy,
             self.unread + other.unread,
+            self.reads + other.reads,
             self.early + other.early,
         )
 
@@ -133,6 +138,9 @@ def check(
     """
     if outcome.unread:
         raise CheckFailed(f"{what}: {outcome.unread} beats of keys and values were left unread")
+    reads = sum(len(job.tiles(manifest.rows)) * (job.query_head + WORDS_BEHIND_QUERY) for job in jobs)
+    if outcome.reads != reads:
+        raise CheckFailed(f"{what}: words of queries were read {outcome.reads} times, not {reads}")
     require_late_idle(outcome.early, what)
     if stalls is not None and not (stalls.jobs or stalls.keys or stalls.values or stalls.outputs):
         cost = attention_cycles(manifest, [AttentionShape.of(job) for job in jobs])

@@ -35,6 +35,7 @@ module attention_bench (
     output reg  [63:0] busy,          // cycles in which the 2D array was at work
     output reg  [63:0] row_busy,      // ... and the 1D row
     output reg  [31:0] unread,        // beats of keys and values that the engine left
+    output reg  [31:0] reads,         // of the query buffer
     output reg  [31:0] early          // cycles in which the engine calls itself idle before its work is done
 );
   localparam BEAT = @beat_bits@, WORD = @query_bits@, ADDRESS = @address_bits@;
@@ -140,6 +141,7 @@ module attention_bench (
       quiet <= 0;
       busy <= 0;
       row_busy <= 0;
+      reads <= 0;
       early <= 0;
       next_job <= 0;
       job_valid <= 1;
@@ -149,6 +151,7 @@ module attention_bench (
       quiet <= (job_valid && job_ready) || |(beat_valid & beat_ready) || (output_valid && output_ready) ? 0 : quiet + 1;
       busy <= busy + 64'(engine_busy);
       row_busy <= row_busy + 64'(engine_row_busy);
+      reads <= reads + 32'(query_read);
 
       if (idle && next_job == jobs && results_left != 0) early <= early + 1;
       if (job_valid && job_ready) begin

@@ -76,6 +76,7 @@ def corner_batches(manifest: AttentionManifest) -> Iterator[tuple[str, list[Atte
     for spans in sorted({1, manifest.spans}):
         yield from _extremes(manifest, spans)
     yield from _masks(rng, manifest)
+    yield "windows that begin anywhere", list(_window_starts(rng, manifest)), AttentionStalls()
     if manifest.spans > 1:
         yield from span_batches(rng, manifest)
     yield (
@@ -133,6 +134,24 @@ def _masks(
         ("a window far behind a sink", Mask(many, causal=True, window=2, sinks=1)),
     ):
         yield what, [random_job(rng, manifest, what, count, mask=mask) for _ in range(2)], AttentionStalls()
+
+
+def _window_starts(rng: np.random.Generator, manifest: AttentionManifest) -> Iterator[AttentionJob]:
+    """Queries around the first position at which a window leaves a key out; it looks ahead, so more tiles follow."""
+    count = min(3 * manifest.rows + 1, manifest.max_keys)
+    for window in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17):
+        for first in range(max(window - 3, 0), min(window + 3, manifest.max_keys)):
+            job = random_job(rng, manifest, f"window of {window} at {first}", count, mask=Mask(count, window=window))
+            elements = slice(MIN_HEAD)
+            yield replace(
+                job,
+                queries=job.queries[:1, elements],
+                scales=job.scales[:1],
+                positions=np.array([first]),
+                keys=job.keys[:, elements],
+                values=job.values[:, elements],
+                spans=1,
+            )
 
 
 def span_batches(

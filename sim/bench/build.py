@@ -58,6 +58,7 @@ ATTENTION_PORTS = (
     "busy",
     "row_busy",
     "unread",
+    "reads",
     "early",
 )
 BIG = 512  # PEs; above, one copy of their code is compiled instead of one per PE, which runs at half the speed

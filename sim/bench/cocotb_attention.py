@@ -9,7 +9,7 @@ from einloom.sim.bench.attention_cases import corner_batches, random_batches
 from einloom.sim.bench.driver import SERVES, SETTINGS, Bench, report
 from einloom.spec.manifest import Manifest
 
-COUNTERS = ("cycles", "busy", "row_busy", "unread", "early")
+COUNTERS = ("cycles", "busy", "row_busy", "unread", "reads", "early")
 
 
 async def _check(bench, manifest, jobs, stalls, case) -> int:
