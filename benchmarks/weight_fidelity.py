@@ -5,7 +5,7 @@
 
 Rows: the float model; int8 with a scale per output channel; at 4 and at 3 bits asymmetric integers, the minifloat
 without special values and BitMoD's format, all rounded to nearest; BitMoD's format with the scale search, and with
-error feedback (mapping/compress/error_feedback.py) on the model's own texts and on the given one; a mixture of 3.5
+balance and error feedback (mapping/compress) on the model's own texts and on the given one; a mixture of 3.5
 bits; and float weights with keys and values in 8 and in 4 bits, with scales as cores have them. Padding, groups and
 formats are those of the config's engine.
 """
@@ -25,6 +25,7 @@ from benchmarks.cache_fidelity import StaticCache
 from einloom.catalogue import load_config, load_model
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
+from einloom.mapping.compress.balance import balanced, find_balance
 from einloom.mapping.compress.calibrated import quantize_calibrated
 from einloom.mapping.compress.mixture import choose_formats
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
@@ -82,8 +83,9 @@ class Measure:
         weights: Mapping[str, Floats],
         seconds: float,
         attention: AttentionFunction = float_attention,
+        model: DecoderModel | None = None,
     ) -> None:
-        found = self.float if name == "float" else perplexity(self.model, weights, self.ids, attention)
+        found = self.float if name == "float" else perplexity(model or self.model, weights, self.ids, attention)
         self.rows.append((name, bits, found))
         print(f"{name}: {bits:.2f} bits, {found:.2f}, {found / self.float - 1:+.1%}, {seconds:.0f} s", flush=True)
 
@@ -100,21 +102,22 @@ class Measure:
     def calibrated(
         self, name: str, texts: npt.NDArray[np.int64], format: Format | None, average: float | None = None
     ) -> None:
-        """Error feedback on a text, in one format or in a mixture that takes so many bits on average."""
+        """Balance and error feedback on a text, in one format or in a mixture of so many bits on average."""
         if self.only not in name:
             return
         started = time.perf_counter()
-        if format is not None:
-            formats: Mapping[str, Format] = dict.fromkeys((t.name for t in self.model.graph.linears()), format)
+        nearest = format or min(self.engine.weight_formats, key=lambda f: abs(f.bits - (average or 0)))
+        model = balanced(self.model, find_balance(self.model, self.engine, nearest, texts))
+        if average is None:
+            formats: Mapping[str, Format] = dict.fromkeys((t.name for t in model.graph.linears()), nearest)
         else:
-            assert average is not None
-            formats = choose_formats(self.model, self.sizes, self.engine, texts, average)
-        tensors = quantize_calibrated(self.model, self.sizes, self.engine, texts, formats)
-        matrices = {tensor.name: tensor for tensor in self.model.graph.linears()}
+            formats = choose_formats(model, self.sizes, self.engine, texts, average)
+        tensors = quantize_calibrated(model, self.sizes, self.engine, texts, formats)
+        matrices = {tensor.name: tensor for tensor in model.graph.linears()}
         weights = {n: self.sizes.cut(matrices[n], t.dequantize()) for n, t in tensors.items()}
         bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values())
         bits /= sum(t.codes.size for t in tensors.values())
-        self.add(name, bits, weights, time.perf_counter() - started)
+        self.add(name, bits, weights, time.perf_counter() - started, model=model)
 
     def cache(self, bits: int, texts: npt.NDArray[np.int64]) -> None:
         """Keys and values in `bits`, with scales from a text."""
