@@ -17,6 +17,10 @@ from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.formats import Format
 from einloom.spec.quantized import QuantizedTensor
 
+FIRST = 16
+"""Tokens that the first one of each text counts for. All others look at it, and its inputs are unlike theirs: what is
+right for them alone makes a multiple of the error there."""
+
 
 class _QuantizingLinears:
     """Linear layers that quantize their matrix on the first inputs that they get, and compute with what came out.
@@ -25,12 +29,12 @@ class _QuantizingLinears:
     """
 
     def __init__(
-        self, model: DecoderModel, sizes: PaddedSizes, engine: GemmConfig, formats: Mapping[str, Format]
+        self, model: DecoderModel, sizes: PaddedSizes, engine: GemmConfig, formats: Mapping[str, Format], texts: int
     ) -> None:
         self.tensors: dict[str, QuantizedTensor] = {}
         self._matrices = {tensor.name: tensor for tensor in model.graph.linears()}
         self._weights, self._sizes = model.tensors, sizes
-        self._engine, self._formats = engine, formats
+        self._engine, self._formats, self._texts = engine, formats, texts
         self._last: tuple[Floats, InputGram] | None = None
 
     def __call__(self, name: str, x: Floats) -> Floats:
@@ -44,7 +48,9 @@ class _QuantizingLinears:
         """The gram matrix of the inputs in the core's sizes; matrices with the same inputs share it."""
         if self._last is None or self._last[0] is not x:
             inputs = Tensor("inputs", x.shape, (Axis.POSITIONS, matrix.axes[1]))
-            self._last = x, InputGram.of(self._sizes.padded(inputs, x))
+            counted = x.copy()
+            counted[:: len(x) // self._texts] *= np.sqrt(np.float32(FIRST))
+            self._last = x, InputGram.of(self._sizes.padded(inputs, counted))
         return self._last[1]
 
 
@@ -61,6 +67,6 @@ def quantize_calibrated(
     `formats` has each matrix's format. `attention` sees the keys and values of the
     quantized model. InputError with the name of the matrix that the engine can't take.
     """
-    linears = _QuantizingLinears(model, sizes, engine, formats)
+    linears = _QuantizingLinears(model, sizes, engine, formats, len(texts))
     Decoder(model, linears, attention, texts=len(texts)).step(texts.ravel().tolist())
     return linears.tensors
