@@ -63,7 +63,11 @@ class Health:
 
 
 class _Missing(Exception):
-    """Why a thing is not there."""
+    """Something isn't there; `mend` if it is another than usual."""
+
+    def __init__(self, why: str, mend: str = "") -> None:
+        super().__init__(why)
+        self.mend = mend
 
 
 def diagnose() -> Health:
@@ -99,6 +103,7 @@ def _look(
         return Diagnosis(what, "ok", look(), "", needed_by)
     except (_Missing, EinloomError, OSError, subprocess.SubprocessError) as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
+        mend = getattr(error, "mend", "") or mend
         return Diagnosis(what, "not here" if optional else "missing", why[0], mend, needed_by)
 
 
@@ -128,7 +133,9 @@ def _compiler() -> str:
 
 
 def _verilator() -> str:
-    from einloom.sim.verilator import Toolchain  # looks for compiler, make and perl too
+    if absent := [tool for tool in ("g++", "make", "perl") if shutil.which(tool) is None]:
+        raise _Missing(f"it is of no use without {' and '.join(absent)}", f"install {' and '.join(absent)} first")
+    from einloom.sim.verilator import Toolchain
 
     return Toolchain().version
 

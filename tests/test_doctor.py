@@ -50,6 +50,8 @@ def test_a_missing_tool_is_named(bare: Path, tool: str, what: str) -> None:
     assert found.verdict == "missing"
     assert found.found == f"{tool} is not on PATH"
     assert found.mend.startswith(f"install the package {tool}")
+    assert tool in thing("Verilator").found
+    assert tool in thing("Verilator").mend
     result = CliRunner().invoke(make_app(), ["doctor"])
     assert isinstance(result.exception, CheckFailed)
     assert result.exception.exit_code == 1
