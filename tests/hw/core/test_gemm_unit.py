@@ -46,7 +46,7 @@ def steps(core: Small) -> list[tuple[dict[str, int], dict[str, int]]]:
 
 
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "scales"])  # its engine is int_mac's
 def test_sums_become_the_words_that_the_golden_core_has(name: str, pause: float) -> None:
     core = small(name)
     spec, gemm, golden = core.spec, core.manifest.gemm, core.golden()
