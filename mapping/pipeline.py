@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.balance import balanced, find_balance, require_balance
@@ -80,12 +77,12 @@ def compress_model(model: DecoderModel, manifest: Manifest, compression: Compres
     bits = _average(compression.weights, engine)
     require_fit(model.graph, manifest)
     texts = windows(model, compression.text) if compression.text else self_texts(model)
-    wanted = bits or next(f.bits for f in engine.weight_formats if compression.weights in ("", f.name))
-    nearest = min(engine.weight_formats, key=lambda format: abs(format.bits - wanted))
-    balance = find_balance(model, engine, nearest, texts)
+    format = _format(engine, compression.weights, bits)
+    balance = find_balance(model, engine, format, texts)
     model = balanced(model, balance)
     sizes = PaddedSizes.of(model.graph, manifest.core)
-    formats = _formats(model, sizes, engine, compression.weights, texts, bits)
+    names = (tensor.name for tensor in model.graph.linears())
+    formats = choose_formats(model, sizes, engine, texts, bits) if bits is not None else dict.fromkeys(names, format)
     watch = CacheWatch(model)
     tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
     core = manifest.core
@@ -109,15 +106,8 @@ def _average(weights: str, engine: GemmConfig) -> float | None:
     return None
 
 
-def _formats(
-    model: DecoderModel,
-    sizes: PaddedSizes,
-    engine: GemmConfig,
-    weights: str,
-    texts: npt.NDArray[np.int64],
-    bits: float | None,
-) -> dict[str, Format]:
+def _format(engine: GemmConfig, weights: str, bits: float | None) -> Format:
+    """The format of all matrices; of a mixture of so many `bits` on average, the one that is nearest to it."""
     if bits is not None:
-        return choose_formats(model, sizes, engine, texts, bits)
-    chosen = next(f for f in engine.weight_formats if weights in ("", f.name))
-    return {tensor.name: chosen for tensor in model.graph.linears()}
+        return min(engine.weight_formats, key=lambda format: abs(format.bits - bits))
+    return next(f for f in engine.weight_formats if weights in ("", f.name))

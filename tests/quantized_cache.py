@@ -29,17 +29,12 @@ class QuantizedCache:
         return np.clip(np.rint(x / scale), -self._limit, self._limit - 1).astype(np.float32) * scale
 
 
-class TokenCache:
+class TokenCache(QuantizedCache):
     """Float attention on keys and values with a scale for each token and head, mixed over the words of a head."""
 
     def __init__(self, scales: Sequence[CacheScales], format: CacheFormat, lanes: int) -> None:
-        self._scales, self._format, self._lanes, self._calls = scales, format, lanes, 0
-
-    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-        scales = self._scales[self._calls % len(self._scales)]
-        self._calls += 1
-        rounded = self._rounded(keys, scales.keys), self._rounded(values, scales.values)
-        return float_attention(queries, *rounded, scores)
+        super().__init__(scales, format.bits)
+        self._format, self._lanes = format, lanes
 
     def _rounded(self, x: Floats, scale: Floats) -> Floats:
         """x [S, G, D] as the engine sees it, turned back."""
