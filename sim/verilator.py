@@ -35,10 +35,15 @@ MAKE_VARIABLES = {
     "CFG_CXXFLAGS_STD": "-std=gnu++17",
     "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
     "CFG_LDLIBS_THREADS": "-pthread",
-    "OPT_FAST": "-Os",  # a core of 256 PEs runs 19 % faster than with -O2: its code fits caches better
     "OPT_SLOW": "-O0",
     "OPT_GLOBAL": "-O1",
 }
+BUILDS = {
+    "fast": "-Os",  # a core of 256 PEs runs 19 % faster than with -O2: its code fits caches better
+    "quick": "-O0",  # compiles a core in half the time and runs it a quarter as fast: for short runs
+}
+"""How a design's own code is compiled, by the value of CHOICE."""
+CHOICE = "EINLOOM_SIMULATORS"
 BUILT = "built"  # the last file of a build: the digest of its executable, or those of its objects
 MAIN = "verilator"
 """cocotb's main program, which knows a design only by the ports of its top module."""
@@ -53,6 +58,10 @@ class Toolchain:
                 raise ToolError(
                     f"{tool} is needed to build a simulator and is not on PATH: install the package {package}"
                 )
+        chosen = os.environ.get(CHOICE) or "fast"
+        if chosen not in BUILDS:
+            raise ToolError(f"{CHOICE} is {chosen!r}: set it to {' or '.join(BUILDS)}, or unset it")
+        self.variables = {**MAKE_VARIABLES, "OPT_FAST": BUILDS[chosen]}
         self.environment = tool_environment()
         self.command, self.root = self._find()
         if self.root is not None:
@@ -132,7 +141,7 @@ class Toolchain:
         key = _digest([
             self.version,
             cocotb_tools.config.libs_dir.as_posix(),
-            *map(str, MAKE_VARIABLES.items()),
+            *map(str, self.variables.items()),
             *flags,
             *contents,
         ])
@@ -171,7 +180,7 @@ class Toolchain:
         self.make(folder, top, waves=waves)
 
     def make(self, folder: Path, *targets: str, waves: bool) -> None:
-        variables = [f"{name}={value}" for name, value in MAKE_VARIABLES.items()]
+        variables = [f"{name}={value}" for name, value in self.variables.items()]
         jobs = str(min(os.cpu_count() or 1, 8))
         self.run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *variables, *targets], folder)
 

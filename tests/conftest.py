@@ -1,19 +1,31 @@
 """Settings that all tests share."""
 
 import contextlib
+import gc
 import importlib
+import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Before pyslang and pyosys: once their code has run in a process, matplotlib's extension for fonts fails to load there.
-with contextlib.suppress(ImportError):
-    for name in ("pyplot", "backends.backend_agg", "backends.backend_svg"):
-        importlib.import_module(f"matplotlib.{name}")
-
 # Examples build and run simulators, so time says nothing; the seed is fixed so that a failure in CI is one anywhere.
 settings.register_profile("einloom", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 settings.load_profile("einloom")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Quick builds, few collections, and matplotlib before pyslang and pyosys, behind which its fonts fail to load.
+
+    Tests of parts need none of the three packages, and are run after every edit.
+    """
+    os.environ.setdefault("EINLOOM_SIMULATORS", "quick")
+    gc.set_threshold(100_000)  # designs are large graphs, and little of one is garbage before all of it is
+    if all("tests/hw" in argument for argument in config.args):
+        return
+    with contextlib.suppress(ImportError):
+        for name in ("pyplot", "backends.backend_agg", "backends.backend_svg"):
+            importlib.import_module(f"matplotlib.{name}")
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +33,11 @@ def _quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Command output without colours and of a fixed width, so that tests can read it."""
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="module")
+def fast_simulators() -> Iterator[None]:
+    """Simulators whose code the compiler makes fast: for tests that simulate longer than that takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EINLOOM_SIMULATORS", "fast")
+        yield

@@ -52,6 +52,19 @@ def test_equal_sources_are_built_once_and_different_ones_apart(compiled: list[Pa
     assert len(compiled) == 3
 
 
+def test_a_quick_build_is_another_one(compiled: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for choice in ("fast", "quick", "fast"):
+        monkeypatch.setenv("EINLOOM_SIMULATORS", choice)
+        Toolchain().build({"inverter.v": INVERTER}, "inverter", ())
+    assert len(compiled) == 2
+
+
+def test_an_unknown_kind_of_build_is_named_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EINLOOM_SIMULATORS", "slow")
+    with pytest.raises(ToolError, match=r"^EINLOOM_SIMULATORS is 'slow': set it to fast or quick, or unset it$"):
+        Toolchain()
+
+
 def test_a_damaged_build_is_made_again(compiled: list[Path]) -> None:
     tools = Toolchain()
     executable = tools.build({"inverter.v": INVERTER}, "inverter", ())
