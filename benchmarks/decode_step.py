@@ -1,9 +1,10 @@
 """One decode step of a model of any size on a core's RTL, every bit compared with golden.
 
-    python -m benchmarks.decode_step MODEL -c core-2ch --prompt "The capital of France is" [--chat]
+    python -m benchmarks.decode_step MODEL -c core-2ch --prompt "The capital of France is" [--chat] [--tokens 8]
 
 The golden model reads all tokens of the prompt but the last one. The simulated core then gets golden's cache of keys
-and values, and computes the last token: all layers and the head. The whole memory is compared in the end. So a model
+and values, and computes the last token: all layers and the head. With `--tokens N` it computes the last N in one step,
+as `einloom run --speculate N` has a draft verified. The whole memory is compared in the end. So a model
 whose prompt would take days on RTL shows its decode step in minutes.
 """
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("-c", "--config", default="core-2ch")
     parser.add_argument("--prompt", default="The capital of France is")
     parser.add_argument("--chat", action="store_true", help="take the prompt as a message, by the chat template")
+    parser.add_argument("--tokens", type=int, default=1, help="of the step")
     parser.add_argument("--latency", type=int, default=100, help="of memory, in cycles")
     arguments = parser.parse_args()
     compiled = compile_for(arguments.model, load_config(arguments.config))
@@ -38,25 +40,27 @@ def main() -> None:
     sizes = manifest.core.gemm.rows, manifest.core.beat_bytes
     reference = CoreDecoder(golden, program, *sizes)
     started = time.perf_counter()
-    if len(tokens) > 1:
-        reference.step(tokens[:-1])
-    print(f"golden read {len(tokens) - 1} tokens in {time.perf_counter() - started:.1f} s", flush=True)
+    before, step = tokens[: -arguments.tokens], tokens[-arguments.tokens :]
+    if before:
+        reference.step(before)
+    print(f"golden read {len(before)} tokens in {time.perf_counter() - started:.1f} s", flush=True)
     (design,) = cached_designs(load_config(arguments.config))
     start, size = program.symbols.cache * sizes[1], program.symbols.cache_beats * sizes[1]
     with SimulatedCore(design, program, timing=MemoryTiming(latency=arguments.latency)) as core:
         core.load(SYSTEM, start, golden.dump(SYSTEM, start, size))
         tested = CheckedDecoder(CoreDecoder(core, program, *sizes, results.append), reference)
-        tested.rewind(len(tokens) - 1)
+        tested.rewind(len(before))
         started = time.perf_counter()
-        logits = tested.step(tokens[-1:])
+        logits = tested.step(step)
         seconds = time.perf_counter() - started
         found, expected = (d.dump(SYSTEM, start, size) for d in (core, golden))
     if not np.array_equal(found, expected):
         raise SystemExit(f"{np.count_nonzero(found != expected)} bytes of the cache are not golden's")
-    counters = results[-1].counters
+    counters = {name: sum(result.counters[name] for result in results) for name in results[0].counters}
     cycles = counters["cycles"]
     shares = [counters[f"weights{n}_beats"] / cycles for n in range(load_config(arguments.config).memory.channels)]
-    print(f"position {len(tokens) - 1}: all {logits.size:,} logits and the cache are golden's, bit for bit")
+    print(f"position {len(before)}, {len(step)} tokens in {len(results)} jobs")
+    print(f"all {logits.size:,} logits and the cache are golden's, bit for bit")
     print(f"next token: {model.tokenizer.decode([int(logits[-1].argmax())])!r}")
     print(f"{cycles:,} cycles in {seconds:.0f} s; a channel brings weights in {np.mean(shares):.1%} of them")
     print("busy: " + ", ".join(f"{u.name.lower()} {counters[f'{u.name.lower()}_busy']:,}" for u in UNITS))
