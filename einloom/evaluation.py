@@ -71,6 +71,8 @@ class EvaluationReport:
     window : tokens after which the models begin anew; their context, or less.
     whole : figures of all positions.
     bins : figures of each BIN positions of a window.
+    layers : for each layer, the error of the residual stream behind it: the norm of its difference from the float
+        model's over the norm of that, on average over all positions.
     saturated : share of the cache's codes, 0 to 1, that were at their limit.
     """
 
@@ -79,6 +81,7 @@ class EvaluationReport:
     window: int
     whole: PositionBin
     bins: tuple[PositionBin, ...]
+    layers: tuple[float, ...]
     saturated: float
 
     def figures(self) -> dict[str, Any]:
@@ -86,7 +89,8 @@ class EvaluationReport:
         whole = self.whole.figures()
         figures = {"config": self.config, "tokens": self.tokens, "window": self.window}
         figures |= {key: value for key, value in whole.items() if key not in ("first", "last")}
-        return figures | {"bins": [part.figures() for part in self.bins], "saturated": self.saturated}
+        figures |= {"bins": [part.figures() for part in self.bins], "layers": list(self.layers)}
+        return figures | {"saturated": self.saturated}
 
     def table(self) -> Table:
         """The figures for people."""
@@ -100,8 +104,17 @@ class EvaluationReport:
             table.add_row(name, *figures, end_section=n == len(self.bins) - 1)
         return table
 
+    def layer_table(self) -> Table:
+        """Errors of the layers for people."""
+        table = Table(title="error of the residual stream, over its norm")
+        table.add_column("behind layer", justify="right")
+        table.add_column("error", justify="right")
+        for layer, error in enumerate(self.layers):
+            table.add_row(str(layer), f"{error:.2%}")
+        return table
+
     def plot(self, path: str | Path) -> None:
-        """Draw loss and divergence by position into an .svg or .png file."""
+        """Draw loss and divergence by position, and errors by layer, into an .svg or .png file."""
         from einloom.evaluation_plot import plot_positions
 
         plot_positions(Path(path), self)
@@ -181,6 +194,8 @@ def _report(name: str, length: int, scores: Sequence[Scores]) -> EvaluationRepor
         rows = (places >= first) & (places <= last)
         return PositionBin(first, last, *(float(values[rows].mean()) for values in every))
 
+    layers = tuple(np.concatenate([s.layers for s in scores]).mean(axis=0).tolist())
     bins = tuple(part(first, min(first + BIN, length) - 1) for first in range(0, int(places.max()) + 1, BIN))
     at_limit, stored = np.sum([window.codes for window in scores], axis=0)
-    return EvaluationReport(name, len(places), length, part(0, length - 1), bins, float(at_limit / max(stored, 1)))
+    saturated = float(at_limit / max(stored, 1))
+    return EvaluationReport(name, len(places), length, part(0, length - 1), bins, layers, saturated)

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 
 def plot_positions(path: Path, report: "EvaluationReport") -> None:
-    """Draw loss and divergence of each bin of positions into the file `path`."""
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    losses, divergence = figure.subplots(2, 1, sharex=True)
+    """Draw loss and divergence of each bin of positions, and the error of each layer, into the file `path`."""
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    losses, divergence, errors = figure.subplots(3, 1)
+    divergence.sharex(losses)
     places = [(part.first + part.last) / 2 for part in report.bins]
     losses.plot(places, [part.loss for part in report.bins], marker=".", label=report.config)
     losses.plot(places, [part.float_loss for part in report.bins], marker=".", label="float")
@@ -22,4 +23,8 @@ def plot_positions(path: Path, report: "EvaluationReport") -> None:
     divergence.set_ylabel("KL(float || design) in nats")
     divergence.set_xlabel("position in a window")
     divergence.set_ylim(bottom=0)
+    errors.plot(range(len(report.layers)), [100 * error for error in report.layers], marker=".")
+    errors.set_ylabel("error of the residual\nstream in %")
+    errors.set_xlabel("layer")
+    errors.set_ylim(bottom=0)
     figure.savefig(path)

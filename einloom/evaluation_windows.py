@@ -23,7 +23,7 @@ from einloom.mapping.model_digest import model_digest
 from einloom.models.agreement import log_softmax
 from einloom.models.core_decoder import CoreDecoder
 from einloom.models.float_decoder import Decoder
-from einloom.models.linears import FloatLinears
+from einloom.models.linears import FloatLinears, Floats
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.build_cache import cache_root, content_key, package_texts
 from einloom.spec.config import Config
@@ -52,6 +52,8 @@ class Scores:
         float model.
     kl : float64 [T], KL(float || design) in nats.
     same : bool [T], both find the same token most probable.
+    layers : float64 [T, layers], norm of the difference of the residual streams of design and float model behind each
+        layer, over the norm of the float model's.
     codes : how many codes of the cache were at their limit, and how many were stored.
     """
 
@@ -59,6 +61,7 @@ class Scores:
     float_loss: npt.NDArray[np.float64]
     kl: npt.NDArray[np.float64]
     same: npt.NDArray[np.bool_]
+    layers: npt.NDArray[np.float64]
     codes: tuple[int, int]
 
 
@@ -111,17 +114,30 @@ class WindowReader:
         core, model = compiled.manifest.core, compiled.model
         decoder, found = CoreDecoder(driver, compiled.program, core.gemm.rows, core.beat_bytes), []
         limit, stored = driver.cache_codes
+        residuals = dict[int, Floats]()  # of the float model
+        reference = Decoder(model, FloatLinears(model.linears), on_layer=residuals.__setitem__)
+        floats = log_softmax(reference.step(list(window.tokens)))
+        names = [layer.name for layer in model.graph.layers]
+        layers = np.zeros((len(window.tokens), len(names)))
+
+        def compare(layer: int, design: Floats) -> None:
+            rows = slice(decoder.position, decoder.position + len(design))
+            wanted = residuals[layer][rows].astype(np.float64)
+            lengths = np.linalg.norm(wanted, axis=-1)
+            layers[rows, layer] = np.linalg.norm(design - wanted, axis=-1) / np.maximum(lengths, np.finfo(float).tiny)
+
+        driver.watch_layers(names, model.graph.hidden, compare)
         for at in range(0, len(window.tokens), core.gemm.rows):
             found.append(log_softmax(decoder.step(list(window.tokens[at : at + core.gemm.rows]))))
             count(len(found[-1]))
         design = np.concatenate(found)
-        floats = log_softmax(Decoder(model, FloatLinears(model.linears)).step(list(window.tokens)))
         chosen = np.arange(len(window.tokens)), np.array(window.following)
         return Scores(
             loss=-design[chosen],
             float_loss=-floats[chosen],
             kl=(np.exp(floats) * (floats - design)).sum(axis=-1),
             same=design.argmax(axis=-1) == floats.argmax(axis=-1),
+            layers=layers,
             codes=(driver.cache_codes[0] - limit, driver.cache_codes[1] - stored),
         )
 
@@ -178,8 +194,8 @@ def _gathered(results: Iterator[tuple[int, Scores]], windows: Sequence[Window], 
 def _load(path: Path, length: int) -> Scores:
     """Kept scores; an OSError, or an error of their format, when they are not there or not whole."""
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-        loss, float_loss, kl, same = (stored[name] for name in ("loss", "float_loss", "kl", "same"))
+        loss, float_loss, kl, same, layers = (stored[n] for n in ("loss", "float_loss", "kl", "same", "layers"))
         at_limit, codes = (int(number) for number in stored["codes"])
-    if any(len(values) != length for values in (loss, float_loss, kl, same)):
+    if any(len(values) != length for values in (loss, float_loss, kl, same, layers)):
         raise ValueError("not the scores of this window")
-    return Scores(loss, float_loss, kl, same, (at_limit, codes))
+    return Scores(loss, float_loss, kl, same, layers, (at_limit, codes))

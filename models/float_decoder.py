@@ -4,6 +4,7 @@ Letters of shapes: B texts, T new tokens of each, S tokens so far (the new ones 
 heads for each of them, D values per head.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,7 @@ class Decoder:
     linears : computes every matrix product with weights, the head included.
     attention : mixes the values of each layer; with several texts its arrays have their axis in front.
     texts : texts that are read side by side, each as if it were alone.
+    on_layer : told the number of each layer when it is computed, and the residual stream [B T, hidden] behind it.
 
     Attributes
     ----------
@@ -47,7 +49,13 @@ class Decoder:
     """
 
     def __init__(
-        self, model: DecoderModel, linears: Linears, attention: AttentionFunction = float_attention, *, texts: int = 1
+        self,
+        model: DecoderModel,
+        linears: Linears,
+        attention: AttentionFunction = float_attention,
+        *,
+        texts: int = 1,
+        on_layer: Callable[[int, Floats], None] = lambda *_: None,
     ) -> None:
         self._graph = model.graph
         self._tensors = model.tensors
@@ -55,6 +63,7 @@ class Decoder:
         self._linears = linears
         self._attend = attention
         self._texts = texts
+        self._on_layer = on_layer
         self._caches = dict[str, KeyValueCache]()
         self.position = 0
         self.context = model.graph.context
@@ -71,9 +80,10 @@ class Decoder:
             raise ValueError(f"{end} tokens do not fit into a context of {self.context}")
         with np.errstate(all="ignore"):  # what overflows is found below
             x = self._embedded(tokens)
-            for layer in self._graph.layers:
+            for number, layer in enumerate(self._graph.layers):
                 for branch in layer.branches:
                     x = x + self._branch(branch, x)
+                self._on_layer(number, x)
             logits = self._logits(self._normalised(self._graph.norm, x))
         if not np.isfinite(logits).all():
             raise InputError("the model's activations overflow float32")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from einloom.spec.instruction import Instruction, decode
 from einloom.spec.isa import INSTRUCTION_BYTES
 from einloom.spec.manifest import Manifest
 
-VERSION = 1
+VERSION = 2
 HEAD, PROGRAM, LISTING, SYSTEM = "program.json", "program.bin", "program.lst", "system.bin"
 Beat = Annotated[int, Field(ge=0, lt=1 << 32)]
 Count = Annotated[int, Field(ge=1, lt=1 << 32)]
@@ -43,6 +44,10 @@ class Symbols(BaseModel):
     cache: Beat
     """Beat of the first key. The core writes the window from here on."""
     cache_beats: Beat
+    residual: Beat
+    """Word of the vector memory at which the residual stream of a chunk's first token begins."""
+    residual_stride: Beat
+    """Words from one token to the next."""
 
 
 class MemoryUse(BaseModel):
@@ -92,6 +97,11 @@ class Program:
     pieces: tuple[Piece, ...]
     system: Bytes
     weights: tuple[Bytes, ...]
+
+    def layer_ends(self, names: Sequence[str]) -> tuple[int, ...]:
+        """The instruction behind the last one of each of the layers `names`: there the residual stream is complete."""
+        own = [[note.startswith((f"{name}:", f"{name}.")) for note in self.notes] for name in names]
+        return tuple(len(flags) - flags[::-1].index(True) for flags in own)
 
     @property
     def program_bytes(self) -> int:

@@ -10,12 +10,16 @@ import typer
 from typer.testing import CliRunner
 
 from einloom.cli.evaluate import evaluate as command
+from einloom.compiled import compile as compile_for
 from einloom.evaluation import BIN, evaluate
 from einloom.models.core_decoder import CoreDecoder
+from einloom.models.decoder_graph import NormKind
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
+from einloom.models.float_functions import normalise
 from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears, Floats
+from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.errors import InputError
 from tests.cores import core_config
 from tests.tiny_llama import write_tiny_llama
@@ -122,6 +126,29 @@ def test_a_cluster_finds_what_one_process_does(tmp_path: Path) -> None:
     assert found == evaluate(folder, TEXT, config=core_config(), tokens=50, window=16)
 
 
+def test_the_error_behind_each_layer_is_that_of_the_residual_stream(model: DecoderModel) -> None:
+    compiled = compile_for(model, core_config())
+    driver, found = GoldenDriver(compiled.manifest, compiled.program), dict[int, Floats]()
+    names = [layer.name for layer in model.graph.layers]
+    driver.watch_layers(names, model.graph.hidden, lambda layer, x: found.update({layer: x.copy()}))
+    ids = model.tokenizer.encode(TEXT).ids[: compiled.manifest.gemm.rows]
+    logits = CoreDecoder(driver, compiled.program, len(ids), compiled.manifest.core.beat_bytes).step(ids)
+    # What the float head makes of the last layer's stream is what the design found, but for the head's own rounding.
+    normalised = normalise(
+        found[len(names) - 1], NormKind.RMS, model.tensors[model.graph.norm.weight], None, model.graph.norm.epsilon
+    )
+    expected = FloatLinears(model.linears)(model.graph.head.linear.weight, normalised)[-len(logits) :]
+    assert np.linalg.norm(logits - expected) < 0.05 * np.linalg.norm(expected)
+    report = evaluate(model, TEXT, config=core_config(), tokens=len(ids))
+    wanted = dict[int, Floats]()
+    Decoder(model, FloatLinears(model.linears), on_layer=wanted.__setitem__).step(ids)
+    for layer, error in enumerate(report.layers):
+        lengths = np.linalg.norm(wanted[layer], axis=1)
+        assert error == pytest.approx(np.mean(np.linalg.norm(found[layer] - wanted[layer], axis=1) / lengths), rel=1e-5)
+    assert len(report.layers) == len(names)
+    assert 0 < report.layers[0] < report.layers[-1] < 0.2
+
+
 def test_losses_are_drawn(model: DecoderModel, tmp_path: Path) -> None:
     evaluate(model, TEXT, config=core_config(), tokens=90).plot(tmp_path / "plot.svg")
     assert "position in a window" in (tmp_path / "plot.svg").read_text()
@@ -136,6 +163,7 @@ def test_the_command_prints_an_object_and_refuses_what_is_no_text(tmp_path: Path
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["config"], told["tokens"], told["window"], len(told["bins"])) == ("default", 20, 32, 1)
+    assert len(told["layers"]) > 0
     assert np.exp(told["loss"]) == pytest.approx(told["perplexity"]) != pytest.approx(np.exp(told["float_loss"]))
     (tmp_path / "bytes").write_bytes(b"\xff")
     (tmp_path / "short").write_text("a")

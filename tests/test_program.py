@@ -111,7 +111,7 @@ def test_damaged_files(folder: Path, manifest: Manifest, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, r"program\.json: version 2, but this einloom reads version 1"),
+        ({"version": 1}, r"program\.json: version 1, but this einloom reads version 2"),
         ({"extra": 1}, r"program\.json: not a compiled program of einloom: .*extra.*"),
         ({"notes": []}, r"program\.bin: is not 0 instructions long, as program\.json says"),
         ({"sha256": {}}, r"program\.bin: is not the file that program\.json was written with: .*"),

@@ -32,7 +32,8 @@ def evaluate(
         str, typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers read the windows instead.")
     ] = "",
     plot: Annotated[
-        Path | None, typer.Option(help="Draw loss and divergence by position into this SVG or PNG file.")
+        Path | None,
+        typer.Option(help="Draw loss and divergence by position, and errors by layer, into this SVG or PNG file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -69,3 +70,4 @@ def evaluate(
         typer.echo(json.dumps(report.figures()))
     else:
         Console().print(report.table())
+        Console().print(report.layer_table())

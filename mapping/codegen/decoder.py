@@ -119,6 +119,8 @@ class _Compiler:
             context=self._context,
             cache=cache,
             cache_beats=cache_beats,
+            residual=self._x.base,
+            residual_stride=self._x.stride,
         )
         return Program(
             self._manifest.name,

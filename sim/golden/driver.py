@@ -1,15 +1,20 @@
 """The golden executor behind the calls of a driver."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
 from einloom.sim.golden.executor import ExecutionError, GoldenCore
+from einloom.sim.golden.memories import Chunk
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.isa import CoreError
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 
 
 class GoldenDriver:
@@ -36,6 +41,19 @@ class GoldenDriver:
         except ExecutionError as error:
             return JobResult(error.code, error.index, {})
         return JobResult(CoreError.NONE, 0, {})
+
+    def watch_layers(self, names: Sequence[str], hidden: int, told: Callable[[int, Floats], None]) -> None:
+        """Call `told` behind each of the layers `names`, with its number and the residual stream, float32 [tokens,
+        hidden], of the chunk at work."""
+        symbols, vector = self._program.symbols, self._core.memories.vector
+
+        def probe(layer: int, chunk: Chunk) -> None:
+            starts = symbols.residual + symbols.residual_stride * np.arange(chunk.tokens)
+            words = starts[:, None] + np.arange(-(-hidden // vector.shape[1]))
+            told(layer, vector[words].view(np.float32).reshape(chunk.tokens, -1)[:, :hidden])
+
+        ends = self._program.layer_ends(names)
+        self._core.probes = {end: partial(probe, layer) for layer, end in enumerate(ends)}
 
     @property
     def cache_codes(self) -> tuple[int, int]:

@@ -59,6 +59,7 @@ class GoldenCore:
     system : the system window, changed by stores.
     weights : the window of each weight channel; call `forget_weights` after a change.
     memories : memories on the chip.
+    probes : functions that are called before instructions, by their index, with the chunk at work.
     stored_codes, limit_codes : codes of keys and values that were stored, and how many of them were the largest or the
         smallest that there are, so that what they stand for may have been larger; with a scale for each token, scales.
     """
@@ -69,6 +70,7 @@ class GoldenCore:
         self.system, self.weights = system, weights
         self._beat = manifest.gemm.weights.beat_bits // 8
         self._vector = VectorUnit(self.memories, manifest.core.cache_bits)
+        self.probes: dict[int, Callable[[Chunk], None]] = {}
         self.stored_codes = self.limit_codes = 0
         self._fetched: list[tuple[int, int]] = []  # runs of beats that wait for a product: first, count
         self._products: dict[tuple[object, ...], ExactProduct] = {}
@@ -129,6 +131,8 @@ class GoldenCore:
     def _pass(self, lines: list[bytes], chunk: Chunk) -> _Stop | None:
         """Execute one chunk: up to `next`, the last chunk up to `end`; None when the program has neither."""
         for index, line in enumerate(lines):
+            if index in self.probes:
+                self.probes[index](chunk)
             try:
                 stop = self.execute(line, chunk)
             except IndexError as error:
