@@ -130,7 +130,7 @@ def test_steps_that_break_their_regions_are_found(
 ) -> None:
     made = [Step(assemble(line), frozenset(reads), frozenset(writes)) for line, reads, writes in steps]
     with pytest.raises(CheckFailed, match=message):
-        check_steps(made, manifest, program.pieces)
+        check_steps(made, Footprints(manifest, program.pieces))
 
 
 def test_footprints_are_what_golden_touches(program: Program, manifest: Manifest) -> None:

@@ -54,6 +54,7 @@ class Footprints:
             Memory.SYSTEM: len(pieces),
             Memory.IDS: 1,
         }
+        self._known: dict[tuple[object, ...], Footprint] = {}
         self._touched: dict[str, Callable[[Instruction], tuple[Touched, Touched]]] = {
             "gemm": self._product,
             "vector": self._vector,
@@ -65,7 +66,13 @@ class Footprints:
         }
 
     def of(self, i: Instruction) -> Footprint:
-        """The footprint of one instruction."""
+        """The footprint of one instruction; layers have many that are alike."""
+        key = (i.opcode.name, *(i[field.name] for field in i.opcode.fields))
+        if key not in self._known:
+            self._known[key] = self._find(i)
+        return self._known[key]
+
+    def _find(self, i: Instruction) -> Footprint:
         reads, writes = self._touched[i.opcode.name](i) if i.opcode.name in self._touched else ({}, {})
         for touched in (reads, writes):
             for memory, words in touched.items():
@@ -160,4 +167,4 @@ def _walk(base: int, *steps: tuple[int, int]) -> Words:
         words = (words[:, None] + np.arange(count) * stride).ravel()
         if not stride and count:
             words = words[::count]
-    return np.unique(words)
+    return words if (np.diff(words) > 0).all() else np.unique(words)

@@ -18,20 +18,19 @@ from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
 from einloom.spec.manifest import Manifest
-from einloom.spec.program import Piece, Program
+from einloom.spec.program import Program
 
 ON_CHIP = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.QUERIES, Memory.STAGING, Memory.IDS)
 WORD_ADDRESSED = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.STAGING)
 """Memories whose regions are runs of the words that a footprint counts."""
 
 
-def check_steps(steps: Sequence[Step], manifest: Manifest, pieces: Sequence[Piece]) -> None:
+def check_steps(steps: Sequence[Step], footprints: Footprints) -> None:
     """CheckFailed unless each step, executed in this order, touches only its regions and reads what was meant.
 
     A word must be written before it is read. Its last writer must have written it as part of a region that the reader
     names; otherwise a value that is still needed was overwritten through another region.
     """
-    footprints = Footprints(manifest, pieces)
     owners = {memory: np.full(footprints.sizes[memory], -1, np.int64) for memory in ON_CHIP}
     numbers: dict[Region, int] = {}
     for n, step in enumerate(steps):
@@ -193,9 +192,10 @@ def _units(mask: int) -> Iterator[Unit]:
     return (unit for unit in UNITS if mask >> unit & 1)
 
 
-def _extent(region: Region) -> npt.NDArray[np.int64]:
-    """The words of a region, in the numbers of a footprint."""
-    return region.base + np.arange(region.words * region.tokens)
+def _within(words: npt.NDArray[np.int64], region: Region) -> npt.NDArray[np.bool_]:
+    """Which words, in the numbers of a footprint, lie in a region."""
+    inside: npt.NDArray[np.bool_] = (words >= region.base) & (words < region.base + region.words * region.tokens)
+    return inside
 
 
 def _inside(touched: Mapping[Memory, npt.NDArray[np.int64]], regions: frozenset[Region]) -> None:
@@ -203,7 +203,10 @@ def _inside(touched: Mapping[Memory, npt.NDArray[np.int64]], regions: frozenset[
     for memory, words in touched.items():
         named = [region for region in regions if region.memory is memory]
         if memory in WORD_ADDRESSED:
-            outside = np.setdiff1d(words, np.concatenate([np.empty(0, np.int64), *map(_extent, named)]))
+            inside = np.zeros(len(words), np.bool_)
+            for region in named:
+                inside |= _within(words, region)
+            outside = words[~inside]
             if len(outside):
                 names = ", ".join(sorted(region.name for region in named)) or "none"
                 raise CheckFailed(f"touches word {outside[0]} of the {memory.value}, outside its regions ({names})")
@@ -221,7 +224,7 @@ def _own(
     """The words now belong to those of `regions` in which they lie."""
     for region in regions:
         if region.memory is memory:
-            mine = np.intersect1d(words, _extent(region)) if memory in WORD_ADDRESSED else words
+            mine = words[_within(words, region)] if memory in WORD_ADDRESSED else words
             owners[mine] = numbers.setdefault(region, len(numbers))
 
 
@@ -232,7 +235,9 @@ def _written_as(
     memory: Memory,
     numbers: Mapping[Region, int],
 ) -> None:
-    wrong = ~np.isin(owners, list(named))
+    wrong = np.ones(len(owners), np.bool_)
+    for number in named:
+        wrong &= owners != number
     if not wrong.any():
         return
     at = int(np.argmax(wrong))

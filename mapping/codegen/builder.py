@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.check.footprint import Footprints
 from einloom.mapping.check.program import check_steps
 from einloom.mapping.codegen.image import ImageBuilder
 from einloom.mapping.regions import Allocator, Memory, Operand, Region
@@ -148,10 +149,11 @@ class ProgramBuilder:
             offset = self.image.floats("constants", data.view(np.float32).ravel(), data.size)
             first = Instruction.make("load", offset=offset, words=region.words, d_base=region.base)
             steps = [Step(first, frozenset(), frozenset({region}), "constants"), *steps]
+        footprints = Footprints(self._manifest, self.image.pieces)
         for reorder in (list[Step], hoist_weights):
             steps = reorder(steps)
             if self._check:
-                check_steps(steps, self._manifest, self.image.pieces)
+                check_steps(steps, footprints)
         return insert_permits(steps), [step.note for step in steps]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,7 @@ class GroupLevels:
     largest: Float32
 
     @classmethod
+    @cache
     def of(cls, format: Format) -> "GroupLevels":
         """The levels of a format."""
         sets = levels(format)
@@ -93,6 +95,7 @@ class GroupLevels:
         return places
 
 
+@cache
 def levels(format: Format) -> tuple[Levels, ...]:
     """Sets of values for the weights of a group: one per special value, a single one for formats without."""
     if format.is_integer:
