@@ -109,6 +109,11 @@ class Format:
         return self.special_code is None and 2 * self.qmax + 1 <= len(self.table)
 
     @property
+    def is_twos_complement(self) -> bool:
+        """True when a code, read as a two's complement number, is its value."""
+        return self.table == _twos_complement(self.bits)
+
+    @property
     def needs_scale_search(self) -> bool:
         """True when a scale that maps the largest weight to the largest value gives more error than zeros would.
 
@@ -205,9 +210,12 @@ def _two_terms(value: int) -> tuple[Term, Term] | None:
     return min(fits, key=cost, default=None)
 
 
+def _twos_complement(bits: int) -> tuple[int, ...]:
+    return tuple(code - (code >> (bits - 1) << bits) for code in range(1 << bits))
+
+
 def _integer(bits: int) -> Format:
-    codes = range(1 << bits)
-    table = tuple(code - (code >> (bits - 1) << bits) for code in codes)
+    codes, table = range(1 << bits), _twos_complement(bits)
     booth = tuple(range(0, bits, 2))
     if bits > MOST_PLANES:
         return Format(f"int{bits}", bits, 1.0, table, bsig=booth)

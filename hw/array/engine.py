@@ -6,6 +6,7 @@ from amaranth import Cat, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.terms import SpecialValues
 from einloom.hw.arith.trits import TritDecoder
 from einloom.hw.array.control import ControlPipeline, Drain
 from einloom.hw.array.grid import pe_grid
@@ -27,7 +28,7 @@ class EngineSpec:
     ----------
     pe : the PE.
     rows : tokens computed at once.
-    columns : output channels computed at once; a multiple of `channels`.
+    columns : output channels computed at once; a multiple of `channels` and of the columns of a PE.
     formats : weight formats that a job can choose from.
     block : inputs of a block, a multiple of the PE's lanes; with group scales, of a group.
     max_inputs, max_tiles : of the largest job.
@@ -175,9 +176,15 @@ class GemmEngine(Part):
             "capture": control.control.capture,
             "dequantise": control.control.dequantise,
         }
+        values = None
+        if "special_values" in ports:
+            values = SpecialValues().place(m, "special_values", platform)
+            feed(m, sequencer, values, "specials")
         channels = []
         for n, word in enumerate(words):
             columns = Replicated(part, count, sliced=sliced).place(m, f"columns_{n}", platform)
+            if values is not None:
+                feed(m, values, columns, "special_values")
             for port, format in codes.items():
                 m.d.comb += getattr(columns, port).eq(self._codes(m, word, format, f"trits_{n}", platform))
             own = {
