@@ -189,7 +189,7 @@ class SharedModules:
             ports = f".clk(clk), .rst(rst), {ports}"
         return (
             f"module {name}(\n  " + ",\n  ".join(declarations) + "\n);\n"
-            f"`ifdef SYNTHESIS\n  {part.cell} #(\n    {settings}\n  ) primitive (\n    {pins}\n  );\n"
+            f"`ifdef SYNTHESIS\n  {part.cell} #(\n    {settings}\n  ) hard_block (\n    {pins}\n  );\n"
             f"`else\n  {model} model (\n    {ports}\n  );\n`endif\nendmodule\n"
         )
 
