@@ -49,7 +49,7 @@ def gemm_spec(config: Config, pe: PeSpec, beats_at_once: int = 1) -> tuple[Engin
 def _require_writable(config: Config, spec: EngineSpec) -> None:
     """InputError when a part would have more bits than Amaranth's netlist can number."""
     pe = spec.pe
-    word = max(spec.metadata_bits, *(spec.step_bits(f) for f in spec.formats))
+    word = max(spec.word_bits)
     widths = {
         "a row of PEs": spec.columns * (pe.operand_bits + 1 + pe.sum_bits),
         "the activations": spec.rows * stored_bits(pe) + spec.channels * spec.beat_bits,
@@ -93,6 +93,7 @@ def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmM
             scale_bits=SCALE_BITS if spec.has_scales else 0,
             selector_bits=spec.selector_bits,
             metadata=WeightWord(bits=spec.metadata_bits),
+            joined=spec.joined,
             steps=steps,
             lookup=pe.lookup,
         ),

@@ -31,7 +31,10 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
         selectors = _tiles(tensor.selectors, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
         words = [_bits(scales, layout.scale_bits), _bits(selectors, layout.selector_bits)]
         metadata = np.concatenate([w.reshape(*scales.shape[:3], -1) for w in words], axis=-1)
-        parts.insert(0, _padded(metadata, layout.metadata.bits))
+        [steps_of_block] = parts
+        ahead = step.bits if layout.joined else 0  # bits of a block before its metadata
+        first, rest = np.split(steps_of_block, [ahead], axis=-1)
+        parts = [first, _padded(metadata, layout.metadata.bits), rest]
     streams = np.concatenate(parts, axis=-1).reshape(layout.channels, -1)
     streams = _padded(streams, stream_beats(tensor, layout) * layout.beat_bits)
     return list(np.packbits(streams, axis=1, bitorder="little"))

@@ -71,7 +71,8 @@ class WeightLayout(Data):
     gaps, least significant bit first. Only the end of a job is padded, to whole groups of `beats_at_once` beats.
     Channel c serves the columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
 
-    The metadata word is `scale_bits` for each column, then `selector_bits` for each column.
+    The metadata word is `scale_bits` for each column, then `selector_bits` for each column. Where it is `joined`, it
+    follows the codes of its block's first step, and the engine takes both at once.
     """
 
     channels: int
@@ -84,6 +85,7 @@ class WeightLayout(Data):
     scale_bits: int
     selector_bits: int
     metadata: WeightWord
+    joined: bool = False
     steps: tuple[StepWord, ...]
     lookup: LookupLayout | None = None
     """Layout of look-up steps; None for engines that don't multiply by table look-up."""

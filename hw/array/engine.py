@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Signal
+from amaranth import Array, Cat, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -69,6 +69,19 @@ class EngineSpec:
         return format.stream_bits(self.columns_per_channel * self.pe.lanes)
 
     @property
+    def joined(self) -> bool:
+        """A block's metadata is behind the codes of its first step, in one word."""
+        return self.has_scales and self.pe.joined
+
+    @property
+    def word_bits(self) -> tuple[int, ...]:
+        """Widths of a channel's words as Sequencer counts them: those with metadata, and then a step of each format."""
+        steps = tuple(self.step_bits(f) for f in self.formats)
+        if self.joined:
+            return (*(bits + self.metadata_bits for bits in steps), *steps)
+        return (self.metadata_bits or steps[0], *steps)
+
+    @property
     def max_blocks(self) -> int:
         return self.max_inputs // self.block
 
@@ -101,6 +114,7 @@ class GemmEngine(Part):
             bsig=tuple(pe.shifts(f) for f in spec.formats),
             steps=spec.block // pe.lanes,
             has_metadata=spec.has_scales,
+            joined=spec.joined,
             max_blocks=spec.max_blocks,
             max_tiles=spec.max_tiles,
             rows=spec.rows,
@@ -149,8 +163,7 @@ class GemmEngine(Part):
     def _place_gearboxes(self, m, sequencer, platform):
         """Place a gearbox for each memory channel, all moving together; returns their words."""
         spec = self.spec
-        steps = tuple(spec.step_bits(f) for f in spec.formats)
-        sizes = (spec.metadata_bits or steps[0], *steps)
+        sizes = spec.word_bits
         gearboxes = []
         for n, beats in enumerate(self.weights):
             gearbox = Gearbox(spec.beat_bits, sizes).place(m, f"gearbox_{n}", platform)
@@ -160,7 +173,8 @@ class GemmEngine(Part):
         # Bit n: all gearboxes have a word of size n. It is found a cycle ahead, so that no take waits for all of them.
         enough = Signal(len(sizes))
         m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
-        m.d.comb += [sequencer.metadata_there.eq(enough[0]), sequencer.steps_there.eq(enough[1:])]
+        firsts = len(sizes) - len(spec.formats)
+        m.d.comb += [sequencer.metadata_there.eq(enough[:firsts]), sequencer.steps_there.eq(enough[firsts:])]
         return [g.word for g in gearboxes]
 
     def _place_columns(self, m, sequencer, control, words, platform):
@@ -187,14 +201,23 @@ class GemmEngine(Part):
                 feed(m, values, columns, "special_values")
             for port, format in codes.items():
                 m.d.comb += getattr(columns, port).eq(self._codes(m, word, format, f"trits_{n}", platform))
+            metadata = self._metadata(sequencer, word)
             own = {
-                "scale": word[: count * SCALE_BITS],
-                "selector": word[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0,
+                "scale": metadata[: count * SCALE_BITS],
+                "selector": metadata[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0,
             }
             feed(m, sequencer, columns, *from_sequencer)
             m.d.comb += [getattr(columns, port).eq(value) for port, value in (shared | own).items() if port in ports]
             channels.append(columns)
         return channels
+
+    def _metadata(self, sequencer, word):
+        """The metadata in a channel's word, in its low bits."""
+        spec = self.spec
+        if not spec.joined:
+            return word
+        places = [word[spec.step_bits(f) :][: spec.metadata_bits] for f in spec.formats]
+        return places[0] if len(places) == 1 else Array(places)[sequencer.format]
 
     def _codes(self, m, word, format, name, platform):
         """The codes of a step word of `format`, column 0 and its lane 0 lowest."""

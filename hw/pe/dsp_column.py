@@ -54,7 +54,7 @@ class ValueColumn(Part):
 
     Members
     -------
-    codes_<format>, load, format, selector, SCALE_PORTS : see BitmodColumn
+    codes_<format>, load, format, selector, SCALE_PORTS : see BitmodColumn; metadata comes with its first codes
     special_values : In, integers; there if a format has special values, as is `selector`
     operand : Out, a value per lane
     """
@@ -72,7 +72,7 @@ class ValueColumn(Part):
         })
 
     def build(self, m, platform):
-        add_group_scale(m, self, self.scale_delay)
+        add_group_scale(m, self, self.scale_delay, joined=True)
         widest = max(f.bits for f in self.formats)
         codes = [Signal(widest, name=f"code_{lane}", reset_less=True) for lane in range(len(self.delays))]
         with m.If(self.load):
@@ -89,11 +89,9 @@ class ValueColumn(Part):
 
     def _special_value(self, m):
         """The special value of the group whose codes are held."""
-        next_selector, selector = (Signal(SELECTOR_BITS, name=n, reset_less=True) for n in ("next_selector", "sel"))
+        selector = Signal(SELECTOR_BITS, name="sel", reset_less=True)
         with m.If(self.load_metadata):
-            m.d.sync += next_selector.eq(self.selector)
-        with m.If(self.load & self.first):
-            m.d.sync += selector.eq(next_selector)
+            m.d.sync += selector.eq(self.selector)
         return self.special_values[selector]
 
     @staticmethod

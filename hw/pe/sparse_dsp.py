@@ -38,6 +38,7 @@ class SparseDspSpec(PeSpec):
 
     activation_bits = 8
     columns_per_pe = 2
+    joined = True
 
     @property
     def packing(self) -> PairPacking:

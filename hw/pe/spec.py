@@ -19,6 +19,8 @@ class PeSpec:
     operand_bits : width of a column's operand, which it sends down each cycle.
     value_bits, exponent_bits, exponent_bias : of a sum, as in einloom.spec.manifest.SumLayout.
     timing : delays of the PE's control signals.
+    joined : its columns take a block's metadata together with the codes of its first step. So metadata take no cycle
+        in formats of one term, too.
     lookup : the look-up tables, of PEs that have some.
     """
 
@@ -30,6 +32,7 @@ class PeSpec:
     exponent_bits: int = 0
     exponent_bias: int = 0
     timing: Timing
+    joined: bool = False
     lookup: LookupLayout | None = None
 
     @property

@@ -30,13 +30,15 @@ def read_weights(
     for stream in streams:
         raw = np.unpackbits(stream, bitorder="little")[: tiles * blocks * block_bits]
         words = raw.reshape(tiles, blocks, block_bits)
-        packed = words[..., layout.metadata.bits :].reshape(tiles, blocks, steps, step.bits)
+        start = step.bits if layout.joined else 0
+        first, metadata, rest = np.split(words, [start, start + layout.metadata.bits], axis=-1)
+        packed = np.concatenate([first, rest], axis=-1).reshape(tiles, blocks, steps, step.bits)
         codes = _codes(packed, base, columns * lanes).reshape(tiles, blocks, steps, columns, lanes)
         if layout.lookup and layout.lookup.remapped and not base.in_trits:
             codes = original_codes(codes, base, layout.lookup.tables)
         codes = codes.transpose(0, 3, 1, 2, 4)
         codes = codes.reshape(tiles, columns, blocks, layout.block)
-        scales, chosen = _metadata(words[..., : layout.metadata.bits], gemm, columns)
+        scales, chosen = _metadata(metadata, gemm, columns)
         values = _values(base, codes, chosen, _special_values(base, specials))
         parts.append((values * scales[..., None]).reshape(tiles, columns, blocks * layout.block))
     # A tile's columns are those of channel 0, then of channel 1, and so on.

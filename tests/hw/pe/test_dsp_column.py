@@ -42,14 +42,14 @@ def test_codes_become_values_in_the_cycle_of_their_lane() -> None:
         before, index = index, rng.randrange(3)
         format = FORMATS_OF_COLUMN[index]
         codes = [rng.randrange(len(format.table)) for _ in DELAYS]
-        for metadata in (True, False):
+        for load in (False, True):
             row = {
-                "load_metadata": int(metadata and first),
-                "selector": selector if metadata else rng.randrange(4),
-                "load": int(not metadata),
+                "load_metadata": int(load and first),
+                "selector": selector if load and first else rng.randrange(4),
+                "load": int(load),
                 "first": int(first),
-                "format": before if metadata else index,  # it stays for the cycle in which the codes are decoded
-                codes_port(format): [0] * len(DELAYS) if metadata else codes,
+                "format": index if load else before,  # it stays for the cycle in which the codes are decoded
+                codes_port(format): codes if load else [0] * len(DELAYS),
             }
             for name, column in held.items():
                 column.append(row.get(name, [0] * len(DELAYS) if name.startswith("codes") else 0))

@@ -47,22 +47,29 @@ def test_no_field_of_a_dsp_overflows(name: str) -> None:
     """Sums of K products lie between K times the least and K times the largest; those are found among all."""
     packing, values = PairPacking.of((FORMATS[name],)), weights(FORMATS[name])
     operands = [(upper << packing.shift) - lower for upper, lower in product(values, values)]
-    assert -(1 << A_BITS - 1) <= min(operands) and max(operands) < 1 << A_BITS - 1
+    assert -(1 << A_BITS - 1) <= min(operands)
+    assert max(operands) < 1 << A_BITS - 1
     assert max(map(abs, ACTIVATIONS)) < 1 << B_BITS - 1
     products = [w * a for w, a in product(values, ACTIVATIONS)]
     least, most, held = min(products), max(products), packing.held
     half = 1 << packing.shift - 1
-    assert 0 <= half - held * most and half - held * least < 1 << packing.shift  # the lower field never borrows
+    assert 0 <= half - held * most
+    assert half - held * least < 1 << packing.shift
     limit = 1 << P_BITS - 1
-    assert -limit <= (held * least << packing.shift) and (held * most + 1 << packing.shift) <= limit
+    assert -limit <= (held * least << packing.shift)
+    assert (held * most + 1 << packing.shift) <= limit
     for count in (1, 3, held):
         bits = packing.lower_bits(count)
-        assert -(1 << bits - 1) <= -count * most and -count * least < 1 << bits - 1
+        assert -(1 << bits - 1) <= -count * most
+        assert -count * least < 1 << bits - 1
         bits = packing.upper_bits(count)
-        assert -(1 << bits - 1) <= count * least and count * most < 1 << bits - 1
+        assert -(1 << bits - 1) <= count * least
+        assert count * most < 1 << bits - 1
 
 
-@pytest.mark.parametrize(("name", "held"), {"int8": 8, "int7": 32, "int6": 128, "bitmod-fp4": 256, "int4": 2048}.items())
+@pytest.mark.parametrize(
+    ("name", "held"), {"int8": 8, "int7": 32, "int6": 128, "bitmod-fp4": 256, "int4": 2048}.items()
+)
 def test_a_field_holds_so_many_products(name: str, held: int) -> None:
     assert PairPacking.of((FORMATS[name],)).held == held
 
@@ -70,7 +77,8 @@ def test_a_field_holds_so_many_products(name: str, held: int) -> None:
 def test_one_more_than_eight_int8_products_overflow() -> None:
     packing = PairPacking.of((FORMATS["int8"],))
     assert 8 * -128 * -128 == 1 << packing.shift - 1  # the negated sum is the least number of the field
-    assert packing.holds(8) and not packing.holds(9)
+    assert packing.holds(8)
+    assert not packing.holds(9)
 
 
 @pytest.mark.parametrize(
