@@ -9,6 +9,7 @@ from einloom.spec.formats import Format, Term
 from einloom.spec.lookup import remapped_codes
 from einloom.spec.manifest import GemmManifest, WeightLayout
 from einloom.spec.quantized import QuantizedTensor
+from einloom.spec.sparsity import word_bits
 from einloom.spec.trits import to_bytes
 
 Bytes = npt.NDArray[np.uint8]
@@ -123,6 +124,8 @@ def _step_bits(codes: npt.NDArray[np.uint8], format: Format, layout: WeightLayou
     word = (*codes.shape[:-2], -1)
     if format.in_trits:
         return _bits(to_bytes(codes.reshape(word)), 8).reshape(word)
+    if format.sparse:
+        return word_bits(codes, format.bits).reshape(word)
     if layout.lookup and layout.lookup.remapped:
         codes = remapped_codes(codes, format, layout.lookup.tables)
     return _bits(codes, layout.step(format).code_bits).reshape(word)

@@ -93,13 +93,14 @@ def sparse_dsp_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     """Any design of DSP chains of up to max_size rows and columns, of at least two columns."""
     group = draw(st.sampled_from([32, 64, 128]))
     channels = draw(st.sampled_from([1, 1, 2, 3]))
-    each = draw(st.integers(1, max(1, max_size // channels)))
+    lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if group // n >= SCALE_BITS]))
+    possible = [name for name, f in FORMATS.items() if not f.sparse or lanes % f.word_inputs == 0]
     engine: dict[str, object] = {
         "kind": "sparse_dsp",
         "rows": draw(st.integers(1, max_size)),
-        "columns": channels * (each + channels * each % 2),
-        "lanes": draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if group // n >= SCALE_BITS])),
-        "formats": draw(st.lists(st.sampled_from(list(FORMATS)), min_size=1, max_size=4, unique=True)),
+        "columns": 2 * channels * draw(st.integers(1, max(1, max_size // channels // 2))),
+        "lanes": lanes,
+        "formats": draw(st.lists(st.sampled_from(possible), min_size=1, max_size=4, unique=True)),
         "group": group,
         **draw(_limits(group)),
     }

@@ -180,6 +180,7 @@ class GemmEngine(Part):
     def _place_columns(self, m, sequencer, control, words, platform):
         """Place the column tops of each memory channel on their slices of its word."""
         spec, count = self.spec, self.spec.columns_per_channel
+        tops = count // spec.pe.columns_per_pe
         part = spec.pe.column(spec.formats)
         ports = part.signature.members
         codes = {codes_port(f): f for f in spec.formats}
@@ -196,7 +197,7 @@ class GemmEngine(Part):
             feed(m, sequencer, values, "specials")
         channels = []
         for n, word in enumerate(words):
-            columns = Replicated(part, count, sliced=sliced).place(m, f"columns_{n}", platform)
+            columns = Replicated(part, tops, sliced=sliced).place(m, f"columns_{n}", platform)
             if values is not None:
                 feed(m, values, columns, "special_values")
             for port, format in codes.items():
@@ -221,7 +222,7 @@ class GemmEngine(Part):
 
     def _codes(self, m, word, format, name, platform):
         """The codes of a step word of `format`, column 0 and its lane 0 lowest."""
-        bits = self.spec.columns_per_channel * self.spec.pe.lanes * format.bits
+        bits = self.spec.columns_per_channel * self.spec.pe.lanes // format.word_inputs * format.word_bits
         if not format.in_trits:
             return word[:bits]
         count = format.stream_bits(bits // format.bits) // 8

@@ -18,7 +18,8 @@ def codes_port(format: Format) -> str:
 
 def code_ports(formats: tuple[Format, ...], lanes: int) -> dict:
     """The ports of a step's codes and their `load`."""
-    return {**{codes_port(f): In(data.ArrayLayout(f.bits, lanes)) for f in formats}, "load": In(1)}
+    words = {f: data.ArrayLayout(f.word_bits, lanes // f.word_inputs) for f in formats}
+    return {**{codes_port(f): In(layout) for f, layout in words.items()}, "load": In(1)}
 
 
 SCALE_PORTS = {

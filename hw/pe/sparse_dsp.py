@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import data
 
+from einloom.hw.arith.adders import multiplex
 from einloom.hw.arith.delay import registered
 from einloom.hw.arith.dsp48e2 import OPERAND_CYCLES, Dsp48e2
 from einloom.hw.arith.trees import add_tree
 from einloom.hw.arith.widths import INT8_LIMIT, signed_bits
 from einloom.hw.part import Part
-from einloom.hw.pe.dsp_column import LaneDelay, ValueColumn
+from einloom.hw.pe.dsp_column import LaneDelay, PairTop, column_of, operand_layout
 from einloom.hw.pe.group_scaler import GroupScaler
 from einloom.hw.pe.pair_packing import PairPacking
 from einloom.hw.pe.ports import pe_ports
 from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.formats import SCALE_BITS, Format
+from einloom.spec.sparsity import BLOCK, KEPT
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,26 @@ class SparseDspSpec(PeSpec):
         return tuple(lane % self.chain for lane in range(self.lanes))
 
     @property
+    def sparse(self) -> bool:
+        """Whether a format is."""
+        return any(f.sparse for f in self.formats)
+
+    @property
+    def taps(self) -> tuple[tuple[int, int], ...]:
+        """Lane and delay of each activation that DSPs choose from, DSP by DSP."""
+        delays = self.lane_delays
+        if not self.sparse:
+            return tuple(enumerate(delays))
+        return tuple((dsp // BLOCK * BLOCK + n, late) for dsp, late in enumerate(delays) for n in range(BLOCK))
+
+    @property
+    def operand(self) -> data.StructLayout:
+        """The operand of one column."""
+        return operand_layout(self.formats, self.packing.value_bits, self.lanes)
+
+    @property
     def operand_bits(self) -> int:
-        """A value per lane."""
-        return self.lanes * self.packing.value_bits
+        return self.operand.size
 
     @property
     def group_bits(self) -> tuple[int, int]:
@@ -104,13 +123,13 @@ class SparseDspSpec(PeSpec):
     def part(self) -> "SparseDspPE":
         return SparseDspPE(self)
 
-    def column(self, formats: tuple[Format, ...]) -> ValueColumn:
+    def column(self, formats: tuple[Format, ...]) -> PairTop:
         # A column keeps a group's scale until the next group ends, at least as many cycles as a scale has bits.
         scale_delay = max(0, self.timing.capture - SCALE_BITS)
-        return ValueColumn(formats, self.packing.value_bits, self.lane_delays, scale_delay)
+        return PairTop(formats, self.packing.value_bits, self.lane_delays, scale_delay)
 
     def row(self) -> LaneDelay:
-        return LaneDelay(self.activation_bits, self.lane_delays)
+        return LaneDelay(self.activation_bits, self.lanes, self.taps)
 
 
 class SparseDspPE(Part):
@@ -129,17 +148,16 @@ class SparseDspPE(Part):
 
     Members
     -------
-    activations : In, `lanes` int8, each in the cycle of its lane
-    operand : In, a value per lane, each in the cycle of its lane; of the lower column, and of the upper one above it
+    activations : In, int8, one for each lane or, with sparse formats, four that its DSP chooses from, in its cycle
+    operand : In, `SparseDspSpec.operand` of the lower column, and of the upper one above it, each lane in its cycle
     control : In(CONTROL)
     scale_bit : In(2), the group scales of both columns, least significant bit first
     drain_in, drain_out : the result registers' shift chains
     """
 
     def __init__(self, spec: SparseDspSpec):
-        value = signed(spec.packing.value_bits)
-        operands = data.ArrayLayout(data.ArrayLayout(value, spec.lanes), spec.columns_per_pe)
-        super().__init__(pe_ports(spec, data.ArrayLayout(signed(8), spec.lanes), operands))
+        activations = data.ArrayLayout(signed(8), len(spec.taps))
+        super().__init__(pe_ports(spec, activations, data.ArrayLayout(spec.operand, spec.columns_per_pe)))
 
     def build(self, m, platform):
         spec, chains = self.spec, range(0, self.spec.lanes, self.spec.chain)
@@ -161,7 +179,7 @@ class SparseDspPE(Part):
     def _chain(self, m, first, enable, platform):
         """The result of the chain that begins with lane `first`."""
         spec, below = self.spec, None
-        lower, upper = self.operand
+        lower, upper = (operand["values"] for operand in self.operand)
         half = 1 << (spec.packing.lower_bits(spec.products) - 1)
         for lane in range(first, first + spec.chain):
             is_last = lane + 1 == first + spec.chain
@@ -173,7 +191,7 @@ class SparseDspPE(Part):
             m.d.comb += [
                 dsp.a.eq(lower[lane]),
                 dsp.d.eq(upper[lane] << spec.packing.shift),
-                dsp.b.eq(self.activations[lane]),
+                dsp.b.eq(self._activation(lane)),
             ]
             if below is not None:
                 m.d.comb += dsp.pcin.eq(below.pcout)
@@ -181,6 +199,13 @@ class SparseDspPE(Part):
         if spec.accumulates:
             m.d.comb += [below.enable.eq(enable), below.restart.eq(self.control.first)]
         return below.p
+
+    def _activation(self, lane):
+        if not self.spec.sparse:
+            return self.activations[lane]
+        choices = [self.activations[lane * BLOCK + n] for n in range(BLOCK)]
+        indices = self.operand[column_of(lane)]["indices"]  # of the column's own DSPs, two of each four
+        return multiplex(choices, indices[lane // BLOCK * KEPT + lane % KEPT])
 
     def _fields(self, result):
         """The negated sum of lower products, and the sum of upper ones."""

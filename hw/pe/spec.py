@@ -14,7 +14,8 @@ class PeSpec:
     Attributes
     ----------
     lanes : inputs multiplied at once.
-    columns_per_pe : neighbouring columns that a PE serves; its ports have a slice for each, the first one lowest.
+    columns_per_pe : neighbouring columns that a PE and a column top serve; ports have a slice for each, the first one
+        lowest.
     activation_bits : width of an activation, int8 or fp16.
     operand_bits : width of a column's operand, which it sends down each cycle.
     value_bits, exponent_bits, exponent_bias : of a sum, as in einloom.spec.manifest.SumLayout.

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from einloom.spec.formats import FORMATS, SPECIAL_COUNT, Format, Term
 from einloom.spec.lookup import original_codes
 from einloom.spec.manifest import GemmManifest
+from einloom.spec.sparsity import codes_of_bits
 from einloom.spec.trits import CODES
 
 Integers = npt.NDArray[np.integer]
@@ -62,6 +63,9 @@ def _codes(raw: npt.NDArray[np.uint8], format: Format, count: int) -> npt.NDArra
     """The first `count` numbers of words of bits, [..., count]."""
     if format.in_trits:
         return CODES[_numbers(raw, 8)].reshape(*raw.shape[:-1], -1)[..., :count].astype(np.uint8)
+    if format.sparse:
+        words = count // format.word_inputs
+        return codes_of_bits(raw[..., : words * format.word_bits].reshape(*raw.shape[:-1], words, -1), format.bits)
     return _numbers(raw[..., : count * format.bits], format.bits)
 
 

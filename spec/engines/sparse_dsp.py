@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from einloom.spec.engines.gemm import GemmConfig, checked_formats, require_hidden_scale
 from einloom.spec.formats import FORMATS, SCALE_BITS, Format
 from einloom.spec.section import problem
+from einloom.spec.sparsity import BLOCK
 
 
 class SparseDspConfig(GemmConfig):
@@ -28,9 +29,16 @@ class SparseDspConfig(GemmConfig):
             require_hidden_scale(name, self.group, self.lanes, 1, SCALE_BITS)
         if self.max_inputs % self.group:
             raise problem(f"max_inputs must be a multiple of the group, {self.group}, not {self.max_inputs}")
-        if self.columns % 2:
-            raise problem(f"a DSP multiplies for two columns: make columns even, not {self.columns}")
+        sparse = [format.name for format in self.weight_formats if format.sparse]
+        if sparse and self.lanes % BLOCK:
+            raise problem(
+                f"{sparse[0]} takes {BLOCK} inputs at a time: use a multiple of so many lanes, not {self.lanes}"
+            )
         return self
+
+    @property
+    def columns_together(self) -> int:
+        return 2
 
     @property
     def scale_group(self) -> int:
