@@ -10,7 +10,7 @@ from einloom.spec.config import Config
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
 from einloom.spec.formats import SCALE_BITS
-from einloom.spec.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
+from einloom.spec.manifest import GemmManifest, JobLayout, JoinedMetadata, StepWord, SumLayout, WeightLayout, WeightWord
 
 NETLIST_BITS = 1 << 16  # limit of Amaranth 0.5 on the bits of a cell, and on all input bits of a module
 MARGIN = 512  # control signals beside the wide ports
@@ -63,6 +63,10 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
             )
 
 
+def _metadata(spec: EngineSpec) -> WeightWord:
+    return JoinedMetadata(bits=spec.metadata_bits, joined=True) if spec.joined else WeightWord(bits=spec.metadata_bits)
+
+
 def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmManifest:
     pe = spec.pe
     steps = tuple(
@@ -92,8 +96,7 @@ def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmM
             block=spec.block,
             scale_bits=SCALE_BITS if spec.has_scales else 0,
             selector_bits=spec.selector_bits,
-            metadata=WeightWord(bits=spec.metadata_bits),
-            joined=spec.joined,
+            metadata=_metadata(spec),
             steps=steps,
             lookup=pe.lookup,
         ),

@@ -20,6 +20,8 @@ ENGINES = {
     "eight largest products": {**DSP, "lanes": 8, "group": 64, "formats": ["int8"]},
     "two chains": {**DSP, "lanes": 16, "group": 128, "formats": ["int8", "bitmod-fp3"]},
     "a field's largest group": {**DSP, "lanes": 16, "group": 128, "formats": ["int6"]},
+    "two of four": {**DSP, "lanes": 8, "group": 64, "formats": ["bitmod-fp4-2of4", "int4"]},
+    "two of four in two chains": {**DSP, "lanes": 16, "group": 128, "formats": ["int8-2of4"]},
     "one lane": {**DSP, "lanes": 1, "formats": ["bipolar4", "int7"]},
 }
 

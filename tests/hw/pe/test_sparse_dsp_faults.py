@@ -13,6 +13,7 @@ from einloom.hw.pe.group_scaler import GroupScaler
 from einloom.hw.pe.pair_packing import PairPacking
 from einloom.hw.pe.sparse_dsp import SparseDspPE, SparseDspSpec
 from einloom.hw.pe.timing import Timing
+from einloom.spec.sparsity import PATTERNS
 from tests.hw.array.gemm import check, engine, jobs_for
 
 Patch = pytest.MonkeyPatch
@@ -103,7 +104,24 @@ def metadata_of_the_step(patch: Patch) -> None:
     patch.setattr(GemmEngine, "_metadata", lambda _, __, word: word)
 
 
-FP4, INT8 = ["bitmod-fp4", "int3"], ["int8"]
+def takes_the_next_input(patch: Patch) -> None:
+    right = SparseDspPE._activation
+
+    def activation(self, lane):
+        return right(self, lane) if lane != 2 else self.activations[lane * 4 + 1]
+
+    patch.setattr(SparseDspPE, "_activation", activation)
+
+
+def other_columns(patch: Patch) -> None:
+    patch.setattr(dsp_column, "column_of", lambda dsp: 1 - dsp // 2 % 2)
+
+
+def other_patterns(patch: Patch) -> None:
+    patch.setattr(dsp_column, "PATTERNS", PATTERNS[::-1])
+
+
+FP4, INT8, SPARSE = ["bitmod-fp4", "int3"], ["int8"], ["int4-2of4", "int3"]
 FAULTS: dict[str, tuple[Callable[[Patch], None], list[str], int]] = {
     "a group's sum goes on into the next": (never_restarts, FP4, 4),
     "a step's sum is taken a cycle early": (timed(accumulate=-1), FP4, 4),
@@ -117,6 +135,9 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], list[str], int]] = {
     "a chain is twice as long as its field holds": (changed(PairPacking, "held", lambda n: 2 * n), INT8, 16),
     "selectors are ignored": (ignores_selectors, FP4, 4),
     "late lanes have the next group's special value": (decodes_at_once, FP4, 4),
+    "a kept weight meets a fixed input": (takes_the_next_input, SPARSE, 4),
+    "kept weights are in the other column's DSPs": (other_columns, SPARSE, 4),
+    "patterns are numbered otherwise": (other_patterns, SPARSE, 4),
     "scales are taken from the codes": (metadata_of_the_step, FP4, 4),
 }
 
