@@ -1,12 +1,13 @@
 """What the engine `sparse_dsp` takes of an FPGA, and its cycles in RTL.
 
-python -m benchmarks.dsp_array [--resources] [--card] [--cycles [OUTPUTS]]
+python -m benchmarks.dsp_array [--resources [FORMAT ...]] [--card] [--cycles [OUTPUTS]]
 
 --resources: arrays for one token on one weight channel, all parts counted; --card: arrays that take all that the memory
 of a U280 brings at 300 MHz, beside `bitmod`; --cycles: products of 4096 inputs, measured.
 """
 
 import argparse
+from collections.abc import Sequence
 from contextlib import closing
 
 import numpy as np
@@ -27,7 +28,7 @@ from einloom.spec.config import Config
 from einloom.spec.formats import FORMATS
 
 INPUTS = 4096
-FORMATS_SHOWN = ("bitmod-fp4", "bitmod-fp3", "int4", "ternary", "int8")
+FORMATS_SHOWN = ("bitmod-fp4", "bitmod-fp3", "int4", "ternary", "int8", "bitmod-fp4-2of4", "int4-2of4", "int2-2of4")
 CHANNELS = 22
 """Weight channels of 512 bits: 11,264 bits a cycle, all that the memory of a U280 brings at 300 MHz."""
 
@@ -74,10 +75,10 @@ def resource_table(title: str) -> Table:
     return table
 
 
-def resources() -> Table:
-    table = resource_table("one token, one channel of 512 bits: columns, chains, scales, drains, sequencer")
-    for name in FORMATS_SHOWN:
-        columns = 2 * (256 // (16 * FORMATS[name].bits))
+def resources(names: Sequence[str]) -> Table:
+    table = resource_table("one token, one channel of 512 bits; a sparse format's MACs include those with zeros")
+    for name in names:
+        columns = 2 * int(256 // (16 * FORMATS[name].stored_bits))
         config = make_config(engine("sparse_dsp", [name], columns=columns), beat_bits=512)
         add_row(table, f"sparse_dsp {name}, {columns} columns", config)
     return table
@@ -99,13 +100,11 @@ def cycles(outputs: int) -> Table:
     table = Table(title=f"{INPUTS} inputs, {outputs} outputs, group 128", box=box.MARKDOWN)
     for heading in ("format", "tokens", "cycles", "cost model", "bound", "bound over cycles", "MACs over peak"):
         table.add_column(heading, justify="left" if heading == "format" else "right", no_wrap=True)
-    for rows, beat_bits, columns in ((1, 512, 8), (8, 512, 8)):
-        config = make_config(
-            engine("sparse_dsp", ["bitmod-fp4"], columns=columns) | {"rows": rows}, beat_bits=beat_bits
-        )
+    for name, rows, columns in (("bitmod-fp4", 1, 8), ("bitmod-fp4", 8, 8), ("bitmod-fp4-2of4", 1, 16)):
+        config = make_config(engine("sparse_dsp", [name], columns=columns) | {"rows": rows}, beat_bits=512)
         with closing(RtlDevice(config)) as device:
             gemm, rng = device.design.manifest.gemm, np.random.default_rng(0)
-            format = FORMATS["bitmod-fp4"]
+            format = FORMATS[name]
             tensor = random_tensor(rng, gemm, format, outputs, INPUTS)
             device.load({"w": tensor})
             device.linear("w", rng.integers(-128, 128, (rows, INPUTS), np.int8))
@@ -125,13 +124,13 @@ def cycles(outputs: int) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resources", action="store_true")
+    parser.add_argument("--resources", nargs="*", choices=FORMATS, metavar="FORMAT")
     parser.add_argument("--card", action="store_true")
     parser.add_argument("--cycles", type=int, nargs="?", const=INPUTS, metavar="OUTPUTS")
     args = parser.parse_args()
     console = Console(width=200)
-    if args.resources:
-        console.print(resources())
+    if args.resources is not None:
+        console.print(resources(args.resources or FORMATS_SHOWN))
     if args.card:
         console.print(card())
     if args.cycles:
