@@ -23,6 +23,7 @@ from einloom.generators.deep_calls import with_deep_stack
 from einloom.generators.rtlil import convert
 from einloom.generators.verilog_text import header, plain_names, with_prefix
 from einloom.hw.part import Part
+from einloom.hw.primitive import Primitive
 from einloom.hw.replicated import Replicated
 from einloom.spec.build_cache import tools_cache
 from einloom.spec.errors import ToolError
@@ -164,11 +165,33 @@ class SharedModules:
         if isinstance(part, Replicated):
             module.verilog = self._generate_loop(part, name)
             part._MustUse__used = True  # Amaranth never sees it
+        elif isinstance(part, Primitive):
+            module.verilog = self._primitive(part, name)
         else:
             module.rtlil = convert(part, name, self)
         self._open.pop()
         self.modules[name] = module
         return name
+
+    def _primitive(self, part: Primitive, name: str) -> str:
+        """The Verilog of a primitive: itself for synthesis, its model for simulators."""
+        model = self._module_of(part.model)
+        part._MustUse__used = True  # Amaranth never sees it
+        declarations = [
+            f"{'input' if member.flow.name == 'In' else 'output'} wire [{Shape.cast(member.shape).width - 1}:0] {port}"
+            for port, member in part.signature.members.items()
+        ]
+        declarations[:0] = ["input wire clk", "input wire rst"]
+        settings = ", ".join(f".{key}({value})" for key, value in part.settings.items())
+        pins = ", ".join(f".{pin}({value})" for pin, value in part.pins.items())
+        ports = ", ".join(f".{port}({port})" for port in part.signature.members)
+        if self.modules[model].clocked:
+            ports = f".clk(clk), .rst(rst), {ports}"
+        return (
+            f"module {name}(\n  " + ",\n  ".join(declarations) + "\n);\n"
+            f"`ifdef SYNTHESIS\n  {part.cell} #(\n    {settings}\n  ) hard_block (\n    {pins}\n  );\n"
+            f"`else\n  {model} model (\n    {ports}\n  );\n`endif\nendmodule\n"
+        )
 
     def _generate_loop(self, part: Replicated, name: str) -> str:
         """The Verilog of `count` copies of a part."""

@@ -10,7 +10,7 @@ from einloom.spec.config import Config
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
 from einloom.spec.formats import SCALE_BITS
-from einloom.spec.manifest import GemmManifest, JobLayout, StepWord, SumLayout, WeightLayout, WeightWord
+from einloom.spec.manifest import GemmManifest, JobLayout, JoinedMetadata, StepWord, SumLayout, WeightLayout, WeightWord
 
 NETLIST_BITS = 1 << 16  # limit of Amaranth 0.5 on the bits of a cell, and on all input bits of a module
 MARGIN = 512  # control signals beside the wide ports
@@ -49,7 +49,7 @@ def gemm_spec(config: Config, pe: PeSpec, beats_at_once: int = 1) -> tuple[Engin
 def _require_writable(config: Config, spec: EngineSpec) -> None:
     """InputError when a part would have more bits than Amaranth's netlist can number."""
     pe = spec.pe
-    word = max(spec.metadata_bits, *(spec.step_bits(f) for f in spec.formats))
+    word = max(spec.word_bits)
     widths = {
         "a row of PEs": spec.columns * (pe.operand_bits + 1 + pe.sum_bits),
         "the activations": spec.rows * stored_bits(pe) + spec.channels * spec.beat_bits,
@@ -61,6 +61,10 @@ def _require_writable(config: Config, spec: EngineSpec) -> None:
                 f"{config.name}: {what} would have {bits:,} bits, more than the {NETLIST_BITS:,} that one module can "
                 "be written with: use fewer rows, columns or lanes, or more memory channels"
             )
+
+
+def _metadata(spec: EngineSpec) -> WeightWord:
+    return JoinedMetadata(bits=spec.metadata_bits, joined=True) if spec.joined else WeightWord(bits=spec.metadata_bits)
 
 
 def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmManifest:
@@ -92,7 +96,7 @@ def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmM
             block=spec.block,
             scale_bits=SCALE_BITS if spec.has_scales else 0,
             selector_bits=spec.selector_bits,
-            metadata=WeightWord(bits=spec.metadata_bits),
+            metadata=_metadata(spec),
             steps=steps,
             lookup=pe.lookup,
         ),

@@ -9,6 +9,7 @@ from einloom.spec.formats import Format, Term
 from einloom.spec.lookup import remapped_codes
 from einloom.spec.manifest import GemmManifest, WeightLayout
 from einloom.spec.quantized import QuantizedTensor
+from einloom.spec.sparsity import word_bits
 from einloom.spec.trits import to_bytes
 
 Bytes = npt.NDArray[np.uint8]
@@ -31,7 +32,10 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
         selectors = _tiles(tensor.selectors, layout, tiles).reshape(*_axes(layout, tiles), blocks).transpose(1, 0, 3, 2)
         words = [_bits(scales, layout.scale_bits), _bits(selectors, layout.selector_bits)]
         metadata = np.concatenate([w.reshape(*scales.shape[:3], -1) for w in words], axis=-1)
-        parts.insert(0, _padded(metadata, layout.metadata.bits))
+        [steps_of_block] = parts
+        ahead = step.bits if layout.joined else 0  # bits of a block before its metadata
+        first, rest = np.split(steps_of_block, [ahead], axis=-1)
+        parts = [first, _padded(metadata, layout.metadata.bits), rest]
     streams = np.concatenate(parts, axis=-1).reshape(layout.channels, -1)
     streams = _padded(streams, stream_beats(tensor, layout) * layout.beat_bits)
     return list(np.packbits(streams, axis=1, bitorder="little"))
@@ -120,6 +124,8 @@ def _step_bits(codes: npt.NDArray[np.uint8], format: Format, layout: WeightLayou
     word = (*codes.shape[:-2], -1)
     if format.in_trits:
         return _bits(to_bytes(codes.reshape(word)), 8).reshape(word)
+    if format.sparse:
+        return word_bits(codes, format.bits).reshape(word)
     if layout.lookup and layout.lookup.remapped:
         codes = remapped_codes(codes, format, layout.lookup.tables)
     return _bits(codes, layout.step(format).code_bits).reshape(word)

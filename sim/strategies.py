@@ -4,7 +4,7 @@ import yaml
 from hypothesis import strategies as st
 
 from einloom.spec.config import Config, parse_config
-from einloom.spec.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
+from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 
 
 @st.composite
@@ -86,6 +86,25 @@ def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Conf
         **draw(_limits(group or lanes)),
     }
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256])))
+
+
+@st.composite
+def sparse_dsp_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
+    """Any design of DSP chains of up to max_size rows and columns, of at least two columns."""
+    group = draw(st.sampled_from([32, 64, 128]))
+    channels = draw(st.sampled_from([1, 1, 2, 3]))
+    lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if group // n >= SCALE_BITS]))
+    possible = [name for name, f in FORMATS.items() if not f.sparse or lanes % f.word_inputs == 0]
+    engine: dict[str, object] = {
+        "kind": "sparse_dsp",
+        "rows": draw(st.integers(1, max_size)),
+        "columns": 2 * channels * draw(st.integers(1, max(1, max_size // channels // 2))),
+        "lanes": lanes,
+        "formats": draw(st.lists(st.sampled_from(possible), min_size=1, max_size=4, unique=True)),
+        "group": group,
+        **draw(_limits(group)),
+    }
+    return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256, 512])))
 
 
 @st.composite

@@ -139,6 +139,12 @@ class Config(Section):
                 f"{self.memory.channels} memory channels cannot share {self.engine.columns} columns evenly: make "
                 "engine.columns a multiple of memory.channels"
             )
+        together = self.engine.columns_together * self.memory.channels
+        if self.engine.columns % together:
+            raise problem(
+                f"{self.engine.columns_together} columns share a DSP and must have the same memory channel: make "
+                f"engine.columns a multiple of {together}, not {self.engine.columns}"
+            )
         return self
 
     @property

@@ -60,6 +60,7 @@ BUILT_IN = (
     _products("bitmod", "BitmodConfig", "bitmod"),
     _products("int_mac", "IntMacConfig", "gemm"),
     _products("lut", "LutConfig", "lut_engine"),
+    _products("sparse_dsp", "SparseDspConfig", "gemm"),
     EngineKind(
         "fusemax",
         "attention",

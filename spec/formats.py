@@ -8,6 +8,7 @@ Families:
 * two's complement integers `int2` .. `int8`, symmetric (the quantizer uses -qmax .. qmax);
 * `bipolar1` .. `bipolar4`: the odd numbers -(2^b - 1) .. 2^b - 1, evenly spaced and without a zero;
 * `ternary`: -1, 0 and 1;
+* `<name>-2of4`: the format of that name with at most two of four neighbouring weights other than zero;
 * BitMoD's `bitmod-fp3` and `bitmod-fp4` (BitMoD, HPCA 2025, sections III-B and IV-A): sign-magnitude minifloats whose
   redundant code, minus zero, means a *special value* that each group of weights picks from four candidates.
 
@@ -20,7 +21,7 @@ where `zero` is the same for all values. Formats that have no terms, or no plane
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import cast
@@ -30,6 +31,7 @@ import numpy.typing as npt
 
 from einloom.spec.errors import InputError
 from einloom.spec.plugins import plugins
+from einloom.spec.sparsity import BLOCK, KEPT, PATTERN_BITS
 from einloom.spec.suggest import did_you_mean
 from einloom.spec.trits import TRIT_VALUES, TRITS_PER_BYTE
 
@@ -83,6 +85,7 @@ class Format:
         that a bit-serial engine spends on a weight.
     planes : shift of each digit.
     digits : digits of each code: bit i is set when digit i is +1.
+    sparse : at most two of four neighbouring inputs have a code other than 0, which is zero (spec/sparsity.py).
     special_code : the code that means the group's special value, or None.
     specials : the special values, one per selector, in integer steps. They are data, not hardware: engines take them
         with each job, so `dataclasses.replace` gives a format with others.
@@ -97,6 +100,17 @@ class Format:
     specials: tuple[int, ...] = ()
     planes: tuple[int, ...] = ()
     digits: tuple[int, ...] = ()
+    sparse: bool = False
+
+    @property
+    def word_inputs(self) -> int:
+        """Inputs whose weights are one word in the stream."""
+        return BLOCK if self.sparse else 1
+
+    @property
+    def word_bits(self) -> int:
+        """Width of that word."""
+        return KEPT * self.bits + PATTERN_BITS if self.sparse else self.bits
 
     @property
     def terms_per_weight(self) -> int:
@@ -107,6 +121,11 @@ class Format:
     def is_integer(self) -> bool:
         """True when the values are all integers of -qmax .. qmax, and at most one more."""
         return self.special_code is None and 2 * self.qmax + 1 <= len(self.table)
+
+    @property
+    def is_twos_complement(self) -> bool:
+        """True when a code, read as a two's complement number, is its value."""
+        return self.table == _twos_complement(self.bits)
 
     @property
     def needs_scale_search(self) -> bool:
@@ -124,11 +143,12 @@ class Format:
     @property
     def stored_bits(self) -> float:
         """Bits that a code takes in memory."""
-        return 8 / TRITS_PER_BYTE if self.in_trits else self.bits
+        return 8 / TRITS_PER_BYTE if self.in_trits else self.word_bits / self.word_inputs
 
     def stream_bits(self, count: int) -> int:
         """Bits of a word of `count` codes: whole bytes."""
-        return 8 * -(-count // TRITS_PER_BYTE) if self.in_trits else 8 * -(-count * self.bits // 8)
+        bits = count // self.word_inputs * self.word_bits
+        return 8 * -(-count // TRITS_PER_BYTE) if self.in_trits else 8 * -(-bits // 8)
 
     @property
     def zero(self) -> int:
@@ -205,9 +225,12 @@ def _two_terms(value: int) -> tuple[Term, Term] | None:
     return min(fits, key=cost, default=None)
 
 
+def _twos_complement(bits: int) -> tuple[int, ...]:
+    return tuple(code - (code >> (bits - 1) << bits) for code in range(1 << bits))
+
+
 def _integer(bits: int) -> Format:
-    codes = range(1 << bits)
-    table = tuple(code - (code >> (bits - 1) << bits) for code in codes)
+    codes, table = range(1 << bits), _twos_complement(bits)
     booth = tuple(range(0, bits, 2))
     if bits > MOST_PLANES:
         return Format(f"int{bits}", bits, 1.0, table, bsig=booth)
@@ -243,13 +266,17 @@ FORMATS: dict[str, Format] = {
     )
 }
 
+SPARSE_OF = ("int2", "int3", "int4", "int8", "bitmod-fp3", "bitmod-fp4")
+"""Formats that are there in a sparse form, too."""
+FORMATS |= {f"{name}-2of4": replace(FORMATS[name], name=f"{name}-2of4", sparse=True) for name in SPARSE_OF}
+
 FORMATS |= {format.name: format for format in cast(tuple[Format, ...], plugins("einloom.formats"))}
 """Weight formats of this package, and of packages with an entry point in the group `einloom.formats`."""
 
 
-TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig}
+TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig and not f.sparse}
 """Formats that bit-serial engines take."""
-PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes}
+PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes and not f.sparse}
 """Formats that table look-up takes."""
 
 

@@ -34,6 +34,12 @@ class WeightWord(Data):
     """Width in the stream, padded to whole bytes."""
 
 
+class JoinedMetadata(WeightWord):
+    """Metadata that follow the codes of their block's first step, with which the engine takes them."""
+
+    joined: Literal[True]
+
+
 class StepWord(WeightWord):
     """The codes of `lanes` inputs of every column of a channel; column j's lane l is at (j * lanes + l) * code_bits.
 
@@ -71,7 +77,8 @@ class WeightLayout(Data):
     gaps, least significant bit first. Only the end of a job is padded, to whole groups of `beats_at_once` beats.
     Channel c serves the columns [c * columns_per_channel, (c + 1) * columns_per_channel) of each tile.
 
-    The metadata word is `scale_bits` for each column, then `selector_bits` for each column.
+    The metadata word is `scale_bits` for each column, then `selector_bits` for each column. Where it is `joined`, it
+    follows the codes of its block's first step, and the engine takes both at once.
     """
 
     channels: int
@@ -83,10 +90,15 @@ class WeightLayout(Data):
     block: int
     scale_bits: int
     selector_bits: int
-    metadata: WeightWord
+    metadata: JoinedMetadata | WeightWord
     steps: tuple[StepWord, ...]
     lookup: LookupLayout | None = None
     """Layout of look-up steps; None for engines that don't multiply by table look-up."""
+
+    @property
+    def joined(self) -> bool:
+        """The metadata of a block follows the codes of its first step, and both are taken at once."""
+        return isinstance(self.metadata, JoinedMetadata)
 
     def step(self, format: Format) -> StepWord:
         """The step word of `format`; InputError when the design can't take that format."""

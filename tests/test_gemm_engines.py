@@ -81,6 +81,18 @@ def test_lut_is_golden(engine: dict[str, object]) -> None:
     assert simulate(generate(config), cases=30).cases >= 30 + 8 * len(config.gemm.formats)
 
 
+@pytest.mark.parametrize(
+    "formats",
+    [["bitmod-fp4-2of4", "bitmod-fp4", "ternary"], ["int8", "int2-2of4"]],
+    ids=["the-last-dsp-adds-up", "chains-of-eight"],
+)
+def test_sparse_dsp_is_golden(formats: list[str]) -> None:
+    config = make_config(
+        {"kind": "sparse_dsp", "rows": 2, "columns": 4, "lanes": 16, "formats": formats}, channels=2, beat_bits=64
+    )
+    assert simulate(generate(config), cases=30).cases >= 30 + 8 * len(formats)
+
+
 def test_the_engine_of_a_core_that_makes_its_tables_is_golden_alone() -> None:
     config = core_config(
         base=BITMOD | {"engine": {"kind": "lut", "rows": 1, "columns": 8, "lanes": 8, "precompute": "fused"}}

@@ -26,6 +26,7 @@ PARTS = {
     "one_mac": pe("int_mac", 1),
     "four_macs": pe("int_mac", 4),
     "bitmod": pe("bitmod", 4),
+    "chains": pe("sparse_dsp", 16),
     "fusemax": FuseMaxPE(AttentionFormat(8, 128, 65536)),
     "float": FloatMultiplier(),
     "weights": StreamFifo(257, 512),
@@ -57,6 +58,14 @@ def test_the_bit_serial_pe_has_no_multiplier(made: dict[str, Made]) -> None:
     assert made["bitmod"].total.dsp == 0
     assert made["bitmod"].total.lut < 350
     assert made["bitmod"].levels <= LEVELS
+
+
+def test_chains_are_dsps_with_their_adders(made: dict[str, Made]) -> None:
+    """Sixteen of them add up 32 products a cycle and groups; what stands outside is the scale and the way out."""
+    total = made["chains"].total
+    assert total.dsp == 16
+    assert total.lut < 300
+    assert made["chains"].levels <= LEVELS
 
 
 def test_other_multipliers_are_dsps(made: dict[str, Made]) -> None:

@@ -21,7 +21,7 @@ from einloom.quantized_for_core import check_output, quantize_for_core
 from einloom.quantized_model import DEFAULT_FORMAT, Fidelity, QuantizedModel
 from einloom.quantized_model import quantize as quantize_model
 from einloom.spec.errors import InputError
-from einloom.spec.formats import FORMATS
+from einloom.spec.formats import FORMATS, SPARSE_OF
 
 USUAL_GROUP = 128
 BAR_AFTER = 2.0  # seconds of work without a progress bar
@@ -44,6 +44,14 @@ def quantize(
             show_default=f"{DEFAULT_FORMAT}, or the core's first",
         ),
     ] = None,
+    sparsity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="2:4",
+            help="Keep two of four neighbouring inputs' weights: the largest, or with a calibration those that matter "
+            "most. The formats' names then end in -2of4.",
+        ),
+    ] = None,
     config: Annotated[
         str | None,
         typer.Option(
@@ -64,6 +72,8 @@ def quantize(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Quantize the linear layers of a model; report bits per weight and normalised squared error, best first."""
+    if sparsity is not None:
+        weights = _sparse(weights or [DEFAULT_FORMAT], sparsity)
     if config is not None or calibration is not None:
         if group != USUAL_GROUP or scale_search or len(weights or []) > 1:
             raise InputError(
@@ -81,6 +91,17 @@ def quantize(
         _print_tables(quantized)
         if output is not None:
             Console(stderr=True).print(Text(f"wrote {output}"))
+
+
+def _sparse(weights: list[str], sparsity: str) -> list[str]:
+    """The sparse forms of formats."""
+    if sparsity != "2:4":
+        raise InputError(f"--sparsity is 2:4, two of four weights, and nothing else yet, not {sparsity!r}")
+    names = [name for several in weights for name in several.split(",")]
+    for name in names:
+        if name not in SPARSE_OF:
+            raise InputError(f"{name!r} has no sparse form; these have one: {', '.join(SPARSE_OF)}")
+    return [f"{name}-2of4" for name in names]
 
 
 def _for_core(

@@ -1,9 +1,10 @@
 """Turns weight codes into bit-serial terms, by the formats' own tables."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import registered
 from einloom.hw.part import Part
 from einloom.spec.formats import EXPONENT_BITS, SELECTOR_BITS, SPECIAL_COUNT, Format, Term
 
@@ -11,6 +12,7 @@ from einloom.spec.formats import EXPONENT_BITS, SELECTOR_BITS, SPECIAL_COUNT, Fo
 TERM = data.StructLayout({"man": 1, "exp": EXPONENT_BITS, "sign": 1})
 MAX_TERMS_OF_SPECIAL = 2
 SPECIALS = data.ArrayLayout(data.ArrayLayout(Term.BITS, MAX_TERMS_OF_SPECIAL), SPECIAL_COUNT)
+SPECIAL_VALUES = data.ArrayLayout(signed(6), SPECIAL_COUNT)  # two terms are at most 2 * 8 + 8
 
 
 class TermDecoder(Part):
@@ -71,3 +73,27 @@ class TermDecoder(Part):
                     else:
                         m.d.comb += table.eq(Cat(Const(bits, Term.BITS) for bits in terms))
         return Mux(self.term[0], table[Term.BITS :], table[: Term.BITS])
+
+
+class SpecialValues(Part):
+    """The special values as integers, for engines that multiply values. Throughput: four a cycle. Latency: 1 cycle.
+
+    Members
+    -------
+    specials : In, the terms of the four special values, the first of each with a shift of one
+    special_values : Out(SPECIAL_VALUES)
+    """
+
+    def __init__(self):
+        super().__init__({"specials": In(SPECIALS), "special_values": Out(SPECIAL_VALUES)})
+
+    def build(self, m, platform):
+        for n, terms in enumerate(self.specials):
+            first, second = (self._value(data.View(TERM, bits)) for bits in terms)
+            value = registered(m, f"value_{n}", (first << 1) + second, signed(6))
+            m.d.comb += self.special_values[n].eq(value)
+
+    @staticmethod
+    def _value(term):
+        magnitude = Mux(term.man, Const(1) << term.exp, 0)
+        return Mux(term.sign, -magnitude, magnitude)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Signal
+from amaranth import Array, Cat, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.terms import SpecialValues
 from einloom.hw.arith.trits import TritDecoder
 from einloom.hw.array.control import ControlPipeline, Drain
 from einloom.hw.array.grid import pe_grid
@@ -27,7 +28,7 @@ class EngineSpec:
     ----------
     pe : the PE.
     rows : tokens computed at once.
-    columns : output channels computed at once; a multiple of `channels`.
+    columns : output channels computed at once; a multiple of `channels` and of the columns of a PE.
     formats : weight formats that a job can choose from.
     block : inputs of a block, a multiple of the PE's lanes; with group scales, of a group.
     max_inputs, max_tiles : of the largest job.
@@ -68,6 +69,19 @@ class EngineSpec:
         return format.stream_bits(self.columns_per_channel * self.pe.lanes)
 
     @property
+    def joined(self) -> bool:
+        """A block's metadata is behind the codes of its first step, in one word."""
+        return self.has_scales and self.pe.joined
+
+    @property
+    def word_bits(self) -> tuple[int, ...]:
+        """Widths of a channel's words as Sequencer counts them: those with metadata, and then a step of each format."""
+        steps = tuple(self.step_bits(f) for f in self.formats)
+        if self.joined:
+            return (*(bits + self.metadata_bits for bits in steps), *steps)
+        return (self.metadata_bits or steps[0], *steps)
+
+    @property
     def max_blocks(self) -> int:
         return self.max_inputs // self.block
 
@@ -100,6 +114,7 @@ class GemmEngine(Part):
             bsig=tuple(pe.shifts(f) for f in spec.formats),
             steps=spec.block // pe.lanes,
             has_metadata=spec.has_scales,
+            joined=spec.joined,
             max_blocks=spec.max_blocks,
             max_tiles=spec.max_tiles,
             rows=spec.rows,
@@ -148,8 +163,7 @@ class GemmEngine(Part):
     def _place_gearboxes(self, m, sequencer, platform):
         """Place a gearbox for each memory channel, all moving together; returns their words."""
         spec = self.spec
-        steps = tuple(spec.step_bits(f) for f in spec.formats)
-        sizes = (spec.metadata_bits or steps[0], *steps)
+        sizes = spec.word_bits
         gearboxes = []
         for n, beats in enumerate(self.weights):
             gearbox = Gearbox(spec.beat_bits, sizes).place(m, f"gearbox_{n}", platform)
@@ -159,12 +173,14 @@ class GemmEngine(Part):
         # Bit n: all gearboxes have a word of size n. It is found a cycle ahead, so that no take waits for all of them.
         enough = Signal(len(sizes))
         m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
-        m.d.comb += [sequencer.metadata_there.eq(enough[0]), sequencer.steps_there.eq(enough[1:])]
+        firsts = len(sizes) - len(spec.formats)
+        m.d.comb += [sequencer.metadata_there.eq(enough[:firsts]), sequencer.steps_there.eq(enough[firsts:])]
         return [g.word for g in gearboxes]
 
     def _place_columns(self, m, sequencer, control, words, platform):
         """Place the column tops of each memory channel on their slices of its word."""
         spec, count = self.spec, self.spec.columns_per_channel
+        tops = count // spec.pe.columns_per_pe
         part = spec.pe.column(spec.formats)
         ports = part.signature.members
         codes = {codes_port(f): f for f in spec.formats}
@@ -175,23 +191,38 @@ class GemmEngine(Part):
             "capture": control.control.capture,
             "dequantise": control.control.dequantise,
         }
+        values = None
+        if "special_values" in ports:
+            values = SpecialValues().place(m, "special_values", platform)
+            feed(m, sequencer, values, "specials")
         channels = []
         for n, word in enumerate(words):
-            columns = Replicated(part, count, sliced=sliced).place(m, f"columns_{n}", platform)
+            columns = Replicated(part, tops, sliced=sliced).place(m, f"columns_{n}", platform)
+            if values is not None:
+                feed(m, values, columns, "special_values")
             for port, format in codes.items():
                 m.d.comb += getattr(columns, port).eq(self._codes(m, word, format, f"trits_{n}", platform))
+            metadata = self._metadata(sequencer, word)
             own = {
-                "scale": word[: count * SCALE_BITS],
-                "selector": word[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0,
+                "scale": metadata[: count * SCALE_BITS],
+                "selector": metadata[count * SCALE_BITS :][: count * SELECTOR_BITS] if spec.selector_bits else 0,
             }
             feed(m, sequencer, columns, *from_sequencer)
             m.d.comb += [getattr(columns, port).eq(value) for port, value in (shared | own).items() if port in ports]
             channels.append(columns)
         return channels
 
+    def _metadata(self, sequencer, word):
+        """The metadata in a channel's word, in its low bits."""
+        spec = self.spec
+        if not spec.joined:
+            return word
+        places = [word[spec.step_bits(f) :][: spec.metadata_bits] for f in spec.formats]
+        return places[0] if len(places) == 1 else Array(places)[sequencer.format]
+
     def _codes(self, m, word, format, name, platform):
         """The codes of a step word of `format`, column 0 and its lane 0 lowest."""
-        bits = self.spec.columns_per_channel * self.spec.pe.lanes * format.bits
+        bits = self.spec.columns_per_channel * self.spec.pe.lanes // format.word_inputs * format.word_bits
         if not format.in_trits:
             return word[:bits]
         count = format.stream_bits(bits // format.bits) // 8

@@ -13,7 +13,7 @@ CHAIN = ("drain_in", "drain_out")
 
 
 class PeRow(Part):
-    """`columns` PEs that share the activations of one token, or what the spec's row part makes of them.
+    """The PEs of `columns` columns. They share the activations of one token, or what the spec's row part makes of them.
 
     Throughput: that of the PEs. Latency: 1 cycle for the activations, which are registered at the row's edge, and that
     of the row part and the PEs.
@@ -40,7 +40,8 @@ class PeRow(Part):
         activations = registered(m, "activations", self.activations)
         has_scales = self.spec.timing.scale_bits > 0
         sliced = ("operand", *CHAIN, *(["scale_bit"] if has_scales else []))
-        pes = Replicated(self.spec.part(), self.columns, sliced=sliced).place(m, "pes", platform)
+        count = self.columns // self.spec.columns_per_pe
+        pes = Replicated(self.spec.part(), count, sliced=sliced).place(m, "pes", platform)
         shared = activations
         row = self.spec.row()
         if row is not None:

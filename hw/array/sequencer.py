@@ -25,21 +25,25 @@ class Sequencer(Part):
     """Takes words from the gearboxes and issues their terms. Throughput: a term every cycle.
 
     Fetching runs one step ahead. The next step is taken while the last term of a step is at work, a block's metadata
-    before that; so formats of two terms and more never wait for metadata. A tile's last term waits until the results of
-    the tile before have left; everything else only waits for words. Latency: 1 cycle from a step's take to its issue.
+    before that; so formats of two terms and more never wait for metadata, and none does where they are `joined`. A
+    tile's last term waits until the results of the tile before have left; everything else only waits for words.
+    Latency: 1 cycle from a step's take to its issue.
 
     Parameters
     ----------
     bsig : shared shifts of each format's terms, one for each term of a weight.
     steps : steps per block.
     has_metadata : each block starts with a metadata word.
+    joined : the first step and the metadata of a block are one word.
     max_blocks, max_tiles, rows : ranges of the job's counts, which must not be 0.
 
     Members
     -------
     job : In, stream of `job_layout`; a job is taken once the one before has issued its last term
-    select, take, align : to the gearboxes; select 0 is metadata, 1 + f a step of format f
-    metadata_there, steps_there : In, all gearboxes have a word of metadata; bit f: a step of format f
+    select, take, align : to the gearboxes; select 0 is metadata, 1 + f a step of format f. If joined, select f is a
+        first step of format f with metadata, F + f another one, of F formats
+    metadata_there, steps_there : In, all gearboxes have a word of metadata, if joined with a first step of format f in
+        bit f; bit f: a step of format f
     load_metadata, load, first : to the columns, with the taken word
     address, read : the activation step that belongs to the taken word
     format, term, specials : to the columns, in the cycle of issue
@@ -55,6 +59,7 @@ class Sequencer(Part):
         bsig: tuple[tuple[int, ...], ...],
         steps: int,
         has_metadata: bool,
+        joined: bool = False,
         max_blocks: int,
         max_tiles: int,
         rows: int,
@@ -63,8 +68,8 @@ class Sequencer(Part):
         self.job_layout = job_layout(formats=len(bsig), max_blocks=max_blocks, max_tiles=max_tiles, rows=rows)
         super().__init__({
             "job": In(stream.Signature(self.job_layout)),
-            "select": Out(range(1 + max(len(bsig), 1))),
-            "metadata_there": In(1),
+            "select": Out(range((len(bsig) if joined else 1) + max(len(bsig), 1))),
+            "metadata_there": In(len(bsig) if joined else 1),
             "steps_there": In(len(bsig)),
             **members(Out, "take", "align", "load_metadata", "load", "first"),
             "address": Out(range(max(max_blocks * steps, 2))),
@@ -103,13 +108,24 @@ class Sequencer(Part):
         m.d.comb += [
             last_step.eq(step == self.steps - 1),
             last_block.eq(block == job.blocks - 1),
-            self.select.eq(Mux(wants_metadata, 0, 1 + job.format)),
-            self.load_metadata.eq(taking & wants_metadata & self.metadata_there),
-            self.load.eq(taking & ~wants_metadata & Array(self.steps_there)[job.format] & room),
             self.take.eq(self.load_metadata | self.load),
             self.first.eq(step == 0),
             self.read.eq(self.load),
         ]
+        steps_there = Array(self.steps_there)[job.format]
+        if self.joined:
+            there = Mux(self.first, Array(self.metadata_there)[job.format], steps_there)
+            m.d.comb += [
+                self.select.eq(Mux(self.first, 0, len(self.bsig)) + job.format),
+                self.load.eq(taking & there & room),
+                self.load_metadata.eq(self.load & self.first),
+            ]
+        else:
+            m.d.comb += [
+                self.select.eq(Mux(wants_metadata, 0, 1 + job.format)),
+                self.load_metadata.eq(taking & wants_metadata & self.metadata_there),
+                self.load.eq(taking & ~wants_metadata & steps_there & room),
+            ]
         with m.If(self.load_metadata):
             m.d.sync += wants_metadata.eq(0)
         with m.If(self.load):

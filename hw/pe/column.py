@@ -18,7 +18,8 @@ def codes_port(format: Format) -> str:
 
 def code_ports(formats: tuple[Format, ...], lanes: int) -> dict:
     """The ports of a step's codes and their `load`."""
-    return {**{codes_port(f): In(data.ArrayLayout(f.bits, lanes)) for f in formats}, "load": In(1)}
+    words = {f: data.ArrayLayout(f.word_bits, lanes // f.word_inputs) for f in formats}
+    return {**{codes_port(f): In(layout) for f, layout in words.items()}, "load": In(1)}
 
 
 SCALE_PORTS = {
@@ -29,19 +30,24 @@ SCALE_PORTS = {
 """Ports of column tops with group scales; BitmodColumn says what they mean."""
 
 
-def add_group_scale(m: Module, column, delay: int = 0) -> None:
+def add_group_scale(m: Module, column, delay: int = 0, *, joined: bool = False) -> None:
     """Take group scales through a column top with SCALE_PORTS: the next one waits, one is at work, one is shifted out.
 
     The scale of an ended group is kept until the next group ends. Both ends come `delay` cycles late, for PEs that
-    capture a group's sum only after the next group's scale has been loaded.
+    capture a group's sum only after the next group's scale has been loaded. A scale that is `joined` to its group's
+    first codes is at work at once.
     """
     next_scale, scale, ended_scale, scale_shift = (
         Signal(SCALE_BITS, name=n, reset_less=True) for n in ("next_scale", "scale", "ended_scale", "scale_shift")
     )
-    with m.If(column.load_metadata):
-        m.d.sync += next_scale.eq(column.scale)
-    with m.If(column.load & column.first):
-        m.d.sync += scale.eq(next_scale)
+    if joined:
+        with m.If(column.load_metadata):
+            m.d.sync += scale.eq(column.scale)
+    else:
+        with m.If(column.load_metadata):
+            m.d.sync += next_scale.eq(column.scale)
+        with m.If(column.load & column.first):
+            m.d.sync += scale.eq(next_scale)
     late_last, late_scale = delayed(m, "last", column.last, delay), delayed(m, "scale", scale, delay)
     with m.If(late_last):
         m.d.sync += ended_scale.eq(late_scale)

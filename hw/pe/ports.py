@@ -9,20 +9,21 @@ from einloom.spec.formats import SCALE_BITS
 
 
 def pe_ports(spec: PeSpec, activations, operand) -> dict:
-    """Ports of a PE that takes `activations` from its row and an `operand` from its column; both are shapes."""
-    scale = {"scale_bit": In(1)} if spec.timing.scale_bits else {}
+    """Ports of a PE that takes `activations` from its row and an `operand` from its columns; both are shapes."""
+    scale = {"scale_bit": In(spec.columns_per_pe)} if spec.timing.scale_bits else {}
+    drain = spec.columns_per_pe * spec.sum_bits
     return {
         "activations": In(activations),
         "operand": In(operand),
         "control": In(CONTROL),
         **scale,
-        "drain_in": In(spec.sum_bits),
-        "drain_out": Out(spec.sum_bits),
+        "drain_in": In(drain),
+        "drain_out": Out(drain),
     }
 
 
-def add_dequantiser(m: Module, pe, group_sum, shift=0):
-    """Returns total = sum over groups of scale * `group_sum`, of `pe.spec.value_bits`.
+def add_dequantiser(m: Module, pe, group_sum, shift=0, *, negated=False):
+    """Returns total = sum over groups of scale * `group_sum`, or of its negative, of `pe.spec.value_bits`.
 
     `group_sum` is complete in the cycle of `pe.control.capture`. In the cycle after that the total so far is divided by
     2^`shift`, rounded down; in other cycles `shift` must be 0.
@@ -35,7 +36,8 @@ def add_dequantiser(m: Module, pe, group_sum, shift=0):
     total = Signal(signed(pe.spec.value_bits), reset_less=True)
     with m.If(control.dequantise):
         m.d.sync += scaled.eq(scaled << 1)
-        m.d.sync += total.eq(Mux(control.restart, 0, total >> shift) + Mux(pe.scale_bit, scaled, 0))
+        before, addend = Mux(control.restart, 0, total >> shift), Mux(pe.scale_bit, scaled, 0)
+        m.d.sync += total.eq(before - addend if negated else before + addend)
     with m.If(control.capture):
         m.d.sync += scaled.eq(group_sum)
     return total

@@ -14,20 +14,26 @@ class PeSpec:
     Attributes
     ----------
     lanes : inputs multiplied at once.
+    columns_per_pe : neighbouring columns that a PE and a column top serve; ports have a slice for each, the first one
+        lowest.
     activation_bits : width of an activation, int8 or fp16.
     operand_bits : width of a column's operand, which it sends down each cycle.
     value_bits, exponent_bits, exponent_bias : of a sum, as in einloom.spec.manifest.SumLayout.
     timing : delays of the PE's control signals.
+    joined : its columns take a block's metadata together with the codes of its first step. So metadata take no cycle
+        in formats of one term, too.
     lookup : the look-up tables, of PEs that have some.
     """
 
     lanes: int
+    columns_per_pe: int = 1
     activation_bits: int
     operand_bits: int
     value_bits: int
     exponent_bits: int = 0
     exponent_bias: int = 0
     timing: Timing
+    joined: bool = False
     lookup: LookupLayout | None = None
 
     @property

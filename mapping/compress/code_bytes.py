@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.compress.row_blocks import row_blocks
+from einloom.spec.errors import InputError
 from einloom.spec.formats import Format
+from einloom.spec.sparsity import codes_of_bits, word_bits
 from einloom.spec.trits import from_bytes, to_bytes
 
 UInt8 = npt.NDArray[np.uint8]
@@ -16,12 +18,23 @@ def packed_length(count: int, bits: int) -> int:
 
 
 def pack_codes(codes: UInt8, format: Format) -> UInt8:
-    """Pack each row of `codes` [N, K]: ternary ones five to a byte, others bit by bit."""
+    """Pack each row of `codes` [N, K]: ternary ones five to a byte, sparse ones as in the stream, others bit by bit."""
+    if format.sparse:
+        return np.packbits(word_bits(codes, format.bits).reshape(len(codes), -1), axis=1, bitorder="little")
     return to_bytes(codes) if format.in_trits else pack(codes, format.bits)
 
 
 def unpack_codes(packed: UInt8, format: Format, count: int) -> UInt8:
     """The first `count` codes [N, count] of each packed row; ValueError when anything else is there."""
+    if format.sparse:
+        words = count // format.word_inputs
+        bits = np.unpackbits(packed, axis=1, bitorder="little")
+        if bits[:, words * format.word_bits :].any():
+            raise ValueError("bits after the last word of a row must be 0")
+        try:
+            return codes_of_bits(bits[:, : words * format.word_bits].reshape(len(packed), words, -1), format.bits)
+        except InputError as error:
+            raise ValueError(str(error)) from error
     return from_bytes(packed, count) if format.in_trits else unpack(packed, format.bits, count)
 
 

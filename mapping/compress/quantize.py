@@ -1,6 +1,7 @@
 """Quantization of a weight matrix: rounding to nearest with a scale per group, or with one per output channel."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from einloom.mapping.compress.second_level import second_level
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format
 from einloom.spec.quantized import QuantizedTensor
+from einloom.spec.sparsity import BLOCK, largest
 
 UInt8 = npt.NDArray[np.uint8]
 ENGINE_GROUPS = (128, 64, 32)
@@ -45,6 +47,8 @@ def quantize(
     _check(weights)
     check_group(weights.shape[1], group)
     search = scale_search or format.needs_scale_search
+    if format.sparse:
+        return _pruned(weights, format, gram, lambda w, f: quantize(w, f, group, scale_search=search, gram=gram))
     if gram is not None:
         return _by_blocks(weights, format, group, lambda rows: _calibrated(rows, format, group, gram), FEEDBACK_WEIGHTS)
     return _by_blocks(weights, format, group, lambda rows: _grouped(rows, format, group, search))
@@ -61,10 +65,28 @@ def quantize_per_channel(
     if format.special_code is not None:
         raise InputError(f"{format.name} chooses a special value per group: quantize it in groups")
     search = scale_search or format.needs_scale_search
+    if format.sparse:
+        return _pruned(weights, format, gram, lambda w, f: quantize_per_channel(w, f, scale_search=search, gram=gram))
     inputs = weights.shape[1]
     if gram is not None:
         return _by_blocks(weights, format, inputs, lambda rows: _calibrated(rows, format, None, gram), FEEDBACK_WEIGHTS)
     return _by_blocks(weights, format, inputs, lambda rows: _ungrouped(rows, format, search))
+
+
+def _pruned(
+    weights: Float32, format: Format, gram: InputGram | None, dense: Callable[[Float32, Format], QuantizedTensor]
+) -> QuantizedTensor:
+    """Quantize the weights that `format` keeps as `dense` does with a format of all weights; the others are zero.
+
+    Without a gram matrix the largest of each four are kept (magnitude pruning), with one those whose product with the
+    root mean square of their input is largest (Wanda, arXiv 2306.11695).
+    """
+    if weights.shape[1] % BLOCK:
+        raise InputError(f"{format.name} takes {BLOCK} inputs at a time, which don't divide {weights.shape[1]}")
+    inputs = np.ones(weights.shape[1], np.float32) if gram is None else np.sqrt(np.diag(gram.matrix))
+    kept = largest(np.abs(weights) * inputs)
+    tensor = dense(np.where(kept, weights, np.float32(0)), replace(format, sparse=False))
+    return replace(tensor, format=format, codes=np.where(kept, tensor.codes, np.uint8(0)))
 
 
 def check_group(inputs: int, group: int) -> None:

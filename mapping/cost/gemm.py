@@ -14,12 +14,13 @@ def gemm_cycles(gemm: GemmManifest, format: Format, *, tokens: int, inputs: int,
     step = layout.step(format)
     tiles, blocks, steps = -(-outputs // gemm.columns), inputs // layout.block, layout.block // layout.lanes
     # A step of one term leaves no cycle in which metadata could be taken unnoticed.
-    exposed = 1 if layout.metadata.bits and step.cycles == 1 else 0
+    exposed = 1 if layout.metadata.bits and step.cycles == 1 and not layout.joined else 0
     compute = blocks * (steps * step.cycles + exposed)
     bits = blocks * (layout.metadata.bits + steps * step.bits)
     memory = -(-bits // layout.beat_bits)
     drain = gemm.pipeline_cycles + tokens
-    first_word = 1 + -(-max(layout.metadata.bits, step.bits) // layout.beat_bits)
+    first_bits = layout.metadata.bits + step.bits if layout.joined else max(layout.metadata.bits, step.bits)
+    first_word = 1 + -(-first_bits // layout.beat_bits)
     return first_word + max(compute, memory) + (tiles - 1) * max(compute, memory, drain) + drain
 
 

@@ -11,6 +11,7 @@ from einloom.spec.activations import ACTIVATIONS, Numbers
 from einloom.spec.formats import FORMATS, Format
 from einloom.spec.manifest import GemmManifest
 from einloom.spec.quantized import QuantizedTensor
+from einloom.spec.sparsity import largest
 
 # Special values beyond the published ones; each has two signed terms (7 = 8 - 1).
 SPECIALS = (3, -3, 5, -5, 6, -6, 7, -7, 9, 10, -10, 12, 16, -16, 17, -18, 20, 24)
@@ -34,11 +35,16 @@ def random_tensor(
     return QuantizedTensor(
         format=format,
         group=group,
-        codes=rng.integers(0, len(format.table), (outputs, inputs), np.uint8),
+        codes=fitting(format, rng.integers(0, len(format.table), (outputs, inputs), np.uint8), rng),
         scales=rng.integers(0, 256, groups, np.uint8) if has_scales else np.ones(groups, np.uint8),
         selectors=rng.integers(0, selectors, groups, np.uint8),
         channel_scale=np.ones(outputs, np.float32),
     )
+
+
+def fitting(format: Format, codes: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """`codes`, with random ones replaced by zeros as a sparse format wants it."""
+    return np.where(largest(rng.random(codes.shape)), codes, np.uint8(0)) if format.sparse else codes
 
 
 def random_activations(rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int) -> Numbers:
@@ -93,7 +99,7 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
         ):
             tensor = random_tensor(rng, gemm, format, outputs, long)
             scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
-            tensor = replace(tensor, codes=np.full_like(tensor.codes, code), scales=scales)
+            tensor = replace(tensor, codes=fitting(format, np.full_like(tensor.codes, code), rng), scales=scales)
             yield (
                 f"{format.name}: {what}",
                 [Job(what, tensor, _constant(gemm, gemm.rows, long, activation))],
@@ -126,7 +132,7 @@ def _longest(
     yield f"{format.name}: most inputs, any weights and activations", [job], Stalls()
     tensor = random_tensor(rng, gemm, format, min(gemm.columns, LARGE), inputs)
     scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
-    tensor = replace(tensor, codes=np.full_like(tensor.codes, code), scales=scales)
+    tensor = replace(tensor, codes=fitting(format, np.full_like(tensor.codes, code), rng), scales=scales)
     for what, activation in (("lowest", -128), ("highest", 127)):
         job = Job(what, tensor, _constant(gemm, min(gemm.rows, LARGE), inputs, activation))
         yield f"{format.name}: most inputs, largest weight times {what} activation", [job], Stalls()

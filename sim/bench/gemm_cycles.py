@@ -5,7 +5,7 @@ results are under way. `clock` is the end of a cycle.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 from einloom.sim.bench.batch import Job
@@ -53,7 +53,10 @@ class _Channel:
     def __init__(self, gemm: GemmManifest, number: int, ports: Mapping[str, int]) -> None:
         layout = gemm.weights
         steps = [step.bits for step in layout.steps]
-        self.sizes = {layout.metadata.bits or steps[0], *steps}
+        firsts = (
+            [layout.metadata.bits + bits for bits in steps] if layout.joined else [layout.metadata.bits or steps[0]]
+        )
+        self.sizes = {*firsts, *steps}
         self._beat, self._stall, self._place = layout.beat_bits, ports["weight_stall"], number % 16
         touched = -(-(max(self.sizes) + self._beat - gcd(self._beat, *self.sizes)) // self._beat)  # beats of a word
         self._full = touched * self._beat  # with more bits than these a beat has to wait
@@ -159,9 +162,12 @@ class _Terms:
         layout, (outputs, inputs) = self._gemm.weights, job.tensor.shape
         step, steps, blocks = layout.step(job.tensor.format), layout.block // layout.lanes, inputs // layout.block
         self._terms, self.tokens = step.cycles, len(job.activations)
-        metadata = [_Word(layout.metadata.bits, False)] if layout.metadata.bits else []
-        whole, last = _Word(step.bits, True), _Word(step.bits, True, ends_tile=True)
+        words = [_Word(step.bits, True)] * steps
+        if layout.joined:
+            words[0] = _Word(layout.metadata.bits + step.bits, True)
+        elif layout.metadata.bits:
+            words.insert(0, _Word(layout.metadata.bits, False))
         for _ in range(-(-outputs // self._gemm.columns)):
             for _ in range(blocks - 1):
-                yield from (*metadata, *[whole] * steps)
-            yield from (*metadata, *[whole] * (steps - 1), last)
+                yield from words
+            yield from (*words[:-1], replace(words[-1], ends_tile=True))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from einloom.spec.formats import FORMATS, SPECIAL_COUNT, Format, Term
 from einloom.spec.lookup import original_codes
 from einloom.spec.manifest import GemmManifest
+from einloom.spec.sparsity import codes_of_bits
 from einloom.spec.trits import CODES
 
 Integers = npt.NDArray[np.integer]
@@ -30,13 +31,15 @@ def read_weights(
     for stream in streams:
         raw = np.unpackbits(stream, bitorder="little")[: tiles * blocks * block_bits]
         words = raw.reshape(tiles, blocks, block_bits)
-        packed = words[..., layout.metadata.bits :].reshape(tiles, blocks, steps, step.bits)
+        start = step.bits if layout.joined else 0
+        first, metadata, rest = np.split(words, [start, start + layout.metadata.bits], axis=-1)
+        packed = np.concatenate([first, rest], axis=-1).reshape(tiles, blocks, steps, step.bits)
         codes = _codes(packed, base, columns * lanes).reshape(tiles, blocks, steps, columns, lanes)
         if layout.lookup and layout.lookup.remapped and not base.in_trits:
             codes = original_codes(codes, base, layout.lookup.tables)
         codes = codes.transpose(0, 3, 1, 2, 4)
         codes = codes.reshape(tiles, columns, blocks, layout.block)
-        scales, chosen = _metadata(words[..., : layout.metadata.bits], gemm, columns)
+        scales, chosen = _metadata(metadata, gemm, columns)
         values = _values(base, codes, chosen, _special_values(base, specials))
         parts.append((values * scales[..., None]).reshape(tiles, columns, blocks * layout.block))
     # A tile's columns are those of channel 0, then of channel 1, and so on.
@@ -60,6 +63,9 @@ def _codes(raw: npt.NDArray[np.uint8], format: Format, count: int) -> npt.NDArra
     """The first `count` numbers of words of bits, [..., count]."""
     if format.in_trits:
         return CODES[_numbers(raw, 8)].reshape(*raw.shape[:-1], -1)[..., :count].astype(np.uint8)
+    if format.sparse:
+        words = count // format.word_inputs
+        return codes_of_bits(raw[..., : words * format.word_bits].reshape(*raw.shape[:-1], words, -1), format.bits)
     return _numbers(raw[..., : count * format.bits], format.bits)
 
 

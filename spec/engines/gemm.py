@@ -35,6 +35,11 @@ class GemmConfig(Section):
         return self.scale_group or self.lanes
 
     @property
+    def columns_together(self) -> int:
+        """Neighbouring columns that need the same memory channel."""
+        return 1
+
+    @property
     def weight_formats(self) -> tuple[Format, ...]:
         """The formats that the engine takes, in the order of a job's index."""
         raise NotImplementedError

@@ -1,0 +1,72 @@
+"""Weights of which at most two of four neighbouring inputs are not zero, as words of two codes and a pattern."""
+
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from einloom.spec.errors import InputError
+
+BLOCK, KEPT = 4, 2
+"""Neighbouring inputs, and those of them whose weights are kept."""
+PATTERNS = tuple(combinations(range(BLOCK), KEPT))
+"""The places of the kept weights, by the number that stands for them."""
+PATTERN_BITS = 3
+
+UInt8 = npt.NDArray[np.uint8]
+_PLACES = np.array(PATTERNS, np.intp)
+
+
+def _pattern(kept: int) -> int:
+    places = {n for n in range(BLOCK) if kept >> n & 1}
+    return next((number for number, pattern in enumerate(PATTERNS) if places <= set(pattern)), -1)
+
+
+_OF_KEPT = np.array([_pattern(kept) for kept in range(1 << BLOCK)], np.int8)
+"""The first pattern that has room for each set of weights; -1 for sets of more than two."""
+
+
+def compressed(codes: UInt8) -> tuple[UInt8, UInt8]:
+    """The kept codes [..., K / 4, 2] and the patterns [..., K / 4] of codes [..., K], whose code 0 is zero.
+
+    Raises InputError when more than two of four are not zero.
+    """
+    blocks = codes.reshape(*codes.shape[:-1], -1, BLOCK)
+    patterns = _OF_KEPT[(blocks != 0) @ (1 << np.arange(BLOCK))]
+    if patterns.min(initial=0) < 0:
+        raise InputError("more than two of four neighbouring weights are not zero: prune the matrix to 2:4 first")
+    return np.take_along_axis(blocks, _PLACES[patterns], axis=-1), patterns.astype(np.uint8)
+
+
+def expanded(kept: UInt8, patterns: UInt8) -> UInt8:
+    """The codes [..., K] of which `compressed` made these; InputError for a pattern that there is not."""
+    if patterns.max(initial=0) >= len(PATTERNS):
+        raise InputError(f"{patterns.max()} is no pattern of two in four")
+    blocks = np.zeros((*patterns.shape, BLOCK), np.uint8)
+    np.put_along_axis(blocks, _PLACES[patterns], kept, axis=-1)
+    return blocks.reshape(*patterns.shape[:-1], -1)
+
+
+def word_bits(codes: UInt8, bits: int) -> UInt8:
+    """Codes [..., K] as the bits [..., K / 4, word] of their words: two codes of `bits`, then the pattern."""
+    kept, patterns = compressed(codes)
+    values = kept[..., None] >> np.arange(bits, dtype=np.uint8) & np.uint8(1)
+    pattern = patterns[..., None] >> np.arange(PATTERN_BITS, dtype=np.uint8) & np.uint8(1)
+    return np.concatenate([values.reshape(*patterns.shape, -1), pattern], axis=-1)
+
+
+def codes_of_bits(words: UInt8, bits: int) -> UInt8:
+    """The codes [..., K] of such words [..., K / 4, word]."""
+    values = words[..., : KEPT * bits].reshape(*words.shape[:-1], KEPT, bits)
+    powers = (1 << np.arange(8)).astype(np.uint8)
+    patterns = words[..., KEPT * bits :] @ powers[:PATTERN_BITS]
+    return expanded((values @ powers[:bits]).astype(np.uint8), patterns.astype(np.uint8))
+
+
+def largest(magnitudes: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Where the two largest of each four neighbours [..., K] are; of equal ones the first."""
+    blocks = magnitudes.reshape(*magnitudes.shape[:-1], -1, BLOCK)
+    order = np.argsort(-blocks, axis=-1, kind="stable")
+    kept = np.zeros(blocks.shape, np.bool_)
+    np.put_along_axis(kept, order[..., :KEPT], True, axis=-1)
+    return kept.reshape(magnitudes.shape)
