@@ -108,9 +108,6 @@ class Sequencer(Part):
         m.d.comb += [
             last_step.eq(step == self.steps - 1),
             last_block.eq(block == job.blocks - 1),
-            self.take.eq(self.load_metadata | self.load),
-            self.first.eq(step == 0),
-            self.read.eq(self.load),
         ]
         steps_there = Array(self.steps_there)[job.format]
         if self.joined:
@@ -126,6 +123,11 @@ class Sequencer(Part):
                 self.load_metadata.eq(taking & wants_metadata & self.metadata_there),
                 self.load.eq(taking & ~wants_metadata & steps_there & room),
             ]
+        m.d.comb += [
+            self.take.eq(self.load_metadata | self.load),
+            self.first.eq(step == 0),
+            self.read.eq(self.load),
+        ]
         with m.If(self.load_metadata):
             m.d.sync += wants_metadata.eq(0)
         with m.If(self.load):
