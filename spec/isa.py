@@ -233,8 +233,8 @@ OPCODES = (
         Unit.ATTENTION,
         "Attention of up to `count` tokens of the chunk, starting with `first`, and of the `group` heads that share "
         "one head of keys and values, over all positions up to each token's own; with a window, over the last `window` "
-        "of these and the first `sinks`. The outputs become float32 words at d + token * token stride + head * outer "
-        "stride.",
+        "of these and the first `sinks`. With recent tiles, codes of tile 0 and of the last tiles, up to the last "
+        "token's, are whole. The outputs become float32 words at d + token * token stride + head * outer stride.",
         (
             Field("keys", 32, "first beat of the head's keys, from the start of the system window"),
             Field("values", 32, "first beat of the head's values"),
@@ -289,7 +289,8 @@ OPCODES = (
         9,
         Unit.STORE,
         "Write the chunk's keys (or values) of one head from the staging buffer into the tiles of their positions. "
-        "With a scale per token, the word at `base` ends with the elements' header, and they begin in the next word.",
+        "With a scale per token, the word at `base` ends with the elements' header, and they begin in the next word. "
+        "With recent tiles, whole codes go to the tile's place among these, and their upper halves behind them.",
         (
             Field("offset", 32, "first beat of the head's keys, from the start of the system window"),
             Field("base", 16, "first word in the staging buffer"),

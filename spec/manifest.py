@@ -216,6 +216,8 @@ class CoreManifest(Data):
     """Bits of a key's or a value's element in memory."""
     cache_scales: Literal["static", "token"]
     """Of these elements: fixed ones, or one for each token and head."""
+    cache_recent: int
+    """Last tiles of an attention job with codes of eight bits; 0 if all tiles are alike."""
     registers: RegisterTable
     """Registers behind those of ap_ctrl_hs."""
 
@@ -227,7 +229,8 @@ class CoreManifest(Data):
     @property
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
-        return CacheFormat(self.cache_bits, self.attention.rows, 8 * self.beat_bytes, self.cache_scales == "token")
+        beat_bits, token = 8 * self.beat_bytes, self.cache_scales == "token"
+        return CacheFormat(self.cache_bits, self.attention.rows, beat_bits, token, self.cache_recent)
 
 
 class Manifest(Data):

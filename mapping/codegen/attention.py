@@ -256,7 +256,7 @@ class AttentionCode:
     def reserve_cache(self, layer: str) -> None:
         """Room in memory for the layer's keys and values: whole tiles for each head."""
         p = self._p
-        size = -(-self._context // p.attention.rows) * p.core.cache.tile_bytes(self._heads.size)
+        size = p.core.cache.head_bytes(self._heads.size, self._context)
 
         def room(name: str) -> Region:
             return Region(name, Memory.SYSTEM, p.image.reserve(name, size), -(-size // p.beat_bytes))

@@ -42,7 +42,7 @@ class TokenCoder:
 
     def parameters(self) -> dict[str, Floats]:
         """The shifts that bring each lane its part of a scale, low first, to the top of 32 bits."""
-        width = self._p.core.cache.bits
+        width = self._p.core.cache.code_bits
         parts = SCALE_FIELD // width
         shifts = [WORD_BITS - width * (lane % parts + 1) for lane in range(self._p.core.lanes)]
         return {"cache.shifts": np.array(shifts, np.uint32).view(np.float32)}
@@ -90,6 +90,6 @@ class TokenCoder:
         shifts = parameters.operand("cache.shifts").region.at(parameters["cache.shifts"].offset, inner=0)
         p.vec(VectorOp.TOINT, s.t.at(), s.scale.at(), inner=groups)
         p.vec(VectorOp.SHL, s.t.at(), s.t.at(), shifts, inner=groups)
-        p.vec(VectorOp.SHR, s.t.at(), s.t.at(), WORD_BITS - cache.bits, inner=groups)
+        p.vec(VectorOp.SHR, s.t.at(), s.t.at(), WORD_BITS - cache.code_bits, inner=groups)
         header, lanes = staged.at(outer=words + 1), s.t.at(outer=1, inner=0)
         p.vec(VectorOp.TOFLOAT, header, lanes, outer=groups, inner=1, space=Space.KEY_VALUES)
