@@ -49,6 +49,11 @@ class CacheFormat:
     recent: int = 0
 
     @property
+    def exchanges(self) -> bool:
+        """Heads are mixed over all of their elements, for which the vector unit exchanges lanes."""
+        return bool(self.recent)
+
+    @property
     def code_bits(self) -> int:
         """Width of the codes that are made; `bits` of each are kept of tiles that are not recent."""
         return RECENT_BITS if self.recent else self.bits

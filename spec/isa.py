@@ -83,9 +83,12 @@ class VectorOp(Meaning):
     TOFLOAT = 8, "int32 a to float32, to nearest even"
     SUM = 9, "sum over the inner words and all lanes of a * x (`negate` as in mad), in every lane of one word"
     MAXABS = 10, "largest abs(a) over the inner words and all lanes, in every lane of one word; NaN if any is"
+    EXCHANGE = 11, "as mad, but lane n takes y of lane n xor `immediate`; only on cores with recent tiles"
 
 
 REDUCTIONS = (VectorOp.SUM, VectorOp.MAXABS)
+FLOAT_OPS = (VectorOp.MAD, VectorOp.EXCHANGE)
+"""Operations with an addend."""
 INTEGER_OPS = (VectorOp.IADD, VectorOp.ISUB, VectorOp.SHL, VectorOp.SHR)
 """Operations whose x is an integer."""
 

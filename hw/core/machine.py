@@ -95,7 +95,14 @@ class Machine(Part):
             Unit.GEMM: GemmUnit(
                 spec.gemm, spec.lanes, spec.activation_words, spec.beats_at_once, spec.fifo_beats, spec.parity
             ),
-            Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache.code_bits, overlap=True),
+            Unit.VECTOR: VectorUnit(
+                spec.lanes,
+                READ_LATENCY,
+                RESULT_LATENCY,
+                spec.cache.code_bits,
+                overlap=True,
+                exchange=spec.cache.exchanges,
+            ),
             Unit.ATTENTION: AttentionUnit(spec.attention, spec.lanes, spec.cache, spec.query_words, spec.parity),
             Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
             Unit.STORE: StoreUnit(spec.lanes, spec.cache, spec.staging_words, spec.parity),

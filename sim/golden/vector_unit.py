@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 from einloom.sim.golden.memories import Bits, Chunk, Indices, Memories, walk
 from einloom.sim.golden.vector import Floats, Mad, to_integer, unguarded_elementwise, unguarded_reduce
 from einloom.spec.instruction import Instruction
-from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
+from einloom.spec.isa import FLOAT_OPS, REDUCTIONS, Operand, Space, VectorOp
 
 Action = Callable[[Chunk], None]
 Put = Callable[[Chunk, Bits], None]
@@ -38,7 +38,10 @@ class VectorUnit:
         a, x, y = self._operand(i, "a", shape), self._chosen(i, "x", "b", shape), self._chosen(i, "y", "c", shape)
         if op not in REDUCTIONS:
             put = self._destination(i, shape)
-            if op is VectorOp.MAD:
+            if op is VectorOp.EXCHANGE and y is not None:
+                lanes = np.arange(a.shape[3]) ^ (i["immediate"] % a.shape[3])
+                return lambda chunk: put(chunk, unguarded_elementwise(VectorOp.MAD, a, x, y[..., lanes], negate=negate))
+            if op in FLOAT_OPS:
                 mad = Mad(a, x, y, negate=negate, scratch=self._scratch)
                 return lambda chunk: put(chunk, mad())
             return lambda chunk: put(chunk, unguarded_elementwise(op, a, x, y, negate=negate))
