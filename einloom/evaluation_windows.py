@@ -109,10 +109,11 @@ class WindowReader:
     def _scores(self, window: Window, count: Count) -> Scores:
         compiled, driver = self._compiled, self._driver
         core, model = compiled.manifest.core, compiled.model
-        decoder, found = CoreDecoder(driver, compiled.program, core.gemm.rows, core.beat_bytes), []
+        decoder, found = CoreDecoder(driver, compiled.program, core.gemm.rows, core.beat_bytes, tile=core.job_tile), []
         limit, stored = driver.cache_codes
-        for at in range(0, len(window.tokens), core.gemm.rows):
-            found.append(log_softmax(decoder.step(list(window.tokens[at : at + core.gemm.rows]))))
+        while decoder.position < len(window.tokens):
+            at, size = decoder.position, min(core.gemm.rows, decoder.unbroken)
+            found.append(log_softmax(decoder.step(list(window.tokens[at : at + size]))))
             count(len(found[-1]))
         design = np.concatenate(found)
         floats = log_softmax(Decoder(model, FloatLinears(model.linears)).step(list(window.tokens)))

@@ -227,6 +227,11 @@ class CoreManifest(Data):
         return self.gemm.weights.beat_bits // 8
 
     @property
+    def job_tile(self) -> int:
+        """Positions of the tiles with which jobs should end, 0 if it doesn't matter (models/core_decoder.py)."""
+        return self.attention.rows if self.cache_recent else 0
+
+    @property
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
         beat_bits, token = 8 * self.beat_bytes, self.cache_scales == "token"
