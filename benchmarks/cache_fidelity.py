@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -32,9 +33,11 @@ from einloom.catalogue import load_model
 from einloom.models.agreement import log_softmax
 from einloom.models.cache_scales import CacheScales
 from einloom.models.calibrate import calibrate
+from einloom.models.calibration_texts import self_texts
+from einloom.models.calibration_texts import windows as calibration_windows
 from einloom.models.decoder_graph import Rope, Scores
 from einloom.models.decoder_model import DecoderModel
-from einloom.models.float_attention import AttentionFunction, soft_cap, softmax
+from einloom.models.float_attention import AttentionFunction, float_attention, soft_cap, softmax
 from einloom.models.float_decoder import Decoder
 from einloom.models.key_moments import KeyMoments
 from einloom.models.linears import FloatLinears, Floats
@@ -43,6 +46,8 @@ from einloom.spec.cache_format import CacheFormat
 BIN = 64
 LANES = 16
 TILE = 32
+FEWER = 4
+"""One of so many windows of a calibration's text is read."""
 ROWS = 16
 """Positions of a tile of the attention engine."""
 LARGEST_CODE = CacheFormat(4, ROWS, 512, token_scales=True, recent=2).largest_code
@@ -178,9 +183,9 @@ def coded(x: Floats, bits: int) -> Floats:
     return result
 
 
-class KeyMeans:
-    """Float attention that keeps the mean of each layer's keys but for the first four, which are unlike all others; and
-    their moments."""
+class KeyWatch:
+    """Float attention that keeps the moments of each layer's keys, and their mean without the first four, which are
+    unlike all others."""
 
     def __init__(self, ropes: list[Rope | None]) -> None:
         self.means: list[Floats] = []
@@ -188,11 +193,11 @@ class KeyMeans:
         self._ropes = ropes
 
     def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-        moments = KeyMoments.none(*keys.shape[1:])
+        moments = KeyMoments.none(*keys.shape[-2:])
         moments.add(queries, keys, self._ropes[len(self.moments)])
         self.moments.append(moments)
-        self.means.append(keys[4:].mean(axis=0))
-        return attend(queries, keys, values, scores)
+        self.means.append(keys[:, 4:].mean(axis=(0, 1)))
+        return float_attention(queries, keys, values, scores)
 
 
 def hadamard(size: int) -> Floats:
@@ -215,13 +220,13 @@ def padded_mixing(size: int, *, lanes: bool = False) -> Floats:
 
 
 def caches(
-    model: DecoderModel, names: list[str], other: list[int], widths: list[int], recent: int
+    model: DecoderModel, names: list[str], other: npt.NDArray[np.int64], widths: list[int], recent: int
 ) -> Mapping[str, AttentionFunction]:
-    """Attention of each of the ways, with each of the widths; `other` is text for the means of keys."""
+    """Attention of each of the ways, with each of the widths; `other` are texts [B, T] for the moments of keys."""
     ropes = [layer.attention.rope for layer in model.graph.layers]
-    size, watch = model.graph.attention.size, KeyMeans(ropes)
+    size, watch = model.graph.attention.size, KeyWatch(ropes)
     if {"centred", "recent"} & set(names):
-        Decoder(model, FloatLinears(model.linears), watch).step(other)
+        Decoder(model, FloatLinears(model.linears), watch, texts=len(other)).step(other.ravel().tolist())
     full, words = hadamard(size), padded_mixing(size)
     ways: dict[str, AttentionFunction] = {}
     for bits in (8, 4):
@@ -249,16 +254,14 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--bits", nargs="+", type=int, choices=(8, 4), default=(8, 4))
     parser.add_argument("--recent", type=int, default=2, help="last tiles with codes of 8 bits")
-    parser.add_argument("--calibration", type=Path, help="of the text's kind; its own end without")
+    parser.add_argument("--calibration", type=Path, help="of the text's kind; without one, what the model writes")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     length = min(arguments.length, model.graph.context)
     ids = model.tokenizer.encode(arguments.text.read_text(), add_special_tokens=False).ids
     begin = [] if model.bos is None else [model.bos]
-    other = ids
-    if arguments.calibration:
-        other = model.tokenizer.encode(arguments.calibration.read_text(), add_special_tokens=False).ids
-    other = [*begin, *other[-length:]][:length]
+    calibration = arguments.calibration
+    other = calibration_windows(model, calibration.read_text())[::FEWER] if calibration else self_texts(model)
     ways = caches(model, list(arguments.ways), other, list(arguments.bits), arguments.recent)
     totals = {name: np.zeros(length) for name in ways}
     step = length - len(begin)
