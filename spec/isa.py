@@ -110,7 +110,7 @@ class Space(Meaning):
     QUERY_SCALE = 3, "as queries; lane 0 is the scale, and the token's position is put behind it, low 16 bits first"
     KEY_VALUES = (
         4,
-        "the staging buffer: cache_bits, or 8 with recent tiles, of row (position + token) mod rows; `d_token` is not used",
+        "the staging buffer: cache_bits, 8 with recent tiles, of row (position + token) mod rows; no `d_token`",
     )
 
 
