@@ -161,18 +161,21 @@ class VectorSequencer(Part):
         """Choose the lanes' operands, and the words to read. An unknown kind of operand counts as none."""
         fields, candidate, slot = self.instruction.payload, self.candidate, self.candidate.slot
         has_b, has_c = Signal(reset_less=True), Signal(reset_less=True)
-        with_addend = FLOAT_OPS if self.exchange else (VectorOp.MAD,)
+        with_addend = fields.op == VectorOp.MAD
+        if self.exchange:
+            with_addend |= fields.op == VectorOp.EXCHANGE
+        floats = FLOAT_OPS if self.exchange else (VectorOp.MAD,)
         one_operand = _is_one_of(fields.op, (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS))
         feed(m, fields, slot, "op", "negate", "immediate", "signal")
         m.d.comb += [
-            slot.integer.eq(~_is_one_of(fields.op, (*with_addend, VectorOp.SUM))),
+            slot.integer.eq(~_is_one_of(fields.op, (*floats, VectorOp.SUM))),
             candidate.a_read.eq(word),
             candidate.b_read.eq(word & has_b),
             candidate.c_read.eq(word & has_c),
         ]
         m.d.sync += [
             has_b.eq((fields.x == Operand.VECTOR) & ~one_operand),
-            has_c.eq((fields.y == Operand.VECTOR) & _is_one_of(fields.op, with_addend)),
+            has_c.eq((fields.y == Operand.VECTOR) & with_addend),
         ]
         none = Mux(slot.integer, Factor.A, Factor.ONE)
         choose(m, slot.factor, fields.x, {Operand.VECTOR: Factor.B, Operand.IMMEDIATE: Factor.IMMEDIATE}, none)
