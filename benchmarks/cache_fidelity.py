@@ -12,6 +12,9 @@ Ways, each with 8 and with 4 bits:
 * rotated: the same with a Hadamard matrix over all of a head's elements (QuaRot, Ashkboos et al., NeurIPS 2024).
 * centred: rotated, and of keys the mean of another part of the text is taken off first, which softmax does not see.
 * mixed: words, with keys of 8 bits and values of the way's own.
+* recent: heads are mixed over all elements, keys less their means and balanced against queries (models/key_moments.py),
+  codes of 8 bits in the last N tiles of 16 positions and in the first tile, and elsewhere the upper halves of these,
+  as cores with `cache_recent: N` do (--recent).
 * tiles: keys have a scale and a zero point for each channel and tile of 32 tokens, and 8 bits with a scale per token as
   long as their tile is not full (KIVI, Liu et al., 2024); values are those of `rotated`.
 """
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -29,16 +33,26 @@ from einloom.catalogue import load_model
 from einloom.models.agreement import log_softmax
 from einloom.models.cache_scales import CacheScales
 from einloom.models.calibrate import calibrate
-from einloom.models.decoder_graph import Scores
+from einloom.models.calibration_texts import self_texts
+from einloom.models.calibration_texts import windows as calibration_windows
+from einloom.models.decoder_graph import Rope, Scores
 from einloom.models.decoder_model import DecoderModel
-from einloom.models.float_attention import AttentionFunction, soft_cap, softmax
+from einloom.models.float_attention import AttentionFunction, float_attention, soft_cap, softmax
 from einloom.models.float_decoder import Decoder
+from einloom.models.key_moments import KeyMoments
 from einloom.models.linears import FloatLinears, Floats
+from einloom.spec.cache_format import CacheFormat
 
 BIN = 64
 LANES = 16
 TILE = 32
-WAYS = ("static", "token", "words", "rotated", "centred", "mixed", "tiles")
+FEWER = 4
+"""One of so many windows of a calibration's text is read."""
+ROWS = 16
+"""Positions of a tile of the attention engine."""
+LARGEST_CODE = CacheFormat(4, ROWS, 512, token_scales=True, recent=2).largest_code
+FOUR_ONLY = (("mixed", 8), ("recent", 8))
+WAYS = ("static", "token", "words", "rotated", "centred", "mixed", "tiles", "recent")
 Coding = Callable[[Floats], Floats]
 
 
@@ -124,6 +138,43 @@ class TileCache:
         return mixed
 
 
+@dataclass
+class RecentCache:
+    """Attention with keys and values as `recent` says; layers take turns."""
+
+    recent: int
+    mixing: Floats
+    moments: list[KeyMoments]
+    ropes: list[Rope | None]
+    calls: int = 0
+
+    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+        layer = self.calls % len(self.moments)
+        self.calls += 1
+        moments, rope, h = self.moments[layer], self.ropes[layer], self.mixing
+        factors = moments.factors(rope)
+        whole_keys, upper_keys = upper_halves(((keys - moments.means(rope)) * factors) @ h)
+        whole, upper = upper_halves(values @ h)
+        tiles = np.arange(len(keys)) // ROWS
+        near = (tiles[:, None] - tiles < self.recent) | (tiles == 0)
+        turned = (queries / factors[:, None]) @ h
+        products = (turned.transpose(1, 2, 0, 3) @ k.transpose(1, 2, 0)[:, None] for k in (whole_keys, upper_keys))
+        seen = scores.mask(len(keys)).visible(np.arange(len(keys))).T
+        weights = softmax(np.where(seen, np.where(near, *products) * np.float32(scores.scale), np.float32(-np.inf)))
+        near_part, far_part = (
+            (weights * part) @ v.transpose(1, 0, 2)[:, None] for part, v in ((near, whole), (~near, upper))
+        )
+        mixed: Floats = (near_part + far_part).transpose(2, 0, 1, 3) @ h.T
+        return mixed
+
+
+def upper_halves(x: Floats) -> tuple[Floats, Floats]:
+    """x by codes of 8 bits with a scale over its last axis, and by the upper four bits of these."""
+    scale = np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.float32(1e-20)) / np.float32(LARGEST_CODE)
+    codes = np.rint(x / scale)
+    return codes * scale, np.minimum(np.floor((codes + 8) / 16), 7) * 16 * scale
+
+
 def coded(x: Floats, bits: int) -> Floats:
     """x with a scale over its last axis."""
     limit = np.float32((1 << bits - 1) - 1)
@@ -132,15 +183,21 @@ def coded(x: Floats, bits: int) -> Floats:
     return result
 
 
-class KeyMeans:
-    """Float attention that keeps the mean of each layer's keys but for the first four, which are unlike all others."""
+class KeyWatch:
+    """Float attention that keeps the moments of each layer's keys, and their mean without the first four, which are
+    unlike all others."""
 
-    def __init__(self) -> None:
+    def __init__(self, ropes: list[Rope | None]) -> None:
         self.means: list[Floats] = []
+        self.moments: list[KeyMoments] = []
+        self._ropes = ropes
 
     def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
-        self.means.append(keys[4:].mean(axis=0))
-        return attend(queries, keys, values, scores)
+        moments = KeyMoments.none(*keys.shape[-2:])
+        moments.add(queries, keys, self._ropes[len(self.moments)])
+        self.moments.append(moments)
+        self.means.append(keys[:, 4:].mean(axis=(0, 1)))
+        return float_attention(queries, keys, values, scores)
 
 
 def hadamard(size: int) -> Floats:
@@ -152,19 +209,24 @@ def hadamard(size: int) -> Floats:
     return result
 
 
-def padded_mixing(size: int) -> Floats:
-    """The matrix [size, padded size] that mixes a head over its words; halves are filled up to whole words."""
+def padded_mixing(size: int, *, lanes: bool = False) -> Floats:
+    """The matrix [size, padded size] that mixes a head over its words, with `lanes` also over the elements of a word;
+    halves are filled up to whole words."""
     half = -(-size // (2 * LANES)) * LANES
     places = np.concatenate([np.arange(size // 2), half + np.arange(size - size // 2)])
-    result: Floats = np.kron(hadamard(2 * half // LANES), np.eye(LANES, dtype=np.float32))[places]
+    of_word = hadamard(LANES) if lanes else np.eye(LANES, dtype=np.float32)
+    result: Floats = np.kron(hadamard(2 * half // LANES), of_word)[places]
     return result
 
 
-def caches(model: DecoderModel, names: list[str], other: list[int]) -> Mapping[str, AttentionFunction]:
-    """Attention of each of the ways, with 8 bits and then with 4; `other` is text for the means of keys."""
-    size, watch = model.graph.attention.size, KeyMeans()
-    if "centred" in names:
-        Decoder(model, FloatLinears(model.linears), watch).step(other)
+def caches(
+    model: DecoderModel, names: list[str], other: npt.NDArray[np.int64], widths: list[int], recent: int
+) -> Mapping[str, AttentionFunction]:
+    """Attention of each of the ways, with each of the widths; `other` are texts [B, T] for the moments of keys."""
+    ropes = [layer.attention.rope for layer in model.graph.layers]
+    size, watch = model.graph.attention.size, KeyWatch(ropes)
+    if {"centred", "recent"} & set(names):
+        Decoder(model, FloatLinears(model.linears), watch, texts=len(other)).step(other.ravel().tolist())
     full, words = hadamard(size), padded_mixing(size)
     ways: dict[str, AttentionFunction] = {}
     for bits in (8, 4):
@@ -177,8 +239,9 @@ def caches(model: DecoderModel, names: list[str], other: list[int]) -> Mapping[s
             "centred": lambda bits=bits: TokenCache(bits, bits, full, watch.means),
             "mixed": lambda bits=bits: TokenCache(8, bits, words),
             "tiles": lambda bits=bits: TileCache(bits, full),
+            "recent": lambda: RecentCache(recent, padded_mixing(size, lanes=True), watch.moments, ropes),
         }
-        ways |= {f"{name}, {bits}": made[name]() for name in names if (name, bits) != ("mixed", 8)}
+        ways |= {f"{name}, {bits}": made[name]() for name in names if bits in widths and (name, bits) not in FOUR_ONLY}
     return ways
 
 
@@ -189,12 +252,17 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=2)
     parser.add_argument("--length", type=int, default=1024)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--bits", nargs="+", type=int, choices=(8, 4), default=(8, 4))
+    parser.add_argument("--recent", type=int, default=2, help="last tiles with codes of 8 bits")
+    parser.add_argument("--calibration", type=Path, help="of the text's kind; without one, what the model writes")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     length = min(arguments.length, model.graph.context)
     ids = model.tokenizer.encode(arguments.text.read_text(), add_special_tokens=False).ids
     begin = [] if model.bos is None else [model.bos]
-    ways = caches(model, list(arguments.ways), [*begin, *ids[-length:]][:length])
+    calibration = arguments.calibration
+    other = calibration_windows(model, calibration.read_text())[::FEWER] if calibration else self_texts(model)
+    ways = caches(model, list(arguments.ways), other, list(arguments.bits), arguments.recent)
     totals = {name: np.zeros(length) for name in ways}
     step = length - len(begin)
     windows = range(0, min(arguments.windows * step, len(ids) - step + 1), step)

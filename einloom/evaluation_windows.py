@@ -112,7 +112,7 @@ class WindowReader:
     def _scores(self, window: Window, count: Count) -> Scores:
         compiled, driver = self._compiled, self._driver
         core, model = compiled.manifest.core, compiled.model
-        decoder, found = CoreDecoder(driver, compiled.program, core.gemm.rows, core.beat_bytes), []
+        decoder, found = CoreDecoder(driver, compiled.program, core.gemm.rows, core.beat_bytes, tile=core.job_tile), []
         limit, stored = driver.cache_codes
         residuals = dict[int, Floats]()  # of the float model
         reference = Decoder(model, FloatLinears(model.linears), on_layer=residuals.__setitem__)
@@ -127,8 +127,9 @@ class WindowReader:
             layers[rows, layer] = np.linalg.norm(design - wanted, axis=-1) / np.maximum(lengths, np.finfo(float).tiny)
 
         driver.watch_layers(names, model.graph.hidden, compare)
-        for at in range(0, len(window.tokens), core.gemm.rows):
-            found.append(log_softmax(decoder.step(list(window.tokens[at : at + core.gemm.rows]))))
+        while decoder.position < len(window.tokens):
+            at, size = decoder.position, min(core.gemm.rows, decoder.unbroken)
+            found.append(log_softmax(decoder.step(list(window.tokens[at : at + size]))))
             count(len(found[-1]))
         design = np.concatenate(found)
         chosen = np.arange(len(window.tokens)), np.array(window.following)

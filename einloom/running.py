@@ -208,9 +208,9 @@ class Accelerator:
 
     def _decoder(self, driver: Driver, totals: JobTotals | None = None) -> CoreDecoder:
         core = self.compiled.manifest.core
-        return CoreDecoder(
-            driver, self.compiled.program, core.gemm.rows, core.beat_bytes, totals.add if totals is not None else None
-        )
+        on_job = totals.add if totals is not None else None
+        sizes = core.gemm.rows, core.beat_bytes
+        return CoreDecoder(driver, self.compiled.program, *sizes, on_job, tile=core.job_tile)
 
 
 def open(

@@ -46,6 +46,7 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
         fifo_beats=core.fifo_beats,
         cache_bits=core.cache_bits,
         token_scales=core.cache_scales == "token",
+        cache_recent=core.cache_recent,
         design=design_number(config.digest),
         parity=core.parity,
     )
@@ -59,6 +60,7 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
         staging_words=core.staging_words,
         cache_bits=core.cache_bits,
         cache_scales=core.cache_scales,
+        cache_recent=core.cache_recent,
         registers=core_registers(config.memory.channels),
     )
     return spec, manifest

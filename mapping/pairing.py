@@ -19,13 +19,17 @@ def require_pairing(path: Path, compressed: CompressedModel, model: DecoderModel
         problem = "is missing" if found is None else _problem(found, sizes.shape(tensor), engine)
         if problem:
             raise _refusal(path, f"tensor {tensor.name} {problem}", manifest)
-    made = f"{compressed.cache_bits} bits a number and {compressed.cache_scales} scales"
-    own = f"{manifest.core.cache_bits} bits a number and {manifest.core.cache_scales} scales"
+    made = _cache(compressed.cache_bits, compressed.cache_scales, compressed.cache_recent)
+    own = _cache(manifest.core.cache_bits, manifest.core.cache_scales, manifest.core.cache_recent)
     if made != own:
         raise _refusal(path, f"its cache has {made}, not {own}", manifest)
     shapes = [(layer.attention.groups, layer.attention.size) for layer in model.graph.layers]
     if [s.keys.shape for s in compressed.scales] != shapes or [s.values.shape for s in compressed.scales] != shapes:
         raise InputError(f"{path}: the scales of its cache are not those of this model's layers")
+
+
+def _cache(bits: int, scales: str, recent: int) -> str:
+    return f"{bits} bits a number and {scales} scales" + (f", {recent} recent tiles" if recent else "")
 
 
 def _problem(found: QuantizedTensor, shape: tuple[int, ...], engine: GemmConfig) -> str:

@@ -87,7 +87,7 @@ def compress_model(model: DecoderModel, manifest: Manifest, compression: Compres
     tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
     core = manifest.core
     scales = watch.scales(core.cache.largest_element)
-    return CompressedModel(tensors, scales, core.cache_bits, core.cache_scales, balance)
+    return CompressedModel(tensors, scales, core.cache_bits, core.cache_scales, core.cache_recent, balance)
 
 
 def _average(weights: str, engine: GemmConfig) -> float | None:

@@ -9,6 +9,7 @@ from einloom.models.calibration_texts import self_texts
 from einloom.models.decoder_graph import Scores
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import float_attention
+from einloom.models.key_moments import KeyMoments
 from einloom.models.linears import Floats
 
 MARGIN = 1.1
@@ -26,6 +27,7 @@ class CacheWatch:
     """
 
     model: DecoderModel
+    moments: list[KeyMoments] = field(default_factory=list)
     keys: list[Floats] = field(default_factory=list)
     values: list[Floats] = field(default_factory=list)
     calls: int = 0
@@ -34,7 +36,11 @@ class CacheWatch:
         layers, new = self.model.graph.layers, slice(-queries.shape[-4], None)
         layer = self.calls % len(layers)
         added = keys[..., new, :, :]
-        sizes = pair_norms(added) if layers[layer].attention.rope else np.abs(added)
+        rope = layers[layer].attention.rope
+        if len(self.moments) == layer:
+            self.moments.append(KeyMoments.none(*keys.shape[-2:]))
+        self.moments[layer].add(queries, keys, rope)
+        sizes = pair_norms(added) if rope else np.abs(added)
         for seen, now in ((self.keys, sizes), (self.values, np.abs(values[..., new, :, :]))):
             largest = now.reshape(-1, *now.shape[-2:]).max(axis=0)
             if len(seen) == layer:
@@ -45,12 +51,14 @@ class CacheWatch:
         return float_attention(queries, keys, values, scores)
 
     def scales(self, largest_code: int) -> list[CacheScales]:
-        """Scales of each layer's cache for codes up to `largest_code`."""
+        """Scales of each layer's cache for codes up to `largest_code`, with means and factors of keys."""
         steps, margin = np.float32(largest_code), np.float32(MARGIN)
-        return [
-            CacheScales(*(np.maximum(largest * margin, np.float32(SMALLEST)) / steps for largest in both))
-            for both in zip(self.keys, self.values, strict=True)
-        ]
+        found = []
+        for layer, moments, *both in zip(self.model.graph.layers, self.moments, self.keys, self.values, strict=True):
+            keys, values = (np.maximum(largest * margin, np.float32(SMALLEST)) / steps for largest in both)
+            rope = layer.attention.rope
+            found.append(CacheScales(keys, values, moments.means(rope), moments.factors(rope)))
+        return found
 
 
 def calibrate(model: DecoderModel, largest_code: int, *, seed: int = 0) -> list[CacheScales]:

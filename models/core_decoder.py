@@ -27,8 +27,14 @@ class CoreDecoder:
         tokens: int,
         beat_bytes: int,
         on_job: Callable[[JobResult], None] | None = None,
+        *,
+        tile: int = 0,
     ) -> None:
-        """`tokens` is the size of a chunk; `on_job` is told the result of every job."""
+        """`tokens` is the size of a chunk; `on_job` is told the result of every job.
+
+        With `tile`, the core has whole codes only of the last tiles of so many positions (spec/cache_format.py). So the
+        first job of a step ends with its tile: chunks that don't cross tiles see what tokens alone would see.
+        """
         self.position = 0
         self.context = program.symbols.context
         self._driver = driver
@@ -36,6 +42,13 @@ class CoreDecoder:
         self._tokens = tokens
         self._beat = beat_bytes
         self._on_job = on_job
+        self._tile, self._written = tile, 0
+
+    @property
+    def unbroken(self) -> int:
+        """The most tokens of a step that is one job."""
+        left = self.context - self.position
+        return min(left, self._tile - self.position % self._tile) if self._tile else left
 
     def step(self, tokens: Sequence[int]) -> Floats:
         """Logits [rows, vocab] after the last `rows` of the next `tokens`: those of the last chunk.
@@ -50,16 +63,11 @@ class CoreDecoder:
         beats = np.zeros((len(tokens), self._beat), np.uint8)
         beats[:, :4] = np.array(tokens, "<u4").view(np.uint8).reshape(-1, 4)
         self._driver.load(SYSTEM, (s.ids + self.position) * self._beat, beats.ravel())
-        result = self._driver.run(self.position, len(tokens))
-        if result.error is not CoreError.NONE:
-            raise CheckFailed(
-                f"the core stopped at instruction {result.index}: {result.error.name.lower()}, at position "
-                f"{self.position}"
-            )
-        if self._on_job is not None:
-            self._on_job(result)
-        self.position += len(tokens)
-        rows = (len(tokens) - 1) % self._tokens + 1
+        first = min(len(tokens), self.unbroken)
+        for count in (first, len(tokens) - first):
+            if count:
+                self._run(count)
+        rows = ((len(tokens) - first or first) - 1) % self._tokens + 1
         raw = self._driver.dump(SYSTEM, s.logits * self._beat, rows * s.logits_stride * self._beat)
         logits: Floats = raw.view("<f4").reshape(rows, -1)[:, : s.vocab].astype(np.float32)
         if not np.isfinite(logits).all():
@@ -67,8 +75,28 @@ class CoreDecoder:
         return logits
 
     def rewind(self, position: int) -> None:
-        """Go on at `position`, with what memory holds as the tokens before it; later tokens are overwritten."""
+        """Go on at `position`, with what memory holds as the tokens before it; later tokens are overwritten.
+
+        Where the last tiles before it have been overwritten, the tokens are read again.
+        """
+        lost = self._tile and position // self._tile < (self._written - 1) // self._tile
         self.position = position
+        if lost and position:
+            self.position = self._written = 0
+            self._run(position)
+
+    def _run(self, count: int) -> None:
+        """A job of the next `count` tokens, which are in memory."""
+        result = self._driver.run(self.position, count)
+        if result.error is not CoreError.NONE:
+            raise CheckFailed(
+                f"the core stopped at instruction {result.index}: {result.error.name.lower()}, at position "
+                f"{self.position}"
+            )
+        if self._on_job is not None:
+            self._on_job(result)
+        self.position += count
+        self._written = max(self._written, self.position)
 
 
 class CheckedDecoder:
@@ -86,6 +114,11 @@ class CheckedDecoder:
     @property
     def position(self) -> int:
         return self._decoder.position
+
+    @property
+    def unbroken(self) -> int:
+        """The most tokens of a step that is one job."""
+        return self._decoder.unbroken
 
     def rewind(self, position: int) -> None:
         """Go on at `position`, with what memory holds as the tokens before it."""

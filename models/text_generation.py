@@ -110,7 +110,8 @@ def generate_text(
     done = finished(token, decoder.position)
     while not done:
         start = decoder.position
-        room = min(at_once, decoder.context - start, count - len(continuation)) - 1
+        unbroken = getattr(decoder, "unbroken", at_once)  # of a step of several jobs the last one's logits would come
+        room = min(at_once, unbroken, decoder.context - start, count - len(continuation)) - 1
         draft = list(drafter([*prompt, *continuation], room)) if room > 0 else []
         rows, read = decoder.step([token, *draft]), 0
         for row, guess in zip(rows, [*draft, None], strict=True):

@@ -50,7 +50,8 @@ class CoreConfig(Section):
     The vector unit has `lanes` float32 lanes, and memories are counted in words of `lanes` elements. Each weight
     channel has a queue of `fifo_beats`; the GEMM engine takes `beats_at_once` of them in a cycle. With `parity` a bit
     that these memories lose stops the core. Keys and values are codes of `cache_bits` with `cache_scales`: fixed ones,
-    or one for each token and head, computed as they are written.
+    or one for each token and head, computed as they are written. With `cache_recent` tiles, those of a job's last
+    tiles and of the first have eight bits, and only the others four.
     """
 
     lanes: Literal[8, 16, 32] = 16
@@ -62,6 +63,7 @@ class CoreConfig(Section):
     beats_at_once: Literal[1, 2, 4] = 1
     cache_bits: Literal[4, 8] = 8
     cache_scales: Literal["static", "token"] = "static"
+    cache_recent: Literal[0, 1, 2, 4, 8] = 0
     parity: bool = False
 
 
@@ -115,6 +117,8 @@ class Config(Section):
                 f"with core.cache_scales {self.core.cache_scales} the attention engine takes keys and values of {wide} "
                 f"bits: set attention.input_bits to {wide}"
             )
+        if self.core.cache_recent and (self.core.cache_bits, self.core.cache_scales) != (4, "token"):
+            raise problem("core.cache_recent needs core.cache_bits 4 and core.cache_scales token")
         if self.attention.spans != 1:
             raise problem("a core reads one tile of keys at a time: set attention.spans to 1")
         if self.engine.rows > 128:

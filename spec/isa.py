@@ -83,9 +83,12 @@ class VectorOp(Meaning):
     TOFLOAT = 8, "int32 a to float32, to nearest even"
     SUM = 9, "sum over the inner words and all lanes of a * x (`negate` as in mad), in every lane of one word"
     MAXABS = 10, "largest abs(a) over the inner words and all lanes, in every lane of one word; NaN if any is"
+    EXCHANGE = 11, "as mad, but lane n takes y of lane n xor `immediate`; only on cores with recent tiles"
 
 
 REDUCTIONS = (VectorOp.SUM, VectorOp.MAXABS)
+FLOAT_OPS = (VectorOp.MAD, VectorOp.EXCHANGE)
+"""Operations with an addend."""
 INTEGER_OPS = (VectorOp.IADD, VectorOp.ISUB, VectorOp.SHL, VectorOp.SHR)
 """Operations whose x is an integer."""
 
@@ -107,7 +110,7 @@ class Space(Meaning):
     QUERY_SCALE = 3, "as queries; lane 0 is the scale, and the token's position is put behind it, low 16 bits first"
     KEY_VALUES = (
         4,
-        "the staging buffer: cache_bits, of row (position + token) mod rows of a tile; `d_token` is not used",
+        "the staging buffer: cache_bits, 8 with recent tiles, of row (position + token) mod rows; no `d_token`",
     )
 
 
@@ -233,8 +236,8 @@ OPCODES = (
         Unit.ATTENTION,
         "Attention of up to `count` tokens of the chunk, starting with `first`, and of the `group` heads that share "
         "one head of keys and values, over all positions up to each token's own; with a window, over the last `window` "
-        "of these and the first `sinks`. The outputs become float32 words at d + token * token stride + head * outer "
-        "stride.",
+        "of these and the first `sinks`. With recent tiles, codes of tile 0 and of the last tiles, up to the last "
+        "token's, are whole. The outputs become float32 words at d + token * token stride + head * outer stride.",
         (
             Field("keys", 32, "first beat of the head's keys, from the start of the system window"),
             Field("values", 32, "first beat of the head's values"),
@@ -289,7 +292,8 @@ OPCODES = (
         9,
         Unit.STORE,
         "Write the chunk's keys (or values) of one head from the staging buffer into the tiles of their positions. "
-        "With a scale per token, the word at `base` ends with the elements' header, and they begin in the next word.",
+        "With a scale per token, the word at `base` ends with the elements' header, and they begin in the next word. "
+        "With recent tiles, whole codes go to the tile's place among these, and their upper halves behind them.",
         (
             Field("offset", 32, "first beat of the head's keys, from the start of the system window"),
             Field("base", 16, "first word in the staging buffer"),

@@ -228,6 +228,8 @@ class CoreManifest(Data):
     """Bits of a key's or a value's element in memory."""
     cache_scales: Literal["static", "token"]
     """Of these elements: fixed ones, or one for each token and head."""
+    cache_recent: int
+    """Last tiles of an attention job with codes of eight bits; 0 if all tiles are alike."""
     registers: RegisterTable
     """Registers behind those of ap_ctrl_hs."""
 
@@ -237,9 +239,15 @@ class CoreManifest(Data):
         return self.gemm.weights.beat_bits // 8
 
     @property
+    def job_tile(self) -> int:
+        """Positions of the tiles with which jobs should end, 0 if it doesn't matter (models/core_decoder.py)."""
+        return self.attention.rows if self.cache_recent else 0
+
+    @property
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
-        return CacheFormat(self.cache_bits, self.attention.rows, 8 * self.beat_bytes, self.cache_scales == "token")
+        beat_bits, token = 8 * self.beat_bytes, self.cache_scales == "token"
+        return CacheFormat(self.cache_bits, self.attention.rows, beat_bits, token, self.cache_recent)
 
 
 class Manifest(Data):

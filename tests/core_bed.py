@@ -125,7 +125,7 @@ def random_tokens(rng: np.random.Generator, shape: Shape, count: int) -> list[in
 
 def decoder(driver: SimulatedCore | GoldenDriver, manifest: Manifest, program: Program) -> CoreDecoder:
     """A model at the start of a text."""
-    return CoreDecoder(driver, program, manifest.gemm.rows, manifest.gemm.weights.beat_bits // 8)
+    return CoreDecoder(driver, program, manifest.gemm.rows, manifest.core.beat_bytes, tile=manifest.core.job_tile)
 
 
 @dataclass

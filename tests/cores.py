@@ -52,4 +52,4 @@ def compiled(model: DecoderModel, manifest: Manifest) -> Program:
 def golden_decoder(program: Program, manifest: Manifest) -> CoreDecoder:
     """The program on the golden executor, at the start of a text."""
     driver = GoldenDriver(manifest, program)
-    return CoreDecoder(driver, program, manifest.gemm.rows, manifest.gemm.weights.beat_bits // 8)
+    return CoreDecoder(driver, program, manifest.gemm.rows, manifest.core.beat_bytes, tile=manifest.core.job_tile)

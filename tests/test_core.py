@@ -90,6 +90,18 @@ def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
         bed.close()
 
 
+def test_a_cache_with_recent_tiles_is_golden() -> None:
+    """Three tiles: the first and the last have eight bits, and the one between has four."""
+    sizes = {"cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 40}
+    design = core_design(core_config(attention={"rows": 8, "input_bits": 16}, core=sizes))
+    bed = Bed(design, random_program(design.manifest, SHAPE))
+    try:
+        rng = np.random.default_rng(1)
+        bed.check_text(random_tokens(rng, SHAPE, 22), random_tokens(rng, SHAPE, 3), TIMINGS["stalls and any order"])
+    finally:
+        bed.close()
+
+
 @pytest.mark.slow
 def test_heads_of_256_are_golden() -> None:
     sizes = {"vector_words": 8192, "query_words": 160, "staging_words": 128, "activation_words": 80}

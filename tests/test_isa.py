@@ -139,7 +139,7 @@ def test_lines_that_are_no_instruction(line: str, message: str) -> None:
         (10, 32, "no instruction has the opcode 10"),
         (63, 32, "no instruction has the opcode 63"),
         (1 << 32, 32, "end has bits set behind its fields"),
-        (4 | 11 << 32, 32, r"vector: op = 11 has no meaning; it is one of 0 mad, .*, 10 maxabs"),
+        (4 | 12 << 32, 32, r"vector: op = 12 has no meaning; it is one of 0 mad, .*, 11 exchange"),
         (4 | 3 << 6, 32, "vector: condition = 3 has no meaning; it is one of 0 always, 1 token_present, 2 last_chunk"),
         (4 | 8 << 16, 32, "vector: wait = 0x8 has bits that mean no other unit"),
     ],

@@ -178,6 +178,12 @@ class AttentionUnit(Part):
             tiles.heads.tiles.eq(skip.tiles),
             tiles.jump.eq(skip.jump),
         ]
+        if self.cache.recent:
+            m.d.comb += [
+                tiles.heads.visited.sinks.eq(skip.jump.sinks),
+                tiles.heads.visited.left_out.eq(skip.left_out),
+                tiles.heads.visited.last.eq(last >> (self.cache.rows - 1).bit_length()),
+            ]
 
     def _complete(self, m, blocks, outputs):
         """Write the outputs of one block after the other; an instruction is complete when its own are written."""

@@ -88,14 +88,23 @@ class Machine(Part):
 
     def build(self, m, platform):
         spec = self.spec
-        sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats)).place(m, "sequencer", platform)
+        sequencer = Sequencer(spec.tokens, spec.beat_bits, len(spec.gemm.formats), spec.cache.exchanges).place(
+            m, "sequencer", platform
+        )
         memory = VectorMemory(spec.vector_words, spec.lanes, spec.parity).place(m, "memory", platform)
         units = {
             Unit.WEIGHTS: WeightUnit(spec.channels, spec.beat_bits),
             Unit.GEMM: GemmUnit(
                 spec.gemm, spec.lanes, spec.activation_words, spec.beats_at_once, spec.fifo_beats, spec.parity
             ),
-            Unit.VECTOR: VectorUnit(spec.lanes, READ_LATENCY, RESULT_LATENCY, spec.cache_bits, overlap=True),
+            Unit.VECTOR: VectorUnit(
+                spec.lanes,
+                READ_LATENCY,
+                RESULT_LATENCY,
+                spec.cache.code_bits,
+                overlap=True,
+                exchange=spec.cache.exchanges,
+            ),
             Unit.ATTENTION: AttentionUnit(spec.attention, spec.lanes, spec.cache, spec.query_words, spec.parity),
             Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
             Unit.STORE: StoreUnit(spec.lanes, spec.cache, spec.staging_words, spec.parity),
@@ -235,7 +244,7 @@ class Machine(Part):
         for unit, here, bits in (
             (gemm, to.space == Space.ACTIVATIONS, spec.gemm.pe.activation_bits),
             (attention, (to.space == Space.QUERIES) | is_scale, QUERY_BITS),
-            (store, to.space == Space.KEY_VALUES, spec.cache_bits),
+            (store, to.space == Space.KEY_VALUES, spec.cache.code_bits),
         ):
             feed(m, to, unit.write, "token", "address")
             m.d.comb += [unit.write.enable.eq(result.valid & here), unit.write.data.eq(Cat(x[:bits] for x in lanes))]

@@ -11,7 +11,7 @@ from einloom.hw.core.unit_queue import QUEUED
 from einloom.hw.isa_layout import HEADER_LAYOUT, decoded, instruction_layout
 from einloom.hw.part import Part
 from einloom.hw.wires import members
-from einloom.spec.isa import BY_NAME, HEADER, INSTRUCTION_BITS, OPCODES, UNITS, CoreError, Unit
+from einloom.spec.isa import BY_NAME, HEADER, INSTRUCTION_BITS, OPCODES, UNITS, CoreError, Unit, VectorOp
 
 BLOCK = 16  # instructions that are requested at once
 ERROR_BITS = 4
@@ -32,6 +32,7 @@ class Sequencer(Part):
     tokens : of a chunk, at most.
     beat_bits : of the port; a beat has one instruction or several.
     formats : number of weight formats.
+    exchange : EXCHANGE is one of the vector unit's operations.
 
     Members
     -------
@@ -49,7 +50,7 @@ class Sequencer(Part):
 
     memory = MemoryClient("program", Unit.CONTROL)
 
-    def __init__(self, tokens: int, beat_bits: int, formats: int):
+    def __init__(self, tokens: int, beat_bits: int, formats: int, exchange: bool = False):
         super().__init__({
             "start": In(1),
             "program": In(OFFSET_BITS),
@@ -161,7 +162,8 @@ class Sequencer(Part):
                 if field.mask:
                     rules.append((value & ~opcode.partners) == 0)
                 elif field.names is not None and len(field.names) < 1 << field.bits:
-                    rules.append(Cat(value == number for number in field.names).any())
+                    meant = (n for n in field.names if self.exchange or n is not VectorOp.EXCHANGE)
+                    rules.append(Cat(value == number for number in meant).any())
                 elif field.name == "format":
                     rules.append(value < self.formats)
             kept.append(Cat(rules).all())

@@ -20,6 +20,7 @@ class CoreSpec:
     fifo_beats : beats in the queue of each weight channel.
     cache_bits : width of an element of a key or value in memory.
     token_scales : each token and head of the cache has a scale.
+    cache_recent : last tiles of an attention job with codes of eight bits.
     design : a number of 64 bits that reports begin with.
     parity : the memories on the chip have parity bits.
     """
@@ -35,6 +36,7 @@ class CoreSpec:
     fifo_beats: int
     cache_bits: int
     token_scales: bool
+    cache_recent: int
     design: int
     parity: bool
 
@@ -51,7 +53,7 @@ class CoreSpec:
     @property
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
-        return CacheFormat(self.cache_bits, self.attention.rows, self.beat_bits, self.token_scales)
+        return CacheFormat(self.cache_bits, self.attention.rows, self.beat_bits, self.token_scales, self.cache_recent)
 
     @property
     def channels(self) -> int:

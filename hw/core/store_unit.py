@@ -35,7 +35,7 @@ class StoreUnit(Part):
     def __init__(self, lanes: int, cache: CacheFormat, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            "write": In(write_port(lanes * cache.bits)),
+            "write": In(write_port(lanes * cache.code_bits)),
             "word": Out(read_port(lanes, shared=True)),
             **writer_ports(cache.beat_bits),
             **parity_ports(parity),

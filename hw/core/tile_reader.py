@@ -1,6 +1,6 @@
 """Fetches the tiles of keys and values that an attention job visits, in the order in which the engine takes them."""
 
-from amaranth import Cat, Mux, Signal
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -8,12 +8,13 @@ from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.gearbox import Gearbox
 from einloom.hw.buffers.parity import corrupt_port
 from einloom.hw.core.layouts import POSITION_BITS, reader_ports
+from einloom.hw.core.recent_tiles import VISITED, RecentTiles
 from einloom.hw.core.tile_order import TileOrder
 from einloom.hw.core.token_scales import TokenScales, element_bits
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
-from einloom.spec.cache_format import CacheFormat
+from einloom.spec.cache_format import RECENT_BITS, UPPER_BITS, CacheFormat
 
 BYTE = 8
 HEAD_BITS = field_bits("attend", "query_head")
@@ -25,13 +26,21 @@ SHAPE = data.StructLayout({"query_head": HEAD_BITS, "value_head": HEAD_BITS, "ti
 # Tiles that a job leaves out: `sinks` tiles come before them, and the next one's beats are so much further in memory
 # than those of the last before them, or than the job's first beats if none comes before them.
 JUMP = data.StructLayout({"sinks": POSITION_BITS, "keys": BEAT_BITS, "values": BEAT_BITS})
-# A job: the first beat of keys, that of values, their shape, in which nothing is 0, and what is left out.
-TILES = data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": SHAPE, "jump": JUMP})
 
 
-def tile_beats(head, cache: CacheFormat):
+def shape_layout(cache: CacheFormat) -> data.StructLayout:
+    """Shape of a job's tiles; with recent tiles also their numbers."""
+    return data.StructLayout({**dict(SHAPE.members), "visited": VISITED}) if cache.recent else SHAPE
+
+
+def tiles_layout(cache: CacheFormat) -> data.StructLayout:
+    """A job: the first beat of keys, that of values, their shape, in which nothing is 0, and what is left out."""
+    return data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": shape_layout(cache), "jump": JUMP})
+
+
+def tile_beats(head, cache: CacheFormat, *, recent: bool = False):
     """Beats of a tile of `head` elements."""
-    row_shift = (cache.rows - 1).bit_length() - (cache.bits == 4)
+    row_shift = (cache.rows - 1).bit_length() - (cache.bits == 4 and not recent)
     coded = (head << row_shift) >> ((cache.beat_bits // BYTE).bit_length() - 1)
     return (coded + cache.header_beats if cache.token_scales else coded)[: len(head) + row_shift]
 
@@ -42,7 +51,8 @@ class TileReader(Part):
 
     A tile lies in memory byte by byte: for each byte of a key, that byte of all rows. An engine beat is one element of
     all rows, so it is `rows` bytes, or half as many with 4 bits. With a scale per token a tile begins with the rows'
-    headers, and TokenScales multiplies the codes that follow.
+    headers, and TokenScales multiplies the codes that follow. With recent tiles, RecentTiles says whether a tile comes
+    from its place among those or, with the upper halves of its codes, from behind them.
 
     The engine takes tiles in the same order but for one case. Across jobs it may read the first keys of job n + 1
     before the last values of job n, which memory sends first. So one tile of values is buffered; otherwise the shared
@@ -60,7 +70,7 @@ class TileReader(Part):
 
     Members
     -------
-    job : In, stream of TILES
+    job : In, stream of `tiles_layout`
     request, beats : to and from a read master of the system window
     keys, values : Out, streams of the engine's beats, 8 bits for each row, or 16 with scales
     corrupt : Out(1), with `parity` only: see StreamFifo
@@ -68,28 +78,31 @@ class TileReader(Part):
 
     def __init__(self, cache: CacheFormat, max_head: int, parity: bool):
         super().__init__({
-            "job": In(stream.Signature(TILES)),
+            "job": In(stream.Signature(tiles_layout(cache))),
             **reader_ports(cache.beat_bits),
             **members(Out, "keys", "values", shape=stream.Signature(cache.rows * element_bits(cache))),
             **corrupt_port(parity),
         })
 
     def build(self, m, platform):
-        shapes = StreamFifo(SHAPE.size, AHEAD).place(m, "shapes", platform)
+        shapes = StreamFifo(shape_layout(self.cache).size, AHEAD).place(m, "shapes", platform)
         self._request(m, platform, shapes)
         self._deliver(m, platform, shapes)
 
     def _request(self, m, platform, shapes):
         """Ask for the tiles of a job; their shape goes to `shapes`, for the delivery."""
         order = TileOrder().place(m, "requested", platform)
-        job = Signal(TILES)
+        job = Signal(tiles_layout(self.cache))
         keys, values = Signal(BEAT_BITS), Signal(BEAT_BITS)  # the next tiles' first beats
         beat_shift = (self.cache.beat_bits // BYTE).bit_length() - 1
 
-        def beats(head):
-            return tile_beats(head, self.cache)
+        def beats(recent):
+            heads = job.heads
+            each = (tile_beats(head, self.cache, recent=recent) for head in (heads.value_head, heads.query_head))
+            return Mux(order.is_values, *each)
 
         beats_of_tile = Signal.like(self.request.payload.beats)
+        place, is_recent = self._recent(m, platform, "requested", order, self.job.payload.heads)
         m.d.comb += [
             self.job.ready.eq(~order.active & shapes.i.ready),
             shapes.i.valid.eq(self.job.valid & self.job.ready),
@@ -98,10 +111,18 @@ class TileReader(Part):
             order.tiles.eq(job.heads.tiles),
             order.advance.eq(self.request.valid & self.request.ready),
             self.request.valid.eq(order.active),
-            beats_of_tile.eq(Mux(order.is_values, beats(job.heads.value_head), beats(job.heads.query_head))),
+            beats_of_tile.eq(beats(recent=False)),
             self.request.payload.beats.eq(beats_of_tile),
             self.request.payload.offset.eq(Mux(order.is_values, values, keys) << beat_shift),
         ]
+        if self.cache.recent:
+            wide, first = Signal.like(beats_of_tile), Mux(order.is_values, job["values"], job["keys"])
+            m.d.comb += wide.eq(beats(recent=True))
+            with m.If(is_recent):
+                m.d.comb += [
+                    self.request.payload.beats.eq(wide),
+                    self.request.payload.offset.eq((first + place * wide) << beat_shift),
+                ]
         for name, at, mine in (("keys", keys, ~order.is_values), ("values", values, order.is_values)):
             self._address(m, name, at, job, beats_of_tile, order.start, order.advance & mine)
         with m.If(order.start):
@@ -109,11 +130,15 @@ class TileReader(Part):
 
     def _address(self, m, name, at, job, beats_of_tile, start, advance):
         """`at` is the first beat of the next tile of keys or of values."""
-        given, jump = self.job.payload, job.jump[name]
+        given, jump, cache = self.job.payload, job.jump[name], self.cache
+        first = given[name]
+        if cache.recent:
+            head = given.heads.query_head if name == "keys" else given.heads.value_head
+            first = first + (cache.recent + 1) * tile_beats(head, cache, recent=True)
         before, jumps = Signal(POSITION_BITS, name=f"before_{name}"), Signal(name=f"jumps_{name}")
         with m.If(start):
             m.d.sync += [
-                at.eq(given[name] + Mux(given.jump.sinks == 0, given.jump[name], 0)),
+                at.eq(first + Mux(given.jump.sinks == 0, given.jump[name], 0)),
                 before.eq(given.jump.sinks),
                 jumps.eq(given.jump.sinks == 1),
             ]
@@ -124,6 +149,22 @@ class TileReader(Part):
                 jumps.eq(before == 2),
             ]
 
+    def _recent(self, m, platform, name, order, given):
+        """(place, whether it is recent) of the present tile of `order`, whose job is `given` as it starts."""
+        if not self.cache.recent:
+            return 0, 0
+        kinds = []
+        for kind, mine in (("keys", ~order.is_values), ("values", order.is_values)):
+            tiles = RecentTiles(self.cache.recent).place(m, f"{name}_{kind}", platform)
+            m.d.comb += [
+                tiles.start.eq(order.start),
+                tiles.visited.eq(given.visited),
+                tiles.advance.eq(order.advance & mine),
+            ]
+            kinds.append(tiles)
+        keys, values = kinds
+        return Mux(order.is_values, values.slot, keys.slot), Mux(order.is_values, values.is_recent, keys.is_recent)
+
     def _deliver(self, m, platform, shapes):
         """Cut beats into elements, and send each to the engine's keys or to the queue of values."""
         cache = self.cache
@@ -131,7 +172,7 @@ class TileReader(Part):
         gearbox = Gearbox(cache.beat_bits, (cache.rows * BYTE,)).place(m, "gearbox", platform)
         values = StreamFifo(len(self.values.payload), self.max_head, self.parity).place(m, "values", platform)
         feed(m, values, self, *corrupt_port(self.parity))
-        shape = Signal(SHAPE)
+        shape = Signal(shape_layout(cache))
         left = Signal(HEAD_BITS)  # elements of the present tile behind the next one
         fresh = Signal()  # the next element is the tile's first
         move, ends, high = Signal(), Signal(), Signal()
@@ -149,14 +190,20 @@ class TileReader(Part):
         header = send(m, platform, order, gearbox, values.i, element, move)
         m.d.comb += [ends.eq(Mux(fresh, head == 1, left == 0)), order.advance.eq(move & ends)]
         join(m, values.o, self.values)
+        given = data.View(shape_layout(cache), shapes.o.payload)
+        _, is_recent = self._recent(m, platform, "delivered", order, given)
         if cache.bits == BYTE:
             m.d.comb += element.eq(gearbox.word)
             taken = move
         else:
             nibbles = [gearbox.word.word_select(row, BYTE).word_select(high, 4) for row in range(cache.rows)]
-            m.d.comb += element.eq(Cat(Cat(n, n[-1].replicate(BYTE - len(n))) for n in nibbles))
-            taken = move & high
-            with m.If(move):
+            if cache.recent:
+                halves = Cat(Cat(Const(0, RECENT_BITS - UPPER_BITS), n) for n in nibbles)
+                m.d.comb += element.eq(Mux(is_recent, gearbox.word, halves))
+            else:
+                m.d.comb += element.eq(Cat(Cat(n, n[-1].replicate(BYTE - len(n))) for n in nibbles))
+            taken = move & (high | is_recent) if cache.recent else move & high
+            with m.If(move & ~is_recent if cache.recent else move):
                 m.d.sync += high.eq(~high)
         m.d.comb += gearbox.take.eq(taken if header is None else taken | header)
         with m.If(order.start):

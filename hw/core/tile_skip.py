@@ -38,6 +38,7 @@ class TileSkip(Part):
     window, sinks, query_head, value_head : In, fields of `attend`
     ready : Out(1), the outputs hold
     tiles : Out, that are visited
+    left_out : Out, tiles that are not
     jump : Out, JUMP
     """
 
@@ -49,7 +50,7 @@ class TileSkip(Part):
             "sinks": In(SINK_BITS),
             **members(In, "query_head", "value_head", shape=HEAD_BITS),
             "ready": Out(1),
-            "tiles": Out(POSITION_BITS),
+            **members(Out, "tiles", *(["left_out"] if cache.recent else []), shape=POSITION_BITS),
             "jump": Out(JUMP),
         })
 
@@ -76,6 +77,8 @@ class TileSkip(Part):
             self.tiles.eq((self.last >> shift) + 1 - left_out),
             self.jump.sinks.eq(sink_tiles),
         ]
+        if self.cache.recent:
+            m.d.comb += self.left_out.eq(left_out)
         self._products(m, stage[1] & windowed, left_out + (sink_tiles != 0), stage[1] & ~windowed)
 
     def _products(self, m, start, tiles, nothing):

@@ -23,8 +23,11 @@ class TileStore(Part):
     in memory: byte e of all rows, for one e after the other, as strobed beats. Only the rows of the chunk's positions
     are written. A chunk that reaches into the next tile takes a second request. With 4 bits a byte holds two elements
     of one key, the even one lowest. With a scale per token, the end of the word at `base` is the header of the
-    elements, which begin in the next word. Throughput: a beat every cycle, within a request. Latency: 4 cycles from an
-    instruction to its first request, 2 from that to the first beat.
+    elements, which begin in the next word. With recent tiles, each tile takes two requests: one for all bits of the
+    codes, and one for their upper halves, of which two groups of the buffer make one of a beat.
+
+    Throughput: a beat every cycle, within a request; one of upper halves every 3. Latency: 4 cycles from an instruction
+    to its first request, 2 from that to the first beat.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ class TileStore(Part):
     def __init__(self, lanes: int, cache: CacheFormat, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            "write": In(write_port(lanes * cache.bits)),
+            "write": In(write_port(lanes * cache.code_bits)),
             **writer_ports(cache.beat_bits),
             **parity_ports(parity),
         })
@@ -54,33 +57,49 @@ class TileStore(Part):
         row_bits = (cache.rows - 1).bit_length()
         transfer = Transfer(m, self)
         tile = Signal(POSITION_BITS)
-        second = Signal()  # of the two tiles
+        second, halves = Signal(), Signal()  # the second of two tiles; the upper halves of codes
         first_row, end = Signal(range(cache.rows)), Signal(range(2 * cache.rows + 1))
         tile_bytes, tile_beats, product = Signal(24), Signal(24), Signal(OFFSET_BITS, reset_less=True)
-        coded_beats = tile_bytes >> (cache.beat_bits // BYTE).bit_length() - 1
+        beat_shift = (cache.beat_bits // BYTE).bit_length() - 1
+        coded_beats = tile_bytes >> beat_shift
         m.d.comb += [
             first_row.eq(self.chunk.position[:row_bits]),
             end.eq(first_row + self.chunk.tokens),  # row behind the last one, counted from the first tile's start
-            tile_bytes.eq((i.elements >> (cache.bits == 4)) << row_bits),
+            tile_bytes.eq((i.elements >> (halves if cache.recent else cache.bits == 4)) << row_bits),
             tile_beats.eq(coded_beats + cache.header_beats if cache.token_scales else coded_beats),
         ]
-        m.d.sync += [tile.eq((self.chunk.position >> row_bits) + second), product.eq(tile * tile_beats)]
+        m.d.sync += tile.eq((self.chunk.position >> row_bits) + second)
+        if cache.recent:
+            wide = ((i.elements << row_bits) >> beat_shift) + cache.header_beats  # beats of a recent tile
+            place = Mux(tile == 0, cache.recent, tile[: (cache.recent - 1).bit_length()])
+            behind = Mux(halves, (cache.recent + 1) * wide, 0)
+            m.d.sync += product.eq(Mux(halves, tile, place) * tile_beats + behind)
+        else:
+            m.d.sync += product.eq(tile * tile_beats)
 
         nothing = ((tile_bytes if cache.token_scales else tile_beats) == 0) | (self.chunk.tokens == 0)
-        finished = second | (end <= cache.rows)
+        last_tile = second | (end <= cache.rows)
+        finished = last_tile & halves if cache.recent else last_tile
         sent = Signal.like(tile_beats)
+        fetched = Signal() if cache.recent else 1  # all that the next beat needs is read
+        part = Signal(range(max(self._parts, 2)))  # of the bytes that the buffer gives, in the present beat
+        last_part = part == self._parts - 1
         settled = Signal(2)  # cycles since the tile's number changed; its product is two registers behind
         transfer.run(
             start=self.instruction.valid & ~nothing,
             prepared=settled == 2,
-            fetched=1,
+            fetched=fetched,
             last_beat=sent == tile_beats - 1,
             again=~finished,
+            refetch=halves & last_part if cache.recent else 0,
         )
-        self._beats(m, platform, i.base, transfer, first_row, end, second)
+        outputs = self._bytes(m, platform, i.base, transfer, halves, part, last_part)
+        if cache.recent:
+            outputs = self._halved(m, outputs, transfer, halves & (sent >= cache.header_beats), fetched)
+        self._send(m, outputs, part, first_row, end, second)
         m.d.comb += [
             self.busy.eq(~transfer.idle),
-            self.request.payload.offset.eq((i.offset + product) << (cache.beat_bits // BYTE).bit_length() - 1),
+            self.request.payload.offset.eq((i.offset + product) << beat_shift),
             self.request.payload.beats.eq(tile_beats),
             self.instruction.ready.eq((transfer.idle & nothing) | transfer.done),
         ]
@@ -90,30 +109,40 @@ class TileStore(Part):
         with m.Elif(transfer.beat):
             m.d.sync += sent.eq(sent + 1)
         with m.If(transfer.idle):
-            m.d.sync += second.eq(0)
+            m.d.sync += [second.eq(0), halves.eq(0)]
         with m.Elif(transfer.answer & self.answered):
-            m.d.sync += second.eq(1)
+            if cache.recent:
+                m.d.sync += [second.eq(second | halves), halves.eq(~halves)]
+            else:
+                m.d.sync += second.eq(1)
 
-    def _beats(self, m, platform, base, transfer, first_row, end, second):
-        """The staging buffer, its words in, and the beat and strobes that its bytes make."""
-        beat_bits, rows = self.cache.beat_bits, self.cache.rows
-        word_bytes = self.lanes * self.cache.bits // BYTE
-        at_once = max(1, beat_bits // (BYTE * rows))  # bytes of each row in a beat
-        parts = max(1, BYTE * rows // beat_bits)  # beats of a byte of each row
+    @property
+    def _at_once(self) -> int:
+        """Bytes of each row in a beat."""
+        return max(1, self.cache.beat_bits // (BYTE * self.cache.rows))
+
+    @property
+    def _parts(self) -> int:
+        """Beats of a byte of each row."""
+        return max(1, BYTE * self.cache.rows // self.cache.beat_bits)
+
+    def _bytes(self, m, platform, base, transfer, halves, part, last_part):
+        """The staging buffer and its words in; returns the bytes that it gives, in memory's order."""
+        rows, at_once = self.cache.rows, self._at_once
+        word_bytes = self.lanes * self.cache.code_bits // BYTE
         skipped = (word_bytes - self.cache.header_bytes) // at_once if self.cache.token_scales else 0
         buffer = BankedBuffer(rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
         buffer.place(m, "staging", platform)
         if self.parity:
             connect_parity(m, self, buffer)
         address = Signal.like(buffer.read_address)
-        part = Signal(range(max(parts, 2)))
-        last_part = part == parts - 1
+        follows = last_part & ~halves if self.cache.recent else last_part
         m.d.comb += [
             buffer.write.eq(self.write.enable),
             buffer.bank.eq(self.chunk.position + self.write.token),
             buffer.address.eq(self.write.address),
             buffer.data.eq(self.write.data),
-            buffer.read.eq(transfer.fetch | (transfer.beat & last_part)),
+            buffer.read.eq(transfer.fetch | (transfer.beat & follows)),
             buffer.read_address.eq(address),
         ]
         with m.If(transfer.request):
@@ -123,15 +152,38 @@ class TileStore(Part):
             m.d.sync += address.eq(address + 1)
         with m.If(transfer.beat):
             m.d.sync += part.eq(Mux(last_part, 0, part + 1))
+        # The buffer gives bytes row by row; memory has them byte by byte of all rows.
+        return [buffer.elements.word_select(row * at_once + n, BYTE) for n in range(at_once) for row in range(rows)]
 
+    def _halved(self, m, codes, transfer, packing, fetched):
+        """While `packing`, the upper halves of two groups of codes; the first is kept as the second is read."""
+        rows, again = self.cache.rows, Signal()
+        m.d.comb += fetched.eq(~packing | again)
+        halves = [Mux(code[4:] == 7, 7, code[4:] + code[3])[:4] for code in codes]
+        kept = Signal(4 * len(halves), reset_less=True)
+        with m.If(transfer.fetch):
+            m.d.sync += [again.eq(~fetched), kept.eq(Cat(halves))]
+        groups = [[kept.word_select(n, 4) for n in range(len(halves))], halves]
+        if self._at_once == 1:
+            packed = [Cat(pair) for pair in zip(*groups, strict=True)]
+        else:
+            packed = [
+                Cat(group[n * rows + row], group[(n + 1) * rows + row])
+                for group in groups
+                for n in range(0, self._at_once, 2)
+                for row in range(rows)
+            ]
+        return [Mux(packing, half, code) for half, code in zip(packed, codes, strict=True)]
+
+    def _send(self, m, outputs, part, first_row, end, second):
+        """The beat that these bytes make, and its strobes."""
+        beat_bits, rows, at_once = self.cache.beat_bits, self.cache.rows, self._at_once
         low, high = Signal.like(end), Signal.like(end)
         m.d.comb += [
             low.eq(Mux(second, 0, first_row)),
             high.eq(Mux(second, end - rows, Mux(end > rows, rows, end))),
         ]
         written = named(m, "written", Cat((row >= low) & (row < high) for row in range(rows)))
-        # The buffer gives bytes row by row; memory has them byte by byte of all rows.
-        outputs = [buffer.elements.word_select(row * at_once + n, BYTE) for n in range(at_once) for row in range(rows)]
         strobes = Cat(written for _ in range(at_once))
         m.d.comb += [
             self.beats.payload.data.eq(Cat(outputs).word_select(part, min(beat_bits, BYTE * rows * at_once))),

@@ -10,7 +10,7 @@ from einloom.hw.vector.lane import Addend, Factor, Left, Right
 from einloom.hw.vector.reduction import LAST_WORD, ReductionTail
 from einloom.hw.vector.slot import CANDIDATE, COLUMN_BITS, INSTRUCTION, READS, TOKEN_BITS
 from einloom.hw.wires import choose, feed
-from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
+from einloom.spec.isa import FLOAT_OPS, REDUCTIONS, Operand, Space, VectorOp
 
 
 class VectorSequencer(Part):
@@ -26,6 +26,7 @@ class VectorSequencer(Part):
     ----------
     lanes : lanes that a reduction combines.
     overlap : an instruction is taken with its last slot, otherwise with its last result.
+    exchange : EXCHANGE is one of the operations.
 
     Members
     -------
@@ -37,7 +38,7 @@ class VectorSequencer(Part):
     taken : In(1), the candidate is taken
     """
 
-    def __init__(self, lanes: int, overlap: bool):
+    def __init__(self, lanes: int, overlap: bool, exchange: bool = False):
         super().__init__({
             "instruction": In(stream.Signature(INSTRUCTION)),
             "tokens": In(TOKEN_BITS),
@@ -160,17 +161,21 @@ class VectorSequencer(Part):
         """Choose the lanes' operands, and the words to read. An unknown kind of operand counts as none."""
         fields, candidate, slot = self.instruction.payload, self.candidate, self.candidate.slot
         has_b, has_c = Signal(reset_less=True), Signal(reset_less=True)
+        with_addend = fields.op == VectorOp.MAD
+        if self.exchange:
+            with_addend |= fields.op == VectorOp.EXCHANGE
+        floats = FLOAT_OPS if self.exchange else (VectorOp.MAD,)
         one_operand = _is_one_of(fields.op, (VectorOp.TOINT, VectorOp.TOFLOAT, VectorOp.MAXABS))
         feed(m, fields, slot, "op", "negate", "immediate", "signal")
         m.d.comb += [
-            slot.integer.eq(~_is_one_of(fields.op, (VectorOp.MAD, VectorOp.SUM))),
+            slot.integer.eq(~_is_one_of(fields.op, (*floats, VectorOp.SUM))),
             candidate.a_read.eq(word),
             candidate.b_read.eq(word & has_b),
             candidate.c_read.eq(word & has_c),
         ]
         m.d.sync += [
             has_b.eq((fields.x == Operand.VECTOR) & ~one_operand),
-            has_c.eq((fields.y == Operand.VECTOR) & (fields.op == VectorOp.MAD)),
+            has_c.eq((fields.y == Operand.VECTOR) & with_addend),
         ]
         none = Mux(slot.integer, Factor.A, Factor.ONE)
         choose(m, slot.factor, fields.x, {Operand.VECTOR: Factor.B, Operand.IMMEDIATE: Factor.IMMEDIATE}, none)

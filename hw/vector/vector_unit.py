@@ -16,7 +16,7 @@ from einloom.hw.vector.sequencer import VectorSequencer
 from einloom.hw.vector.slot import DESTINATION, INSTRUCTION, READS, SLOT, TOKEN_BITS, read_port
 from einloom.hw.vector.store_converter import StoreConverter
 from einloom.hw.wires import choose, feed, join, members
-from einloom.spec.isa import Space
+from einloom.spec.isa import Space, VectorOp
 
 ACTIVATION_BITS = 8
 QUERY_BITS = 16
@@ -50,6 +50,7 @@ class VectorUnit(Part):
     write_latency : cycles from a result to the read that finds it there, 1 if nothing is in between.
     kv_bits : width of an element of KEY_VALUES.
     overlap : an instruction is taken with its last slot, otherwise when it is done.
+    exchange : EXCHANGE is one of the operations.
 
     Members
     -------
@@ -64,7 +65,9 @@ class VectorUnit(Part):
     busy : Out(1), a word or a reduction's partial results go into the lanes
     """
 
-    def __init__(self, lanes: int, read_latency: int, write_latency: int, kv_bits: int, overlap: bool):
+    def __init__(
+        self, lanes: int, read_latency: int, write_latency: int, kv_bits: int, overlap: bool, exchange: bool = False
+    ):
         super().__init__({
             "instruction": In(stream.Signature(INSTRUCTION)),
             "tokens": In(TOKEN_BITS),
@@ -78,7 +81,7 @@ class VectorUnit(Part):
         })
 
     def build(self, m, platform):
-        sequencer = VectorSequencer(self.lanes, self.overlap).place(m, "sequencer", platform)
+        sequencer = VectorSequencer(self.lanes, self.overlap, self.exchange).place(m, "sequencer", platform)
         memory_cycles = result_latency(self.read_latency, Space.VECTOR) + self.write_latency - 1
         issue = Issue(memory_cycles, store_converter.LATENCY).place(m, "issue", platform)
         join(m, self.instruction, sequencer.instruction)
@@ -105,14 +108,29 @@ class VectorUnit(Part):
         bits = PARTIAL.size
         partial = [lanes.partial[n * bits : (n + 1) * bits] for n in range(self.lanes)]
         start = self.read_latency
+        c_data = (
+            self._exchanged(m, slots.at("op", start), slots.at("immediate", start)) if self.exchange else self.c.data
+        )
         m.d.comb += [
-            *(getattr(lanes, f"{p}_data").eq(getattr(self, p).data) for p in READS),
+            lanes.a_data.eq(self.a.data),
+            lanes.b_data.eq(self.b.data),
+            lanes.c_data.eq(c_data),
             lanes.immediate.eq(slots.at("immediate", start)),
             lanes.low.eq(Cat(partial[low] for low, _ in shuffled(self.lanes))),
             lanes.high.eq(Cat(partial[high] for _, high in shuffled(self.lanes))),
             *(lanes.control[name].eq(slots.at(name, start + cycle)) for name, (_, cycle) in lane.CONTROLS.items()),
         ]
         return lanes.result
+
+    def _exchanged(self, m, op, immediate):
+        """Operand c, of which lane n takes that of lane n xor `immediate` in the operation EXCHANGE."""
+        data = self.c.data
+        for bit in range((self.lanes - 1).bit_length()):
+            other = Cat(data.word_select(n ^ 1 << bit, BITS) for n in range(self.lanes))
+            stage = Signal(self.lanes * BITS, name=f"exchanged_{bit}")
+            m.d.comb += stage.eq(Mux((op == VectorOp.EXCHANGE) & immediate[bit], other, data))
+            data = stage
+        return data
 
     def _converters(self, m, platform, slots):
         """Place a converter for each lane, with the width that the slot's destination asks for."""

@@ -104,6 +104,7 @@ class AttentionCode:
             self._weights.parameters("k", attention.key)
             | self._norm("k.norm", attention.key_norm)
             | {"k.code": key_codes.ravel().astype(np.float32)}
+            | ({} if scales.means is None else {"k.mean": (-scales.means * key_codes).ravel().astype(np.float32)})
             | {name: (vector * value_codes.ravel()).astype(np.float32) for name, vector in values.items()}
             | self._weights.parameters("q", attention.query)
             | self._norm("q.norm", attention.query_norm)
@@ -138,7 +139,7 @@ class AttentionCode:
         first = spread if self._coder and self._coder.stages % 2 else output
         p.vec(VectorOp.MAD, first.at(), output.at(), parameters["mixed"], inner=words)
         if self._coder:
-            self._coder.spread(first, output if first is spread else spread, heads.count)
+            self._coder.spread(first, output if first is spread else spread, heads.count, parameters)
 
     def _keys_and_values(
         self,
@@ -157,7 +158,7 @@ class AttentionCode:
         rotated = self._rotate(self._rotated_keys, keys, attention.rope, self._heads.groups)
         staged = self._staged_keys
         if self._coder:
-            p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters["k.code"], inner=words)
+            p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters["k.code"], parameters["k.mean"], inner=words)
             self._coder.emit(rotated, keys if rotated is not keys else self._rotated_keys, staged, parameters)
         else:
             p.vec(VectorOp.MAD, staged.at(), rotated.at(), parameters["k.code"], inner=words, space=Space.KEY_VALUES)
@@ -223,7 +224,7 @@ class AttentionCode:
         quantize_queries(
             p,
             self._scratch,
-            self._coder.spread(rotated, queries, count) if self._coder else rotated,
+            self._coder.spread(rotated, queries, count, parameters) if self._coder else rotated,
             [self._buffers[g] for g in groups],
             head=self._head_words,
             group=heads.group,
@@ -256,7 +257,7 @@ class AttentionCode:
     def reserve_cache(self, layer: str) -> None:
         """Room in memory for the layer's keys and values: whole tiles for each head."""
         p = self._p
-        size = -(-self._context // p.attention.rows) * p.core.cache.tile_bytes(self._heads.size)
+        size = p.core.cache.head_bytes(self._heads.size, self._context)
 
         def room(name: str) -> Region:
             return Region(name, Memory.SYSTEM, p.image.reserve(name, size), -(-size // p.beat_bytes))

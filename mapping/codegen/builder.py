@@ -104,11 +104,12 @@ class ProgramBuilder:
         inner: int,
         outer: int = 1,
         negate: bool = False,
+        distance: int = 0,
         space: Space = Space.VECTOR,
         block: int = 0,
         condition: Condition = Condition.ALWAYS,
     ) -> None:
-        """d = op(a, x, y) over `outer` times `inner` words of every token."""
+        """d = op(a, x, y) over `outer` times `inner` words of every token; lanes exchange y over `distance`."""
         fields: dict[str, int] = a.fields("a") | d.fields("d")
         reads = {a.region}
         for field, letter, operand in (("x", "b", x), ("y", "c", y)):
@@ -119,6 +120,8 @@ class ProgramBuilder:
                 fields |= {field: Source.IMMEDIATE, "immediate": immediate(operand)}
         if x is not None and y is not None and not isinstance(x, Operand) and not isinstance(y, Operand):
             raise ValueError("an instruction has one immediate: make one of the two a constant")
+        if op is VectorOp.EXCHANGE:
+            fields["immediate"] = distance
         self.emit(
             "vector",
             reads,

@@ -94,12 +94,18 @@ class PaddedSizes:
 
     def scales(self, scales: CacheScales, *, per_head: bool) -> CacheScales:
         """Scales of a layer's cache for padded heads; those of the zeros are 1. With `per_head` all of a head's are its
-        largest."""
-        size = scales.keys.shape[-1]
-        if per_head:
-            shape = (len(scales.keys), self.heads.size)
-            return CacheScales(*(np.broadcast_to(s.max(axis=-1)[:, None], shape) for s in (scales.keys, scales.values)))
-        return CacheScales(*(pad_halves(s, size, self.heads.size, fill=1.0) for s in (scales.keys, scales.values)))
+        largest, over the factors."""
+
+        def padded(x: Floats, fill: float) -> Floats:
+            return pad_halves(x, scales.keys.shape[-1], self.heads.size, fill)
+
+        if not per_head:
+            return CacheScales(padded(scales.keys, 1.0), padded(scales.values, 1.0))
+        means = np.zeros_like(scales.keys) if scales.means is None else scales.means
+        factors = np.ones_like(scales.keys) if scales.factors is None else scales.factors
+        keys = (scales.keys * factors).max(axis=-1, keepdims=True) / padded(factors, 1.0)
+        values = np.broadcast_to(scales.values.max(axis=-1, keepdims=True), keys.shape)
+        return CacheScales(keys, values, padded(means, 0.0))
 
     def _size(self, axis: Axis, size: int) -> int:
         match axis:

@@ -21,6 +21,8 @@ from einloom.spec.quantized import QuantizedTensor
 
 KEY = "einloom-core"
 KINDS = ("keys", "values")
+TOKEN_KINDS = (*KINDS, "means", "factors")
+"""Attributes of CacheScales that are kept; the latter where each token has a scale."""
 BALANCE = "balance."
 Floats = npt.NDArray[np.float32]
 
@@ -33,7 +35,7 @@ class CompressedModel:
     ----------
     tensors : the matrices of all linear layers, in the core's sizes.
     scales : scales of each layer's cache, in the model's own sizes.
-    cache_bits, cache_scales : width of the cache's codes, and whose scales they have (core.cache_scales).
+    cache_bits, cache_scales, cache_recent : what the cache's codes are, as keys of a core's config.
     balance : factors of the inputs of matrices (mapping/compress/balance.py), by the first matrix's name.
     """
 
@@ -41,6 +43,7 @@ class CompressedModel:
     scales: Sequence[CacheScales]
     cache_bits: int
     cache_scales: Literal["static", "token"]
+    cache_recent: int
     balance: Mapping[str, Floats]
 
     @property
@@ -50,6 +53,10 @@ class CompressedModel:
         return stored / sum(t.codes.size for t in self.tensors.values())
 
 
+def _kinds(cache_scales: str) -> tuple[str, ...]:
+    return TOKEN_KINDS if cache_scales == "token" else KINDS
+
+
 class _Metadata(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,6 +64,7 @@ class _Metadata(BaseModel):
     model: str
     cache_bits: Annotated[int, Field(strict=True, ge=2, le=16)]
     cache_scales: Literal["static", "token"] = "static"
+    cache_recent: Annotated[int, Field(strict=True, ge=0)] = 0
     layers: Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -64,7 +72,8 @@ def write_compressed(path: Path, compressed: CompressedModel, digest: str) -> No
     """Write what was made of the model with this digest; InputError when the disk or the folder refuses."""
     others = dict[str, Stored]()
     for n, scales in enumerate(compressed.scales):
-        for kind, values in zip(KINDS, (scales.keys, scales.values), strict=True):
+        for kind in _kinds(compressed.cache_scales):
+            values = getattr(scales, kind)
             others[f"cache.{n}.{kind}"] = Stored("F32", values.shape, values.astype("<f4").tobytes)
     for name, factors in compressed.balance.items():
         others[f"{BALANCE}{name}"] = Stored("F32", factors.shape, factors.astype("<f4").tobytes)
@@ -72,6 +81,7 @@ def write_compressed(path: Path, compressed: CompressedModel, digest: str) -> No
         model=digest,
         cache_bits=compressed.cache_bits,
         cache_scales=compressed.cache_scales,
+        cache_recent=compressed.cache_recent,
         layers=len(compressed.scales),
     )
     write_with_others(path, compressed.tensors, others, {KEY: head.model_dump_json()})
@@ -88,7 +98,8 @@ def read_compressed(path: Path, digest: str) -> CompressedModel:
         raise InputError(f"{path}: {KEY!r} in its metadata: {error.errors()[0]['msg']}") from error
     if head.model != digest:
         raise InputError(f"{path}: was made of another model: name that model, or quantize this one")
-    wanted = [f"cache.{n}.{kind}" for n in range(head.layers) for kind in KINDS]
+    kinds = _kinds(head.cache_scales)
+    wanted = [f"cache.{n}.{kind}" for n in range(head.layers) for kind in kinds]
     balance = {n.removeprefix(BALANCE): found.file.read_float32(n) for n in found.others if n.startswith(BALANCE)}
     if sorted(n for n in found.others if not n.startswith(BALANCE)) != sorted(wanted):
         raise InputError(f"{path}: must have the scales of {head.layers} layers' caches, factors, and no other tensors")
@@ -97,7 +108,9 @@ def read_compressed(path: Path, digest: str) -> CompressedModel:
             raise InputError(f"{path}: tensor {BALANCE}{name}: factors must be a vector of numbers above 0")
     values = [found.file.read_float32(name) for name in wanted]
     for name, scales in zip(wanted, values, strict=True):
-        if scales.ndim != 2 or not (scales > 0).all() or not np.isfinite(scales).all():
+        low = -np.inf if name.endswith(".means") else 0
+        if scales.ndim != 2 or not (scales > low).all() or not np.isfinite(scales).all():
             raise InputError(f"{path}: tensor {name}: scales must be a matrix of numbers above 0")
-    pairs = [CacheScales(*values[n : n + 2]) for n in range(0, len(values), 2)]
-    return CompressedModel(found.tensors, pairs, head.cache_bits, head.cache_scales, balance)
+    layers = [CacheScales(*values[n : n + len(kinds)]) for n in range(0, len(values), len(kinds))]
+    cache = head.cache_bits, head.cache_scales, head.cache_recent
+    return CompressedModel(found.tensors, layers, *cache, balance)

@@ -17,7 +17,7 @@ from einloom.sim.golden import vector as golden
 from einloom.sim.server import BenchServer
 from einloom.sim.verilator import Toolchain
 from einloom.spec.instruction import Instruction
-from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
+from einloom.spec.isa import FLOAT_OPS, REDUCTIONS, Operand, Space, VectorOp
 
 BENCH = "vector_bench"
 PORTS = ("clk", "rst", "start", "instructions", "seed", "stall", "limit", "done", "timed_out", "cycles")
@@ -55,7 +55,7 @@ class Step:
         """The operands that are read."""
         i = self.instruction
         b = ("b",) if i["x"] == Operand.VECTOR and i["op"] not in ONE_OPERAND else ()
-        return ("a", *b, *(("c",) if i["y"] == Operand.VECTOR and i["op"] == VectorOp.MAD else ()))
+        return ("a", *b, *(("c",) if i["y"] == Operand.VECTOR and i["op"] in FLOAT_OPS else ()))
 
     def addresses(self, operand: str) -> npt.NDArray[np.int64]:
         """Addresses of the words of a, b, c or d, [tokens, outer, inner]. A reduction's destination has inner = 1."""
@@ -105,6 +105,11 @@ class Step:
         op, negate = VectorOp(i["op"]), bool(i["negate"])
         if op in REDUCTIONS:
             return np.repeat(golden.reduce(op, words["a"], x, negate=negate)[..., None], memory.shape[1], axis=-1)
+        if op is VectorOp.EXCHANGE:
+            if "c" in words:
+                lanes = memory.shape[1]
+                y = np.stack([words["c"][..., n ^ i["immediate"] % lanes] for n in range(lanes)], axis=-1)
+            op = VectorOp.MAD
         return golden.elementwise(op, words["a"], x, y, negate=negate)
 
 

@@ -69,7 +69,7 @@ class GoldenCore:
         self._core, self._gemm, self._attention = manifest.core, manifest.gemm, manifest.attention
         self.system, self.weights = system, weights
         self._beat = manifest.gemm.weights.beat_bits // 8
-        self._vector = VectorUnit(self.memories, manifest.core.cache_bits)
+        self._vector = VectorUnit(self.memories, manifest.core.cache.code_bits, manifest.core.cache.exchanges)
         self.probes: dict[int, Callable[[Chunk], None]] = {}
         self.stored_codes = self.limit_codes = 0
         self._fetched: list[tuple[int, int]] = []  # runs of beats that wait for a product: first, count
@@ -241,9 +241,16 @@ class GoldenCore:
     def _cached(self, beat: int, elements: int, keys: int) -> Integers:
         """Keys or values [keys, elements] of a head."""
         cache = self._core.cache
-        tiles = -(-keys // cache.rows)
-        raw = self._bytes(beat * self._beat, tiles * cache.tile_bytes(elements))
-        return read_tiles(raw.reshape(tiles, -1), cache)[:keys]
+        tiles, start = -(-keys // cache.rows), beat * self._beat
+        raw = self._bytes(start + cache.recent_bytes(elements), tiles * cache.tile_bytes(elements))
+        found = read_tiles(raw.reshape(tiles, -1), cache)
+        if cache.recent:
+            recent = [tile for tile in range(tiles) if cache.is_recent(tile, tiles - 1)]
+            places = [cache.recent_place(tile) for tile in recent]
+            raw = self._bytes(start, cache.recent_bytes(elements)).reshape(cache.recent + 1, -1)[places]
+            of_tiles = found.reshape(tiles, cache.rows, elements)
+            of_tiles[recent] = read_tiles(raw, cache, recent=True).reshape(len(recent), cache.rows, elements)
+        return found[:keys]
 
     def _load(self, i: Instruction, chunk: Chunk) -> None:
         words, lanes = i["words"], self._core.lanes
@@ -275,22 +282,27 @@ class GoldenCore:
         cache, lanes, elements = self._core.cache, self._core.lanes, i["elements"]
         if elements == 0:
             return
-        header = cache.header_bytes * 8 // cache.bits  # elements, the last of the word that `base` is then
+        header = cache.header_bytes * 8 // cache.code_bits  # elements, the last of the word that `base` is then
         size, start = cache.tile_bytes(elements), i["base"] * lanes + (lanes - header if header else 0)
         end = start + header + elements
         staging = self.memories.staging.reshape(cache.rows, -1)
         require(end <= staging.shape[1], f"reaches element {end} of {staging.shape[1]}")
         for n in range(chunk.tokens):
             tile, row = divmod(chunk.position + n, cache.rows)
-            codes = staging[row, start:end]
+            codes, first = staging[row, start:end], i["offset"] * self._beat
             self._count(codes, header)
-            write_position(self._bytes(i["offset"] * self._beat + tile * size, size), row, codes, cache)
+            at = first + cache.recent_bytes(elements) + tile * size
+            write_position(self._bytes(at, size), row, codes, cache)
+            if cache.recent:
+                wide = cache.recent_tile_bytes(elements)
+                at = first + cache.recent_place(tile) * wide
+                write_position(self._bytes(at, wide), row, codes, cache, recent=True)
 
     def _count(self, codes: npt.NDArray[np.int8], header: int) -> None:
         """Count a token's codes, or its scale where it has one, and those at their limit."""
         cache = self._core.cache
         if header:
-            raw = packed(codes[:header], cache.bits)[-SCALE_BYTES:]
+            raw = packed(codes[:header], cache.code_bits)[-SCALE_BYTES:]
             self.stored_codes += 1
             self.limit_codes += int.from_bytes(raw.tobytes(), "little") >= LARGEST_SCALE
         else:

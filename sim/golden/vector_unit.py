@@ -8,8 +8,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from einloom.sim.golden.memories import Bits, Chunk, Indices, Memories, walk
 from einloom.sim.golden.vector import Floats, Mad, to_integer, unguarded_elementwise, unguarded_reduce
+from einloom.spec.errors import InputError
 from einloom.spec.instruction import Instruction
-from einloom.spec.isa import REDUCTIONS, Operand, Space, VectorOp
+from einloom.spec.isa import FLOAT_OPS, REDUCTIONS, Operand, Space, VectorOp
 
 Action = Callable[[Chunk], None]
 Put = Callable[[Chunk, Bits], None]
@@ -25,20 +26,25 @@ class VectorUnit:
     out again then costs little more than its arithmetic.
     """
 
-    def __init__(self, memories: Memories, cache_bits: int) -> None:
-        self._memories = memories
+    def __init__(self, memories: Memories, cache_bits: int, exchanges: bool = False) -> None:
+        self._memories, self._exchanges = memories, exchanges
         self._cache_bits = cache_bits
         self._scratch: dict[tuple[int, ...], Floats] = {}
 
     def prepared(self, i: Instruction, tokens: int) -> Action:
         """Action of the instruction in chunks of `tokens`; IndexError when it reaches outside a memory."""
         op, negate, shape = VectorOp(i["op"]), bool(i["negate"]), (tokens, i["outer"], i["inner"])
+        if op is VectorOp.EXCHANGE and not self._exchanges:
+            raise InputError("vector: this core has no operation exchange")
         if 0 in shape:
             return lambda _: None
         a, x, y = self._operand(i, "a", shape), self._chosen(i, "x", "b", shape), self._chosen(i, "y", "c", shape)
         if op not in REDUCTIONS:
             put = self._destination(i, shape)
-            if op is VectorOp.MAD:
+            if op is VectorOp.EXCHANGE and y is not None:
+                lanes = np.arange(a.shape[3]) ^ (i["immediate"] % a.shape[3])
+                return lambda chunk: put(chunk, unguarded_elementwise(VectorOp.MAD, a, x, y[..., lanes], negate=negate))
+            if op in FLOAT_OPS:
                 mad = Mad(a, x, y, negate=negate, scratch=self._scratch)
                 return lambda chunk: put(chunk, mad())
             return lambda chunk: put(chunk, unguarded_elementwise(op, a, x, y, negate=negate))

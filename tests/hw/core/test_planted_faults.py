@@ -6,15 +6,18 @@ from typing import NamedTuple
 import pytest
 from amaranth import Const, Mux, Value
 
+from einloom.hw.core.layouts import POSITION_BITS
 from einloom.hw.core.unit_queue import UnitQueue
 from einloom.hw.part import Part
 from tests.hw.core import (
     test_float_words,
     test_load_unit,
+    test_recent_tiles,
     test_row_store,
     test_sum_words,
     test_tile_order,
     test_tile_reader,
+    test_tile_store,
     test_token_scales,
     test_unit_queue,
     test_vector_memory,
@@ -22,12 +25,20 @@ from tests.hw.core import (
 )
 from tests.hw.faulty import Faulty, Swallowing
 
+LAST = 2 * POSITION_BITS
+"""Where the last tile's number begins in VISITED."""
+
 
 class Unconditional(UnitQueue):
     """Carries out every instruction."""
 
     def _wanted(self, entry: Value) -> Value:
         return Const(1)
+
+
+def _without_bit(payload: Value, bit: int) -> Value:
+    value = Value.cast(payload)
+    return value & ~Const(1 << bit, len(value))
 
 
 class Fault(NamedTuple):
@@ -96,6 +107,18 @@ FAULTS = {
         "8 bits",
         lambda part: Faulty(part, {}, swapped=("keys_payload", "values_payload")),
         lambda: test_tile_reader.test_tiles_come_in_the_engines_order("8 bits", 0.0),
+    ),
+    "recent tiles: the last bit of the last tile's number is lost": Fault(
+        test_recent_tiles,
+        2,
+        lambda part: Faulty(part, {"visited": lambda _, visited: _without_bit(visited, LAST)}),
+        lambda: test_recent_tiles.test_the_first_and_the_last_tiles_are_recent(2),
+    ),
+    "store: a bit of the first row's codes is lost": Fault(
+        test_tile_store,
+        "recent",
+        lambda part: Faulty(part, {"beats_payload": lambda _, beat: _without_bit(beat, 3)}),
+        lambda: test_tile_store.test_keys_lie_in_the_tiles_of_their_positions_and_nothing_else_changes("recent", 0.0),
     ),
     "scales: a bit of the first row's headers is lost": Fault(
         test_token_scales,

@@ -28,6 +28,9 @@ FORMATS = {
     for bits in (4, 8)
     for scales in (False, True)
 }
+RECENT = CacheFormat(4, ROWS, 8 * BEAT_BYTES, token_scales=True, recent=2)
+NUMBERS = [(0, 0, 1), (0, 0, 3), (0, 0, 8), (0, 5, 9), (1, 1, 3), (1, 3, 5), (2, 4, 9)]
+"""Of recent tiles' jobs: sinks, tiles that are left out, and the last tile."""
 PARTS = {name: TileReader(cache, MAX_HEAD, parity=False) for name, cache in FORMATS.items()}
 Words = list[int]
 
@@ -93,6 +96,55 @@ def test_tiles_between_sinks_and_window_are_left_out(name: str) -> None:
     memory = Memory()
     bench = PartBench(PARTS[name], {"job": JUMPS}, pauses={"request": 0.3}, partners=[reader(memory, BEAT_BYTES)])
     bench.check(lambda inputs: golden(memory, inputs["job"], FORMATS[name]))
+
+
+def recent_job(sinks: int, left_out: int, last: int) -> dict:
+    """Jumps from a window's sinks, or from the first tile, are `left_out` tiles, and one more behind sinks."""
+    sizes = {"keys": 8, "values": 16}
+    jump = {kind: (left_out + (sinks > 0)) * RECENT.tile_bytes(size) // BEAT_BYTES for kind, size in sizes.items()}
+    return {
+        "keys": 100,
+        "values": 900,
+        "heads": {
+            "query_head": 8,
+            "value_head": 16,
+            "tiles": last + 1 - left_out,
+            "visited": {"sinks": sinks, "left_out": left_out, "last": last},
+        },
+        "jump": {"sinks": sinks, **(jump if left_out else {"keys": 0, "values": 0})},
+    }
+
+
+def golden_recent(memory: Memory, jobs: list[dict]) -> dict[str, list]:
+    """Tiles by their numbers: the last two and the first from their places, the others from behind these."""
+    streams: dict[str, list] = {"request": [], "keys": [], "values": []}
+    for job in jobs:
+        sinks, left_out, last = job["heads"]["visited"].values()
+        numbers = [n for n in range(last + 1) if not sinks <= n < sinks + left_out]
+        sizes = {"keys": job["heads"]["query_head"], "values": job["heads"]["value_head"]}
+        for kind, at in visited(len(numbers)):
+            number, head = numbers[at], sizes[kind]
+            recent, wide = number == 0 or number >= last - 1, RECENT.recent_tile_bytes(head)
+            size = wide if recent else RECENT.tile_bytes(head)
+            offset = job[kind] * BEAT_BYTES
+            offset += (number % 2 if number else 2) * wide if recent else 3 * wide + number * size
+            streams["request"].append({"offset": offset, "beats": size // BEAT_BYTES})
+            raw = np.array([memory.byte(offset + n) for n in range(size)], np.uint8)
+            rows = read_tiles(raw[None], RECENT, recent=recent).T
+            streams[kind] += [int.from_bytes(row.astype("<i2").tobytes(), "little") for row in rows]
+    return streams
+
+
+@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+def test_recent_tiles_come_with_whole_codes(pause: float) -> None:
+    memory = Memory()
+    bench = PartBench(
+        TileReader(RECENT, MAX_HEAD, parity=False),
+        {"job": [recent_job(*numbers) for numbers in NUMBERS]},
+        pauses=dict.fromkeys(("job", "request", "beats", "keys", "values"), pause),
+        partners=[reader(memory, BEAT_BYTES)],
+    )
+    bench.check(lambda inputs: golden_recent(memory, inputs["job"]))
 
 
 def test_a_request_in_every_cycle() -> None:

@@ -1,5 +1,6 @@
 """Keys and values into the tiles of the cache as `store_kv` is defined, by TileStore and by StoreUnit around it."""
 
+import math
 import random
 
 import pytest
@@ -22,6 +23,8 @@ FORMATS = {
     "int8-scales": CacheFormat(8, ROWS, 64, token_scales=True),
     "int4-scales": CacheFormat(4, ROWS, 64, token_scales=True),
     "narrow-scales": CacheFormat(8, ROWS, 16, token_scales=True),
+    "recent": CacheFormat(4, ROWS, 64, token_scales=True, recent=2),
+    "recent-narrow": CacheFormat(4, ROWS, 16, token_scales=True, recent=1),
 }
 PARTS: dict[str, Part] = {
     name: (StoreUnit if name == "in-its-unit" else TileStore)(LANES, format, WORDS + format.token_scales, parity=False)
@@ -42,13 +45,15 @@ def staged(cache: CacheFormat, seed: int) -> list[list[list[int]]]:
     """For each step the elements of each token; with scales a word comes before them, whose end is the header."""
     rng, first = random.Random(seed), LANES * cache.token_scales
     return [
-        [[rng.getrandbits(cache.bits) for _ in range(first + elements)] for _ in range(now["tokens"])]
+        [[rng.getrandbits(cache.code_bits) for _ in range(first + elements)] for _ in range(now["tokens"])]
         for _, elements, _, now in STEPS
     ]
 
 
 def golden(elements: list[list[list[int]]], cache: CacheFormat) -> tuple[list[dict[str, int]], dict[int, int]]:
     """(requests, bytes in memory): byte e of a tile's rows lie together; two elements of 4 bits are a byte."""
+    if cache.recent:
+        return golden_recent(elements, cache)
     requests, memory, beat = [], {}, cache.beat_bits // 8
     for (_, size, offset, now), tokens in zip(STEPS, elements, strict=True):
         row_bytes = cache.header_bytes + size * cache.bits // 8
@@ -67,6 +72,31 @@ def golden(elements: list[list[list[int]]], cache: CacheFormat) -> tuple[list[di
     return requests, memory
 
 
+def golden_recent(elements: list[list[list[int]]], cache: CacheFormat) -> tuple[list[dict[str, int]], dict[int, int]]:
+    """The same with whole codes in the place of a recent tile, and their upper halves behind all of these."""
+    requests, memory, beat, header = [], {}, cache.beat_bits // 8, cache.header_bytes
+    for (_, size, offset, now), tokens in zip(STEPS, elements, strict=True):
+        wide, narrow = (header + size) * ROWS // beat, (header + size // 2) * ROWS // beat
+        positions = range(now["position"], now["position"] + now["tokens"]) if size else ()
+        starts = {
+            p // ROWS: (
+                offset + (p // ROWS % cache.recent if p >= ROWS else cache.recent) * wide,
+                offset + (cache.recent + 1) * wide + p // ROWS * narrow,
+            )
+            for p in positions
+        }
+        for whole, halves in starts.values():
+            requests += [{"offset": whole * beat, "beats": wide}, {"offset": halves * beat, "beats": narrow}]
+        for position, token in zip(positions, tokens, strict=bool(size)):
+            kept = token[-(header + size) :]
+            signed = [code - 256 * (code > 127) for code in kept[header:]]
+            rounded = [min(math.floor(code / 16 + 0.5), 7) & 0xF for code in signed]
+            pairs = [low | high << 4 for low, high in zip(rounded[::2], rounded[1::2], strict=True)]
+            for start, raw in zip(starts[position // ROWS], (kept, kept[:header] + pairs), strict=True):
+                memory |= {start * beat + e * ROWS + position % ROWS: byte for e, byte in enumerate(raw)}
+    return requests, memory
+
+
 def stage(elements: list[list[list[int]]], cache: CacheFormat) -> object:
     """Writes each step's elements, a word of a token in each cycle, and then gives its instruction."""
     step, words = 0, []
@@ -75,7 +105,7 @@ def stage(elements: list[list[list[int]]], cache: CacheFormat) -> object:
         base = STEPS[step][0]
         for token, row in enumerate(elements[step]):
             for n in range(0, len(row), LANES):
-                data = sum(e << cache.bits * i for i, e in enumerate(row[n : n + LANES]))
+                data = sum(e << cache.code_bits * i for i, e in enumerate(row[n : n + LANES]))
                 words.append({"write_token": token, "write_address": base + n // LANES, "write_data": data})
 
     def partner(cycle: Cycle) -> None:
@@ -117,7 +147,7 @@ def test_keys_lie_in_the_tiles_of_their_positions_and_nothing_else_changes(shape
     assert {hex(a): (writer.memory.get(a), b) for a, b in memory.items() if writer.memory.get(a) != b} == {}
     assert writer.memory.keys() == memory.keys()
     assert writer.answers == len(requests)
-    if not pause:
+    if not pause and not cache.recent:
         cycles, sent = run.cycles["beats"], 0
         for request in requests:
             its = cycles[sent : sent + request["beats"]]

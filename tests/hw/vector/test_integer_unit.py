@@ -6,12 +6,12 @@ import pytest
 from einloom.hw.vector.integer_unit import COMPARED, LATENCY, IntegerUnit
 from einloom.sim.bench.part_bench import PartBench
 from einloom.sim.golden import vector as golden
-from einloom.spec.isa import REDUCTIONS, VectorOp
+from einloom.spec.isa import FLOAT_OPS, REDUCTIONS, VectorOp
 from tests.hw.around import check_pipeline
 from tests.vector_operands import corner_pairs, random_pairs
 
 PART = IntegerUnit()
-OPS = [op for op in VectorOp if op not in (*REDUCTIONS, VectorOp.MAD)]
+OPS = [op for op in VectorOp if op not in (*REDUCTIONS, *FLOAT_OPS)]
 NEVER = {"enable": 0, "first": 0, "fold": 0}
 
 

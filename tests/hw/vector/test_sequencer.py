@@ -15,7 +15,7 @@ from tests.hw.around import following, now_and_then
 from tests.vector_schedule import Schedule
 
 LANES = 4
-PARTS = {overlap: VectorSequencer(LANES, overlap) for overlap in (False, True)}
+PARTS = {overlap: VectorSequencer(LANES, overlap, exchange=True) for overlap in (False, True)}
 STRIDES = {
     **{"a_base": 100, "a_token": 40, "a_outer": 9, "a_inner": 1},
     **{"b_base": 65530, "b_token": 3, "b_outer": 7, "b_inner": 1},
@@ -31,6 +31,7 @@ def step(op: VectorOp, tokens: int, outer: int, inner: int, **fields: int) -> St
 VECTORS = {"x": Operand.VECTOR, "y": Operand.VECTOR}
 STEPS = [
     step(VectorOp.MAD, 2, 3, 4, signal=2, **VECTORS),
+    step(VectorOp.EXCHANGE, 2, 1, 3, immediate=2, **VECTORS),
     step(VectorOp.MAD, 1, 1, 1, signal=4, x=Operand.IMMEDIATE, immediate=5),
     step(VectorOp.TOINT, 3, 1, 2, space=Space.ACTIVATIONS, **VECTORS),
     step(VectorOp.MAX, 4, 2, 1, space=Space.QUERIES, block=1, **VECTORS),

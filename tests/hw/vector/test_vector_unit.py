@@ -26,9 +26,9 @@ from tests.vector_schedule import Schedule
 
 ELEMENTWISE = tuple(op for op in VectorOp if op not in REDUCTIONS)
 UNITS = {
-    4: VectorUnit(4, read_latency=1, write_latency=3, kv_bits=8, overlap=False),
-    8: VectorUnit(8, read_latency=2, write_latency=1, kv_bits=4, overlap=True),
-    16: VectorUnit(16, read_latency=3, write_latency=2, kv_bits=8, overlap=True),
+    4: VectorUnit(4, read_latency=1, write_latency=3, kv_bits=8, overlap=False, exchange=True),
+    8: VectorUnit(8, read_latency=2, write_latency=1, kv_bits=4, overlap=True, exchange=True),
+    16: VectorUnit(16, read_latency=3, write_latency=2, kv_bits=8, overlap=True, exchange=True),
 }
 LANES = (4, 8, pytest.param(16, marks=pytest.mark.slow))  # whose simulator takes half a minute to compile
 Words = npt.NDArray[np.uint32]
@@ -119,6 +119,8 @@ def test_an_operation_is_golden_on_corners_and_on_many_operands(devices: Devices
             bulk(op, x=Operand.NONE, y=Operand.NONE, negate=1),
             bulk(op, x=Operand.VECTOR, y=Operand.IMMEDIATE, immediate=0x00FFFFFF),
         ]
+    elif op == VectorOp.EXCHANGE:
+        steps = [bulk(op, x=Operand.VECTOR, y=Operand.VECTOR, immediate=distance) for distance in (0, 1, 4, 10)]
     elif op not in (VectorOp.TOINT, VectorOp.TOFLOAT):
         steps += [bulk(op, x=Operand.NONE), bulk(op, x=Operand.IMMEDIATE, immediate=0x807FFFFF)]
     memory = operands(8, int(op))
