@@ -105,27 +105,25 @@ class Sequencer(Part):
         step = Signal(range(max(self.steps, 2)))
         block, tile = Signal.like(job.blocks), Signal.like(job.tiles)
         last_step, last_block = Signal(), Signal()
-        m.d.comb += [
-            last_step.eq(step == self.steps - 1),
-            last_block.eq(block == job.blocks - 1),
-            self.take.eq(self.load_metadata | self.load),
-            self.first.eq(step == 0),
-            self.read.eq(self.load),
-        ]
-        steps_there = Array(self.steps_there)[job.format]
+        m.d.comb += [last_step.eq(step == self.steps - 1), last_block.eq(block == job.blocks - 1)]
         if self.joined:
-            there = Mux(self.first, Array(self.metadata_there)[job.format], steps_there)
+            there = Mux(self.first, Array(self.metadata_there)[job.format], Array(self.steps_there)[job.format])
             m.d.comb += [
                 self.select.eq(Mux(self.first, 0, len(self.bsig)) + job.format),
-                self.load.eq(taking & there & room),
                 self.load_metadata.eq(self.load & self.first),
+                self.load.eq(taking & there & room),
             ]
         else:
             m.d.comb += [
                 self.select.eq(Mux(wants_metadata, 0, 1 + job.format)),
                 self.load_metadata.eq(taking & wants_metadata & self.metadata_there),
-                self.load.eq(taking & ~wants_metadata & steps_there & room),
+                self.load.eq(taking & ~wants_metadata & Array(self.steps_there)[job.format] & room),
             ]
+        m.d.comb += [
+            self.take.eq(self.load_metadata | self.load),
+            self.first.eq(step == 0),
+            self.read.eq(self.load),
+        ]
         with m.If(self.load_metadata):
             m.d.sync += wants_metadata.eq(0)
         with m.If(self.load):
