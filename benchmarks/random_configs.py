@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from einloom.generators.registry import generate
 from einloom.sim.engine_benches import simulate
-from einloom.sim.strategies import bitmod_configs, fusemax_configs, int_mac_configs, lut_configs
+from einloom.sim.strategies import bitmod_configs, fusemax_configs, int_mac_configs, lut_configs, sparse_dsp_configs
 from einloom.spec.config import Config
 from tests.core_bed import Bed, Shape, core_design, random_program, random_tokens
 from tests.core_strategies import cores_with_models, timings
@@ -26,6 +26,7 @@ ENGINES: dict[str, st.SearchStrategy[Config]] = {
     "int_mac": int_mac_configs(),
     "bitmod": bitmod_configs(),
     "lut": lut_configs(),
+    "sparse_dsp": sparse_dsp_configs(),
     "fusemax": fusemax_configs(),
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 from einloom.generators.emit import SharedModules
 from einloom.hw.arith.dsp48e2 import A_BITS, B_BITS, OPERAND_CYCLES, P_BITS, Dsp48e2, Dsp48e2Model
+from einloom.hw.primitive import Primitive
 from einloom.sim.bench.part_bench import PartBench
 
 MASK = (1 << P_BITS) - 1
@@ -67,6 +68,15 @@ def test_the_model_multiplies_and_adds(part: type, name: str) -> None:
     rows = stimulus(KINDS[name])
     expected = results(KINDS[name], rows)
     PartBench(part(**KINDS[name]), held=rows, tail=0).check(lambda _: {"p": expected, "pcout": expected})
+
+
+def test_a_primitive_is_itself_for_synthesis_and_a_model_otherwise() -> None:
+    part: Primitive = Dsp48e2(**KINDS["rounds"])
+    text = SharedModules().emit(part, "dut")
+    instance, model = text.partition("`ifdef SYNTHESIS")[2].partition("`endif")[0].split("`else")
+    assert f" {part.cell} #(" in instance
+    assert "dsp48e2_model model (" in model
+    assert text.count(part.cell) == 1
 
 
 CELL_BITS = 25
