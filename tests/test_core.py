@@ -78,7 +78,8 @@ def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None
         bed.close()
 
 
-@pytest.mark.parametrize("bits", [4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow  # one with recent tiles is built below
+@pytest.mark.parametrize("bits", [4, 8])
 def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
     sizes = {"cache_bits": bits, "cache_scales": "token", "staging_words": 40}
     design = core_design(core_config(attention={"rows": 8, "input_bits": 16}, core=sizes))
