@@ -206,7 +206,7 @@ memory: {chanels: 2}
         ("name: a\nname: b\nengine: {kind: int_mac}", "line 2: name: stands twice"),
         (
             "name: a\nengine: {kind: bitmd}",
-            "line 2: engine.kind: must be one of bitmod, int_mac, lut, fusemax, not 'bitmd', did you",
+            "line 2: engine.kind: must be one of bitmod, int_mac, lut, sparse_dsp, fusemax, not 'bitmd', did you",
         ),
         (
             "name: a\nengine: {kind: int_mac, group: 32}",
@@ -229,7 +229,7 @@ memory: {chanels: 2}
         ("name: a\nengine: {kind: int_mac, columns: 3}\nmemory: {channels: 2}", "cannot share 3 columns evenly"),
         (
             "name: a\nengine: {kind: [a]}",
-            "engine.kind: must be one of bitmod, int_mac, lut, fusemax, not ['a']",
+            "engine.kind: must be one of bitmod, int_mac, lut, sparse_dsp, fusemax, not ['a']",
         ),
         (f"name: {'a' * 65}\nengine: {{kind: bitmod}}", "line 1: name: String should have at most 64 characters"),
         (f"name: 1\nengine: {{kind: {'a' * 5000}}}", f"not '{'a' * 47}...{'a' * 48}'"),
