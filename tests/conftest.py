@@ -3,8 +3,6 @@
 import contextlib
 import gc
 import importlib
-import os
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,11 +13,10 @@ settings.load_profile("einloom")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Quick builds, few collections, and matplotlib before pyslang and pyosys, behind which its fonts fail to load.
+    """Few collections, and matplotlib before pyslang and pyosys, behind which its fonts fail to load.
 
     Tests of parts need none of the three packages, and are run after every edit.
     """
-    os.environ.setdefault("EINLOOM_SIMULATORS", "quick")
     gc.set_threshold(100_000)  # designs are large graphs, and little of one is garbage before all of it is
     if all("tests/hw" in argument for argument in config.args):
         return
@@ -35,9 +32,7 @@ def _quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
-@pytest.fixture(scope="module")
-def fast_simulators() -> Iterator[None]:
-    """Simulators whose code the compiler makes fast: for tests that simulate longer than that takes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EINLOOM_SIMULATORS", "fast")
-        yield
+@pytest.fixture
+def quick_simulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulators that are built in half the time: for tests that simulate less than a second."""
+    monkeypatch.setenv("EINLOOM_SIMULATORS", "quick")

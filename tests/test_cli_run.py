@@ -30,8 +30,6 @@ from einloom.spec.formats import FORMATS
 from einloom.spec.isa import CoreError
 from tests.tiny_llama import write_tiny_llama
 
-pytestmark = pytest.mark.usefixtures("fast_simulators")  # they simulate longer than a build takes
-
 BITMOD = """\
 name: tiny
 engine:

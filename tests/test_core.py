@@ -65,6 +65,7 @@ def test_a_prompt_of_ragged_chunks_and_decoding_are_golden(bed: Bed, timing: Mem
     bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), timing)
 
 
+@pytest.mark.usefixtures("quick_simulators")
 @pytest.mark.parametrize("precompute", ["fused", pytest.param("row", marks=pytest.mark.slow)])
 def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None:
     design = core_design(
@@ -78,6 +79,7 @@ def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None
         bed.close()
 
 
+@pytest.mark.usefixtures("quick_simulators")
 @pytest.mark.slow  # one with recent tiles is built below
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
@@ -91,6 +93,7 @@ def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
         bed.close()
 
 
+@pytest.mark.usefixtures("quick_simulators")
 def test_a_cache_with_recent_tiles_is_golden() -> None:
     """Three tiles: the first and the last have eight bits, and the one between has four."""
     sizes = {"cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 40}

@@ -12,8 +12,6 @@ from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import CoreError
 from tests.core_bed import SMALLEST, Bed, Shape, core_config, core_design, random_program, small_program
 
-pytestmark = pytest.mark.usefixtures("fast_simulators")  # they simulate longer than a build takes
-
 ROWS = 6000
 """Of the vocabulary, so that the system window holds long rows."""
 LONGEST = (1 << 12) - 1

@@ -8,8 +8,6 @@ from einloom.spec.isa import CoreError
 from tests.core_bed import Bed
 from tests.core_soak import soak, soak_bed
 
-pytestmark = pytest.mark.usefixtures("fast_simulators")  # they simulate longer than a build takes
-
 
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:

@@ -36,8 +36,6 @@ from tests.quantized_cache import QuantizedCache
 from tests.rounded import quantize_for_engine
 from tests.tiny_llama import byte_tokenizer
 
-pytestmark = pytest.mark.usefixtures("fast_simulators")  # they simulate longer than a build takes
-
 Floats = npt.NDArray[np.float32]
 TOKENS = [int(token) for token in np.random.default_rng(3).integers(3, 250, 40)]
 PROMPT, DECODED = TOKENS[:21], TOKENS[21:23]

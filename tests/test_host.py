@@ -203,6 +203,7 @@ def smallest() -> Design:
     return core_design(core_config(base=BITMOD, **SMALLEST))
 
 
+@pytest.mark.usefixtures("quick_simulators")
 @pytest.mark.parametrize(
     "fault", [pytest.param("reset not inverted", marks=pytest.mark.slow), "ports exchanged"]
 )  # each builds a simulator
