@@ -179,10 +179,13 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
     assert result.stdout.strip() == expected
 
 
-LARGEST = pytest.param("u280", marks=pytest.mark.slow)  # half a minute, for the modules of u280-slr in other sizes
+ALIKE = ("u280", "core-4ch", "core-int8", "bitmod-decode", "lut-w2", "lut-w4")
+"""Configs whose modules are those of u280-slr, core-2ch, core-16x32 or lut-ternary in other sizes."""
 
 
-@pytest.mark.parametrize("name", [LARGEST if name == "u280" else name for name in CONFIGS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in CONFIGS]
+)
 def test_verilator_lint_and_slang_report_nothing(name: str, tmp_path: Path) -> None:
     design = generate(CONFIGS[name])
     design.write(tmp_path)

@@ -1,6 +1,6 @@
 """The end of a column behind its group sums: the scale, the total, and the way out."""
 
-from amaranth import signed
+from amaranth import Cat, signed
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.part import Part
@@ -19,6 +19,7 @@ class GroupScaler(Part):
     spec : the PE's.
     group_bits : width of a group's sum.
     negated : the group sums have the other sign.
+    biased : half of the range of `group_sum` was added to it.
 
     Members
     -------
@@ -26,7 +27,7 @@ class GroupScaler(Part):
     control, scale_bit, drain_in, drain_out : one column's of a PE
     """
 
-    def __init__(self, spec: PeSpec, group_bits: int, negated: bool):
+    def __init__(self, spec: PeSpec, group_bits: int, negated: bool, biased: bool = False):
         super().__init__({
             "group_sum": In(signed(group_bits)),
             "control": In(CONTROL),
@@ -36,4 +37,7 @@ class GroupScaler(Part):
         })
 
     def build(self, m, platform):
-        add_drain(m, self, add_dequantiser(m, self, self.group_sum, negated=self.negated))
+        group_sum = self.group_sum
+        if self.biased:
+            group_sum = Cat(group_sum[:-1], ~group_sum[-1]).as_signed()
+        add_drain(m, self, add_dequantiser(m, self, group_sum, negated=self.negated))

@@ -166,7 +166,9 @@ class SparseDspPE(Part):
         lower, upper = (list(fields) for fields in zip(*sums, strict=True))
         group_sums = (lower[0], upper[0]) if spec.accumulates else self._added_up(m, lower, upper)
         for column, (total, bits) in enumerate(zip(group_sums, spec.group_bits, strict=True)):
-            end = GroupScaler(spec, bits, negated=column == 0).place(m, f"column_{column}", platform)
+            end = GroupScaler(spec, bits, negated=column == 0, biased=column == 0 and spec.accumulates).place(
+                m, f"column_{column}", platform
+            )
             drain_in, drain_out = (p.word_select(column, spec.sum_bits) for p in (self.drain_in, self.drain_out))
             m.d.comb += [
                 end.group_sum.eq(total),
@@ -208,10 +210,12 @@ class SparseDspPE(Part):
         return multiplex(choices, indices[lane // BLOCK * KEPT + lane % KEPT])
 
     def _fields(self, result):
-        """The negated sum of lower products, and the sum of upper ones."""
+        """The negated sum of lower products, biased where GroupScaler takes that off, and that of upper ones."""
         packing, products = self.spec.packing, self.spec.products
         bits = packing.lower_bits(products)
-        lower = Cat(result[: bits - 1], ~result[bits - 1]).as_signed()  # minus the half that was added
+        lower = result[:bits].as_signed()
+        if not self.spec.accumulates:
+            lower = Cat(lower[:-1], ~lower[-1]).as_signed()  # minus the half that was added
         return lower, result[packing.shift : packing.shift + packing.upper_bits(products)].as_signed()
 
     def _added_up(self, m, *fields):
