@@ -70,7 +70,9 @@ def icarus(*paths: Path, tops: list[str]) -> None:
 def yosys_accepts(*paths: Path, top: str) -> None:
     pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
     files = {path.name: path.read_text() for path in paths}
-    passes = [*(f"read_verilog {name}" for name in files), f"hierarchy -check -top {top}", "tee -o read.txt stat"]
+    library = "read_verilog -lib +/xilinx/cells_xtra.v"  # the vendor's primitives
+    reads = [f"read_verilog {name}" for name in files]
+    passes = [library, *reads, f"hierarchy -check -top {top}", "tee -o read.txt stat"]
     run_passes(passes, files, "read.txt")
 
 
