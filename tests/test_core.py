@@ -65,18 +65,24 @@ def test_a_prompt_of_ragged_chunks_and_decoding_are_golden(bed: Bed, timing: Mem
     bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), timing)
 
 
+def check_a_text(design: Design, seed: int, prompt: int, decoded: int) -> None:
+    """A random model reads so many random tokens at once and so many one by one, on memory that stalls."""
+    bed = Bed(design, random_program(design.manifest, SHAPE))
+    try:
+        rng = np.random.default_rng(seed)
+        tokens = random_tokens(rng, SHAPE, prompt), random_tokens(rng, SHAPE, decoded)
+        bed.check_text(*tokens, TIMINGS["stalls and any order"])
+    finally:
+        bed.close()
+
+
 @pytest.mark.usefixtures("quick_simulators")
 @pytest.mark.parametrize("precompute", ["fused", pytest.param("row", marks=pytest.mark.slow)])
 def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None:
     design = core_design(
         core_config(base=BITMOD | {"engine": {"rows": 3, "columns": 16, "precompute": precompute, **LUT}})
     )
-    bed = Bed(design, random_program(design.manifest, SHAPE))
-    try:
-        rng = np.random.default_rng(5)
-        bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), TIMINGS["stalls and any order"])
-    finally:
-        bed.close()
+    check_a_text(design, 5, 11, 2)
 
 
 @pytest.mark.usefixtures("quick_simulators")
@@ -85,12 +91,7 @@ def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None
 def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
     sizes = {"cache_bits": bits, "cache_scales": "token", "staging_words": 40}
     design = core_design(core_config(attention={"rows": 8, "input_bits": 16}, core=sizes))
-    bed = Bed(design, random_program(design.manifest, SHAPE))
-    try:
-        rng = np.random.default_rng(bits)
-        bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), TIMINGS["stalls and any order"])
-    finally:
-        bed.close()
+    check_a_text(design, bits, 11, 2)
 
 
 @pytest.mark.usefixtures("quick_simulators")
@@ -98,12 +99,7 @@ def test_a_cache_with_recent_tiles_is_golden() -> None:
     """Three tiles: the first and the last have eight bits, and the one between has four."""
     sizes = {"cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 40}
     design = core_design(core_config(attention={"rows": 8, "input_bits": 16}, core=sizes))
-    bed = Bed(design, random_program(design.manifest, SHAPE))
-    try:
-        rng = np.random.default_rng(1)
-        bed.check_text(random_tokens(rng, SHAPE, 22), random_tokens(rng, SHAPE, 3), TIMINGS["stalls and any order"])
-    finally:
-        bed.close()
+    check_a_text(design, 1, 22, 3)
 
 
 @pytest.mark.slow
