@@ -10,17 +10,19 @@ same streams on the emitted Verilog.
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from amaranth import ClockDomain, Module
+from amaranth import Cat, ClockDomain, Module, Signal
 from amaranth.sim import Simulator
 
 from einloom.generators.emit import SharedModules
 from einloom.hw.part import Part
-from einloom.sim.bench.part_ports import decode, encode, ports_of, shown
+from einloom.sim.bench.part_ports import Port, decode, encode, ports_of, shown
 from einloom.sim.bench.part_session import Mismatch, Pause, Session
 from einloom.sim.engine_benches import run_cocotb
 from einloom.sim.verilator import Toolchain
@@ -234,18 +236,23 @@ class _Pysim:
     _kept: "WeakKeyDictionary[Part, _Pysim]" = WeakKeyDictionary()
 
     def __init__(self, part: Part) -> None:
-        streams, plain = ports_of(part)
-        self.streams, self.plain = streams, plain
+        self.streams, self.plain = ports_of(part)
+        self._bench: PartBench | None = None
+        self._used = False
+        feeds = [(name, s.ready) for name, s in self.streams.items() if s.is_input]
+        drains = [(name, p) for name, s in self.streams.items() if not s.is_input for p in (s.valid, s.payload)]
+        ports = [*feeds, *drains, *self.plain.items()]
+        # All that is observed is one signal: sampling one costs as much Python for a bit as for a thousand.
+        self._observed = Signal(sum(len(port.value) for _, port in ports))
+        self._fields = _fields([port for _, port in ports])
         m = Module()
         m.domains.sync = ClockDomain()
         m.submodules.part = part
-        self._bench: PartBench | None = None
-        self._used = False
+        m.d.comb += self._observed.eq(Cat(port.value for _, port in ports))
         self._simulator = Simulator(m)
         self._simulator.add_clock(1e-6)
         # A process sets all ports before anything is evaluated; a testbench would settle the design for each of them.
         self._simulator.add_process(self._drive)
-        self._simulator.add_testbench(self._wait)
 
     @classmethod
     def of(cls, part: Part) -> "_Pysim":
@@ -261,49 +268,58 @@ class _Pysim:
         if self._used:
             self._simulator.reset()
         self._used = True
-        self._simulator.run()
+        while not (session.over or self._failure):
+            self._simulator.advance()
         if self._failure is not None:
             raise self._failure
         return self._watch
 
-    async def _wait(self, ctx) -> None:
-        while not (self._session.over or self._failure):
-            await ctx.tick()
-
     async def _drive(self, ctx) -> None:
-        assert self._bench is not None
-        bench, session = self._bench, self._session
-        feeds = [self.streams[name] for name in session.feeds]
-        drains = [self.streams[name] for name in session.drains]
-        # Partners may ask for any plain port; without them only what is watched is read.
-        plain = list(self.plain) if bench.partners else list(self._watch)
-        values = [s.ready.value for s in feeds]
-        values += [v for s in drains for v in (s.valid.value, s.payload.value)]
-        values += [self.plain[name].value for name in plain]
         last: dict[tuple[str, str], int] = {}
-        functions = {name: f for name, f in bench.held.items() if callable(f)}
         try:
-            while not session.over:
-                for name, function in functions.items():
-                    session.held = {**session.held, name: bench._values(name, [function(session.cycle)])}
-                for name, member, value in session.drive():
-                    if last.get((name, member)) != value:
-                        last[name, member] = value
-                        port = getattr(self.streams[name], member) if member else self.plain[name]
-                        ctx.set(port.value, value)
-                _, _, *found = await ctx.tick().sample(*values)
-                ready = dict(zip(session.feeds, found, strict=False))
-                pairs = found[len(feeds) : len(feeds) + 2 * len(drains)]
-                offered = dict(zip(session.drains, zip(pairs[::2], pairs[1::2], strict=True), strict=True))
-                seen = dict(zip(plain, found[len(feeds) + 2 * len(drains) :], strict=True))
-                valid = {name: int(feed.offered) for name, feed in session.feeds.items()}
-                session.edge(ready, offered)
-                for name, trace in self._watch.items():
-                    trace.append(seen[name])
-                if bench.partners:
-                    cycle = Cycle(bench, session, seen, valid | {name: v for name, (v, _) in offered.items()})
-                    for partner in bench.partners:
-                        partner(cycle)
-                session.close()
+            self._set(ctx, last)
+            async with aclosing(aiter(ctx.tick().sample(self._observed))) as ticks:
+                async for _, _, observed in ticks:
+                    self._edge(observed)
+                    if self._session.over:
+                        return
+                    self._set(ctx, last)
         except BaseException as failure:
             self._failure = failure
+
+    def _set(self, ctx, last: dict[tuple[str, str], int]) -> None:
+        """Set the inputs of a cycle that are not what they were in the `last` one."""
+        bench, session = self._bench, self._session
+        assert bench is not None
+        for name, value in bench.held.items():
+            if callable(value):
+                session.held = {**session.held, name: bench._values(name, [value(session.cycle)])}
+        for name, member, value in session.drive():
+            if last.get((name, member)) != value:
+                last[name, member] = value
+                port = getattr(self.streams[name], member) if member else self.plain[name]
+                ctx.set(port.value, value)
+
+    def _edge(self, observed: int) -> None:
+        """The end of a cycle, with what was `observed` before it."""
+        bench, session = self._bench, self._session
+        assert bench is not None
+        found = iter([observed >> offset & mask for offset, mask in self._fields])
+        ready = {name: next(found) for name in session.feeds}
+        offered = {name: (next(found), next(found)) for name in session.drains}
+        seen = dict(zip(self.plain, found, strict=True))
+        valid = {name: int(feed.offered) for name, feed in session.feeds.items()}
+        session.edge(ready, offered)
+        for name, trace in self._watch.items():
+            trace.append(seen[name])
+        if bench.partners:
+            cycle = Cycle(bench, session, seen, valid | {name: v for name, (v, _) in offered.items()})
+            for partner in bench.partners:
+                partner(cycle)
+        session.close()
+
+
+def _fields(ports: Sequence[Port]) -> list[tuple[int, int]]:
+    """(offset, mask) of each of `ports` in the concatenation of all."""
+    widths = [len(port.value) for port in ports]
+    return [(end - width, (1 << width) - 1) for width, end in zip(widths, accumulate(widths), strict=True)]
