@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import cocotb_tools.config
 
@@ -47,6 +48,8 @@ CHOICE = "EINLOOM_SIMULATORS"
 BUILT = "built"  # the last file of a build: the digest of its executable, or those of its objects
 MAIN = "verilator"
 """cocotb's main program, which knows a design only by the ports of its top module."""
+HEADER, HEADERS = "verilated_common.h", '#include "verilated.h"\n#include "verilated_dpi.h"\n'
+"""A header with those that every design includes."""
 
 
 class Toolchain:
@@ -176,37 +179,84 @@ class Toolchain:
         self.run([self.command, "-Mdir", ".", "-o", top, "-LDFLAGS", link, *arguments, str(main)], folder)
         runtime = re.findall(r"^  (verilated\w*) ", (folder / "Vtop_classes.mk").read_text(), re.MULTILINE)
         self._add_objects(folder, runtime, [], waves=waves)
-        self._add_objects(folder, [MAIN], [str(main), (folder / "Vtop.h").read_text()], waves=waves)
-        self.make(folder, top, waves=waves)
+        common = self._common_header(folder, waves=waves)
+        self._add_objects(folder, [MAIN], [str(main), (folder / "Vtop.h").read_text()], common, waves=waves)
+        self.make(folder, top, waves=waves, variables=common)
 
-    def make(self, folder: Path, *targets: str, waves: bool) -> None:
-        variables = [f"{name}={value}" for name, value in self.variables.items()]
+    def _common_header(self, folder: Path, *, waves: bool) -> dict[str, str]:
+        """The variables by which make takes Verilator's headers precompiled, once for all designs.
+
+        Verilator's own rules precompile those of a design with them, for each design again, and for a small one not at
+        all. They take a second of each file that is compiled.
+        """
+        (folder / HEADER).write_text(HEADERS)
+        names = [f"{HEADER}.{kind}.gch" for kind in ("fast", "slow")]
+        parallel = {"VM_PARALLEL_BUILDS": "1"}  # only then has make rules for them
+        with self._kept(folder, names, [HEADERS, *self.variables.values()], parallel, waves=waves) as kept:
+            for kind in ("fast", "slow"):  # what the compiler reads if it refuses the precompiled one
+                (kept / f"{HEADER}.{kind}").write_text(HEADERS)
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+            (folder / f"Vtop__pch.h.{name.split('.')[-2]}.gch").touch()  # make need not build the design's own
+        fast, slow = (f"-include {plain(kept)}/{HEADER}.{kind}" for kind in ("fast", "slow"))
+        optimized = self.variables["OPT_FAST"]
+        parallel_builds = "VM_PARALLEL_BUILDS = 1" in (folder / "Vtop_classes.mk").read_text()
+        return (
+            {"VK_PCH_I_FAST": fast, "VK_PCH_I_SLOW": slow} if parallel_builds else {"OPT_FAST": f"{optimized} {fast}"}
+        )
+
+    def make(
+        self, folder: Path, *targets: str, waves: bool, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        values = [f"{name}={value}" for name, value in {**self.variables, **variables}.items()]
         jobs = str(min(os.cpu_count() or 1, 8))
-        self.run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *variables, *targets], folder)
+        self.run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *values, *targets], folder)
 
-    def _add_objects(self, folder: Path, names: Sequence[str], parts: Sequence[str], *, waves: bool) -> None:
+    def _add_objects(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        parts: Sequence[str],
+        variables: Mapping[str, str] = MappingProxyType({}),
+        *,
+        waves: bool,
+    ) -> None:
         """Compiled `names` in `folder`, where make finds them: compiled once per toolchain, kind of build, and `parts`.
 
         These are what no design changes, and most of the work of building a small one.
         """
-        trace = _trace_flag() if waves else ""
-        key = _digest([self.version, trace, *map(str, MAKE_VARIABLES.items()), *names, *parts])
-        kept = cache_root() / "verilator" / f"objects-{key}"
         objects = [f"{name}.o" for name in names]
+        with self._kept(folder, objects, parts, variables, waves=waves) as kept:
+            pass
+        for name in objects:
+            shutil.copy(kept / name, folder)  # newer than what it depends on, so make leaves it alone
+
+    @contextmanager
+    def _kept(
+        self,
+        folder: Path,
+        targets: Sequence[str],
+        parts: Sequence[str],
+        variables: Mapping[str, str],
+        *,
+        waves: bool,
+    ) -> Iterator[Path]:
+        """A folder of the cache with what make builds in `folder`; locked, so that more can be put there."""
+        trace = _trace_flag() if waves else ""
+        key = _digest([self.version, trace, *map(str, MAKE_VARIABLES.items()), *targets, *parts])
+        kept = cache_root() / "verilator" / f"objects-{key}"
         with _locked(kept.with_suffix(".lock")):
-            if not _are_whole(kept, objects):
-                self.make(folder, *objects, waves=waves)
+            if not _are_whole(kept, targets):
+                self.make(folder, *targets, waves=waves, variables=variables)
                 staged = kept.with_suffix(".new")
                 for old in (staged, kept):
                     shutil.rmtree(old, ignore_errors=True)
                 staged.mkdir(parents=True)
-                for name in objects:
+                for name in targets:
                     shutil.copy(folder / name, staged)
-                (staged / BUILT).write_text("".join(_file_digest(staged / name) for name in objects))
+                (staged / BUILT).write_text("".join(_file_digest(staged / name) for name in targets))
                 staged.rename(kept)
-                return
-        for name in objects:
-            shutil.copy(kept / name, folder)  # newer than what it depends on, so make leaves it alone
+            yield kept
 
 
 @cache

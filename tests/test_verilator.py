@@ -82,8 +82,9 @@ def test_damaged_objects_of_the_runtime_are_made_again(
 ) -> None:
     made: list[str] = []
 
-    def make(_tools: Toolchain, folder: Path, *objects: str, waves: bool) -> None:
+    def make(_tools: Toolchain, folder: Path, *objects: str, waves: bool, variables: object) -> None:
         assert not waves
+        assert not variables
         for name in objects:
             made.append(name)
             (folder / name).write_text(f"an object {name}")
