@@ -33,7 +33,7 @@ CONFIGS = {
     "bitmod": {
         "engine": {
             "kind": "bitmod",
-            "rows": 3,
+            "rows": 2,
             "columns": 16,
             "lanes": 4,
             "formats": ["bitmod-fp4", "int6"],

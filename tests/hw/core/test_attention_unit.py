@@ -15,7 +15,7 @@ HEAD = 32  # the longest
 SCALE = 0x0180
 NOW = chunk(position=9, tokens=2)
 BEATS = 120
-FULL_RATE = 460  # cycles without a pause, up to the second block; from there on each stream pauses in half of them
+FULL_RATE = 460  # cycles without a pause, up to the second block; from there on each stream pauses in a third of them
 
 
 @cache
@@ -54,7 +54,7 @@ def blocks(columns: int, keys: int, values: int) -> list[dict[str, int]]:
 
 def pauses(*names: str) -> dict[str, list[int]]:
     """None at first, then many, of each stream its own."""
-    return {name: [0] * FULL_RATE + random.Random(name).choices((0, 1), k=1999) for name in names}
+    return {name: [0] * FULL_RATE + random.Random(name).choices((0, 1), (2, 1), k=1999) for name in names}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
