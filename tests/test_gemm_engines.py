@@ -109,7 +109,7 @@ def check(config: Config, seed: int, cases: int) -> None:
 
 
 KINDS = [kind for kind, engine in engine_kinds().items() if engine.computes == "products"]
-FEW = {"bitmod": 8}
+FEW = {"bitmod": 5}
 """Random designs in the default suite; 3 of each other engine."""
 SMALL = 3
 """Rows and columns of those, at most; the long sweep has up to 8."""

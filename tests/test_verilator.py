@@ -61,7 +61,7 @@ def test_a_quick_build_is_another_one(compiled: list[Path], monkeypatch: pytest.
 
 def test_an_unknown_kind_of_build_is_named_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EINLOOM_SIMULATORS", "slow")
-    with pytest.raises(ToolError, match=r"^EINLOOM_SIMULATORS is 'slow': set it to fast or quick, or unset it$"):
+    with pytest.raises(ToolError, match=r"^EINLOOM_SIMULATORS is 'slow': set it to fast, medium, quick, or unset it$"):
         Toolchain()
 
 
