@@ -14,7 +14,7 @@ settings.load_profile("einloom")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Medium simulators, few collections, and matplotlib before pyslang and pyosys, behind which its fonts fail to load.
+    """Medium simulators, few collections, and matplotlib before pyslang and pyosys: its fonts fail to load behind them.
 
     Tests of parts need none of the three packages, and are run after every edit.
     """
