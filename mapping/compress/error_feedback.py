@@ -10,8 +10,12 @@ least. With U upper triangular and H^-1 = U^T U:
 
 Source: GPTQ (Frantar et al., ICLR 2023, sections 3.1 to 3.3). The order is that of falling H[i, i], and each group's
 step and special value are chosen before, so that groups stay consecutive inputs whatever the order.
+
+A pruned weight is one that is rounded to zero, and its whole value is the error. Source: SparseGPT (Frantar and
+Alistarh, ICML 2023, section 3), but that weights to prune are chosen before, for the same reason.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -82,31 +86,65 @@ def _inverse(upper: Wide) -> Wide:
     return result
 
 
-def feedback_codes(weights: Float32, format: Format, steps: Float32, selectors: UInt8, gram: InputGram) -> UInt8:
+def feedback_codes(
+    weights: Float32,
+    format: Format,
+    steps: Float32,
+    selectors: UInt8,
+    gram: InputGram,
+    kept: npt.NDArray[np.bool_] | None = None,
+) -> UInt8:
     """Codes [N, K] of `weights` [N, K], with the final step and the selector of each group, [N, G].
 
-    A group whose step is 0 is all zeros in exact arithmetic, and gets the codes nearest to 0. Takes some 40 bytes a
-    weight: give large matrices block by block of their rows, which don't depend on each other.
+    Where `kept` [N, K] is false the code is 0, which must be zero in `format`, and all of the weight is error. A group
+    whose step is 0 is all zeros in exact arithmetic, and gets the codes nearest to 0. Takes some 40 bytes a weight:
+    give large matrices block by block of their rows, which don't depend on each other.
     """
     choices = GroupLevels.of(format)
-    outputs, inputs = weights.shape
-    group, factor = inputs // steps.shape[1], gram.factor
-    left = np.ascontiguousarray(weights.T[gram.order])  # [K, N]: what is still to be expressed
+    group = weights.shape[1] // steps.shape[1]
     divisors = np.ascontiguousarray(np.where(steps > 0, steps, np.float32(1)).T)
     steps, selectors = np.ascontiguousarray(steps.T), np.ascontiguousarray(selectors.T)
     values, table = choices.values.ravel(), choices.codes.ravel()
-    codes = np.empty((inputs, outputs), np.uint8)
+    codes = np.empty(weights.shape[::-1], np.uint8)
+
+    def rounded(i: int, left: Float32, out: Float32) -> None:
+        places = choices.places(left / divisors[i // group], selectors[i // group])
+        codes[i] = table[places]
+        np.multiply(values[places], steps[i // group], out=out)
+        if kept is not None:
+            codes[i, ~kept[:, i]] = 0
+            out[~kept[:, i]] = 0
+
+    _feed_back(weights, gram, rounded)
+    return np.ascontiguousarray(codes.T)
+
+
+def reconstructed(weights: Float32, kept: npt.NDArray[np.bool_], gram: InputGram) -> Float32:
+    """Weights [N, K] that are zero where `kept` is false, and elsewhere make good what is not there; not rounded."""
+    result = np.empty(weights.shape[::-1], np.float32)
+
+    def pruned(i: int, left: Float32, out: Float32) -> None:
+        np.multiply(left, kept[:, i], out=out)
+        result[i] = out
+
+    _feed_back(weights, gram, pruned)
+    return np.ascontiguousarray(result.T)
+
+
+def _feed_back(weights: Float32, gram: InputGram, express: Callable[[int, Float32, Float32], None]) -> None:
+    """Express one input's weights after the other; what is wrong with one is spread over all behind.
+
+    `express` takes an input, its weights [N] as they are by then, and where it writes what they become.
+    """
+    outputs, inputs = weights.shape
+    factor, left = gram.factor, np.ascontiguousarray(weights.T[gram.order])  # [K, N]: what is still to be expressed
     for start in range(0, inputs, BLOCK):
         stop = min(start + BLOCK, inputs)
         errors = np.empty((stop - start, outputs), np.float32)
         for i in range(start, stop):
-            g = gram.order[i] // group
-            places = choices.places(left[i] / divisors[g], selectors[g])
-            codes[gram.order[i]] = table[places]
             error = errors[i - start]
-            np.multiply(values[places], steps[g], out=error)
+            express(int(gram.order[i]), left[i], error)
             np.subtract(left[i], error, out=error)
             error /= factor[i, i]
             left[i + 1 : stop] -= factor[i, i + 1 : stop, None] * error
         left[stop:] -= factor[start:stop, stop:].T @ errors
-    return np.ascontiguousarray(codes.T)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from einloom.mapping.compress.error_feedback import InputGram, feedback_codes
+from einloom.mapping.compress.error_feedback import InputGram, feedback_codes, reconstructed
 from einloom.mapping.compress.group_search import search_groups, search_weighted_groups
 from einloom.mapping.compress.nearest import Float32, levels
 from einloom.mapping.compress.row_blocks import BLOCK_WEIGHTS, row_blocks
@@ -48,7 +48,7 @@ def quantize(
     check_group(weights.shape[1], group)
     search = scale_search or format.needs_scale_search
     if format.sparse:
-        return _pruned(weights, format, gram, lambda w, f: quantize(w, f, group, scale_search=search, gram=gram))
+        return _pruned(weights, format, group, gram, lambda w, f: quantize(w, f, group, scale_search=search))
     if gram is not None:
         return _by_blocks(weights, format, group, lambda rows: _calibrated(rows, format, group, gram), FEEDBACK_WEIGHTS)
     return _by_blocks(weights, format, group, lambda rows: _grouped(rows, format, group, search))
@@ -66,7 +66,7 @@ def quantize_per_channel(
         raise InputError(f"{format.name} chooses a special value per group: quantize it in groups")
     search = scale_search or format.needs_scale_search
     if format.sparse:
-        return _pruned(weights, format, gram, lambda w, f: quantize_per_channel(w, f, scale_search=search, gram=gram))
+        return _pruned(weights, format, None, gram, lambda w, f: quantize_per_channel(w, f, scale_search=search))
     inputs = weights.shape[1]
     if gram is not None:
         return _by_blocks(weights, format, inputs, lambda rows: _calibrated(rows, format, None, gram), FEEDBACK_WEIGHTS)
@@ -74,19 +74,30 @@ def quantize_per_channel(
 
 
 def _pruned(
-    weights: Float32, format: Format, gram: InputGram | None, dense: Callable[[Float32, Format], QuantizedTensor]
+    weights: Float32,
+    format: Format,
+    group: int | None,
+    gram: InputGram | None,
+    nearest: Callable[[Float32, Format], QuantizedTensor],
 ) -> QuantizedTensor:
-    """Quantize the weights that `format` keeps as `dense` does with a format of all weights; the others are zero.
+    """Quantize the weights that `format` keeps; the others are zero.
 
-    Without a gram matrix the largest of each four are kept (magnitude pruning), with one those whose product with the
-    root mean square of their input is largest (Wanda, arXiv 2306.11695).
+    Without a gram matrix the largest of each four are kept (magnitude pruning), and rounded as `nearest` does with a
+    format of all weights. With one those are kept whose pruning would leave the larger error after feedback, and what
+    is kept makes good what is pruned.
     """
     if weights.shape[1] % BLOCK:
         raise InputError(f"{format.name} takes {BLOCK} inputs at a time, which don't divide {weights.shape[1]}")
-    inputs = np.ones(weights.shape[1], np.float32) if gram is None else np.sqrt(np.diag(gram.matrix))
-    kept = largest(np.abs(weights) * inputs)
-    tensor = dense(np.where(kept, weights, np.float32(0)), replace(format, sparse=False))
-    return replace(tensor, format=format, codes=np.where(kept, tensor.codes, np.uint8(0)))
+    dense = replace(format, sparse=False)
+    if gram is None:
+        kept = largest(np.abs(weights))
+        tensor = nearest(np.where(kept, weights, np.float32(0)), dense)
+        return replace(tensor, format=format, codes=np.where(kept, tensor.codes, np.uint8(0)))
+    size = group or weights.shape[1]
+    tensor = _by_blocks(
+        weights, dense, size, lambda rows: _calibrated(rows, dense, group, gram, pruned=True), FEEDBACK_WEIGHTS
+    )
+    return replace(tensor, format=format)
 
 
 def check_group(inputs: int, group: int) -> None:
@@ -146,15 +157,17 @@ def _ungrouped(rows: Float32, format: Format, scale_search: bool) -> tuple[UInt8
 
 
 def _calibrated(
-    rows: Float32, format: Format, group: int | None, gram: InputGram
+    rows: Float32, format: Format, group: int | None, gram: InputGram, *, pruned: bool = False
 ) -> tuple[UInt8, UInt8, UInt8, Float32]:
     size = group or rows.shape[1]
     importance = gram.importance.reshape(-1, size)
-    grouped = rows.reshape(len(rows), -1, size)
+    kept = largest(np.square(rows) * gram.importance) if pruned else None
+    # What is kept grows when it makes good what is not, and steps must have room for it.
+    grouped = (rows if kept is None else reconstructed(rows, kept, gram)).reshape(len(rows), -1, size)
     found = [search_weighted_groups(grouped[part], format, importance) for part in row_blocks(rows.shape)]
     steps, selectors = (np.concatenate(parts) for parts in zip(*found, strict=True))
     channel, scales = second_level(steps) if group else (steps[:, 0], np.ones_like(selectors))
-    codes = feedback_codes(rows, format, channel[:, None] * scales, selectors, gram)
+    codes = feedback_codes(rows, format, channel[:, None] * scales, selectors, gram, kept)
     return codes, scales, selectors, channel
 
 
