@@ -71,36 +71,62 @@ def methods(name: str, group: int) -> dict[str, Callable[[Floats, InputGram], Fl
     }
 
 
-class PruningLinears:
-    """Float linear layers that prune their matrix in every way for the first half of the inputs that they get.
+class Pruning:
+    """Prunes matrices in every way for the first half of the inputs that it is given, and measures on the other half.
 
     Attributes
     ----------
     weights : by method and matrix, what is computed with.
-    errors : by kind of matrix and method, the error of the outputs for the other half, one of each layer.
+    errors : by kind of matrix and method, the error of the outputs, one of each layer.
     """
 
-    def __init__(self, model: DecoderModel, sizes: PaddedSizes, name: str, group: int) -> None:
+    def __init__(self, name: str, group: int) -> None:
         self.weights: dict[str, dict[str, Floats]] = defaultdict(dict)
         self.errors: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self._model, self._sizes, self._methods = model, sizes, methods(name, group)
-        self._matrices = {tensor.name: tensor for tensor in model.graph.linears()}
+        self._methods = methods(name, group)
         self._last: tuple[Floats, InputGram] | None = None
+
+    def prune(self, name: str, kind: str, weights: Floats, x: Floats) -> None:
+        """Prune `weights` [N, K] for `x` [T, K]; matrices that get the same `x` share its gram matrix."""
+        half = len(x) // 2
+        if self._last is None or self._last[0] is not x:
+            self._last = x, InputGram.of(x[:half])
+        y = x[half:] @ weights.T
+        for method, change in self._methods.items():
+            pruned = change(weights, self._last[1])
+            self.weights[method][name] = pruned
+            error = np.square(x[half:] @ pruned.T - y).sum() / np.square(y).sum()
+            self.errors[kind][method].append(float(error))
+
+    def print_errors(self, title: str) -> None:
+        table = Table("matrix", *self.weights, title=title)
+        for kind, errors in self.errors.items():
+            table.add_row(kind, *(f"{np.mean(values):.4f}" for values in errors.values()))
+        every = [[v for errors in self.errors.values() for v in errors[method]] for method in self.weights]
+        table.add_section()
+        table.add_row("all", *(f"{np.mean(values):.4f}" for values in every))
+        Console().print(table)
+
+
+class PruningLinears:
+    """Float linear layers that prune their matrix in a core's sizes when they get inputs."""
+
+    def __init__(self, model: DecoderModel, sizes: PaddedSizes, pruning: Pruning) -> None:
+        self._model, self._sizes, self._pruning = model, sizes, pruning
+        self._matrices = {tensor.name: tensor for tensor in model.graph.linears()}
+        self._last: tuple[Floats, Floats] | None = None
 
     def __call__(self, name: str, x: Floats) -> Floats:
         matrix, weights = self._matrices[name], self._model.tensors[name]
-        half, y = len(x) // 2, x @ weights.T
         if self._last is None or self._last[0] is not x:
-            inputs = Tensor("inputs", x[:half].shape, (Axis.POSITIONS, matrix.axes[1]))
-            self._last = x, InputGram.of(self._sizes.padded(inputs, x[:half]))
-        padded = self._sizes.padded(matrix, weights)
+            self._last = x, self._sizes.padded(Tensor("inputs", x.shape, (Axis.POSITIONS, matrix.axes[1])), x)
         kind = name.removesuffix(".weight").rpartition(".")[2]
-        for method, change in self._methods.items():
-            pruned = self._sizes.cut(matrix, change(padded, self._last[1]))
-            self.weights[method][name] = pruned
-            error = np.square(x[half:] @ pruned.T - y[half:]).sum() / np.square(y[half:]).sum()
-            self.errors[kind][method].append(float(error))
-        return y
+        self._pruning.prune(name, kind, self._sizes.padded(matrix, weights), self._last[1])
+        return x @ weights.T
+
+    def pruned(self, method: str) -> dict[str, Floats]:
+        """The model's matrices, pruned by `method`, in their own sizes."""
+        return {n: self._sizes.cut(self._matrices[n], w) for n, w in self._pruning.weights[method].items()}
 
 
 def main() -> None:
@@ -116,20 +142,17 @@ def main() -> None:
     model, manifest = load_model(given.model), describe(load_config(given.config))
     texts = windows(model, given.calibration.read_text())
     group = manifest.config.gemm.scale_group or manifest.config.gemm.lanes
-    linears = PruningLinears(model, PaddedSizes.of(model.graph, manifest.core), given.format, group)
+    pruning = Pruning(given.format, group)
+    linears = PruningLinears(model, PaddedSizes.of(model.graph, manifest.core), pruning)
     started = time.perf_counter()
     Decoder(model, linears, texts=len(texts)).step(texts.ravel().tolist())
     print(f"pruned in {time.perf_counter() - started:.0f} s, all ways together")
-    title = f"error of outputs, {given.format}, mean of layers"
-    table = Table("matrix", *linears.weights, title=title)
-    for kind, errors in linears.errors.items():
-        table.add_row(kind, *(f"{np.mean(values):.4f}" for values in errors.values()))
-    Console().print(table)
+    pruning.print_errors(f"error of outputs, {given.format}, mean of layers")
     ids = model.tokenizer.encode(given.text.read_text()).ids[: given.tokens + 1]
     table = Table("weights", "perplexity", title=f"{len(ids) - 1} tokens")
     table.add_row("float", f"{perplexity(model, model.linears, ids):.2f}")
-    for method, weights in linears.weights.items():
-        table.add_row(method, f"{perplexity(model, weights, ids):.2f}")
+    for method in pruning.weights:
+        table.add_row(method, f"{perplexity(model, linears.pruned(method), ids):.2f}")
     Console().print(table)
 
 
