@@ -69,7 +69,8 @@ class Encoder:
 
     def _linear(self, name: str, x: Floats) -> Floats:
         weights, flat = self._tensors[f"{name}.weight"], x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-        self._pruning.prune(name, name.split(".", 3)[3].removesuffix(".dense").removeprefix("attention.self."), weights, flat)
+        kind = name.split(".", 3)[3].removesuffix(".dense").removeprefix("attention.self.")
+        self._pruning.prune(name, kind, weights, flat)
         result: Floats = flat @ weights.T + self._tensors[f"{name}.bias"]
         return result.reshape(*x.shape[:-1], -1)
 
