@@ -8,12 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.terms import SpecialValues
 from einloom.hw.arith.trits import TritDecoder
+from einloom.hw.array.block_sequencer import BlockSequencer, header_layout
 from einloom.hw.array.control import ControlPipeline, Drain
 from einloom.hw.array.grid import pe_grid
 from einloom.hw.array.sequencer import Sequencer
 from einloom.hw.buffers.gearbox import Gearbox
 from einloom.hw.part import Part
-from einloom.hw.pe.column import codes_port
+from einloom.hw.pe.column import codes_port, word_formats
 from einloom.hw.pe.spec import PeSpec, stored_bits
 from einloom.hw.replicated import Replicated
 from einloom.hw.wires import feed, join
@@ -47,7 +48,29 @@ class EngineSpec:
 
     @property
     def has_scales(self) -> bool:
-        return self.pe.timing.scale_bits > 0
+        return self.pe.has_scales
+
+    @property
+    def chooses(self) -> bool:
+        """A format chooses for each block how many weights it keeps."""
+        return any(f.of for f in self.formats)
+
+    @property
+    def by_blocks(self) -> bool:
+        """An activation word may last several steps, and a block as many as it keeps weights: see BlockSequencer."""
+        return self.pe.inputs != self.pe.lanes or self.chooses
+
+    @property
+    def word_formats(self) -> tuple[Format, ...]:
+        """Formats of the words of steps."""
+        return word_formats(self.formats)
+
+    @property
+    def header(self) -> data.StructLayout | None:
+        """What metadata say of the next block, above scales and selectors."""
+        if not self.chooses:
+            return None
+        return header_layout(self.formats, self.pe.sets, self.max_blocks)
 
     @property
     def columns_per_channel(self) -> int:
@@ -62,11 +85,13 @@ class EngineSpec:
     def metadata_bits(self) -> int:
         """Width of a channel's metadata word, whole bytes to keep positions in the gearbox coarse; 0 without scales."""
         bits = self.columns_per_channel * (SCALE_BITS + self.selector_bits)
+        if self.header is not None:
+            bits += self.header.size
         return -(-bits // 8) * 8 if self.has_scales else 0
 
     def step_bits(self, format: Format) -> int:
         """Width of a channel's step word."""
-        return format.stream_bits(self.columns_per_channel * self.pe.lanes)
+        return format.step_bits(self.columns_per_channel * self.pe.words(format))
 
     @property
     def joined(self) -> bool:
@@ -75,8 +100,13 @@ class EngineSpec:
 
     @property
     def word_bits(self) -> tuple[int, ...]:
-        """Widths of a channel's words as Sequencer counts them: those with metadata, and then a step of each format."""
-        steps = tuple(self.step_bits(f) for f in self.formats)
+        """Widths of a channel's words as Sequencer counts them: those with metadata, and then a step of each format.
+
+        BlockSequencer has metadata alone between them.
+        """
+        steps = tuple(self.step_bits(f) for f in self.word_formats)
+        if self.by_blocks:
+            return (*(bits + self.metadata_bits for bits in steps), self.metadata_bits, *steps)
         if self.joined:
             return (*(bits + self.metadata_bits for bits in steps), *steps)
         return (self.metadata_bits or steps[0], *steps)
@@ -102,23 +132,16 @@ class GemmEngine(Part):
     job : In, stream, one matrix product
     weights : In, a stream of beats per memory channel
     activation_address, activation_read : Out, read the activations of a step
-    activations : In, a cycle later, `rows` x `lanes` activations, or what the PE's spec prepares of them, row 0 and
-        lane 0 lowest; held until the next read
+    activations : In, a cycle later, `rows` x `PeSpec.inputs` activations, or what the PE's spec prepares of them, row
+        0 and lane 0 lowest; held until the next read
     sums : Out, stream, for each tile and each token of the job: the sums of all columns, column 0 lowest
     idle : Out(1), nothing is at work and no result waits
     """
 
     def __init__(self, spec: EngineSpec):
         pe = spec.pe
-        self.sequencer = Sequencer(
-            bsig=tuple(pe.shifts(f) for f in spec.formats),
-            steps=spec.block // pe.lanes,
-            has_metadata=spec.has_scales,
-            joined=spec.joined,
-            max_blocks=spec.max_blocks,
-            max_tiles=spec.max_tiles,
-            rows=spec.rows,
-        )
+        sizes = {"max_blocks": spec.max_blocks, "max_tiles": spec.max_tiles, "rows": spec.rows}
+        self.sequencer = self._sequencer(spec, sizes)
         super().__init__({
             "job": In(stream.Signature(self.sequencer.job_layout)),
             "weights": In(stream.Signature(spec.beat_bits)).array(spec.channels),
@@ -128,6 +151,20 @@ class GemmEngine(Part):
             "sums": Out(stream.Signature(data.ArrayLayout(pe.sum_bits, spec.columns))),
             "idle": Out(1),
         })
+
+    @staticmethod
+    def _sequencer(spec, sizes):
+        if spec.by_blocks:
+            return BlockSequencer(
+                formats=spec.formats, words=spec.word_formats, sets=spec.pe.sets, block=spec.block, **sizes
+            )
+        return Sequencer(
+            bsig=tuple(spec.pe.shifts(f) for f in spec.formats),
+            steps=spec.block // spec.pe.lanes,
+            has_metadata=spec.has_scales,
+            joined=spec.joined,
+            **sizes,
+        )
 
     def build(self, m, platform):
         spec = self.spec
@@ -157,7 +194,7 @@ class GemmEngine(Part):
             self.sums.payload.eq(grid.drain_out),
             self.idle.eq(sequencer.idle & ~drain.busy),
         ]
-        if spec.has_scales:
+        if spec.pe.timing.scale_bits:
             m.d.comb += grid.scale_bit.eq(Cat(column.scale_bit for column in columns))
 
     def _place_gearboxes(self, m, sequencer, platform):
@@ -173,8 +210,10 @@ class GemmEngine(Part):
         # Bit n: all gearboxes have a word of size n. It is found a cycle ahead, so that no take waits for all of them.
         enough = Signal(len(sizes))
         m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
-        firsts = len(sizes) - len(spec.formats)
+        firsts = len(sizes) - len(spec.word_formats)
         m.d.comb += [sequencer.metadata_there.eq(enough[:firsts]), sequencer.steps_there.eq(enough[firsts:])]
+        if spec.chooses:
+            m.d.comb += sequencer.alone_there.eq(enough[firsts - 1])
         return [g.word for g in gearboxes]
 
     def _place_columns(self, m, sequencer, control, words, platform):
@@ -183,9 +222,10 @@ class GemmEngine(Part):
         tops = count // spec.pe.columns_per_pe
         part = spec.pe.column(spec.formats)
         ports = part.signature.members
-        codes = {codes_port(f): f for f in spec.formats}
+        codes = {codes_port(f): f for f in spec.word_formats}
         sliced = (*codes, *(p for p in ("operand", "scale", "selector", "scale_bit") if p in ports))
-        from_sequencer = [p for p in ("load", "load_metadata", "first", "format", "term", "specials") if p in ports]
+        timing = ("load", "load_metadata", "first", "format", "term", "specials", "turn", "full")
+        from_sequencer = [p for p in timing if p in ports]
         shared = {
             "last": sequencer.issue.valid & sequencer.issue.block_last,
             "capture": control.control.capture,
@@ -196,6 +236,9 @@ class GemmEngine(Part):
             values = SpecialValues().place(m, "special_values", platform)
             feed(m, sequencer, values, "specials")
         channels = []
+        if spec.chooses:
+            header = self._metadata(sequencer, words[0])[spec.metadata_bits - spec.header.size :]
+            m.d.comb += sequencer.header.eq(header)
         for n, word in enumerate(words):
             columns = Replicated(part, tops, sliced=sliced).place(m, f"columns_{n}", platform)
             if values is not None:
@@ -217,15 +260,17 @@ class GemmEngine(Part):
         spec = self.spec
         if not spec.joined:
             return word
-        places = [word[spec.step_bits(f) :][: spec.metadata_bits] for f in spec.formats]
-        return places[0] if len(places) == 1 else Array(places)[sequencer.format]
+        places = [word[spec.step_bits(f) :][: spec.metadata_bits] for f in spec.word_formats]
+        if spec.chooses:
+            return Array([*places, word[: spec.metadata_bits]])[sequencer.select]
+        return places[0] if len(places) == 1 else Array(places)[sequencer.word if spec.by_blocks else sequencer.format]
 
     def _codes(self, m, word, format, name, platform):
         """The codes of a step word of `format`, column 0 and its lane 0 lowest."""
-        bits = self.spec.columns_per_channel * self.spec.pe.lanes // format.word_inputs * format.word_bits
+        bits = self.spec.columns_per_channel * self.spec.pe.words(format) * format.word_bits
         if not format.in_trits:
             return word[:bits]
-        count = format.stream_bits(bits // format.bits) // 8
+        count = format.step_bits(bits // format.bits) // 8
         decoders = Replicated(TritDecoder(), count, sliced=("trits", "codes")).place(m, name, platform)
         m.d.comb += decoders.trits.eq(word[: 8 * count])
         return decoders.codes[:bits]
