@@ -18,6 +18,9 @@ from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 from einloom.spec.lane_sets import LaneSets
 from einloom.spec.sparsity import KEPT, PATTERNS
 
+EARLY_BITS = 2
+"""Bits of an index that pick four to one in a LUT. Where there are more, these come a cycle before the others."""
+
 
 def operand_layout(value_bits: int, lanes: int, sets: LaneSets | None, scale: bool) -> data.StructLayout:
     """A column's operand: a value per DSP, which input of its set each of its own DSPs takes, and the group's scale."""
@@ -178,7 +181,10 @@ class ValueColumn(Part):
                 m.d.comb += place.eq(Mux(self.full, in_order, Cat(word[number][kind.bits :], turn)))
         with m.If(self.load):
             m.d.sync += index.eq(self._of_format(self.format, chosen))
-        return delayed(m, f"index_{lane}", index, 1 + late)
+        if len(index) <= EARLY_BITS:
+            return delayed(m, f"index_{lane}", index, 1 + late)
+        low, high = index[:EARLY_BITS], index[EARLY_BITS:]
+        return Cat(delayed(m, f"early_{lane}", low, late), delayed(m, f"index_{lane}", high, 1 + late))
 
     def _decode(self, m, value, code, format, special=None):
         """Assign to `value` what `code` means."""

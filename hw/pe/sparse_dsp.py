@@ -11,7 +11,7 @@ from einloom.hw.arith.dsp48e2 import OPERAND_CYCLES, Dsp48e2
 from einloom.hw.arith.trees import add_tree
 from einloom.hw.arith.widths import INT8_LIMIT, signed_bits
 from einloom.hw.part import Part
-from einloom.hw.pe.dsp_column import LaneDelay, PairTop, ValueColumn, operand_layout
+from einloom.hw.pe.dsp_column import EARLY_BITS, LaneDelay, PairTop, ValueColumn, operand_layout
 from einloom.hw.pe.dsp_scaler import SCALING_CYCLES, DspScaler
 from einloom.hw.pe.group_scaler import GroupScaler
 from einloom.hw.pe.pair_packing import PairPacking, two_complement_bits, weight_range
@@ -88,9 +88,14 @@ class SparseDspSpec(PeSpec):
         return self.group if self.accumulates else self.chain
 
     @property
+    def pick_cycles(self) -> int:
+        """Cycles of the multiplexers: of more than four activations they have two stages."""
+        return int(self.choices > 1 << EARLY_BITS)
+
+    @property
     def step_delay(self) -> int:
         """Cycles from an issue to the step's sum, of designs whose chains give one for each step."""
-        return OPERAND_CYCLES + self.chain + 1 + (self.chains > 1)
+        return self.pick_cycles + OPERAND_CYCLES + self.chain + 1 + (self.chains > 1)
 
     @property
     def timing(self) -> Timing:
@@ -102,7 +107,7 @@ class SparseDspSpec(PeSpec):
             accumulate = self.step_delay + OPERAND_CYCLES - 1
             return Timing(accumulate=accumulate, capture=self.step_delay + SCALING_CYCLES, align=0, scale_bits=0)
         if self.accumulates:
-            added = OPERAND_CYCLES + self.chain  # in this cycle the last DSP adds the step's product
+            added = self.pick_cycles + OPERAND_CYCLES + self.chain  # in this cycle the last DSP adds the step's product
             accumulate, capture = added - 1, added + 1
         else:
             accumulate = self.step_delay
@@ -111,7 +116,7 @@ class SparseDspSpec(PeSpec):
 
     @property
     def lane_delays(self) -> tuple[int, ...]:
-        """Cycles by which each lane is later than the first of its chain."""
+        """Cycles by which each lane's activations are later than those of the first of its chain."""
         return tuple(lane % self.chain for lane in range(self.lanes))
 
     @property
@@ -161,7 +166,8 @@ class SparseDspSpec(PeSpec):
         else:
             # A column keeps a group's scale until the next group ends, at least as many cycles as a scale has bits.
             scale_delay = max(0, self.timing.capture - SCALE_BITS)
-        common = (formats, self.weight_bits, self.lane_delays, scale_delay, self.sets, self.scales_in_dsps)
+        delays = tuple(late + self.pick_cycles for late in self.lane_delays)
+        common = (formats, self.weight_bits, delays, scale_delay, self.sets, self.scales_in_dsps)
         return ValueColumn(*common) if self.tokens else PairTop(*common)
 
     def row(self) -> LaneDelay:
@@ -175,7 +181,8 @@ class SparseDspPE(Part):
         sum = sum over groups of scale * (its field of P, added up over the group)
 
     Either both columns' weights share an activation, or both tokens' activations a weight. With sparse formats lane k
-    picks its activation among those of its set (spec/lane_sets.py).
+    picks its activation among those of its set (spec/lane_sets.py); among more than four in two stages, of which the
+    first has the index a cycle early.
 
     Lane k of a chain adds its product to what lane k - 1 gives, a cycle later than that one, and takes its operands so
     much later. Where the fields are wide enough (PairPacking), the last DSP adds up the group; otherwise a chain is as
@@ -261,7 +268,7 @@ class SparseDspPE(Part):
                 constant=half if is_last else 0,
             ).place(m, f"dsp_{lane}", platform)
             values = [self._operand(column)["values"][lane] for column in range(spec.columns_per_pe)]
-            activations = [self._activation(lane, token) for token in range(spec.tokens_per_pe)]
+            activations = [self._activation(m, lane, token) for token in range(spec.tokens_per_pe)]
             (lower, upper), (shared,) = (activations, values) if spec.tokens else (values, activations)
             m.d.comb += [dsp.a.eq(lower), dsp.d.eq(upper << spec.packing.shift), dsp.b.eq(shared)]
             if below is not None:
@@ -271,13 +278,20 @@ class SparseDspPE(Part):
             m.d.comb += [below.enable.eq(enable), below.restart.eq(self.control.first)]
         return below.p
 
-    def _activation(self, lane, token):
+    def _activation(self, m, lane, token):
         sets, choices = self.spec.sets, self.spec.choices
         first = (token * self.spec.lanes + lane) * choices
         if sets is None:
             return self.activations[first]
         index = self._operand(sets.column_of(lane))["indices"][sets.number(lane)]
-        return multiplex([self.activations[first + n] for n in range(choices)], index)
+        choices = [self.activations[first + n] for n in range(choices)]
+        early, late = index[:EARLY_BITS], index[EARLY_BITS:]
+        if not self.spec.pick_cycles:
+            return multiplex(choices, early)
+        size = 1 << EARLY_BITS
+        names = (f"picked_{token}_{lane}_{n}" for n in range(len(choices) // size))
+        groups = (multiplex(choices[n : n + size], early) for n in range(0, len(choices), size))
+        return multiplex([registered(m, name, group) for name, group in zip(names, groups, strict=True)], late)
 
     def _fields(self, result):
         """The negated sum of lower products, biased where GroupScaler takes that off, and that of upper ones."""

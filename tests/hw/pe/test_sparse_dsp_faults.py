@@ -107,8 +107,8 @@ def metadata_of_the_step(patch: Patch) -> None:
 def takes_the_next_input(patch: Patch) -> None:
     right = SparseDspPE._activation
 
-    def activation(self, lane, token):
-        return right(self, lane, token) if lane != 2 else self.activations[lane * 4 + 1]
+    def activation(self, m, lane, token):
+        return right(self, m, lane, token) if lane != 2 else self.activations[lane * 4 + 1]
 
     patch.setattr(SparseDspPE, "_activation", activation)
 
