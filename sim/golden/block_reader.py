@@ -1,6 +1,6 @@
 """Reads weights back from streams of blocks that differ in length (spec/manifest.py, BlockLayout)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +84,7 @@ def _weights(
     base = step // sets.steps(format, kept) * sets.inputs
     count = sets.lanes if full else sets.words(format)
     bits = format.bits if full else format.word_bits
-    parts: Sequence[UInt8] = word[: columns * count * bits].reshape(-1, bits) if not format.in_trits else ()
+    parts = list(word[: columns * count * bits].reshape(-1, bits)) if not format.in_trits else []
     trits = CODES[[_number(byte) for byte in word.reshape(-1, 8)]].ravel() if format.in_trits else None
     for column in range(columns):
         for n in range(count):
