@@ -113,18 +113,20 @@ class BlockSequencer(Part):
     def _fetch(self, m, job, starts, end, room):
         """Take each block's steps, if there is `room`; returns whether a job is being fetched."""
         taking, alone = Signal(), Signal()  # alone: metadata are wanted before the first block
+        self.takes_header = self.load_metadata | (taking & alone & self.alone_there) if self.chooses else None
         step, turn_step = Signal(range(self.sets.candidates * 2)), Signal(range(self.sets.candidates * 2))
         word = Signal(range(max(self.words_of_block, 2)))
         block, last_block, tile_first = self._blocks(m, job)
-        kind = self._kind(m, job)
+        following, held = self._kinds(m, job, starts)
+        kind = Signal.like(held)
         last_step, last_word = Signal(), Signal()
-        there = Mux(self.first, Array(self.metadata_there)[self.word], Array(self.steps_there)[self.word])
+        # Which words are there is chosen for both kinds beforehand: this way through the gearboxes is the longest.
+        there = Mux(self.first, Array(self.metadata_there)[following.word], Array(self.steps_there)[held.word])
         m.d.comb += [
-            self.word.eq(kind["word"]),
-            self.full.eq(kind["full"]),
-            self.turn.eq(step >> kind["shift"]),
+            kind.eq(Mux(self.first, following, held)),
+            self.turn.eq(step >> kind.shift),
             turn_step.eq(step + 1),
-            last_step.eq(step == kind["last"]),
+            last_step.eq(step == kind.last),
             last_word.eq(word == self.words_of_block - 1),
             self.load.eq(taking & ~alone & there & room),
             self.load_metadata.eq(self.load & self.first),
@@ -150,6 +152,7 @@ class BlockSequencer(Part):
             ]
             with m.If(last_step):
                 m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+        feed(m, kind, self, "word", "full")
         self._tiles(m, job, taking, self.load & last_step & last_word & last_block)
         with m.If(starts):
             m.d.sync += [taking.eq(1), self.first.eq(1), step.eq(0), word.eq(0)]
@@ -172,7 +175,11 @@ class BlockSequencer(Part):
         block, held, following = Signal.like(job.blocks), Signal.like(job.blocks), Signal.like(job.blocks)
         starts_tile, first_of_tile, tile_first = Signal(init=1), Signal(), Signal()
         last_block, held_last = Signal(), Signal()
-        skip = self._next(m).skip if self.chooses else 0
+        skip = 0
+        if self.chooses:
+            skip = Signal.like(self.header.skip)
+            with m.If(self.takes_header):
+                m.d.sync += skip.eq(self.header.skip)
         m.d.comb += [
             block.eq(Mux(self.first, following + skip, held)),
             last_block.eq(Mux(self.first, block == job.blocks - 1, held_last)),
@@ -188,42 +195,40 @@ class BlockSequencer(Part):
             ]
         return block, last_block, tile_first
 
-    def _next(self, m):
-        """What was said of the next block."""
-        if not hasattr(self, "_said"):
-            self._said = Signal(self.header.shape(), name="next")
-            with m.If(self.take & (self.load_metadata | ~self.load)):
-                m.d.sync += self._said.eq(self.header)
-        return self._said
-
-    def _kind(self, m, job):
-        """Of the block at work: its words' number, whether steps are full, its last step, the logarithm of a turn's."""
-        if not self.chooses:
-            rows = [(self._row(f, None)) for f in self.formats]
-            return {name: Array(row[name] for row in rows)[job.format] for name in rows[0]}
-        said = self._next(m)
-        density, held = Signal.like(said.density), Signal.like(said.density)
-        m.d.comb += density.eq(Mux(self.first, said.density, held))
+    def _kinds(self, m, job, starts):
+        """Kinds of the next block's steps and of those of the block at work."""
+        layout = self._kind_layout()
+        following, held = Signal(layout), Signal(layout)
+        first = [[self._row(f, n) for n in self._counts(f)] for f in self.formats]
         with m.If(self.load_metadata):
-            m.d.sync += held.eq(density)
-        most = 1 << len(density)
-        rows = [[self._row(f, n) for n in self._counts(f, most)] for f in self.formats]
-        return {name: Array(Array(r[name] for r in row)[density] for row in rows)[job.format] for name in rows[0][0]}
+            m.d.sync += held.eq(following)
+        with m.If(starts):
+            m.d.sync += following.eq(Array(row[0] for row in first)[self.job.payload.format])
+        if self.chooses:
+            said = Array(Array(row)[self.header.density] for row in first)[job.format]
+            with m.Elif(self.takes_header):
+                m.d.sync += following.eq(said)
+        return following, held
 
-    def _counts(self, format, most):
+    def _kind_layout(self):
+        """Of a block's steps: their word's number, whether they are full, the last one, the logarithm of a turn's."""
+        most = 2 * self.sets.candidates
+        return data.StructLayout({"word": range(len(self.words)), "full": 1, "last": range(most), "shift": 3})
+
+    def _counts(self, format):
         counts = self.sets.counts(format) if format.of else (None,)
+        most = 1 << len(self.header.density) if self.chooses else 1
         return [*counts, *[counts[-1]] * (most - len(counts))]
 
     def _row(self, format, kept):
-        """The constants of steps of a block."""
+        """The kind of steps of a block, as a number."""
         full = kept == format.of if format.of else format.neighbours == 1
-        steps = self.sets.steps(format, kept)
         in_turn = kept // self.sets.together if format.of and not full else 1
         numbers = {word.name: n for n, word in enumerate(self.words)}
-        values = {
+        layout = self._kind_layout()
+        return layout.const({
             "word": numbers[format.full.name if full else format.name],
             "full": int(full),
-            "last": steps - 1,
+            "last": self.sets.steps(format, kept) - 1,
             "shift": in_turn.bit_length() - 1,
-        }
-        return {name: Const(value, 5) for name, value in values.items()}
+        }).as_value()

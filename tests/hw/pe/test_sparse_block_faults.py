@@ -70,28 +70,24 @@ def fixed_port(name: str, value: int) -> Callable:
     return lambda part, _: setattr(part, name, Const(value, len(getattr(part, name))))
 
 
-def no_skip(patch: Patch) -> None:
-    right = BlockSequencer._next
+class Said:
+    """What a header says, but for the `other` fields."""
 
-    def following(self, m):
-        said = right(self, m)
-        return type("Said", (), {"density": said.density, "skip": Const(0, 1)})()
-
-    patch.setattr(BlockSequencer, "_next", following)
+    def __init__(self, header, **other):
+        self.density, self.skip = header.density, header.skip
+        vars(self).update(other)
 
 
-def keeps_density(patch: Patch) -> None:
+def no_skip(part, _) -> None:
+    part.header = Said(part.header, skip=Const(0, 1))
+
+
+def keeps_density(part, m) -> None:
     """Each block has the steps of the one before."""
-    right = BlockSequencer._next
-
-    def following(self, m):
-        said = right(self, m)
-        late = Signal.like(said.density)
-        with m.If(self.load_metadata):
-            m.d.sync += late.eq(said.density)
-        return type("Said", (), {"density": late, "skip": said.skip})()
-
-    patch.setattr(BlockSequencer, "_next", following)
+    late = Signal.like(part.header.density)
+    with m.If(part.load_metadata):
+        m.d.sync += late.eq(part.header.density)
+    part.header = Said(part.header, density=late)
 
 
 def header_of_codes(patch: Patch) -> None:
@@ -134,8 +130,8 @@ def scale_of_the_first(patch: Patch) -> None:
 
 
 FAULTS = {
-    "empty blocks are not skipped": Fault(no_skip, BLOCKS),
-    "a block has the density of the one before": Fault(keeps_density, BLOCKS),
+    "empty blocks are not skipped": Fault(built(BlockSequencer, no_skip), BLOCKS),
+    "a block has the density of the one before": Fault(built(BlockSequencer, keeps_density), BLOCKS),
     "headers are read a bit too high": Fault(header_of_codes, BLOCKS),
     "all steps are of kept weights": Fault(built(ValueColumn, fixed_port("full", 0)), BLOCKS),
     "full steps take the inputs in another order": Fault(ranks_swapped, BLOCKS),
