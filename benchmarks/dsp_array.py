@@ -22,7 +22,7 @@ from einloom.fpga.synthesise import Synthesis, synthesise
 from einloom.generators.registry import generate
 from einloom.sim.strategies import make_config
 from einloom.spec.config import Config
-from einloom.spec.formats import FORMATS
+from einloom.spec.engines.sparse_dsp import SparseDspConfig
 
 DECODE_DESIGNS: dict[str, dict[str, object]] = {
     **{name: {"formats": [name]} for name in ("bitmod-fp4", "bitmod-fp3", "int4", "ternary", "int8")},
@@ -87,12 +87,20 @@ def resources(names: Sequence[str]) -> Table:
     for name in names:
         tokens = name in TOKEN_DESIGNS
         section = (TOKEN_DESIGNS if tokens else DECODE_DESIGNS)[name]
-        stored = FORMATS[str(section["formats"][0])].stored_bits  # type: ignore[index]
-        size = {"columns": 2 * int(256 // (16 * stored)), "rows": 2 if tokens else 1, "lanes": 16}
-        packing = "tokens" if tokens else "weights"
-        config = make_config({"kind": "sparse_dsp", "packing": packing, **size, **section}, beat_bits=512)
-        add_row(table, f"{name}, {size['columns']} columns", config)
+        size: dict[str, object] = {"packing": "tokens" if tokens else "weights", "rows": 2 if tokens else 1}
+        columns = columns_for({**size, **section})
+        config = make_config({"kind": "sparse_dsp", "columns": columns, **size, **section}, beat_bits=512)
+        add_row(table, f"{name}, {columns} columns", config)
     return table
+
+
+def columns_for(section: dict[str, object]) -> int:
+    """Columns whose longest step is about a beat of 512 bits."""
+    engine = make_config({"kind": "sparse_dsp", "columns": 2, **section}).gemm
+    assert isinstance(engine, SparseDspConfig)
+    sets, lanes = engine.sets, engine.lanes
+    words = [f.step_bits(sets.words(f) if sets else lanes) for f in engine.weight_formats]
+    return 2 * max(1, 256 // max(words))
 
 
 def card() -> Table:

@@ -1,6 +1,7 @@
 """The GEMM engine: weight streams in, integer sums out, around any processing element."""
 
 from dataclasses import dataclass
+from math import gcd
 
 from amaranth import Array, Cat, Signal
 from amaranth.lib import data, stream
@@ -19,6 +20,9 @@ from einloom.hw.pe.spec import PeSpec, stored_bits
 from einloom.hw.replicated import Replicated
 from einloom.hw.wires import feed, join
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
+
+LARGEST_UNIT = 128
+"""Most bits that metadata are padded to whole numbers of."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,41 @@ class EngineSpec:
 
     @property
     def metadata_bits(self) -> int:
-        """Width of a channel's metadata word, whole bytes to keep positions in the gearbox coarse; 0 without scales."""
+        """Width of a channel's metadata word, 0 without scales; coarse, as positions in the gearbox should be."""
+        unit = self.metadata_unit
+        return -(-self._used_metadata_bits // unit) * unit
+
+    @property
+    def _used_metadata_bits(self) -> int:
         bits = self.columns_per_channel * (SCALE_BITS + self.selector_bits)
         if self.header is not None:
             bits += self.header.size
-        return -(-bits // 8) * 8 if self.has_scales else 0
+        return bits if self.has_scales else 0
+
+    @property
+    def metadata_unit(self) -> int:
+        """Bytes; where metadata are joined to codes, the largest unit with which no stream grows by a hundredth.
+
+        Of formats that choose N of M, blocks with a quarter of the weights count.
+        """
+        steps = [self.step_bits(f) for f in self.word_formats]
+        unit = gcd(self.beat_bits, *steps, LARGEST_UNIT) if self.joined else 1
+        bits = -(-self._used_metadata_bits // 8) * 8
+        shortest = min(self._quarter_bits(f) if f.of else self._block_bits(f) for f in self.formats)
+        while unit > 8 and (-bits % unit) * 100 >= shortest:
+            unit //= 2
+        return max(unit, 8)
+
+    def _block_bits(self, format: Format) -> int:
+        """Bits of a block's codes, if all of them are there."""
+        return self.block // self.pe.lanes * self.step_bits(format.full)
+
+    def _quarter_bits(self, format: Format) -> int:
+        """Bits of the codes of a block with a quarter of its weights."""
+        sets = self.pe.sets
+        assert sets is not None
+        steps = sets.steps(format, max(format.of // 4, sets.together))
+        return self.block // sets.inputs * steps * self.step_bits(format)
 
     def step_bits(self, format: Format) -> int:
         """Width of a channel's step word."""
