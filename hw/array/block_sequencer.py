@@ -1,6 +1,6 @@
 """The schedule of a GEMM engine whose blocks take as many steps as they keep weights."""
 
-from amaranth import Array, Const, Mux, Signal
+from amaranth import Array, Cat, Const, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -38,12 +38,12 @@ class BlockSequencer(Part):
     Members
     -------
     job : In, stream of `job_layout`; a job is taken once the one before has issued its last step
-    select, take, align : to the gearboxes; select w is a first step of word w with metadata, W metadata alone,
-        W + 1 + w another step of word w, of W words
+    select, take, align : to the gearboxes; select 2 w is a first step of word w with metadata, 2 w + 1 another step of
+        it, and 2 W metadata alone, of W words
     metadata_there, alone_there, steps_there : In, all gearboxes have such words
     header : In, in the chosen word with metadata; in designs with formats that choose N of M
     load_metadata, load, first, turn, full : to the columns, with the taken word
-    word : Out, its number
+    word : Out, its number, W for metadata alone
     address, read : the activation word that belongs to it
     format, specials : to the columns, in the cycle of issue
     issue : Out(ISSUE), the step at work
@@ -75,7 +75,7 @@ class BlockSequencer(Part):
             **header,
             **members(Out, "take", "align", "load_metadata", "load", "first", "full"),
             "turn": Out(range(max(sets.turns(formats), 2))),
-            "word": Out(range(max(len(words), 2))),
+            "word": Out(range(len(words) + 1)),
             "address": Out(range(max(max_blocks * self.words_of_block, 2))),
             "read": Out(1),
             "format": Out(range(max(len(formats), 2))),
@@ -113,7 +113,7 @@ class BlockSequencer(Part):
     def _fetch(self, m, job, starts, end, room):
         """Take each block's steps, if there is `room`; returns whether a job is being fetched."""
         taking, alone = Signal(), Signal()  # alone: metadata are wanted before the first block
-        self.takes_header = self.load_metadata | (taking & alone & self.alone_there) if self.chooses else None
+        self.takes_header = self.take & (alone | self.first)
         step, turn_step = Signal(range(self.sets.candidates * 2)), Signal(range(self.sets.candidates * 2))
         word = Signal(range(max(self.words_of_block, 2)))
         block, last_block, tile_first = self._blocks(m, job)
@@ -128,16 +128,17 @@ class BlockSequencer(Part):
             turn_step.eq(step + 1),
             last_step.eq(step == kind.last),
             last_word.eq(word == self.words_of_block - 1),
-            self.load.eq(taking & ~alone & there & room),
+            self.load.eq(self.take & ~alone),
             self.load_metadata.eq(self.load & self.first),
-            self.select.eq(Mux(self.first, self.word, len(self.words) + 1 + self.word)),
-            self.take.eq(self.load),
+            self.word.eq(kind.word),
+            self.select.eq(Cat(~self.first, kind.word)),
+            self.take.eq(taking & (Mux(alone, self.alone_there, there & room) if self.chooses else there & room)),
             self.read.eq(self.load & (step == 0)),
             self.address.eq(block * self.words_of_block + word),
         ]
         if self.chooses:
             with m.If(alone):
-                m.d.comb += [self.select.eq(len(self.words)), self.take.eq(taking & self.alone_there)]
+                m.d.comb += [self.word.eq(len(self.words)), self.select.eq(2 * len(self.words))]
                 with m.If(self.take):
                     m.d.sync += alone.eq(0)
         with m.If(self.load):
@@ -152,7 +153,7 @@ class BlockSequencer(Part):
             ]
             with m.If(last_step):
                 m.d.sync += word.eq(Mux(last_word, 0, word + 1))
-        feed(m, kind, self, "word", "full")
+        m.d.comb += self.full.eq(kind.full)
         self._tiles(m, job, taking, self.load & last_step & last_word & last_block)
         with m.If(starts):
             m.d.sync += [taking.eq(1), self.first.eq(1), step.eq(0), word.eq(0)]

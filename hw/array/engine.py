@@ -136,11 +136,11 @@ class EngineSpec:
     def word_bits(self) -> tuple[int, ...]:
         """Widths of a channel's words as Sequencer counts them: those with metadata, and then a step of each format.
 
-        BlockSequencer has metadata alone between them.
+        BlockSequencer counts both of a format together, and metadata alone behind all of them.
         """
         steps = tuple(self.step_bits(f) for f in self.word_formats)
         if self.by_blocks:
-            return (*(bits + self.metadata_bits for bits in steps), self.metadata_bits, *steps)
+            return (*(n for bits in steps for n in (bits + self.metadata_bits, bits)), self.metadata_bits)
         if self.joined:
             return (*(bits + self.metadata_bits for bits in steps), *steps)
         return (self.metadata_bits or steps[0], *steps)
@@ -245,9 +245,12 @@ class GemmEngine(Part):
         enough = Signal(len(sizes))
         m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
         firsts = len(sizes) - len(spec.word_formats)
-        m.d.comb += [sequencer.metadata_there.eq(enough[:firsts]), sequencer.steps_there.eq(enough[firsts:])]
+        if spec.by_blocks:
+            m.d.comb += [sequencer.metadata_there.eq(enough[:-1:2]), sequencer.steps_there.eq(enough[1:-1:2])]
+        else:
+            m.d.comb += [sequencer.metadata_there.eq(enough[:firsts]), sequencer.steps_there.eq(enough[firsts:])]
         if spec.chooses:
-            m.d.comb += sequencer.alone_there.eq(enough[firsts - 1])
+            m.d.comb += sequencer.alone_there.eq(enough[-1])
         return [g.word for g in gearboxes]
 
     def _place_columns(self, m, sequencer, control, words, platform):
@@ -296,7 +299,7 @@ class GemmEngine(Part):
             return word
         places = [word[spec.step_bits(f) :][: spec.metadata_bits] for f in spec.word_formats]
         if spec.chooses:
-            return Array([*places, word[: spec.metadata_bits]])[sequencer.select]
+            return Array([*places, word[: spec.metadata_bits]])[sequencer.word]
         return places[0] if len(places) == 1 else Array(places)[sequencer.word if spec.by_blocks else sequencer.format]
 
     def _codes(self, m, word, format, name, platform):

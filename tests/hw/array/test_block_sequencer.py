@@ -66,7 +66,7 @@ def fetched() -> tuple[list[dict[str, int]], list[dict[str, int]], list[int]]:
                     own = [s for s in rows if s[0] == word]
                     ends = n == len(rows) - 1
                     steps.append({
-                        "select": WORDS.index(kind) + (len(WORDS) + 1) * (n > 0),
+                        "select": 2 * WORDS.index(kind) + (n > 0),
                         "address": block * (BLOCK // SETS.inputs) + word,
                         "read": int(n % len(own) == 0),
                         "turn": turn,
@@ -101,7 +101,7 @@ def test_steps_come_in_their_order(chance: float) -> None:
             taken.append({name: cycle[name] for name in steps[0]})
             said += cycle["first"]
         elif cycle["take"]:
-            assert cycle["select"] == len(WORDS)
+            assert cycle["select"] == 2 * len(WORDS)
             alone, said = alone + 1, said + 1
         if cycle["issue"]["valid"]:
             issued.append(cycle["issue"])
