@@ -104,13 +104,15 @@ def columns_for(section: dict[str, object]) -> int:
 
 
 def card() -> Table:
-    table = resource_table("one token, all of the U280's memory at 300 MHz")
-    for name, columns in (("bitmod-fp4", 8), ("bitmod-fp3", 10)):
-        config = make_config(engine("sparse_dsp", [name], columns=columns * CHANNELS), channels=CHANNELS, beat_bits=512)
-        add_row(table, f"sparse_dsp {name}", config)
-    half = CHANNELS // 2
-    config = make_config(engine("bitmod", ["bitmod-fp4"], columns=64 * half), channels=half, beat_bits=512)
-    add_row(table, "bitmod bitmod-fp4, two of half the size", config, copies=2)
+    table = resource_table(f"one token, all of the U280's memory at 300 MHz: one channel's array, {CHANNELS} times")
+    for name, kind, size in (
+        ("bitmod-fp4", "sparse_dsp", {"columns": 8}),
+        ("bitmod-fp3", "sparse_dsp", {"columns": 10}),
+        ("bitmod-fp4", "sparse_dsp", {"columns": 8, "scaling": "dsp"}),
+        ("bitmod-fp4", "bitmod", {"columns": 64}),
+    ):
+        config = make_config({**engine(kind, [name]), **size}, beat_bits=512)
+        add_row(table, f"{kind} {name}{', scales in DSPs' if 'scaling' in size else ''}", config, copies=CHANNELS)
     return table
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from einloom.spec.formats import Format
 from einloom.spec.manifest import BlockLayout
 from einloom.spec.quantized import QuantizedTensor
-from einloom.spec.sparsity import KEPT, compressed, indexed
+from einloom.spec.sparsity import KEPT, compressed, indexed, most_kept
 from einloom.spec.trits import to_bytes
 
 UInt8 = npt.NDArray[np.uint8]
@@ -22,8 +22,7 @@ def kept_weights(tensor: QuantizedTensor, layout: BlockLayout) -> Integers:
     0 for blocks that are left out; a tile's last one never is.
     """
     columns, of = layout.channels * layout.columns_per_channel, tensor.format.of
-    blocks_of_m = (tensor.codes != 0).reshape(len(tensor.codes), -1, layout.block // of, of)
-    kept = blocks_of_m.sum(axis=-1).max(axis=-1)  # [outputs, blocks]
+    kept = most_kept(tensor.codes, of, layout.block)
     needed = np.maximum.reduceat(kept, np.arange(0, len(kept), columns), axis=0)
     counts = np.array([0, *layout.sets.counts(tensor.format)])
     found: Integers = counts[np.searchsorted(counts, needed)]

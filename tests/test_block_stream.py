@@ -8,8 +8,11 @@ import pytest
 from einloom.generators.gemm import gemm_spec
 from einloom.generators.registry import pe_spec
 from einloom.mapping.block_stream import BlockStream, kept_weights
+from einloom.mapping.cost.gemm import gemm_cycles, tensor_cycles
 from einloom.mapping.gemm_operands import pack_weights, stream_beats
+from einloom.sim.bench.batch import Job
 from einloom.sim.bench.cases import random_tensor
+from einloom.sim.bench.gemm_cycles import batch_cycles
 from einloom.sim.golden.block_reader import read_block, stored_blocks
 from einloom.sim.strategies import make_config
 from einloom.spec.errors import InputError
@@ -95,6 +98,26 @@ def test_steps_and_bits_shrink_with_the_kept_weights(packing: str, kept: int) ->
     assert steps[0] == share * steps[1]
     codes = [n - metadata * (blocks + 1) for n in bits]
     assert codes[0] * kept * 2 == codes[1] * 16  # an index is as wide as a code
+
+
+@pytest.mark.parametrize(("packing", "channels"), [("weights", 1), ("tokens", 4)])
+def test_the_cost_model_knows_how_long_a_tensor_lasts(packing: str, channels: int) -> None:
+    """Against the count of every word that the RTL is held to, without stalls."""
+    engine = {"kind": "sparse_dsp", "rows": 2, "columns": 8, "formats": ["int4-nof16"], "packing": packing}
+    config = make_config(engine, channels=channels, beat_bits=512)
+    gemm, rng = gemm_spec(config, pe_spec(config))[1], np.random.default_rng(5)
+    tensor = random_tensor(rng, gemm, FORMATS["int4-nof16"], 64, 4096)
+    job = Job("job", tensor, np.zeros((2, 4096), np.int8))
+    stalls = {"weight_stall": 0, "sums_stall": 0, "job_stall": 0, "seed": 1}
+    ports = {"beats": stream_beats(tensor, gemm.weights), "results": 2 * 64 // gemm.columns, **stalls}
+    assert tensor_cycles(gemm, tensor, 2) == pytest.approx(batch_cycles(gemm, [job], ports), rel=0.01)
+    dense = gemm_cycles(gemm, tensor.format, tokens=2, inputs=4096, outputs=64)
+    assert tensor_cycles(gemm, tensor, 2) < dense
+    assert dense == pytest.approx(tensor_cycles(gemm, full_of(tensor), 2), rel=0.01)
+
+
+def full_of(tensor: QuantizedTensor) -> QuantizedTensor:
+    return replace(tensor, codes=np.ones_like(tensor.codes))
 
 
 def test_empty_blocks_take_nothing() -> None:
