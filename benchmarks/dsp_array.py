@@ -1,34 +1,41 @@
 """What the engine `sparse_dsp` takes of an FPGA, and its cycles in RTL.
 
-python -m benchmarks.dsp_array [--resources [FORMAT ...]] [--card] [--cycles [OUTPUTS]]
+python -m benchmarks.dsp_array [--resources [DESIGN ...]] [--card] [--cycles [OUTPUTS]] [--prefill [OUTPUTS]]
 
---resources: arrays for one token on one weight channel, all parts counted; --card: arrays that take all that the memory
-of a U280 brings at 300 MHz, beside `bitmod`; --cycles: products of 4096 inputs, measured.
+--resources: arrays for one token on one weight channel, and for two, all parts counted; --card: arrays that take all
+that the memory of a U280 brings at 300 MHz, beside `bitmod`; --cycles: products of 4096 inputs, one token and 256,
+dense, N of M and mixed, measured; --prefill: a dense product of 256 tokens on 4,096 DSPs.
 """
 
 import argparse
 from collections.abc import Sequence
-from contextlib import closing
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.dsp_cycles import DECODE, INPUTS, PREFILL, TOKENS, cycles, large
 from einloom.fpga.boards import BOARDS
 from einloom.fpga.recipes import ultrascale
 from einloom.fpga.resources import Resources
 from einloom.fpga.synthesise import Synthesis, synthesise
 from einloom.generators.registry import generate
-from einloom.mapping.cost.gemm import gemm_cycles
-from einloom.sim.bench.cases import random_tensor
-from einloom.sim.gemm_device import RtlDevice
 from einloom.sim.strategies import make_config
 from einloom.spec.config import Config
-from einloom.spec.formats import FORMATS
+from einloom.spec.engines.sparse_dsp import SparseDspConfig
 
-INPUTS = 4096
-FORMATS_SHOWN = ("bitmod-fp4", "bitmod-fp3", "int4", "ternary", "int8", "bitmod-fp4-2of4", "int4-2of4", "int2-2of4")
+DECODE_DESIGNS: dict[str, dict[str, object]] = {
+    **{name: {"formats": [name]} for name in ("bitmod-fp4", "bitmod-fp3", "int4", "ternary", "int8")},
+    **{f"{name}, scales in DSPs": {"formats": [name], "scaling": "dsp"} for name in ("bitmod-fp4", "int4", "int8")},
+    **{name: {"formats": [name]} for name in ("bitmod-fp4-2of4", "int4-2of4", "int2-2of4", "int4-nof4", "int4-nof16")},
+}
+TOKEN_DESIGNS: dict[str, dict[str, object]] = {
+    **{
+        f"{name}, two tokens": {"formats": [name]} for name in ("bitmod-fp4", "int4", "int8", "int4-2of4", "int4-nof16")
+    },
+    "int4, two tokens, scales in DSPs": {"formats": ["int4"], "scaling": "dsp"},
+}
+"""Sections of designs for one token, two weights a DSP, and for two tokens."""
 CHANNELS = 22
 """Weight channels of 512 bits: 11,264 bits a cycle, all that the memory of a U280 brings at 300 MHz."""
 
@@ -76,65 +83,56 @@ def resource_table(title: str) -> Table:
 
 
 def resources(names: Sequence[str]) -> Table:
-    table = resource_table("one token, one channel of 512 bits; a sparse format's MACs include those with zeros")
+    table = resource_table("one channel of 512 bits; MACs of full steps, without zeros that are skipped")
     for name in names:
-        columns = 2 * int(256 // (16 * FORMATS[name].stored_bits))
-        config = make_config(engine("sparse_dsp", [name], columns=columns), beat_bits=512)
-        add_row(table, f"sparse_dsp {name}, {columns} columns", config)
+        tokens = name in TOKEN_DESIGNS
+        section = (TOKEN_DESIGNS if tokens else DECODE_DESIGNS)[name]
+        size: dict[str, object] = {"packing": "tokens" if tokens else "weights", "rows": 2 if tokens else 1}
+        columns = columns_for({**size, **section})
+        config = make_config({"kind": "sparse_dsp", "columns": columns, **size, **section}, beat_bits=512)
+        add_row(table, f"{name}, {columns} columns", config)
     return table
+
+
+def columns_for(section: dict[str, object]) -> int:
+    """Columns whose longest step is about a beat of 512 bits."""
+    engine = make_config({"kind": "sparse_dsp", "columns": 2, **section}).gemm
+    assert isinstance(engine, SparseDspConfig)
+    sets, lanes = engine.sets, engine.lanes
+    words = [f.step_bits(sets.words(f) if sets else lanes) for f in engine.weight_formats]
+    return 2 * max(1, 256 // max(words))
 
 
 def card() -> Table:
-    table = resource_table("one token, all of the U280's memory at 300 MHz")
-    for name, columns in (("bitmod-fp4", 8), ("bitmod-fp3", 10)):
-        config = make_config(engine("sparse_dsp", [name], columns=columns * CHANNELS), channels=CHANNELS, beat_bits=512)
-        add_row(table, f"sparse_dsp {name}", config)
-    half = CHANNELS // 2
-    config = make_config(engine("bitmod", ["bitmod-fp4"], columns=64 * half), channels=half, beat_bits=512)
-    add_row(table, "bitmod bitmod-fp4, two of half the size", config, copies=2)
-    return table
-
-
-def cycles(outputs: int) -> Table:
-    """Products of one token and of a full array, measured, over the cycles that their steps or their beats take."""
-    table = Table(title=f"{INPUTS} inputs, {outputs} outputs, group 128", box=box.MARKDOWN)
-    for heading in ("format", "tokens", "cycles", "cost model", "bound", "bound over cycles", "MACs over peak"):
-        table.add_column(heading, justify="left" if heading == "format" else "right", no_wrap=True)
-    for name, rows, columns in (("bitmod-fp4", 1, 8), ("bitmod-fp4", 8, 8), ("bitmod-fp4-2of4", 1, 16)):
-        config = make_config(engine("sparse_dsp", [name], columns=columns) | {"rows": rows}, beat_bits=512)
-        with closing(RtlDevice(config)) as device:
-            gemm, rng = device.design.manifest.gemm, np.random.default_rng(0)
-            format = FORMATS[name]
-            tensor = random_tensor(rng, gemm, format, outputs, INPUTS)
-            device.load({"w": tensor})
-            device.linear("w", rng.integers(-128, 128, (rows, INPUTS), np.int8))
-            took = device.counters.cycles
-            step, layout = gemm.weights.step(format), gemm.weights
-            tiles = -(-outputs // gemm.columns)
-            bound = max(
-                tiles * (INPUTS // layout.lanes) * step.cycles, layout.beats(step, INPUTS // layout.block, tiles)
-            )
-            model = gemm_cycles(gemm, format, tokens=rows, inputs=INPUTS, outputs=outputs)
-            share = device.counters.macs / took / gemm.macs_per_step
-            table.add_row(
-                step.format, str(rows), f"{took:,}", f"{model:,}", f"{bound:,}", f"{bound / took:.2%}", f"{share:.2%}"
-            )
+    table = resource_table(f"one token, all of the U280's memory at 300 MHz: one channel's array, {CHANNELS} times")
+    for name, kind, size in (
+        ("bitmod-fp4", "sparse_dsp", {"columns": 8}),
+        ("bitmod-fp3", "sparse_dsp", {"columns": 10}),
+        ("bitmod-fp4", "sparse_dsp", {"columns": 8, "scaling": "dsp"}),
+        ("bitmod-fp4", "bitmod", {"columns": 64}),
+    ):
+        config = make_config({**engine(kind, [name]), **size}, beat_bits=512)
+        add_row(table, f"{kind} {name}{', scales in DSPs' if 'scaling' in size else ''}", config, copies=CHANNELS)
     return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resources", nargs="*", choices=FORMATS, metavar="FORMAT")
+    parser.add_argument("--resources", nargs="*", choices=DECODE_DESIGNS | TOKEN_DESIGNS, metavar="DESIGN")
     parser.add_argument("--card", action="store_true")
     parser.add_argument("--cycles", type=int, nargs="?", const=INPUTS, metavar="OUTPUTS")
+    parser.add_argument("--prefill", type=int, nargs="?", const=256, metavar="OUTPUTS")
     args = parser.parse_args()
     console = Console(width=200)
     if args.resources is not None:
-        console.print(resources(args.resources or FORMATS_SHOWN))
+        console.print(resources(args.resources or [*DECODE_DESIGNS, *TOKEN_DESIGNS]))
     if args.card:
         console.print(card())
     if args.cycles:
-        console.print(cycles(args.cycles))
+        console.print(cycles(DECODE, 1, args.cycles))
+        console.print(cycles(PREFILL, TOKENS, args.cycles))
+    if args.prefill:
+        console.print(large(args.prefill))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,16 @@ from einloom.spec.config import Config
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
 from einloom.spec.formats import SCALE_BITS
-from einloom.spec.manifest import GemmManifest, JobLayout, JoinedMetadata, StepWord, SumLayout, WeightLayout, WeightWord
+from einloom.spec.manifest import (
+    BlockLayout,
+    GemmManifest,
+    JobLayout,
+    JoinedMetadata,
+    StepWord,
+    SumLayout,
+    WeightLayout,
+    WeightWord,
+)
 
 NETLIST_BITS = 1 << 16  # limit of Amaranth 0.5 on the bits of a cell, and on all input bits of a module
 MARGIN = 512  # control signals beside the wide ports
@@ -67,6 +76,34 @@ def _metadata(spec: EngineSpec) -> WeightWord:
     return JoinedMetadata(bits=spec.metadata_bits, joined=True) if spec.joined else WeightWord(bits=spec.metadata_bits)
 
 
+def _weights(spec: EngineSpec, beats_at_once: int, steps: tuple[StepWord, ...]) -> WeightLayout:
+    layout = WeightLayout(
+        channels=spec.channels,
+        beat_bits=spec.beat_bits // beats_at_once,
+        beats_at_once=beats_at_once,
+        columns_per_channel=spec.columns_per_channel,
+        lanes=spec.pe.lanes,
+        block=spec.block,
+        scale_bits=SCALE_BITS if spec.has_scales else 0,
+        selector_bits=spec.selector_bits,
+        metadata=_metadata(spec),
+        steps=steps,
+        lookup=spec.pe.lookup,
+    )
+    if not spec.by_blocks:
+        return layout
+    sets, header = spec.pe.sets, spec.header
+    assert sets is not None
+    widths = (0, 0) if header is None else tuple(Shape.cast(field.shape).width for _, field in header)
+    return BlockLayout(
+        **dict(layout),
+        sets=sets,
+        full_bits=tuple(0 if f.sparse else spec.step_bits(f.full) for f in spec.formats),
+        density_bits=widths[0],
+        skip_bits=widths[1],
+    )
+
+
 def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmManifest:
     pe = spec.pe
     steps = tuple(
@@ -87,19 +124,7 @@ def _manifest(spec: EngineSpec, engine: GemmConfig, beats_at_once: int) -> GemmM
         columns=spec.columns,
         activations=engine.activation_format.name,
         activation_bits=pe.activation_bits,
-        weights=WeightLayout(
-            channels=spec.channels,
-            beat_bits=spec.beat_bits // beats_at_once,
-            beats_at_once=beats_at_once,
-            columns_per_channel=spec.columns_per_channel,
-            lanes=pe.lanes,
-            block=spec.block,
-            scale_bits=SCALE_BITS if spec.has_scales else 0,
-            selector_bits=spec.selector_bits,
-            metadata=_metadata(spec),
-            steps=steps,
-            lookup=pe.lookup,
-        ),
+        weights=_weights(spec, beats_at_once, steps),
         sums=SumLayout(value_bits=pe.value_bits, exponent_bits=pe.exponent_bits, exponent_bias=pe.exponent_bias),
         job=JobLayout(**fields),
         max_inputs=spec.max_inputs,

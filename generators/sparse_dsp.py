@@ -15,4 +15,7 @@ def pe_spec(config: Config) -> PeSpec:
         group=engine.group,
         max_inputs=engine.max_inputs,
         formats=engine.weight_formats,
+        tokens=engine.packing == "tokens",
+        scales_in_dsps=engine.scales_in_dsps,
+        sets=engine.sets,
     )

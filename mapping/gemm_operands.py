@@ -3,11 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.block_stream import BlockStream
 from einloom.spec.activations import ACTIVATIONS
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format, Term
 from einloom.spec.lookup import remapped_codes
-from einloom.spec.manifest import GemmManifest, WeightLayout
+from einloom.spec.manifest import BlockLayout, GemmManifest, WeightLayout
 from einloom.spec.quantized import QuantizedTensor
 from einloom.spec.sparsity import word_bits
 from einloom.spec.trits import to_bytes
@@ -22,6 +23,8 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
     """
     step = layout.step(tensor.format)
     tiles, blocks = _size(tensor, layout)
+    if isinstance(layout, BlockLayout):
+        return BlockStream.of(tensor, layout).pack()
     steps = layout.block // layout.lanes
     # [channel, tile, block, ...]: the order of the stream, with the words' own axes last.
     codes = _tiles(tensor.codes, layout, tiles).reshape(*_axes(layout, tiles), blocks, steps, layout.lanes)
@@ -44,6 +47,9 @@ def pack_weights(tensor: QuantizedTensor, layout: WeightLayout) -> list[Bytes]:
 def stream_beats(tensor: QuantizedTensor, layout: WeightLayout) -> int:
     """Beats of each stream that `pack_weights` makes, without making them; InputError just so."""
     tiles, blocks = _size(tensor, layout)
+    if isinstance(layout, BlockLayout):
+        layout.step(tensor.format)
+        return BlockStream.of(tensor, layout).beats
     return layout.beats(layout.step(tensor.format), blocks, tiles)
 
 
@@ -60,15 +66,15 @@ def _size(tensor: QuantizedTensor, layout: WeightLayout) -> tuple[int, int]:
 
 
 def pack_activations(activations: npt.NDArray[np.generic], manifest: GemmManifest) -> Bytes:
-    """Activations [T, K], T at most the design's rows, as one word per step; missing rows are zero.
+    """Activations [T, K], T at most the design's rows, as one word of each row after the other; missing rows are zero.
 
     int8 activations, or fp16 ones for designs that take those.
     """
     tokens, inputs = activations.shape
-    lanes = manifest.weights.lanes
+    word = manifest.weights.inputs
     raw = np.zeros((manifest.rows, inputs), f"u{ACTIVATIONS[manifest.activations].dtype.itemsize}")
     raw[:tokens] = activations.view(raw.dtype)
-    words = raw.reshape(manifest.rows, inputs // lanes, lanes).transpose(1, 0, 2)
+    words = raw.reshape(manifest.rows, inputs // word, word).transpose(1, 0, 2)
     return np.frombuffer(words.astype(raw.dtype.newbyteorder("<")).tobytes(), np.uint8)
 
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from einloom.spec.config import Config, parse_config
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
+from einloom.spec.lane_sets import LaneSets
 
 
 @st.composite
@@ -88,19 +89,35 @@ def lut_configs(draw: st.DrawFn, max_size: int = 5, max_lanes: int = 16) -> Conf
     return make_config(engine, channels=channels, beat_bits=draw(st.sampled_from([32, 64, 128, 256])))
 
 
+SMALL_SIZE = 3
+"""Largest size of designs of DSP chains that are small in other respects, too."""
+
+
 @st.composite
 def sparse_dsp_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
-    """Any design of DSP chains of up to max_size rows and columns, of at least two columns."""
+    """Any design of DSP chains of up to max_size rows and columns, of at least two of what shares a DSP."""
+    few = max_size <= SMALL_SIZE
     group = draw(st.sampled_from([32, 64, 128]))
     channels = draw(st.sampled_from([1, 1, 2, 3]))
-    lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if group // n >= SCALE_BITS]))
-    possible = [name for name, f in FORMATS.items() if not f.sparse or lanes % f.word_inputs == 0]
+    lanes = draw(st.sampled_from([1, 2, 4, 8] if few else [1, 2, 4, 8, 16, 32]))
+    packing = draw(st.sampled_from(["weights", "tokens"]))
+    together = 2 if packing == "weights" else 1
+    dense = [name for name, f in FORMATS.items() if f.neighbours == 1]
+    formats = draw(st.lists(st.sampled_from(dense), min_size=1, max_size=1 if few else 3, unique=True))
+    patterned = sorted(FORMATS.keys() - dense)
+    sparse = draw(st.lists(st.sampled_from(patterned), max_size=2 if few else 3, unique=True))
+    sets = LaneSets.of(tuple(FORMATS[name] for name in sparse), lanes, together) if sparse else None
+    if sets is not None and lanes % sets.sharing == 0 and group % sets.inputs == 0:
+        formats = sparse + formats[: draw(st.integers(0, 2))]
+    short = group // lanes < SCALE_BITS or sparse
     engine: dict[str, object] = {
         "kind": "sparse_dsp",
-        "rows": draw(st.integers(1, max_size)),
-        "columns": 2 * channels * draw(st.integers(1, max(1, max_size // channels // 2))),
+        "rows": (1 if together == 2 else 2) * draw(st.integers(1, max(1, max_size * together // 2))),
+        "columns": together * channels * draw(st.integers(1, max(1, max_size // channels // together))),
         "lanes": lanes,
-        "formats": draw(st.lists(st.sampled_from(possible), min_size=1, max_size=4, unique=True)),
+        "formats": formats,
+        "packing": packing,
+        "scaling": draw(st.sampled_from(["auto", "dsp"] if short else ["auto", "serial", "dsp"])),
         "group": group,
         **draw(_limits(group)),
     }

@@ -9,6 +9,7 @@ Families:
 * `bipolar1` .. `bipolar4`: the odd numbers -(2^b - 1) .. 2^b - 1, evenly spaced and without a zero;
 * `ternary`: -1, 0 and 1;
 * `<name>-2of4`: the format of that name with at most two of four neighbouring weights other than zero;
+* `<name>-nof<M>`: the format of that name, stored block by block with as few of each M neighbours as the block needs;
 * BitMoD's `bitmod-fp3` and `bitmod-fp4` (BitMoD, HPCA 2025, sections III-B and IV-A): sign-magnitude minifloats whose
   redundant code, minus zero, means a *special value* that each group of weights picks from four candidates.
 
@@ -86,6 +87,8 @@ class Format:
     planes : shift of each digit.
     digits : digits of each code: bit i is set when digit i is +1.
     sparse : at most two of four neighbouring inputs have a code other than 0, which is zero (spec/sparsity.py).
+    of : M of formats whose blocks keep N of each M neighbours, with N a power of two, 0 or M, chosen for each block; 0
+        for other formats. Any codes will do: more zeros are fewer bits and steps.
     special_code : the code that means the group's special value, or None.
     specials : the special values, one per selector, in integer steps. They are data, not hardware: engines take them
         with each job, so `dataclasses.replace` gives a format with others.
@@ -101,16 +104,29 @@ class Format:
     planes: tuple[int, ...] = ()
     digits: tuple[int, ...] = ()
     sparse: bool = False
+    of: int = 0
+
+    @property
+    def neighbours(self) -> int:
+        """Inputs of which a pattern or an index picks some; 1 for formats with a code for every weight."""
+        return BLOCK if self.sparse else self.of or 1
+
+    @property
+    def full(self) -> "Format":
+        """The same format with a code for every weight."""
+        return replace(self, name=self.name.rpartition("-")[0], sparse=False, of=0) if self.neighbours > 1 else self
 
     @property
     def word_inputs(self) -> int:
-        """Inputs whose weights are one word in the stream."""
+        """Inputs whose weights are one word in the stream; of `nof` formats an input that is kept."""
         return BLOCK if self.sparse else 1
 
     @property
     def word_bits(self) -> int:
         """Width of that word."""
-        return KEPT * self.bits + PATTERN_BITS if self.sparse else self.bits
+        if self.sparse:
+            return KEPT * self.bits + PATTERN_BITS
+        return self.bits + (self.of.bit_length() - 1 if self.of else 0)
 
     @property
     def terms_per_weight(self) -> int:
@@ -142,13 +158,18 @@ class Format:
 
     @property
     def stored_bits(self) -> float:
-        """Bits that a code takes in memory."""
+        """Bits that a code takes in memory; in files of `nof` formats, whose streams depend on their zeros."""
+        if self.of:
+            return self.bits
         return 8 / TRITS_PER_BYTE if self.in_trits else self.word_bits / self.word_inputs
 
     def stream_bits(self, count: int) -> int:
         """Bits of a word of `count` codes: whole bytes."""
-        bits = count // self.word_inputs * self.word_bits
-        return 8 * -(-count // TRITS_PER_BYTE) if self.in_trits else 8 * -(-bits // 8)
+        return self.step_bits(count // self.word_inputs)
+
+    def step_bits(self, words: int) -> int:
+        """Bits of so many words: whole bytes."""
+        return 8 * -(-words // TRITS_PER_BYTE) if self.in_trits else 8 * -(-words * self.word_bits // 8)
 
     @property
     def zero(self) -> int:
@@ -269,14 +290,17 @@ FORMATS: dict[str, Format] = {
 SPARSE_OF = ("int2", "int3", "int4", "int8", "bitmod-fp3", "bitmod-fp4")
 """Formats that are there in a sparse form, too."""
 FORMATS |= {f"{name}-2of4": replace(FORMATS[name], name=f"{name}-2of4", sparse=True) for name in SPARSE_OF}
+NEIGHBOURS = (4, 8, 16)
+"""M of the formats that choose N of M for each block."""
+FORMATS |= {f"{n}-nof{m}": replace(FORMATS[n], name=f"{n}-nof{m}", of=m) for n in SPARSE_OF for m in NEIGHBOURS}
 
 FORMATS |= {format.name: format for format in cast(tuple[Format, ...], plugins("einloom.formats"))}
 """Weight formats of this package, and of packages with an entry point in the group `einloom.formats`."""
 
 
-TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig and not f.sparse}
+TERM_FORMATS = {name: f for name, f in FORMATS.items() if f.bsig and f.neighbours == 1}
 """Formats that bit-serial engines take."""
-PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes and not f.sparse}
+PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes and f.neighbours == 1}
 """Formats that table look-up takes."""
 
 

@@ -10,6 +10,7 @@ from einloom.spec.cache_format import CacheFormat
 from einloom.spec.config import ADD_A_CORE, Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
+from einloom.spec.lane_sets import LaneSets
 from einloom.spec.registers import RegisterTable
 
 VERSION = 2
@@ -96,6 +97,11 @@ class WeightLayout(Data):
     """Layout of look-up steps; None for engines that don't multiply by table look-up."""
 
     @property
+    def inputs(self) -> int:
+        """Inputs of an activation word."""
+        return self.sets.inputs if isinstance(self, BlockLayout) else self.lanes
+
+    @property
     def joined(self) -> bool:
         """The metadata of a block follows the codes of its first step, and both are taken at once."""
         return isinstance(self.metadata, JoinedMetadata)
@@ -109,8 +115,42 @@ class WeightLayout(Data):
 
     def beats(self, step: StepWord, blocks: int, tiles: int) -> int:
         """Beats of each channel that a job of this size takes."""
-        block_bits = self.metadata.bits + self.block // self.lanes * step.bits
-        return -(-tiles * blocks * block_bits // (self.beats_at_once * self.beat_bits)) * self.beats_at_once
+        return self.whole_beats(tiles * blocks * (self.metadata.bits + self.block // self.lanes * step.bits))
+
+    def whole_beats(self, bits: int) -> int:
+        """Beats that a job of so many bits takes."""
+        return -(-bits // (self.beats_at_once * self.beat_bits)) * self.beats_at_once
+
+
+class BlockLayout(WeightLayout):
+    """Layout of weights whose steps pick among `sets.inputs` inputs, and of formats that choose N of M for each block.
+
+    A block is block / sets.inputs activation words, each of as many steps as LaneSets says. A step has a word for each
+    multiplier of a column (LaneSets.words), column by column, in the order of the multipliers: code, or two codes and a
+    pattern, or code and index.
+
+    In the formats that choose N of M, a block of a tile has the N that all its columns need. The topmost bits of a
+    metadata word say it of the next block: `density_bits` for the number of its N in LaneSets.counts, and `skip_bits`
+    above them for the number of empty blocks before it, of which nothing is stored. A job of such a format begins with
+    metadata of which only this counts; a tile's last block is never left out.
+    """
+
+    sets: LaneSets
+    full_bits: tuple[int, ...]
+    """Widths of the words of full steps of each format; 0 for formats without."""
+    density_bits: int
+    skip_bits: int
+
+    def block_bits(self, format: Format, kept: int | None) -> int:
+        """Bits of a block that is not empty."""
+        step = self.step(format)
+        full = format.neighbours == 1 or (format.of != 0 and kept == format.of)
+        bits = self.full_bits[step.index] if full else step.bits
+        return self.metadata.bits + self.block_steps(format, kept) * bits
+
+    def block_steps(self, format: Format, kept: int | None) -> int:
+        """Steps of a block that is not empty."""
+        return self.block // self.sets.inputs * self.sets.steps(format, kept)
 
 
 class SumLayout(Data):
@@ -145,7 +185,7 @@ class GemmManifest(Data):
     activation_bits: int
     activations: str
     """Name of the activations' format (spec/activations.py)."""
-    weights: WeightLayout
+    weights: BlockLayout | WeightLayout
     sums: SumLayout
     job: JobLayout
     max_inputs: int

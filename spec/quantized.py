@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
+from einloom.spec.sparsity import kept_bits
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,14 @@ class QuantizedTensor:
 
     @property
     def bits_per_weight(self) -> float:
-        """Stored bits per weight with the group metadata, without the channel scale and the padding of beats."""
+        """Bits per weight in a stream with the group metadata, without the channel scale and any padding.
+
+        Of formats that choose N of M those with which each group of each row is stored for itself.
+        """
+        if self.format.of:
+            codes = kept_bits(self.codes, self.format.of, self.group, self.format.bits) / self.codes.size
+            selector = 0 if self.format.special_code is None else SELECTOR_BITS
+            return codes + (SCALE_BITS + selector) / self.group
         if self.group == self.shape[1] and (self.scales == 1).all():
             return self.format.stored_bits
         selector = 0 if self.format.special_code is None else SELECTOR_BITS

@@ -1,4 +1,7 @@
-"""Weights of which at most two of four neighbouring inputs are not zero, as words of two codes and a pattern."""
+"""Weights of which few of each M neighbouring inputs are not zero.
+
+Two of four are words of two codes and a pattern; N of M are codes, each with the index of its input.
+"""
 
 from itertools import combinations
 
@@ -70,3 +73,39 @@ def largest(magnitudes: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     kept = np.zeros(blocks.shape, np.bool_)
     np.put_along_axis(kept, order[..., :KEPT], True, axis=-1)
     return kept.reshape(magnitudes.shape)
+
+
+def header_widths(counts: int, max_blocks: int) -> tuple[int, int]:
+    """Widths of what metadata say of the next block: which of so many N it has, and the empty blocks before it."""
+    return (counts - 1).bit_length(), max(1, (max_blocks - 1).bit_length())
+
+
+def most_kept(codes: UInt8, of: int, group: int) -> npt.NDArray[np.int64]:
+    """The most weights [N, K / group] other than zero in any `of` neighbours of each group of codes [N, K]."""
+    blocks = (codes != 0).reshape(len(codes), -1, group // of, of)
+    most: npt.NDArray[np.int64] = blocks.sum(axis=-1).max(axis=-1)
+    return most
+
+
+def kept_bits(codes: UInt8, of: int, group: int, bits: int) -> int:
+    """Bits that codes [N, K] of `bits` take where each group of a row keeps the least power of two that will do.
+
+    A kept weight has an index beside its code; where all are kept, none has. A stream's blocks are groups of several
+    rows at once, so they may take more.
+    """
+    most = most_kept(codes, of, group)
+    kept = np.where(most > 0, 1 << np.ceil(np.log2(np.maximum(most, 1))).astype(np.int64), 0)
+    index = np.where(kept == of, 0, of.bit_length() - 1)
+    return int((kept * (bits + index)).sum()) * (group // of)
+
+
+def indexed(codes: UInt8, of: int, kept: int) -> tuple[UInt8, UInt8]:
+    """The kept codes [..., K / of, kept] and their places of codes [..., K], whose code 0 is zero; zeros fill up.
+
+    Raises InputError when more than `kept` of `of` are not zero.
+    """
+    blocks = codes.reshape(*codes.shape[:-1], -1, of)
+    if ((blocks != 0).sum(axis=-1) > kept).any():
+        raise InputError(f"more than {kept} of {of} neighbouring weights are not zero")
+    places = np.argsort(blocks == 0, axis=-1, kind="stable")[..., :kept]
+    return np.take_along_axis(blocks, places, axis=-1), places.astype(np.uint8)

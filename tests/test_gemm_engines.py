@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.generators.registry import generate
+from einloom.sim.bench.cases import random_tensor
 from einloom.sim.engine_benches import simulate
+from einloom.sim.gemm_device import RtlDevice
 from einloom.sim.strategies import make_config
 from einloom.spec.config import Config
 from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.errors import CheckFailed
+from einloom.spec.formats import FORMATS
 from tests.core_bed import BITMOD, core_config
 
 EVERY_FORMAT = ["bitmod-fp4", "bitmod-fp3", "int8", "int6", "int5", "int4", "int2"]
@@ -91,6 +96,15 @@ def test_sparse_dsp_is_golden(formats: list[str]) -> None:
         {"kind": "sparse_dsp", "rows": 2, "columns": 4, "lanes": 16, "formats": formats}, channels=2, beat_bits=64
     )
     assert simulate(generate(config), cases=30).cases >= 30 + 8 * len(formats)
+
+
+def test_a_device_finds_each_of_several_tensors_in_all_channels() -> None:
+    config = make_config({"kind": "int_mac", "rows": 3, "columns": 4, "lanes": 2}, channels=2, beat_bits=64)
+    with closing(RtlDevice(config)) as device:
+        rng, gemm = np.random.default_rng(1), device.design.manifest.gemm
+        device.load({str(n): random_tensor(rng, gemm, FORMATS["int8"], 8, 32 * n) for n in (1, 2, 3)})
+        for n in (1, 3, 2):
+            device.linear(str(n), rng.integers(-128, 128, (2, 32 * n), np.int8))  # compares with golden
 
 
 def test_the_engine_of_a_core_that_makes_its_tables_is_golden_alone() -> None:

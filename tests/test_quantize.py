@@ -23,7 +23,9 @@ from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
 
 FP3, FP4 = FORMATS["bitmod-fp3"], FORMATS["bitmod-fp4"]
-DENSE = {name: format for name, format in FORMATS.items() if not format.sparse}  # tests/test_sparsity.py has the others
+DENSE = {
+    name: format for name, format in FORMATS.items() if format.neighbours == 1
+}  # tests/test_sparsity.py has the others
 EVERY_FORMAT = pytest.mark.parametrize("format", DENSE.values(), ids=DENSE)
 BITMOD = pytest.mark.parametrize("format", [FP3, FP4], ids=["fp3", "fp4"])
 

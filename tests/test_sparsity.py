@@ -10,7 +10,7 @@ from einloom.mapping.compress.error_feedback import InputGram
 from einloom.mapping.compress.quantize import quantize
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, SPARSE_OF
-from einloom.spec.sparsity import PATTERNS, codes_of_bits, compressed, expanded, largest, word_bits
+from einloom.spec.sparsity import PATTERNS, codes_of_bits, compressed, expanded, kept_bits, largest, word_bits
 
 ALL = np.array([c for c in product(range(4), repeat=4) if sum(map(bool, c)) <= 2], np.uint8)
 """All blocks of 2-bit codes that there are."""
@@ -91,3 +91,15 @@ def test_what_is_kept_makes_good_what_is_pruned(base: str) -> None:
     pruned = quantize(weights, format, 128, gram=gram).dequantize()
     found, alone = (np.square(other @ (w - weights).T).sum() for w in (pruned, wanda))
     assert found < 0.5 * alone
+
+
+def test_bits_of_n_of_m_follow_from_the_fullest_block_of_each_group() -> None:
+    codes = np.zeros((3, 128), np.uint8)
+    codes[1, [5, 6, 7]] = 1  # three of a block of sixteen: four are stored
+    codes[2, 3::16] = 2
+    assert kept_bits(codes, 16, 64, 4) == 4 * (4 * 8) + 2 * 4 * 8
+    assert kept_bits(np.ones((1, 16), np.uint8), 16, 16, 4) == 16 * 4
+    tensor = quantize(np.ones((2, 64), np.float32), FORMATS["int4-nof16"], 32)
+    assert tensor.bits_per_weight == 4 + 8 / 32
+    packed = pack_codes(tensor.codes, tensor.format)
+    assert np.array_equal(unpack_codes(packed, tensor.format, 64), tensor.codes)

@@ -1,6 +1,7 @@
 """The GEMM engine: weight streams in, integer sums out, around any processing element."""
 
 from dataclasses import dataclass
+from math import gcd
 
 from amaranth import Array, Cat, Signal
 from amaranth.lib import data, stream
@@ -8,16 +9,20 @@ from amaranth.lib.wiring import In, Out
 
 from einloom.hw.arith.terms import SpecialValues
 from einloom.hw.arith.trits import TritDecoder
+from einloom.hw.array.block_sequencer import BlockSequencer, header_layout
 from einloom.hw.array.control import ControlPipeline, Drain
 from einloom.hw.array.grid import pe_grid
 from einloom.hw.array.sequencer import Sequencer
 from einloom.hw.buffers.gearbox import Gearbox
 from einloom.hw.part import Part
-from einloom.hw.pe.column import codes_port
+from einloom.hw.pe.column import codes_port, word_formats
 from einloom.hw.pe.spec import PeSpec, stored_bits
 from einloom.hw.replicated import Replicated
 from einloom.hw.wires import feed, join
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
+
+LARGEST_UNIT = 128
+"""Most bits that metadata are padded to whole numbers of."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,29 @@ class EngineSpec:
 
     @property
     def has_scales(self) -> bool:
-        return self.pe.timing.scale_bits > 0
+        return self.pe.has_scales
+
+    @property
+    def chooses(self) -> bool:
+        """A format chooses for each block how many weights it keeps."""
+        return any(f.of for f in self.formats)
+
+    @property
+    def by_blocks(self) -> bool:
+        """An activation word may last several steps, and a block as many as it keeps weights: see BlockSequencer."""
+        return self.pe.inputs != self.pe.lanes or self.chooses
+
+    @property
+    def word_formats(self) -> tuple[Format, ...]:
+        """Formats of the words of steps."""
+        return word_formats(self.formats)
+
+    @property
+    def header(self) -> data.StructLayout | None:
+        """What metadata say of the next block, above scales and selectors."""
+        if not self.chooses:
+            return None
+        return header_layout(self.formats, self.pe.sets, self.max_blocks)
 
     @property
     def columns_per_channel(self) -> int:
@@ -60,13 +87,45 @@ class EngineSpec:
 
     @property
     def metadata_bits(self) -> int:
-        """Width of a channel's metadata word, whole bytes to keep positions in the gearbox coarse; 0 without scales."""
+        """Width of a channel's metadata word, 0 without scales; coarse, as positions in the gearbox should be."""
+        unit = self.metadata_unit
+        return -(-self._used_metadata_bits // unit) * unit
+
+    @property
+    def _used_metadata_bits(self) -> int:
         bits = self.columns_per_channel * (SCALE_BITS + self.selector_bits)
-        return -(-bits // 8) * 8 if self.has_scales else 0
+        if self.header is not None:
+            bits += self.header.size
+        return bits if self.has_scales else 0
+
+    @property
+    def metadata_unit(self) -> int:
+        """Bytes; where metadata are joined to codes, the largest unit with which no stream grows by a hundredth.
+
+        Of formats that choose N of M, blocks with a quarter of the weights count.
+        """
+        steps = [self.step_bits(f) for f in self.word_formats]
+        unit = gcd(self.beat_bits, *steps, LARGEST_UNIT) if self.joined else 1
+        bits = -(-self._used_metadata_bits // 8) * 8
+        shortest = min(self._quarter_bits(f) if f.of else self._block_bits(f) for f in self.formats)
+        while unit > 8 and (-bits % unit) * 100 >= shortest:
+            unit //= 2
+        return max(unit, 8)
+
+    def _block_bits(self, format: Format) -> int:
+        """Bits of a block's codes, if all of them are there."""
+        return self.block // self.pe.lanes * self.step_bits(format.full)
+
+    def _quarter_bits(self, format: Format) -> int:
+        """Bits of the codes of a block with a quarter of its weights."""
+        sets = self.pe.sets
+        assert sets is not None
+        steps = sets.steps(format, max(format.of // 4, sets.together))
+        return self.block // sets.inputs * steps * self.step_bits(format)
 
     def step_bits(self, format: Format) -> int:
         """Width of a channel's step word."""
-        return format.stream_bits(self.columns_per_channel * self.pe.lanes)
+        return format.step_bits(self.columns_per_channel * self.pe.words(format))
 
     @property
     def joined(self) -> bool:
@@ -75,8 +134,13 @@ class EngineSpec:
 
     @property
     def word_bits(self) -> tuple[int, ...]:
-        """Widths of a channel's words as Sequencer counts them: those with metadata, and then a step of each format."""
-        steps = tuple(self.step_bits(f) for f in self.formats)
+        """Widths of a channel's words as Sequencer counts them: those with metadata, and then a step of each format.
+
+        BlockSequencer counts both of a format together, and metadata alone behind all of them.
+        """
+        steps = tuple(self.step_bits(f) for f in self.word_formats)
+        if self.by_blocks:
+            return (*(n for bits in steps for n in (bits + self.metadata_bits, bits)), self.metadata_bits)
         if self.joined:
             return (*(bits + self.metadata_bits for bits in steps), *steps)
         return (self.metadata_bits or steps[0], *steps)
@@ -102,23 +166,16 @@ class GemmEngine(Part):
     job : In, stream, one matrix product
     weights : In, a stream of beats per memory channel
     activation_address, activation_read : Out, read the activations of a step
-    activations : In, a cycle later, `rows` x `lanes` activations, or what the PE's spec prepares of them, row 0 and
-        lane 0 lowest; held until the next read
+    activations : In, a cycle later, `rows` x `PeSpec.inputs` activations, or what the PE's spec prepares of them, row
+        0 and lane 0 lowest; held until the next read
     sums : Out, stream, for each tile and each token of the job: the sums of all columns, column 0 lowest
     idle : Out(1), nothing is at work and no result waits
     """
 
     def __init__(self, spec: EngineSpec):
         pe = spec.pe
-        self.sequencer = Sequencer(
-            bsig=tuple(pe.shifts(f) for f in spec.formats),
-            steps=spec.block // pe.lanes,
-            has_metadata=spec.has_scales,
-            joined=spec.joined,
-            max_blocks=spec.max_blocks,
-            max_tiles=spec.max_tiles,
-            rows=spec.rows,
-        )
+        sizes = {"max_blocks": spec.max_blocks, "max_tiles": spec.max_tiles, "rows": spec.rows}
+        self.sequencer = self._sequencer(spec, sizes)
         super().__init__({
             "job": In(stream.Signature(self.sequencer.job_layout)),
             "weights": In(stream.Signature(spec.beat_bits)).array(spec.channels),
@@ -128,6 +185,20 @@ class GemmEngine(Part):
             "sums": Out(stream.Signature(data.ArrayLayout(pe.sum_bits, spec.columns))),
             "idle": Out(1),
         })
+
+    @staticmethod
+    def _sequencer(spec, sizes):
+        if spec.by_blocks:
+            return BlockSequencer(
+                formats=spec.formats, words=spec.word_formats, sets=spec.pe.sets, block=spec.block, **sizes
+            )
+        return Sequencer(
+            bsig=tuple(spec.pe.shifts(f) for f in spec.formats),
+            steps=spec.block // spec.pe.lanes,
+            has_metadata=spec.has_scales,
+            joined=spec.joined,
+            **sizes,
+        )
 
     def build(self, m, platform):
         spec = self.spec
@@ -157,7 +228,7 @@ class GemmEngine(Part):
             self.sums.payload.eq(grid.drain_out),
             self.idle.eq(sequencer.idle & ~drain.busy),
         ]
-        if spec.has_scales:
+        if spec.pe.timing.scale_bits:
             m.d.comb += grid.scale_bit.eq(Cat(column.scale_bit for column in columns))
 
     def _place_gearboxes(self, m, sequencer, platform):
@@ -173,8 +244,13 @@ class GemmEngine(Part):
         # Bit n: all gearboxes have a word of size n. It is found a cycle ahead, so that no take waits for all of them.
         enough = Signal(len(sizes))
         m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
-        firsts = len(sizes) - len(spec.formats)
-        m.d.comb += [sequencer.metadata_there.eq(enough[:firsts]), sequencer.steps_there.eq(enough[firsts:])]
+        firsts = len(sizes) - len(spec.word_formats)
+        if spec.by_blocks:
+            m.d.comb += [sequencer.metadata_there.eq(enough[:-1:2]), sequencer.steps_there.eq(enough[1:-1:2])]
+        else:
+            m.d.comb += [sequencer.metadata_there.eq(enough[:firsts]), sequencer.steps_there.eq(enough[firsts:])]
+        if spec.chooses:
+            m.d.comb += sequencer.alone_there.eq(enough[-1])
         return [g.word for g in gearboxes]
 
     def _place_columns(self, m, sequencer, control, words, platform):
@@ -183,9 +259,10 @@ class GemmEngine(Part):
         tops = count // spec.pe.columns_per_pe
         part = spec.pe.column(spec.formats)
         ports = part.signature.members
-        codes = {codes_port(f): f for f in spec.formats}
+        codes = {codes_port(f): f for f in spec.word_formats}
         sliced = (*codes, *(p for p in ("operand", "scale", "selector", "scale_bit") if p in ports))
-        from_sequencer = [p for p in ("load", "load_metadata", "first", "format", "term", "specials") if p in ports]
+        timing = ("load", "load_metadata", "first", "format", "term", "specials", "turn", "full")
+        from_sequencer = [p for p in timing if p in ports]
         shared = {
             "last": sequencer.issue.valid & sequencer.issue.block_last,
             "capture": control.control.capture,
@@ -196,6 +273,9 @@ class GemmEngine(Part):
             values = SpecialValues().place(m, "special_values", platform)
             feed(m, sequencer, values, "specials")
         channels = []
+        if spec.chooses:
+            header = self._metadata(sequencer, words[0])[spec.metadata_bits - spec.header.size :]
+            m.d.comb += sequencer.header.eq(header)
         for n, word in enumerate(words):
             columns = Replicated(part, tops, sliced=sliced).place(m, f"columns_{n}", platform)
             if values is not None:
@@ -217,15 +297,17 @@ class GemmEngine(Part):
         spec = self.spec
         if not spec.joined:
             return word
-        places = [word[spec.step_bits(f) :][: spec.metadata_bits] for f in spec.formats]
-        return places[0] if len(places) == 1 else Array(places)[sequencer.format]
+        places = [word[spec.step_bits(f) :][: spec.metadata_bits] for f in spec.word_formats]
+        if spec.chooses:
+            return Array([*places, word[: spec.metadata_bits]])[sequencer.word]
+        return places[0] if len(places) == 1 else Array(places)[sequencer.word if spec.by_blocks else sequencer.format]
 
     def _codes(self, m, word, format, name, platform):
         """The codes of a step word of `format`, column 0 and its lane 0 lowest."""
-        bits = self.spec.columns_per_channel * self.spec.pe.lanes // format.word_inputs * format.word_bits
+        bits = self.spec.columns_per_channel * self.spec.pe.words(format) * format.word_bits
         if not format.in_trits:
             return word[:bits]
-        count = format.stream_bits(bits // format.bits) // 8
+        count = format.step_bits(bits // format.bits) // 8
         decoders = Replicated(TritDecoder(), count, sliced=("trits", "codes")).place(m, name, platform)
         m.d.comb += decoders.trits.eq(word[: 8 * count])
         return decoders.codes[:bits]

@@ -13,7 +13,8 @@ CHAIN = ("drain_in", "drain_out")
 
 
 class PeRow(Part):
-    """The PEs of `columns` columns. They share the activations of one token, or what the spec's row part makes of them.
+    """The PEs of `columns` columns. They share the activations of one token, or what the spec's row part makes of them;
+    those of `PeSpec.tokens_per_pe` tokens.
 
     Throughput: that of the PEs. Latency: 1 cycle for the activations, which are registered at the row's edge, and that
     of the row part and the PEs.
@@ -28,7 +29,7 @@ class PeRow(Part):
 
     def __init__(self, spec: PeSpec, columns: int):
         super().__init__({
-            "activations": In(stored_bits(spec)),
+            "activations": In(spec.tokens_per_pe * stored_bits(spec)),
             "operand": In(columns * spec.operand_bits),
             "scale_bit": In(columns),
             "control": In(CONTROL),
@@ -56,5 +57,5 @@ class PeRow(Part):
 
 
 def pe_grid(spec: PeSpec, rows: int, columns: int) -> Replicated:
-    """`rows` rows: operands broadcast down the columns, activations sliced to the rows, results drained up to row 0."""
-    return Replicated(PeRow(spec, columns), rows, sliced=("activations",), chain=CHAIN)
+    """`rows` tokens: operands broadcast down the columns, activations sliced to rows, results drained up to row 0."""
+    return Replicated(PeRow(spec, columns), rows // spec.tokens_per_pe, sliced=("activations",), chain=CHAIN)

@@ -16,6 +16,12 @@ def codes_port(format: Format) -> str:
     return f"codes_{format.name.replace('-', '_')}"
 
 
+def word_formats(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    """The formats of words that jobs of `formats` take: those of N of M weights have full steps, too."""
+    both = [word for f in formats for word in ((f, f.full) if f.of else (f,))]
+    return tuple({f.name: f for f in both}.values())
+
+
 def code_ports(formats: tuple[Format, ...], lanes: int) -> dict:
     """The ports of a step's codes and their `load`."""
     words = {f: data.ArrayLayout(f.word_bits, lanes // f.word_inputs) for f in formats}

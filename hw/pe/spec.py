@@ -5,6 +5,7 @@ from amaranth import Shape
 from einloom.hw.part import Part
 from einloom.hw.pe.timing import Timing
 from einloom.spec.formats import Format
+from einloom.spec.lane_sets import LaneSets
 from einloom.spec.manifest import LookupLayout
 
 
@@ -16,6 +17,8 @@ class PeSpec:
     lanes : inputs multiplied at once.
     columns_per_pe : neighbouring columns that a PE and a column top serve; ports have a slice for each, the first one
         lowest.
+    tokens_per_pe : rows of the grid are so many tokens; `activations` have a slice for each, the first one lowest.
+    inputs : activations of a token that are read at once; `lanes` unless steps pick among more.
     activation_bits : width of an activation, int8 or fp16.
     operand_bits : width of a column's operand, which it sends down each cycle.
     value_bits, exponent_bits, exponent_bias : of a sum, as in einloom.spec.manifest.SumLayout.
@@ -23,10 +26,13 @@ class PeSpec:
     joined : its columns take a block's metadata together with the codes of its first step. So metadata take no cycle
         in formats of one term, too.
     lookup : the look-up tables, of PEs that have some.
+    sets : lanes that share inputs to pick from, of PEs with formats of N of M weights.
+    has_scales : blocks have scales.
     """
 
     lanes: int
     columns_per_pe: int = 1
+    tokens_per_pe: int = 1
     activation_bits: int
     operand_bits: int
     value_bits: int
@@ -35,11 +41,24 @@ class PeSpec:
     timing: Timing
     joined: bool = False
     lookup: LookupLayout | None = None
+    sets: LaneSets | None = None
+
+    @property
+    def inputs(self) -> int:
+        return self.sets.inputs if self.sets else self.lanes
+
+    @property
+    def has_scales(self) -> bool:
+        return self.timing.scale_bits > 0
 
     @property
     def sum_bits(self) -> int:
         """Width of a sum: value and exponent together."""
         return self.value_bits + self.exponent_bits
+
+    def words(self, format: Format) -> int:
+        """Words of a column in a step of `format`."""
+        return self.sets.words(format) if self.sets else self.lanes // format.word_inputs
 
     def shifts(self, format: Format) -> tuple[int, ...]:
         """`control.bsig` in each of the cycles that a step of `format` takes."""
@@ -72,6 +91,6 @@ def stored_bits(spec: PeSpec) -> int:
     """Bits of a token's step as it is stored for the array."""
     part = spec.prepare()
     if part is None:
-        return spec.lanes * spec.activation_bits
+        return spec.inputs * spec.activation_bits
     part._MustUse__used = True  # only asked for its width
     return Shape.cast(part.signature.members["shared"].shape).width

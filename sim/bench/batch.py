@@ -95,9 +95,8 @@ def prepare(
         word = pack_job(gemm, format=job.tensor.format, inputs=inputs, outputs=outputs, tokens=tokens)
         lines.append(f"{base << job_bits | word:x}")
         words.append(pack_activations(job.activations, gemm).tobytes())
-        steps = inputs // gemm.weights.lanes
-        base += steps
-        tiles = -(-outputs // gemm.columns)
+        base += inputs // gemm.weights.inputs
+        steps, tiles = inputs // gemm.weights.lanes, -(-outputs // gemm.columns)
         results += tokens * tiles
         steps_times_cycles += tiles * steps * gemm.weights.step(job.tensor.format).cycles
     if base > MAX_STEPS:

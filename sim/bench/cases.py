@@ -35,16 +35,27 @@ def random_tensor(
     return QuantizedTensor(
         format=format,
         group=group,
-        codes=fitting(format, rng.integers(0, len(format.table), (outputs, inputs), np.uint8), rng),
+        codes=fitting(format, rng.integers(0, len(format.table), (outputs, inputs), np.uint8), rng, gemm),
         scales=rng.integers(0, 256, groups, np.uint8) if has_scales else np.ones(groups, np.uint8),
         selectors=rng.integers(0, selectors, groups, np.uint8),
         channel_scale=np.ones(outputs, np.float32),
     )
 
 
-def fitting(format: Format, codes: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """`codes`, with random ones replaced by zeros as a sparse format wants it."""
-    return np.where(largest(rng.random(codes.shape)), codes, np.uint8(0)) if format.sparse else codes
+def fitting(
+    format: Format, codes: npt.NDArray[np.uint8], rng: np.random.Generator, gemm: GemmManifest
+) -> npt.NDArray[np.uint8]:
+    """`codes`, with random ones replaced by zeros as a sparse format wants it: another N in each block of a tile."""
+    if format.sparse:
+        return np.where(largest(rng.random(codes.shape)), codes, np.uint8(0))
+    if not format.of:
+        return codes
+    outputs, inputs = codes.shape
+    order = np.argsort(rng.random((outputs, inputs // format.of, format.of)), axis=-1).reshape(codes.shape)
+    shape = (-(-outputs // gemm.columns), inputs // gemm.weights.block)
+    counts = np.array([0, *(1 << n for n in range(format.of.bit_length()))])
+    kept = rng.choice(counts, shape).repeat(gemm.columns, axis=0)[:outputs].repeat(gemm.weights.block, axis=1)
+    return np.where(order < kept, codes, np.uint8(0))
 
 
 def random_activations(rng: np.random.Generator, gemm: GemmManifest, tokens: int, inputs: int) -> Numbers:
@@ -99,7 +110,7 @@ def corner_batches(gemm: GemmManifest) -> Iterator[tuple[str, list[Job], Stalls]
         ):
             tensor = random_tensor(rng, gemm, format, outputs, long)
             scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
-            tensor = replace(tensor, codes=fitting(format, np.full_like(tensor.codes, code), rng), scales=scales)
+            tensor = replace(tensor, codes=fitting(format, np.full_like(tensor.codes, code), rng, gemm), scales=scales)
             yield (
                 f"{format.name}: {what}",
                 [Job(what, tensor, _constant(gemm, gemm.rows, long, activation))],
@@ -132,7 +143,7 @@ def _longest(
     yield f"{format.name}: most inputs, any weights and activations", [job], Stalls()
     tensor = random_tensor(rng, gemm, format, min(gemm.columns, LARGE), inputs)
     scales = np.full_like(tensor.scales, 255 if gemm.weights.scale_bits else 1)
-    tensor = replace(tensor, codes=fitting(format, np.full_like(tensor.codes, code), rng), scales=scales)
+    tensor = replace(tensor, codes=fitting(format, np.full_like(tensor.codes, code), rng, gemm), scales=scales)
     for what, activation in (("lowest", -128), ("highest", 127)):
         job = Job(what, tensor, _constant(gemm, min(gemm.rows, LARGE), inputs, activation))
         yield f"{format.name}: most inputs, largest weight times {what} activation", [job], Stalls()

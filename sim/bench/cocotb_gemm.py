@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cocotb
 
+from einloom.mapping.cost.gemm import busy_cycles
 from einloom.sim.bench.batch import Job, Outcome, Stalls, WeightFiles, collect, prepare
 from einloom.sim.bench.cases import corner_batches, random_batches
 from einloom.sim.bench.compare import require_cycles, require_equal
@@ -25,12 +26,7 @@ async def _check(bench: Bench, manifest: Manifest, jobs: list[Job], stalls: Stal
         expected = golden_sums(manifest.gemm, job.tensor, job.activations)
         require_equal(expected, (sums.value, sums.exponent), what=f"{case}, {job.name}", cycle=outcome.cycles)
     require_cycles(batch_cycles(manifest.gemm, jobs, ports), outcome.cycles, case)
-    busy = sum(
-        -(-job.tensor.shape[0] // manifest.gemm.columns)
-        * (job.tensor.shape[1] // manifest.gemm.weights.lanes)
-        * manifest.gemm.weights.step(job.tensor.format).cycles
-        for job in jobs
-    )
+    busy = sum(busy_cycles(manifest.gemm, job.tensor) for job in jobs)
     report(case, {"cases": len(jobs), "cycles": outcome.cycles, "busy": busy})
     return len(jobs)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
+from einloom.mapping.block_stream import BlockStream
 from einloom.sim.bench.batch import Job
-from einloom.spec.manifest import GemmManifest
+from einloom.spec.manifest import BlockLayout, GemmManifest, WeightLayout
 
 MASK = (1 << 32) - 1
 
@@ -52,11 +53,7 @@ class _Channel:
 
     def __init__(self, gemm: GemmManifest, number: int, ports: Mapping[str, int]) -> None:
         layout = gemm.weights
-        steps = [step.bits for step in layout.steps]
-        firsts = (
-            [layout.metadata.bits + bits for bits in steps] if layout.joined else [layout.metadata.bits or steps[0]]
-        )
-        self.sizes = {*firsts, *steps}
+        self.sizes = _sizes(layout)
         self._beat, self._stall, self._place = layout.beat_bits, ports["weight_stall"], number % 16
         touched = -(-(max(self.sizes) + self._beat - gcd(self._beat, *self.sizes)) // self._beat)  # beats of a word
         self._full = touched * self._beat  # with more bits than these a beat has to wait
@@ -72,6 +69,15 @@ class _Channel:
             self._left -= self._offered
         self._level -= self._level % self._beat if align else used
         return self._level
+
+
+def _sizes(layout: WeightLayout) -> set[int]:
+    """The sizes of words that a channel's gearbox cuts."""
+    steps, metadata = [step.bits for step in layout.steps], layout.metadata.bits
+    if isinstance(layout, BlockLayout):
+        steps += [bits for bits in layout.full_bits if bits]
+    sizes = {metadata + bits for bits in steps} if layout.joined else {metadata or steps[0]}
+    return sizes | {*steps} | ({metadata} if isinstance(layout, BlockLayout) else set())
 
 
 @dataclass
@@ -160,6 +166,10 @@ class _Terms:
 
     def _words_of(self, job: Job) -> Iterator[_Word]:
         layout, (outputs, inputs) = self._gemm.weights, job.tensor.shape
+        if isinstance(layout, BlockLayout):
+            self._terms, self.tokens = 1, len(job.activations)
+            yield from _words_of_blocks(BlockStream.of(job.tensor, layout))
+            return
         step, steps, blocks = layout.step(job.tensor.format), layout.block // layout.lanes, inputs // layout.block
         self._terms, self.tokens = step.cycles, len(job.activations)
         words = [_Word(step.bits, True)] * steps
@@ -171,3 +181,16 @@ class _Terms:
             for _ in range(blocks - 1):
                 yield from words
             yield from (*words[:-1], replace(words[-1], ends_tile=True))
+
+
+def _words_of_blocks(stream: BlockStream) -> Iterator[_Word]:
+    layout, format = stream.layout, stream.tensor.format
+    metadata = layout.metadata.bits
+    if format.of:
+        yield _Word(metadata, False)
+    for number, kept in zip(stream.there, stream.counts, strict=True):
+        steps = layout.block_steps(format, kept)
+        bits = (layout.block_bits(format, kept) - metadata) // steps
+        words = [_Word(bits + metadata * (n == 0), True) for n in range(steps)]
+        ends_tile = number % stream.blocks == stream.blocks - 1
+        yield from (*words[:-1], replace(words[-1], ends_tile=bool(ends_tile)))

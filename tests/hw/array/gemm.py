@@ -62,7 +62,7 @@ def activations(jobs: Sequence[Job], manifest: GemmManifest) -> Callable[[Cycle]
 
 
 def _steps(job: Job, manifest: GemmManifest) -> int:
-    return job.tensor.shape[1] // manifest.weights.lanes
+    return job.tensor.shape[1] // manifest.weights.inputs
 
 
 def beats(job: Job, manifest: GemmManifest) -> list[list[int]]:

@@ -7,16 +7,18 @@ import pytest
 from einloom.generators.registry import pe_spec
 from einloom.hw.arith.terms import SpecialValues
 from einloom.hw.pe.column import codes_port
-from einloom.hw.pe.dsp_column import LaneDelay, PairTop, ValueColumn, column_of, operand_layout
+from einloom.hw.pe.dsp_column import LaneDelay, PairTop, ValueColumn, operand_layout
 from einloom.hw.pe.group_scaler import GroupScaler
 from einloom.sim.bench.part_bench import PartBench
 from einloom.sim.bench.part_ports import encode
 from einloom.sim.strategies import make_config
 from einloom.spec.formats import FORMATS, SCALE_BITS
+from einloom.spec.lane_sets import LaneSets
 from einloom.spec.sparsity import BLOCK, PATTERNS
 from tests.hw.arith.test_terms import SPECIALS, terms_of
 
 DELAYS = (0, 1, 3)
+FOURS = LaneSets(lanes=8, columns=2, candidates=4, together=2)
 LANES = len(DELAYS)
 FORMATS_OF_COLUMN = tuple(FORMATS[name] for name in ("bitmod-fp4", "int3", "ternary"))
 
@@ -74,7 +76,7 @@ def test_kept_weights_meet_their_activations(column: int) -> None:
     """Each DSP of a column has a kept weight and its place; those of the other column have none."""
     rng, sparse, dense, lanes = random.Random(4), FORMATS["int4-2of4"], FORMATS["int4"], 8
     delays = tuple(range(lanes))
-    part = ValueColumn((sparse, dense), 4, delays, 0, column)
+    part = ValueColumn((sparse, dense), 4, delays, 0, FOURS, column=column)
     steps = []
     held: dict[str, list] = {name: [] for name in ("load", "format", codes_port(sparse), codes_port(dense))}
     for _ in range(20):
@@ -91,7 +93,7 @@ def test_kept_weights_meet_their_activations(column: int) -> None:
     trace = PartBench(part, held=held, watch=["operand"], cycles=60).check(lambda _: {}).traces["operand"]
     for n, (index, kept, codes) in enumerate(steps):
         for dsp in range(lanes):
-            operand, own = trace[2 * n + 2 + dsp], column_of(dsp) == column
+            operand, own = trace[2 * n + 2 + dsp], FOURS.column_of(dsp) == column
             first, second, pattern = kept[dsp // BLOCK]
             code = codes[dsp] if index else (first, second)[dsp % 2] if own else 0
             assert operand["values"][dsp] == dense.table[code]
@@ -102,15 +104,18 @@ def test_kept_weights_meet_their_activations(column: int) -> None:
 
 def test_a_pair_of_tops_is_two_columns() -> None:
     rng, kinds = random.Random(5), (FORMATS["int4-2of4"],)
+    pair_sets = LaneSets(lanes=4, columns=2, candidates=4, together=2)
     steps = [[rng.getrandbits(11) & 0x3FF for _ in range(2)] for _ in range(20)]
     port = codes_port(kinds[0])
     held = {"load": 1, port: [low | high << 11 for low, high in steps]}
-    pair = PartBench(PairTop(kinds, 4, (0, 1, 2, 3), 0), held=held, watch=["operand"], cycles=20).check(lambda _: {})
+    pair = PartBench(PairTop(kinds, 4, (0, 1, 2, 3), 0, pair_sets), held=held, watch=["operand"], cycles=20).check(
+        lambda _: {}
+    )
     for column in (0, 1):
-        alone = ValueColumn(kinds, 4, (0, 1, 2, 3), 0, column)
+        alone = ValueColumn(kinds, 4, (0, 1, 2, 3), 0, pair_sets, column=column)
         own = {"load": 1, port: [[step[column]] for step in steps]}
         run = PartBench(alone, held=own, watch=["operand"], cycles=20).check(lambda _: {})
-        layout = operand_layout(kinds, 4, 4)
+        layout = operand_layout(4, 4, pair_sets, scale=False)
         words = [encode(layout, operand) for operand in run.traces["operand"]]
         assert words == [word >> column * layout.size & (1 << layout.size) - 1 for word in pair.traces["operand"]]
 

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 from einloom.generators.registry import pe_spec
@@ -22,13 +23,17 @@ ENGINES = {
     "a field's largest group": {**DSP, "lanes": 16, "group": 128, "formats": ["int6"]},
     "two of four": {**DSP, "lanes": 8, "group": 64, "formats": ["bitmod-fp4-2of4", "int4"]},
     "two of four in two chains": {**DSP, "lanes": 16, "group": 128, "formats": ["int8-2of4"]},
+    "two tokens": {**DSP, "lanes": 8, "group": 64, "formats": ["int8", "bitmod-fp4"], "packing": "tokens"},
+    "two tokens in two chains": {**DSP, "lanes": 16, "group": 32, "formats": ["int8"], "packing": "tokens"},
+    "scales in DSPs": {**DSP, "lanes": 16, "group": 32, "formats": ["int8"]},
+    "N of eight": {**DSP, "lanes": 8, "group": 64, "formats": ["int8-nof8"], "packing": "tokens"},
     "one lane": {**DSP, "lanes": 1, "formats": ["bipolar4", "int7"]},
 }
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_corners_are_golden(name: str) -> None:
-    section = {"rows": 1, "columns": 2, **ENGINES[name]}
+    section = {"rows": 2 if "packing" in ENGINES[name] else 1, "columns": 2, **ENGINES[name]}
     part, manifest = engine({**section, "max_inputs": 4 * section["group"], "max_tiles": 2}, beat_bits=256)
     assert pe_of(part) is SparseDspPE
     for _, jobs, _ in corner_batches(manifest):
@@ -44,14 +49,20 @@ def weights(format: Format) -> list[int]:
     return [*format.table, *specials]
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_no_field_of_a_dsp_overflows(name: str) -> None:
+DENSE = [name for name, format in FORMATS.items() if format.neighbours == 1]
+
+
+@pytest.mark.parametrize("tokens", [False, True], ids=["two-weights", "two-tokens"])
+@pytest.mark.parametrize("name", DENSE)
+def test_no_field_of_a_dsp_overflows(name: str, tokens: bool) -> None:
     """Sums of K products lie between K times the least and K times the largest; those are found among all."""
-    packing, values = PairPacking.of((FORMATS[name],)), weights(FORMATS[name])
-    operands = [(upper << packing.shift) - lower for upper, lower in product(values, values)]
-    assert -(1 << A_BITS - 1) <= min(operands)
-    assert max(operands) < 1 << A_BITS - 1
-    assert max(map(abs, ACTIVATIONS)) < 1 << B_BITS - 1
+    values = weights(FORMATS[name])
+    packed, shared = (ACTIVATIONS, values) if tokens else (values, ACTIVATIONS)
+    packing = PairPacking.of_tokens((FORMATS[name],)) if tokens else PairPacking.of((FORMATS[name],))
+    operands = np.subtract.outer(np.array(packed) << packing.shift, packed)  # of all pairs
+    assert -(1 << A_BITS - 1) <= operands.min()
+    assert operands.max() < 1 << A_BITS - 1
+    assert max(map(abs, shared)) < 1 << B_BITS - 1
     products = [w * a for w, a in product(values, ACTIVATIONS)]
     least, most, held = min(products), max(products), packing.held
     half = 1 << packing.shift - 1
@@ -69,6 +80,22 @@ def test_no_field_of_a_dsp_overflows(name: str) -> None:
         assert count * most < 1 << bits - 1
 
 
+@pytest.mark.parametrize("tokens", [False, True], ids=["two-weights", "two-tokens"])
+@pytest.mark.parametrize("name", ["int8", "int4", "bitmod-fp4", "ternary"])
+def test_both_sums_come_back_from_a_dsps_result(name: str, tokens: bool) -> None:
+    """The corners of all pairs of sums, eight times -128 * -128 among them."""
+    packing = PairPacking.of_tokens((FORMATS[name],)) if tokens else PairPacking.of((FORMATS[name],))
+    count = packing.held
+    products = [w * a for w, a in product(weights(FORMATS[name]), ACTIVATIONS)]
+    sums = sorted({n * p for n in (1, count - 1, count) for p in (min(products), max(products))} | {-1, 0, 1})
+    for lower, upper in product(sums, sums):
+        bits, upper_bits = packing.lower_bits(count), packing.upper_bits(count)
+        result = (upper << packing.shift) - lower + (1 << bits - 1)
+        assert (1 << bits - 1) - (result & (1 << bits) - 1) == lower
+        high = result >> packing.shift & (1 << upper_bits) - 1
+        assert high - (high >> upper_bits - 1 << upper_bits) == upper
+
+
 @pytest.mark.parametrize(
     ("name", "held"), {"int8": 8, "int7": 32, "int6": 128, "bitmod-fp4": 256, "int4": 2048}.items()
 )
@@ -81,6 +108,13 @@ def test_one_more_than_eight_int8_products_overflow() -> None:
     assert 8 * -128 * -128 == 1 << packing.shift - 1  # the negated sum is the least number of the field
     assert packing.holds(8)
     assert not packing.holds(9)
+
+
+@pytest.mark.parametrize(
+    ("name", "held"), {"int8": 8, "int7": 16, "int6": 32, "bitmod-fp4": 32, "int4": 128, "int2": 512}.items()
+)
+def test_a_field_holds_so_many_products_of_tokens(name: str, held: int) -> None:
+    assert PairPacking.of_tokens((FORMATS[name],)).held == held
 
 
 @pytest.mark.parametrize(

@@ -107,14 +107,22 @@ def metadata_of_the_step(patch: Patch) -> None:
 def takes_the_next_input(patch: Patch) -> None:
     right = SparseDspPE._activation
 
-    def activation(self, lane):
-        return right(self, lane) if lane != 2 else self.activations[lane * 4 + 1]
+    def activation(self, m, lane, token):
+        return right(self, m, lane, token) if lane != 2 else self.activations[lane * 4 + 1]
 
     patch.setattr(SparseDspPE, "_activation", activation)
 
 
 def other_columns(patch: Patch) -> None:
-    patch.setattr(dsp_column, "column_of", lambda dsp: 1 - dsp // 2 % 2)
+    right = ValueColumn._code
+
+    def code(self, format, lane):
+        self.column = 1 - self.column
+        found = right(self, format, lane)
+        self.column = 1 - self.column
+        return found
+
+    patch.setattr(ValueColumn, "_code", code)
 
 
 def other_patterns(patch: Patch) -> None:
