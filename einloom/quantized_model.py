@@ -118,9 +118,13 @@ def quantize(
 
 
 def _formats(names: Sequence[str]) -> list[Format]:
-    """Formats in the order of their first mention."""
+    """Formats in the order of their first mention; InputError for two that are stored as one."""
     words = [word.strip() for name in names for word in name.split(",")]
-    return [format_named(word) for word in dict.fromkeys(words)]
+    formats = [format_named(word) for word in dict.fromkeys(words)]
+    stored = [format.stored.name for format in formats]
+    if twice := next((name for name in stored if stored.count(name) > 1), None):
+        raise InputError(f"{', '.join(f.name for f in formats if f.stored.name == twice)}: give one of these at a time")
+    return formats
 
 
 def check_output(output: str | Path, model: ModelWeights, formats: Sequence[str]) -> None:

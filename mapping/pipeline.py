@@ -18,7 +18,7 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
 from einloom.spec.files import file_digest
-from einloom.spec.formats import Format
+from einloom.spec.formats import Format, format_named
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 
@@ -101,7 +101,7 @@ def _average(weights: str, engine: GemmConfig) -> float | None:
             raise InputError(f"--weights {weights}: a number of bits must follow {AUTO}")
         return bits
     names = [format.name for format in engine.weight_formats]
-    if weights and weights not in names:
+    if weights and (_stored(weights) not in names):
         raise InputError(f"--weights {weights}: the design's formats are {', '.join(names)}, or {AUTO}BITS")
     return None
 
@@ -110,4 +110,12 @@ def _format(engine: GemmConfig, weights: str, bits: float | None) -> Format:
     """The format of all matrices; of a mixture of so many `bits` on average, the one that is nearest to it."""
     if bits is not None:
         return min(engine.weight_formats, key=lambda format: abs(format.bits - bits))
-    return next(f for f in engine.weight_formats if weights in ("", f.name))
+    return format_named(weights) if weights else engine.weight_formats[0]
+
+
+def _stored(weights: str) -> str:
+    """The name of the format in which weights of a named one are stored; the name itself if there is no such format."""
+    try:
+        return format_named(weights).stored.name
+    except InputError:
+        return weights

@@ -21,6 +21,7 @@ digits -1 and +1 (LUT Tensor Core, ISCA 2025, section III):
 where `zero` is the same for all values. Formats that have no terms, or no planes, are not for engines that need them.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -89,6 +90,8 @@ class Format:
     sparse : at most two of four neighbouring inputs have a code other than 0, which is zero (spec/sparsity.py).
     of : M of formats whose blocks keep N of each M neighbours, with N a power of two, 0 or M, chosen for each block; 0
         for other formats. Any codes will do: more zeros are fewer bits and steps.
+    kept : N that a quantizer keeps of each M neighbours, of formats that `format_named` makes of names such as
+        `int4-4of16`; 0 for those that are stored.
     special_code : the code that means the group's special value, or None.
     specials : the special values, one per selector, in integer steps. They are data, not hardware: engines take them
         with each job, so `dataclasses.replace` gives a format with others.
@@ -105,6 +108,17 @@ class Format:
     digits: tuple[int, ...] = ()
     sparse: bool = False
     of: int = 0
+    kept: int = 0
+
+    @property
+    def pruned(self) -> tuple[int, int] | None:
+        """N and M when a quantizer must prune to N of M, else None."""
+        return (KEPT, BLOCK) if self.sparse else (self.kept, self.of) if self.kept else None
+
+    @property
+    def stored(self) -> "Format":
+        """The format of codes that were quantized in this one."""
+        return FORMATS[f"{self.full.name}-nof{self.of}"] if self.kept else self
 
     @property
     def neighbours(self) -> int:
@@ -114,7 +128,11 @@ class Format:
     @property
     def full(self) -> "Format":
         """The same format with a code for every weight."""
-        return replace(self, name=self.name.rpartition("-")[0], sparse=False, of=0) if self.neighbours > 1 else self
+        return (
+            replace(self, name=self.name.rpartition("-")[0], sparse=False, of=0, kept=0)
+            if self.neighbours > 1
+            else self
+        )
 
     @property
     def word_inputs(self) -> int:
@@ -304,8 +322,20 @@ PLANE_FORMATS = {name: f for name, f in FORMATS.items() if f.planes and f.neighb
 """Formats that table look-up takes."""
 
 
+OF = re.compile(r"(.+)-(\d+)of(\d+)")
+
+
 def format_named(name: str) -> Format:
-    """The format called `name`; InputError with the nearest name when there is none."""
+    """The format called `name`; InputError with the nearest name when there is none.
+
+    `int4-4of16` is `int4-nof16` of which a quantizer keeps 4 of each 16 neighbours.
+    """
+    match = OF.fullmatch(name)
+    if name not in FORMATS and match and (base := f"{match[1]}-nof{match[3]}") in FORMATS:
+        kept, of = int(match[2]), int(match[3])
+        if not 0 < kept < of or kept & kept - 1:
+            raise InputError(f"{name!r} keeps {kept} of {of}: N is a power of two below {of}")
+        return replace(FORMATS[base], name=name, kept=kept)
     if name not in FORMATS:
         raise InputError(f"unknown format {name!r}{did_you_mean(name, FORMATS)}; known: {', '.join(FORMATS)}")
     return FORMATS[name]

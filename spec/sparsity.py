@@ -66,13 +66,13 @@ def codes_of_bits(words: UInt8, bits: int) -> UInt8:
     return expanded((values @ powers[:bits]).astype(np.uint8), patterns.astype(np.uint8))
 
 
-def largest(magnitudes: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """Where the two largest of each four neighbours [..., K] are; of equal ones the first."""
-    blocks = magnitudes.reshape(*magnitudes.shape[:-1], -1, BLOCK)
+def largest(magnitudes: npt.NDArray[np.floating], kept: int = KEPT, of: int = BLOCK) -> npt.NDArray[np.bool_]:
+    """Where the `kept` largest of each `of` neighbours [..., K] are; of equal ones the first."""
+    blocks = magnitudes.reshape(*magnitudes.shape[:-1], -1, of)
     order = np.argsort(-blocks, axis=-1, kind="stable")
-    kept = np.zeros(blocks.shape, np.bool_)
-    np.put_along_axis(kept, order[..., :KEPT], True, axis=-1)
-    return kept.reshape(magnitudes.shape)
+    places = np.zeros(blocks.shape, np.bool_)
+    np.put_along_axis(places, order[..., :kept], True, axis=-1)
+    return places.reshape(magnitudes.shape)
 
 
 def header_widths(counts: int, max_blocks: int) -> tuple[int, int]:

@@ -110,3 +110,24 @@ def test_the_bar_comes_only_when_work_is_long(monkeypatch, capsys, after, shown)
         sleep(0.3)
         progress(5, 10)
     assert ("quantizing" in capsys.readouterr().err) == shown
+
+
+def test_sparsity_keeps_n_of_m(folder):
+    report = json.loads(run(folder, "--weights", "int4", "--sparsity", "4:16", "--json").stdout)
+    assert {t["format"] for t in report["tensors"]} == {"int4-nof16"}
+    assert report["total"]["bits_per_weight"] == (4 + 4) * 4 / 16 + 8 / 128
+    assert json.loads(run(folder, "--sparsity", "2:4", "--json").stdout)["tensors"][0]["format"] == "bitmod-fp4-2of4"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--sparsity", "half"), r"--sparsity is N:M with an M of 4, 8, 16, not 'half'"),
+        (("--sparsity", "3:8"), r"keeps 3 of 8: N is a power of two below 8"),
+        (("--weights", "ternary", "--sparsity", "2:4"), r"'ternary' has no sparse form"),
+        (("--weights", "int4-4of16,int4-8of16"), r"int4-4of16, int4-8of16: give one of these at a time"),
+    ],
+)
+def test_sparsity_that_there_is_not_is_refused(folder, arguments, message):
+    with pytest.raises(InputError, match=message):
+        run(folder, *arguments)

@@ -1,4 +1,4 @@
-"""Weights of two in four: their words, pruning, quantization and storage."""
+"""Weights of two in four and of N in M: their words, pruning, quantization and storage."""
 
 from itertools import product
 
@@ -9,7 +9,7 @@ from einloom.mapping.compress.code_bytes import pack_codes, unpack_codes
 from einloom.mapping.compress.error_feedback import InputGram
 from einloom.mapping.compress.quantize import quantize
 from einloom.spec.errors import InputError
-from einloom.spec.formats import FORMATS, SPARSE_OF
+from einloom.spec.formats import FORMATS, SPARSE_OF, format_named
 from einloom.spec.sparsity import PATTERNS, codes_of_bits, compressed, expanded, kept_bits, largest, word_bits
 
 ALL = np.array([c for c in product(range(4), repeat=4) if sum(map(bool, c)) <= 2], np.uint8)
@@ -103,3 +103,23 @@ def test_bits_of_n_of_m_follow_from_the_fullest_block_of_each_group() -> None:
     assert tensor.bits_per_weight == 4 + 8 / 32
     packed = pack_codes(tensor.codes, tensor.format)
     assert np.array_equal(unpack_codes(packed, tensor.format, 64), tensor.codes)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("name", ["int4-4of16", "bitmod-fp3-1of4", "int2-4of8"])
+def test_quantized_matrices_keep_n_of_m(name: str, calibrated: bool) -> None:
+    rng, format = np.random.default_rng(5), format_named(name)
+    kept, of = format.kept, format.of
+    weights = rng.standard_normal((16, 128)).astype(np.float32)
+    gram = InputGram.of(rng.standard_normal((200, 128)).astype(np.float32)) if calibrated else None
+    tensor = quantize(weights, format, 64, gram=gram)
+    most = (tensor.values() != 0).reshape(-1, of).sum(axis=1).max()
+    assert (most, tensor.format) == (kept, FORMATS[f"{format.full.name}-nof{of}"])
+    if not calibrated:
+        assert not tensor.codes[~largest(np.abs(weights), kept, of)].any()
+
+
+@pytest.mark.parametrize("name", ["int4-3of8", "int4-8of8", "int4-0of8"])
+def test_n_is_a_power_of_two_below_m(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^'{name}' keeps \d of 8: N is a power of two below 8$"):
+        format_named(name)

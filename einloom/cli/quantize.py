@@ -21,7 +21,7 @@ from einloom.quantized_for_core import check_output, quantize_for_core
 from einloom.quantized_model import DEFAULT_FORMAT, Fidelity, QuantizedModel
 from einloom.quantized_model import quantize as quantize_model
 from einloom.spec.errors import InputError
-from einloom.spec.formats import FORMATS, SPARSE_OF
+from einloom.spec.formats import FORMATS, NEIGHBOURS, SPARSE_OF, format_named
 
 USUAL_GROUP = 128
 BAR_AFTER = 2.0  # seconds of work without a progress bar
@@ -47,9 +47,9 @@ def quantize(
     sparsity: Annotated[
         str | None,
         typer.Option(
-            metavar="2:4",
-            help="Keep two of four neighbouring inputs' weights: the largest, or with a calibration those that matter "
-            "most. The formats' names then end in -2of4.",
+            metavar="N:M",
+            help="Keep N of M neighbouring inputs' weights, N a power of two and M 4, 8 or 16: the largest, or with "
+            "a calibration those that matter most. The formats' names then end in -NofM.",
         ),
     ] = None,
     config: Annotated[
@@ -95,13 +95,14 @@ def quantize(
 
 def _sparse(weights: list[str], sparsity: str) -> list[str]:
     """The sparse forms of formats."""
-    if sparsity != "2:4":
-        raise InputError(f"--sparsity is 2:4, two of four weights, and nothing else yet, not {sparsity!r}")
+    kept, colon, of = sparsity.partition(":")
+    if not (colon and kept.isdecimal() and of.isdecimal() and int(of) in NEIGHBOURS):
+        raise InputError(f"--sparsity is N:M with an M of {', '.join(map(str, NEIGHBOURS))}, not {sparsity!r}")
     names = [name for several in weights for name in several.split(",")]
     for name in names:
         if name not in SPARSE_OF:
             raise InputError(f"{name!r} has no sparse form; these have one: {', '.join(SPARSE_OF)}")
-    return [f"{name}-2of4" for name in names]
+    return [format_named(f"{name}-{int(kept)}of{int(of)}").name for name in names]
 
 
 def _for_core(

@@ -14,7 +14,7 @@ from einloom.mapping.compress.second_level import second_level
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format
 from einloom.spec.quantized import QuantizedTensor
-from einloom.spec.sparsity import BLOCK, largest
+from einloom.spec.sparsity import largest
 
 UInt8 = npt.NDArray[np.uint8]
 ENGINE_GROUPS = (128, 64, 32)
@@ -47,7 +47,7 @@ def quantize(
     _check(weights)
     check_group(weights.shape[1], group)
     search = scale_search or format.needs_scale_search
-    if format.sparse:
+    if format.pruned:
         return _pruned(weights, format, group, gram, lambda w, f: quantize(w, f, group, scale_search=search))
     if gram is not None:
         return _by_blocks(weights, format, group, lambda rows: _calibrated(rows, format, group, gram), FEEDBACK_WEIGHTS)
@@ -65,7 +65,7 @@ def quantize_per_channel(
     if format.special_code is not None:
         raise InputError(f"{format.name} chooses a special value per group: quantize it in groups")
     search = scale_search or format.needs_scale_search
-    if format.sparse:
+    if format.pruned:
         return _pruned(weights, format, None, gram, lambda w, f: quantize_per_channel(w, f, scale_search=search))
     inputs = weights.shape[1]
     if gram is not None:
@@ -82,22 +82,26 @@ def _pruned(
 ) -> QuantizedTensor:
     """Quantize the weights that `format` keeps; the others are zero.
 
-    Without a gram matrix the largest of each four are kept (magnitude pruning), and rounded as `nearest` does with a
-    format of all weights. With one those are kept whose pruning would leave the larger error after feedback, and what
-    is kept makes good what is pruned.
+    Without a gram matrix the largest are kept (magnitude pruning), and rounded as `nearest` does with a format of all
+    weights. With one those are kept whose pruning would leave the larger error after feedback, and what is kept makes
+    good what is pruned.
     """
-    if weights.shape[1] % BLOCK:
-        raise InputError(f"{format.name} takes {BLOCK} inputs at a time, which don't divide {weights.shape[1]}")
-    dense = replace(format, sparse=False)
+    assert format.pruned is not None
+    count, of = format.pruned
+    if weights.shape[1] % of:
+        raise InputError(f"{format.name} takes {of} inputs at a time, which don't divide {weights.shape[1]}")
+    dense = format.full
     if gram is None:
-        kept = largest(np.abs(weights))
+        kept = largest(np.abs(weights), count, of)
         tensor = nearest(np.where(kept, weights, np.float32(0)), dense)
-        return replace(tensor, format=format, codes=np.where(kept, tensor.codes, np.uint8(0)))
-    size = group or weights.shape[1]
-    tensor = _by_blocks(
-        weights, dense, size, lambda rows: _calibrated(rows, dense, group, gram, pruned=True), FEEDBACK_WEIGHTS
-    )
-    return replace(tensor, format=format)
+        return replace(tensor, format=format.stored, codes=np.where(kept, tensor.codes, np.uint8(0)))
+
+    def part(rows: Float32) -> tuple[UInt8, UInt8, UInt8, Float32]:
+        kept = largest(np.square(rows) * gram.importance, count, of)
+        return _calibrated(rows, dense, group, gram, kept)
+
+    tensor = _by_blocks(weights, dense, group or weights.shape[1], part, FEEDBACK_WEIGHTS)
+    return replace(tensor, format=format.stored)
 
 
 def check_group(inputs: int, group: int) -> None:
@@ -157,11 +161,10 @@ def _ungrouped(rows: Float32, format: Format, scale_search: bool) -> tuple[UInt8
 
 
 def _calibrated(
-    rows: Float32, format: Format, group: int | None, gram: InputGram, *, pruned: bool = False
+    rows: Float32, format: Format, group: int | None, gram: InputGram, kept: npt.NDArray[np.bool_] | None = None
 ) -> tuple[UInt8, UInt8, UInt8, Float32]:
     size = group or rows.shape[1]
     importance = gram.importance.reshape(-1, size)
-    kept = largest(np.square(rows) * gram.importance) if pruned else None
     # What is kept grows when it makes good what is not, and steps must have room for it.
     grouped = (rows if kept is None else reconstructed(rows, kept, gram)).reshape(len(rows), -1, size)
     found = [search_weighted_groups(grouped[part], format, importance) for part in row_blocks(rows.shape)]
