@@ -1,16 +1,16 @@
-"""What 2:4 pruning costs a model: by magnitude, by Wanda's measure, and with what is kept making good what is not.
+"""What pruning to N of M weights costs a model: by magnitude, by Wanda's measure, and with what is kept making good what is not.
 
-    python -m benchmarks.pruning MODEL --calibration FILE --text FILE [--format int4] [--tokens 2048] [-c core-dsp]
+    python -m benchmarks.pruning MODEL --calibration FILE --text FILE [--format int4-2of4] [--tokens 2048] [-c core-dsp]
 
 Each matrix is pruned for the inputs that the float model gives it on half of the calibration text's windows. The first
 table has the squared error of its outputs on the other half, relative to the outputs, for each kind of matrix; the
 second the perplexity of the pruned models on the other text, all else in float. Rows:
 
 * dense: the format without pruning, with error feedback;
-* magnitude: the largest two of four, rounded to nearest;
+* magnitude: the N largest of M, rounded to nearest;
 * Wanda: those whose product with the root mean square of their input is largest (arXiv 2306.11695), nearest;
 * Wanda, feedback: the same weights, rounded with error feedback, by which they make good what was pruned;
-* reconstruction: what `einloom quantize --sparsity 2:4` does with a calibration (SparseGPT, ICML 2023): those whose
+* reconstruction: what `einloom quantize --sparsity N:M` does with a calibration (SparseGPT, ICML 2023): those whose
   pruning leaves the larger error after feedback, with feedback.
 """
 
@@ -37,7 +37,8 @@ from einloom.models.decoder_graph import Axis, Tensor
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import Floats
-from einloom.spec.formats import FORMATS, Format
+from einloom.spec.errors import InputError
+from einloom.spec.formats import Format, format_named
 from einloom.spec.sparsity import largest
 
 
@@ -46,27 +47,30 @@ def nearest(weights: Floats, format: Format, group: int, kept: npt.NDArray[np.bo
     return np.where(kept, quantize(np.where(kept, weights, np.float32(0)), format, group).dequantize(), np.float32(0))
 
 
-def wanda(weights: Floats, gram: InputGram) -> npt.NDArray[np.bool_]:
-    """Where Wanda's measure keeps a weight."""
-    return largest(np.abs(weights) * np.sqrt(np.diag(gram.matrix)))
+def wanda(weights: Floats, gram: InputGram, kept: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Where Wanda's measure keeps a weight, N and M of which are `kept`."""
+    return largest(np.abs(weights) * np.sqrt(np.diag(gram.matrix)), *kept)
 
 
-def wanda_feedback(weights: Floats, format: Format, group: int, gram: InputGram) -> Floats:
+def wanda_feedback(weights: Floats, format: Format, group: int, gram: InputGram, kept: tuple[int, int]) -> Floats:
     """Wanda's choice with error feedback, in the steps that the kept weights get when they are rounded to nearest."""
-    kept = wanda(weights, gram)
-    tensor = quantize(np.where(kept, weights, np.float32(0)), format, group, scale_search=True)
+    chosen = wanda(weights, gram, kept)
+    tensor = quantize(np.where(chosen, weights, np.float32(0)), format, group, scale_search=True)
     steps = tensor.channel_scale[:, None] * np.float32(format.unit) * tensor.scales
-    return replace(tensor, codes=feedback_codes(weights, format, steps, tensor.selectors, gram, kept)).dequantize()
+    return replace(tensor, codes=feedback_codes(weights, format, steps, tensor.selectors, gram, chosen)).dequantize()
 
 
 def methods(name: str, group: int) -> dict[str, Callable[[Floats, InputGram], Floats]]:
     """Each row's way from a matrix and the gram matrix of its inputs to the matrix that is computed with."""
-    format, sparse = FORMATS[name], FORMATS[f"{name}-2of4"]
+    sparse = format_named(name)
+    if sparse.pruned is None:
+        raise InputError(f"--format {name} keeps all weights: name one such as int4-2of4 or int4-4of16")
+    format, kept = sparse.full, sparse.pruned
     return {
         "dense": lambda w, gram: quantize(w, format, group, gram=gram).dequantize(),
-        "magnitude": lambda w, _: nearest(w, format, group, largest(np.abs(w))),
-        "Wanda": lambda w, gram: nearest(w, format, group, wanda(w, gram)),
-        "Wanda, feedback": lambda w, gram: wanda_feedback(w, format, group, gram),
+        "magnitude": lambda w, _: nearest(w, format, group, largest(np.abs(w), *kept)),
+        "Wanda": lambda w, gram: nearest(w, format, group, wanda(w, gram, kept)),
+        "Wanda, feedback": lambda w, gram: wanda_feedback(w, format, group, gram, kept),
         "reconstruction": lambda w, gram: quantize(w, sparse, group, gram=gram).dequantize(),
     }
 
@@ -135,7 +139,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--text", type=Path, required=True)
-    parser.add_argument("--format", default="int4")
+    parser.add_argument("--format", default="int4-2of4")
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("-c", "--config", default="core-dsp")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
-"""What 2:4 pruning costs the matrices of all-MiniLM-L6-v2, for the inputs that a text gives them.
+"""What pruning to N of M weights costs the matrices of all-MiniLM-L6-v2, for the inputs that a text gives them.
 
-    python -m benchmarks.pruning_minilm FOLDER --text FILE [--format int4]
+    python -m benchmarks.pruning_minilm FOLDER --text FILE [--format int4-2of4]
 
 FOLDER has model.safetensors, config.json and tokenizer.json of sentence-transformers/all-MiniLM-L6-v2. Each matrix is
 pruned for one half of the text's windows; the table has the squared error of its outputs on the other half, relative to
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--text", type=Path, required=True)
-    parser.add_argument("--format", default="int4")
+    parser.add_argument("--format", default="int4-2of4")
     given = parser.parse_args()
     model = open_model(given.folder)
     tensors = {name: model.read_float32(name) for name in model.files if "position_ids" not in name}
