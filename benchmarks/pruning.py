@@ -1,4 +1,4 @@
-"""What pruning to N of M weights costs a model: by magnitude, by Wanda's measure, and with what is kept making good what is not.
+"""What pruning to N of M weights costs a model: by magnitude, by Wanda's measure, and with the rest making it good.
 
     python -m benchmarks.pruning MODEL --calibration FILE --text FILE [--format int4-2of4] [--tokens 2048] [-c core-dsp]
 
