@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from einloom.catalogue import load_config, shipped_configs
-from einloom.generators.registry import generate_all
+from einloom.generators.cached_designs import cached_designs
 
 RECORD = Path(__file__).with_name("snapshot.json")
 KEYWORDS = frozenset(
@@ -33,7 +33,7 @@ def snapshot_of(name: str) -> Snapshot:
     """The manifest's digest, and digest and shape of each module of the designs, of a shipped config."""
     found: Snapshot = {"manifest": "", "modules": {}}
     manifests = []
-    for design in generate_all(load_config(name)):
+    for design in cached_designs(load_config(name)):
         manifests.append(design.manifest.to_json())
         for module, text in modules(design.verilog.replace(f"{design.manifest.top}_", "")):
             found["modules"][module] = f"{digest(text)} {digest(shape(text))}"

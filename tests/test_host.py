@@ -203,10 +203,9 @@ def smallest() -> Design:
     return core_design(core_config(base=BITMOD, **SMALLEST))
 
 
+@pytest.mark.slow  # each builds a simulator
 @pytest.mark.usefixtures("quick_simulators")
-@pytest.mark.parametrize(
-    "fault", [pytest.param("reset not inverted", marks=pytest.mark.slow), "ports exchanged"]
-)  # each builds a simulator
+@pytest.mark.parametrize("fault", TOP_FAULTS)
 def test_a_wrong_top_module_fails(smallest: Design, fault: str) -> None:
     program = random_program(smallest.manifest, Shape(inner=32, heads=1))
     kernel = kernel_interface(smallest.manifest, BOARD)
