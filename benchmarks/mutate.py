@@ -44,6 +44,29 @@ CONFIGS: Mapping[str, Config] = {
         },
         beat_bits=128,
     ),
+    "sparse_dsp": make_config(
+        {
+            "kind": "sparse_dsp",
+            "rows": 2,
+            "columns": 4,
+            "lanes": 8,
+            "formats": ["bitmod-fp4", "int8-2of4"],
+            "group": 64,
+        },
+        beat_bits=128,
+    ),
+    "sparse_blocks": make_config(
+        {
+            "kind": "sparse_dsp",
+            "rows": 2,
+            "columns": 2,
+            "lanes": 8,
+            "formats": ["int4-nof4", "bitmod-fp3"],
+            "group": 32,
+            "packing": "tokens",
+        },
+        beat_bits=128,
+    ),
     "fusemax": make_config({"kind": "fusemax", "rows": 4, "columns": 4, "spans": 2, "max_head": 64, "max_keys": 4096}),
     "core": core_config(**SMALLEST),
 }

@@ -95,7 +95,8 @@ def plant(design: Design, bench: str, seeds: Sequence[int], count: int) -> Mutan
     listing = [
         line for seed in seeds for line in (f"log of seed {seed}", f"mutate -list {count} -seed {seed} {SELECTION}")
     ]
-    read = ["read_verilog -sv design.v", f"hierarchy -check -top {top}", "proc", "opt_clean"]
+    # Without SYNTHESIS primitives of the FPGA are the models that simulators take.
+    read = ["read_verilog -sv -nosynthesis design.v", f"hierarchy -check -top {top}", "proc", "opt_clean"]
     netlist, log = run_passes([*read, *listing, "write_rtlil netlist.il"], {"design.v": design.verilog}, "netlist.il")
     mutants = tuple(_mutants(log, top, design.verilog.splitlines()))
     faults = [f"mutate {m.options} -ctrl {CONTROL} {CONTROL_BITS} {m.number}" for m in mutants]
