@@ -24,6 +24,11 @@ def pack_codes(codes: UInt8, format: Format) -> UInt8:
     return to_bytes(codes) if format.in_trits else pack(codes, format.bits)
 
 
+def row_bytes(count: int, format: Format) -> int:
+    """Bytes of a row of `count` packed codes. Those of `nof` formats take full bits: their streams depend on zeros."""
+    return (format.full if format.of else format).stream_bits(count) // 8
+
+
 def unpack_codes(packed: UInt8, format: Format, count: int) -> UInt8:
     """The first `count` codes [N, count] of each packed row; ValueError when anything else is there."""
     if format.sparse:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from einloom.mapping.compress.code_bytes import pack, pack_codes, packed_length, unpack, unpack_codes
+from einloom.mapping.compress.code_bytes import pack, pack_codes, packed_length, row_bytes, unpack, unpack_codes
 from einloom.models.importer.model_weights import ModelWeights
 from einloom.models.importer.safetensors_file import SafetensorsFile, open_safetensors
 from einloom.models.importer.safetensors_header import DTYPE_BYTES, TensorEntry, header_bytes
@@ -151,7 +151,7 @@ def _part_shapes(claim: _Description) -> dict[str, tuple[str, tuple[int, ...]]]:
     (outputs, inputs), format = claim.shape, FORMATS[claim.format]
     groups = inputs // claim.group
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
-        "codes": ("U8", (outputs, format.stream_bits(inputs) // 8)),
+        "codes": ("U8", (outputs, row_bytes(inputs, format))),
         "scales": ("U8", (outputs, groups)),
         "channel_scale": ("F32", (outputs,)),
     }
