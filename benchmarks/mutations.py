@@ -174,14 +174,14 @@ def _signature(manifest: Manifest, bench: str) -> str:
         bits += width
     padding = -bits % 64
     seen = ", ".join([f"{padding}'d0"] * (padding > 0) + [f"({part})" for part in parts])
-    return f"""  wire [{bits + padding - 1}:0] seen = {{ {seen} }};
-  reg [63:0] hash;
-  integer word;
+    return f"""  wire [{bits + padding - 1}:0] mutation_seen = {{ {seen} }};
+  reg [63:0] mutation_hash;
+  integer mutation_word;
   always @(posedge clk) begin
-    hash = rst ? 64'd0 : {bench}.signature;
-    for (word = 0; word < {bits + padding}; word = word + 64)
-      hash = ((hash ^ seen[word +: 64]) * 64'h9e3779b97f4a7c15) ^ (hash >> 29);
-    {bench}.signature <= hash;
+    mutation_hash = rst ? 64'd0 : {bench}.signature;
+    for (mutation_word = 0; mutation_word < {bits + padding}; mutation_word = mutation_word + 64)
+      mutation_hash = ((mutation_hash ^ mutation_seen[mutation_word +: 64]) * 64'h9e3779b97f4a7c15) ^ (mutation_hash >> 29);
+    {bench}.signature <= mutation_hash;
   end
 """
 
