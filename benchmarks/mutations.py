@@ -180,7 +180,8 @@ def _signature(manifest: Manifest, bench: str) -> str:
   always @(posedge clk) begin
     mutation_hash = rst ? 64'd0 : {bench}.signature;
     for (mutation_word = 0; mutation_word < {bits + padding}; mutation_word = mutation_word + 64)
-      mutation_hash = ((mutation_hash ^ mutation_seen[mutation_word +: 64]) * 64'h9e3779b97f4a7c15) ^ (mutation_hash >> 29);
+      mutation_hash = ((mutation_hash ^ mutation_seen[mutation_word +: 64]) * 64'h9e3779b97f4a7c15)
+        ^ (mutation_hash >> 29);
     {bench}.signature <= mutation_hash;
   end
 """
