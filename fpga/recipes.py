@@ -52,6 +52,13 @@ class Recipe:
         return (*self.before, *self.after, *(t for pair in self.files.items() for t in pair))
 
 
+def _from_coarse(command: str) -> tuple[str, ...]:
+    """The passes of the family behind DSPs. Reading the libraries of memories takes two seconds, so it is left out
+    where there is none."""
+    memories = f"if t:$mem_v2: {command} -run map_memory:map_ffram"
+    return f"{command} -run coarse:map_memory", memories, f"{command} -run map_ffram:edif"
+
+
 def ultrascale(*, dsp: bool = True) -> Recipe:
     """LUTs, registers, carry chains, DSPs and memories of UltraScale+.
 
@@ -62,7 +69,7 @@ def ultrascale(*, dsp: bool = True) -> Recipe:
     """
     if not dsp:
         plain = f"{_ULTRASCALE} -nodsp"
-        after = (f"{plain} -run prepare:map_dsp", _WIDE_SHIFTS, f"{plain} -run coarse:edif")
+        after = (f"{plain} -run prepare:map_dsp", _WIDE_SHIFTS, *_from_coarse(plain))
         return Recipe(before=_PRIMITIVES, after=after, files=_hard_blocks() | _techmaps("wide_shift.v"), cells={})
     sizes = "-D DSP_A_MAXWIDTH=27 -D DSP_B_MAXWIDTH=18 -D DSP_A_MAXWIDTH_PARTIAL=18 -D DSP_A_MINWIDTH=2 "
     sizes += "-D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=9 -D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL27X18"
@@ -83,7 +90,7 @@ def ultrascale(*, dsp: bool = True) -> Recipe:
             "xilinx_dsp -family xc7",
             "chtype -set $mul t:$__soft_mul",
             _WIDE_SHIFTS,
-            f"{_ULTRASCALE} -run coarse:edif",
+            *_from_coarse(_ULTRASCALE),
         ),
         files=_hard_blocks() | _techmaps("dsp48e1.v", "wide_shift.v"),
         cells={},

@@ -15,7 +15,17 @@ from einloom.spec.errors import ToolError
 from einloom.spec.plain_paths import plain_temporary
 from einloom.spec.tool_environment import tool_environment
 
-PROGRAM = "from pyosys import libyosys; libyosys.Design().run_pass('script passes.ys')"
+PROGRAM = """
+from pyosys import libyosys
+design = libyosys.Design()
+for line in open("passes.ys"):
+    if line.startswith("if "):
+        selection, _, line = line.removeprefix("if ").partition(": ")
+        design.run_pass(f"tee -q -o count select -count {selection}")
+        if open("count").read().startswith("0 "):
+            continue
+    design.run_pass(line.strip())
+"""
 
 
 def version() -> str:
@@ -33,6 +43,8 @@ def shared_text(name: str) -> str:
 
 def run_passes(passes: Sequence[str], files: Mapping[str, str], output: str) -> tuple[str, str]:
     """Run Yosys in a folder that holds `files`; the text of the file `output` that it left, and its log.
+
+    A pass that begins with `if SELECTION: ` is left out where nothing is selected.
 
     ToolError with the end of the log when a pass fails. Neither Yosys nor ABC outlives this call.
     """
