@@ -6,11 +6,6 @@ import importlib
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-# Examples build and run simulators, so time says nothing; the seed is fixed so that a failure in CI is one anywhere.
-settings.register_profile("einloom", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-settings.load_profile("einloom")
 
 
 def pytest_configure(config: pytest.Config) -> None:

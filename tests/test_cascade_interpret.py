@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -11,6 +10,7 @@ from einloom.catalogue import load_cascade
 from einloom.mapping.cascade.interpret import evaluate
 from einloom.mapping.cascade.load import parse_cascade
 from einloom.spec.errors import InputError
+from tests.properties import given
 
 Array = NDArray[np.float64]
 ATTENTION = ["attention-3pass", "attention-3pass-deferred-division", "attention-2pass", "attention-1pass"]

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from einloom.mapping.cascade.expression import affine
@@ -11,6 +10,7 @@ from einloom.mapping.cascade.grammar import SyntaxProblem, parse_einsum, parse_e
 from einloom.mapping.cascade.load import load_cascade, parse_cascade
 from einloom.mapping.cascade.size import Size
 from einloom.spec.errors import ConfigError
+from tests.properties import given
 
 HEAD = """einsum:
   rank_sizes: {M: 8, P: 4}

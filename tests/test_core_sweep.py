@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, seed, settings
+from hypothesis import Phase, seed
 from hypothesis import strategies as st
 
 from einloom.sim.simulated_core import MemoryTiming
 from einloom.spec.config import Config
 from tests.core_bed import Bed, Shape, core_design, random_program, random_tokens
 from tests.core_strategies import cores_with_models, timings
+from tests.properties import given, settings
 
 FIRST = 4  # makes a core that is built quickly, with look-up tables
 MANY = [n for n in range(41) if n != FIRST]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.mapping.compress.error_feedback import InputGram
@@ -10,6 +9,7 @@ from einloom.mapping.compress.nearest import GroupLevels, levels
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.spec.formats import FORMATS
 from einloom.spec.quantized import QuantizedTensor
+from tests.properties import given, settings
 
 EVERY_FORMAT = pytest.mark.parametrize("name", FORMATS)
 GROUP = 32

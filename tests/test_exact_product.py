@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.sim.golden.exact_product import ExactProduct
+from tests.properties import given, settings
 
 
 @settings(max_examples=100)

@@ -7,7 +7,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.generators import fusemax
@@ -24,6 +23,7 @@ from einloom.sim.strategies import fusemax_configs, make_config
 from einloom.spec.attention_format import PROBABILITY_FRACTION, SCORE_FRACTION, AttentionFormat, Mask
 from einloom.spec.config import Config
 from einloom.spec.errors import CheckFailed, InputError
+from tests.properties import given, settings
 
 SMALL = {"kind": "fusemax", "rows": 4, "columns": 3, "max_head": 64, "max_keys": 4096}
 SPLIT = {**SMALL, "columns": 4, "spans": 2}

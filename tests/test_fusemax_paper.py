@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import fusemax_paper as benchmark
@@ -17,6 +16,7 @@ from einloom.mapping.cost.attention.fusemax_paper import fusemax_cost, phases, r
 from einloom.mapping.cost.attention.hardware import FLAT, FUSEMAX, UNFUSED
 from einloom.mapping.cost.attention.unfused import unfused_cost
 from einloom.mapping.cost.attention.workloads import ENCODERS, LENGTHS, Attention
+from tests.properties import given
 
 POINTS = benchmark.points()
 BERT_HEADS = 64 * 12

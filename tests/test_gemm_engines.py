@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.generators.registry import generate
@@ -21,6 +20,7 @@ from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.errors import CheckFailed
 from einloom.spec.formats import FORMATS
 from tests.core_bed import BITMOD, core_config
+from tests.properties import given, settings
 
 
 def slow(engine: dict[str, object]) -> object:

@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from einloom.generators.registry import generate
@@ -20,6 +19,7 @@ from einloom.spec.config import parse_config
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, TERM_FORMATS
 from einloom.spec.lookup import table_sizes
 from einloom.spec.quantized import QuantizedTensor
+from tests.properties import given
 
 TEXT = "name: g\nengine: {{kind: bitmod, rows: 4, columns: 4, group: 32, activations: {}}}"
 GEMM = {kind: generate(parse_config(TEXT.format(kind), "g.yaml")).manifest.gemm for kind in ("int8", "fp16")}

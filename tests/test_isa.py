@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from einloom.spec.errors import InputError
@@ -24,6 +23,7 @@ from einloom.spec.isa import (
     VectorOp,
 )
 from einloom.spec.isa_doc import TABLES, rendered
+from tests.properties import given
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "isa.md"
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.generators.gemm import gemm_spec
@@ -17,6 +16,7 @@ from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
 from einloom.spec.manifest import GemmManifest
+from tests.properties import given, settings
 
 
 def manifest_of(config: Config) -> GemmManifest:

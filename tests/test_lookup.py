@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from amaranth import Const
 from amaranth.sim import Simulator
-from hypothesis import given
 from hypothesis import strategies as st
 
 import einloom.hw.pe.aligned_tables
@@ -29,6 +28,7 @@ from einloom.spec.errors import CheckFailed
 from einloom.spec.formats import PLANE_FORMATS
 from einloom.spec.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
 from einloom.spec.trits import CODES, from_bytes, to_bytes
+from tests.properties import given
 
 EVERY_FORMAT = pytest.mark.parametrize("format", PLANE_FORMATS.values(), ids=PLANE_FORMATS)
 SIZES = st.builds(table_sizes, st.sampled_from([1, 2, 4, 8, 16, 32, 64]), st.integers(1, 6))

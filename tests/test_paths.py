@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.fpga.check.folder import NO_PLACE_FOR_MAKE
 from einloom.spec.plain_paths import PLAIN, plain
+from tests.properties import given, settings
 
 RUN = "from einloom.cli.main import main; main()"
 NASTY = 'my $(folder) #1\'s "50%" & {a;b} \u00e9\\x'

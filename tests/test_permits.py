@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.mapping.regions import Memory, Region
 from einloom.mapping.schedule.permits import Step, insert_permits
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import Unit
+from tests.properties import given, settings
 from tests.units import Execution, execute
 
 OPCODES = {

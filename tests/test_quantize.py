@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -21,6 +20,7 @@ from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.mapping.compress.second_level import second_level
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
+from tests.properties import given
 
 FP3, FP4 = FORMATS["bitmod-fp3"], FORMATS["bitmod-fp4"]
 DENSE = {

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save_file
@@ -17,6 +16,7 @@ from einloom.mapping.compress.storage import read_quantized, write_quantized
 from einloom.models.importer.model_weights import open_model
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
+from tests.properties import given
 
 PARTS = ("codes", "scales", "selectors", "channel_scale")
 

@@ -5,7 +5,6 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save, save_file
@@ -15,6 +14,7 @@ from einloom.models.importer.model_weights import open_model
 from einloom.models.importer.safetensors_file import FLOAT_DTYPES, open_safetensors
 from einloom.models.importer.safetensors_header import DTYPE_BYTES, TensorEntry, header_bytes
 from einloom.spec.errors import InputError
+from tests.properties import given, settings
 
 
 def raw(header, data=b"", length=None):

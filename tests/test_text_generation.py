@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.models.text_generation import generate_text, look_up
 from einloom.spec.errors import InputError
 from einloom.spec.sampling import Sampling
+from tests.properties import given, settings
 
 VOCAB = 7
 

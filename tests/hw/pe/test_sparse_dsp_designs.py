@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 from einloom.generators.gemm import gemm_engine
@@ -13,6 +13,7 @@ from einloom.sim.bench.cases import random_batch
 from einloom.sim.strategies import sparse_dsp_configs
 from einloom.spec.config import Config
 from tests.hw.array.gemm import check
+from tests.properties import given, settings
 
 PAUSES = (0.0, 0.0, 0.3, 0.8)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.generators.emit import LINT_WAIVERS, SharedModules
@@ -20,6 +19,7 @@ from einloom.sim.golden import vector as golden
 from einloom.sim.verilator import Toolchain
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Operand, Space, VectorOp
+from tests.properties import given, settings
 from tests.test_emit import slang_accepts
 from tests.vector_operands import corner_pairs, corners, near_negative, random_numbers, random_pairs
 from tests.vector_schedule import Schedule
