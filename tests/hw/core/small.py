@@ -34,12 +34,12 @@ CONFIGS = {
         "engine": {
             "kind": "bitmod",
             "rows": 2,
-            "columns": 16,
+            "columns": 8,
             "lanes": 4,
             "formats": ["bitmod-fp4", "int6"],
             "group": 32,
         },
-        "attention": {"rows": 8, "columns": 4, "max_head": 64, "max_keys": 1024},
+        "attention": {"rows": 8, "columns": 2, "max_head": 64, "max_keys": 1024},
         "core": {
             "lanes": 8,
             "vector_words": 512,

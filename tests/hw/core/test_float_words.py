@@ -41,7 +41,9 @@ def floats(word: dict[str, int], lanes: int, bits: int) -> dict[str, int]:
 @pytest.mark.parametrize("shape", PARTS)
 def test_integers_become_the_nearest_floats(shape: tuple[int, int], pause: float | str) -> None:
     given, events = words(*shape), Events("done")
-    bench = PartBench(PARTS[shape], {"integers": given}, pauses={"integers": pause, "words": pause}, partners=[events])
+    bench = PartBench(
+        PARTS[shape], {"integers": given}, pauses={"integers": pause, "words": pause}, partners=[events], limit=1_000
+    )
     run = bench.check(lambda inputs: {"words": [floats(word, *shape) for word in inputs["integers"]]})
     assert events.cycles["done"] == [run.cycles["words"][n] for n, word in enumerate(given) if word["last"]]
     if not pause:

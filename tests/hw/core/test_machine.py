@@ -74,7 +74,7 @@ class Job:
 
 def test_memory_is_the_golden_cores_when_a_program_ends() -> None:
     program = every_unit(small("int_mac").manifest)
-    job = Job(program, pause=0.3)
+    job = Job(program, pause=0.1)
     job.run()
     job.golden.run(0, len(program), POSITION, LENGTH)
     assert (job.error, len(job.done)) == (CoreError.NONE, 1)

@@ -32,6 +32,7 @@ RECENT = CacheFormat(4, ROWS, 8 * BEAT_BYTES, token_scales=True, recent=2)
 NUMBERS = [(0, 0, 1), (0, 0, 3), (0, 0, 8), (0, 5, 9), (1, 1, 3), (1, 3, 5), (2, 4, 9)]
 """Of recent tiles' jobs: sinks, tiles that are left out, and the last tile."""
 PARTS = {name: TileReader(cache, MAX_HEAD, parity=False) for name, cache in FORMATS.items()}
+RECENT_READER = TileReader(RECENT, MAX_HEAD, parity=False)
 Words = list[int]
 
 
@@ -139,7 +140,7 @@ def golden_recent(memory: Memory, jobs: list[dict]) -> dict[str, list]:
 def test_recent_tiles_come_with_whole_codes(pause: float) -> None:
     memory = Memory()
     bench = PartBench(
-        TileReader(RECENT, MAX_HEAD, parity=False),
+        RECENT_READER,
         {"job": [recent_job(*numbers) for numbers in NUMBERS]},
         pauses=dict.fromkeys(("job", "request", "beats", "keys", "values"), pause),
         partners=[reader(memory, BEAT_BYTES)],

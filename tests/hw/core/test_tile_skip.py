@@ -72,7 +72,7 @@ def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int, scale
         elif taken:
             cycle.set("valid", 0)
 
-    bench = PartBench(TileSkip(cache), partners=[walk], cycles=JOBS * 2 * SLOWEST)
+    bench = PartBench(TileSkip(cache), partners=[walk], until=lambda: len(found) == JOBS)
     bench.check(lambda _: {})
     assert len(found) == JOBS
     assert max(waited) <= SLOWEST + 8

@@ -78,7 +78,12 @@ def check(kind: str, now: dict[str, int], pauses: dict[str, float], chance: floa
             found.append(cycle["skip"])
 
     bench = PartBench(
-        PARTS[kind], {"i": given}, held={"chunk": now, **held}, pauses=pauses, partners=[board, indices], tail=700
+        PARTS[kind],
+        {"i": given},
+        held={"chunk": now, **held},
+        pauses=pauses,
+        partners=[board, indices],
+        until=lambda: board.completed == len(fields),
     )
     bench.check(lambda _: {"instruction": presented})
     assert board.takes == [f["wait"] for f in fields if f["wait"]]
