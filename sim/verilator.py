@@ -37,14 +37,13 @@ MAKE_VARIABLES = {
     "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
     "CFG_LDLIBS_THREADS": "-pthread",
     "OPT_SLOW": "-O0",
-    "OPT_GLOBAL": "-O1",
 }
 BUILDS = {
-    "fast": "-Os",  # a core of 256 PEs runs 19 % faster than with -O2: its code fits caches better
-    "medium": "-O1",  # compiles a core in two thirds of the time and runs it three quarters as fast: for tests
-    "quick": "-O0",  # compiles a core in half the time and runs it a quarter as fast: for short runs
+    "fast": ("-Os", "-O1"),  # a core of 256 PEs runs 19 % faster than with -O2: its code fits caches better
+    "medium": ("-Og", "-O1"),  # compiles a core in half the time and runs it two thirds as fast: for tests
+    "quick": ("-O0", "-O0"),  # compiles a core in a third of the time and runs it a quarter as fast: for short runs
 }
-"""How a design's own code is compiled, by the value of CHOICE."""
+"""How a design's own code is compiled, and Verilator's library, by the value of CHOICE."""
 CHOICE = "EINLOOM_SIMULATORS"
 BUILT = "built"  # the last file of a build: the digest of its executable, or those of its objects
 MAIN = "verilator"
@@ -65,7 +64,8 @@ class Toolchain:
         chosen = os.environ.get(CHOICE) or "fast"
         if chosen not in BUILDS:
             raise ToolError(f"{CHOICE} is {chosen!r}: set it to {', '.join(BUILDS)}, or unset it")
-        self.variables = {**MAKE_VARIABLES, "OPT_FAST": BUILDS[chosen]}
+        own, library = BUILDS[chosen]
+        self.variables = {**MAKE_VARIABLES, "OPT_FAST": own, "OPT_GLOBAL": library}
         self.environment = tool_environment()
         self.command, self.root = self._find()
         if self.root is not None:
@@ -182,7 +182,7 @@ class Toolchain:
         self._add_objects(folder, runtime, [], waves=waves)
         common = self._common_header(folder, waves=waves)
         self._add_objects(folder, [MAIN], [str(main), (folder / "Vtop.h").read_text()], common, waves=waves)
-        self.make(folder, top, waves=waves, variables=common)
+        self.make(folder, top, waves=waves, variables={**common, **_units(folder)})
 
     def _common_header(self, folder: Path, *, waves: bool) -> dict[str, str]:
         """The variables by which make takes Verilator's headers precompiled, once for all designs.
@@ -210,8 +210,7 @@ class Toolchain:
         self, folder: Path, *targets: str, waves: bool, variables: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         values = [f"{name}={value}" for name, value in {**self.variables, **variables}.items()]
-        jobs = str(min(os.cpu_count() or 1, 8))
-        self.run(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *values, *targets], folder)
+        self.run(["make", "-j", str(_jobs()), "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *values, *targets], folder)
 
     def _add_objects(
         self,
@@ -244,7 +243,8 @@ class Toolchain:
     ) -> Iterator[Path]:
         """A folder of the cache with what make builds in `folder`; locked, so that more can be put there."""
         trace = _trace_flag() if waves else ""
-        key = _digest([self.version, trace, *map(str, MAKE_VARIABLES.items()), *targets, *parts])
+        options = map(str, {**self.variables, "OPT_FAST": ""}.items())  # Verilator's library has no part in OPT_FAST
+        key = _digest([self.version, trace, *options, *targets, *parts])
         kept = cache_root() / "verilator" / f"objects-{key}"
         with _locked(kept.with_suffix(".lock")):
             if not _are_whole(kept, targets):
@@ -258,6 +258,42 @@ class Toolchain:
                 (staged / BUILT).write_text("".join(_file_digest(staged / name) for name in targets))
                 staged.rename(kept)
             yield kept
+
+
+def _units(folder: Path) -> dict[str, str]:
+    """The variables by which make compiles the many files of a large design in a few, one for each core of the machine.
+
+    A third of a second of each file goes into Verilator's headers, precompiled ones, too.
+    """
+    listed = (folder / "Vtop_classes.mk").read_text()
+    if "VM_PARALLEL_BUILDS = 1" not in listed:
+        return {}
+    units = dict[str, str]()
+    for speed, most in (("FAST", _jobs()), ("SLOW", 1)):
+        names = [
+            name
+            for kind in ("CLASSES", "SUPPORT")
+            for lines in re.findall(rf"^VM_{kind}_{speed} \+= \\\n((?:  .*\n)*)", listed, re.MULTILINE)
+            for name in re.findall(r"\w+", lines)
+        ]
+        groups: list[list[str]] = [[] for _ in range(most)]
+        filled = [0] * most
+        for name in sorted(names, key=lambda name: (-(folder / f"{name}.cpp").stat().st_size, name)):
+            at = filled.index(min(filled))
+            groups[at].append(name)
+            filled[at] += (folder / f"{name}.cpp").stat().st_size
+        groups = [group for group in groups if group]
+        for n, group in enumerate(groups):
+            text = "".join(f'#include "{name}.cpp"\n' for name in group)
+            (folder / f"Vtop_{speed.lower()}_{n}.cpp").write_text(text)
+        units[f"VM_CLASSES_{speed}"] = " ".join(f"Vtop_{speed.lower()}_{n}" for n in range(len(groups)))
+        units[f"VM_SUPPORT_{speed}"] = ""
+    return units
+
+
+def _jobs() -> int:
+    """Compilers that run at once."""
+    return min(os.cpu_count() or 1, 8)
 
 
 @cache
