@@ -27,9 +27,3 @@ def _quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Command output without colours and of a fixed width, so that tests can read it."""
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")
-
-
-@pytest.fixture
-def quick_simulators(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulators that are built in half the time: for tests that simulate less than a second."""
-    monkeypatch.setenv("EINLOOM_SIMULATORS", "quick")

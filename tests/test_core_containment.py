@@ -23,6 +23,7 @@ from tests.core_bed import (
     small_program,
     system_beats,
 )
+from tests.marks import slow
 
 SHAPE = Shape(layers=2)
 BASE = 1 << 16  # bytes in front of each window; behind it, memory goes on as well
@@ -153,7 +154,7 @@ def reach(bed: Bed, name: str) -> tuple[int, Instruction]:
 REACHES = ("load", "a later row", "ids", "weights", "weights of no end", "keys", "values", "store", "store_kv")
 
 
-@pytest.mark.parametrize("timing", [MemoryTiming(), MemoryTiming(latency=9, seed=4, stall=120, interleave=1)])
+@pytest.mark.parametrize("timing", [slow(MemoryTiming()), MemoryTiming(latency=9, seed=4, stall=120, interleave=1)])
 @pytest.mark.parametrize("name", REACHES)
 def test_a_request_beyond_a_window_stops_the_core_at_its_instruction(bed: Bed, name: str, timing: MemoryTiming) -> None:
     bed.core.timing = timing
@@ -326,7 +327,7 @@ def test_the_watchdog_waits_for_progress_not_for_the_end(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize("cycle", [1, 40, 150, 700, 1500, 2600])
-@pytest.mark.parametrize("timing", [MemoryTiming(), MemoryTiming(latency=200, seed=9, stall=100, interleave=1)])
+@pytest.mark.parametrize("timing", [slow(MemoryTiming()), MemoryTiming(latency=200, seed=9, stall=100, interleave=1)])
 def test_an_abort_stops_the_core_at_once(bed: Bed, cycle: int, timing: MemoryTiming) -> None:
     bed.core.timing = timing
     result, _ = run_both(bed, bed.program, abort_at=cycle)
@@ -343,7 +344,7 @@ def test_an_abort_that_stands_stops_the_next_job_too(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize("cycle", [1, 30, 100, 333, 1000, 2000, 2700])
-@pytest.mark.parametrize("timing", [MemoryTiming(), MemoryTiming(latency=200, seed=9, stall=100, interleave=1)])
+@pytest.mark.parametrize("timing", [slow(MemoryTiming()), MemoryTiming(latency=200, seed=9, stall=100, interleave=1)])
 def test_a_reset_in_a_job_leaves_a_core_that_works(bed: Bed, cycle: int, timing: MemoryTiming) -> None:
     bed.core.timing = timing
     assert bed.core.reset_during(0, TOKENS, cycle)

@@ -179,8 +179,11 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
     assert result.stdout.strip() == expected
 
 
-ALIKE = ("u280", "core-4ch", "core-int8", "bitmod-decode", "lut-w2", "lut-w4")
-"""Configs whose modules are those of u280-slr, core-2ch, core-16x32 or lut-ternary in other sizes."""
+ALIKE = (
+    *("u280", "core-2ch", "core-4ch", "core-int8", "bitmod-decode"),
+    *("lut-w2", "lut-w4", "bitmod-256x256", "fusemax-256x256"),
+)
+"""Configs whose modules others have in other sizes: u280-slr, core-16x32, lut-ternary, bitmod-64x64, fusemax-16x16."""
 
 
 @pytest.mark.parametrize(

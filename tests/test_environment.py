@@ -62,7 +62,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 def disturbed(folder: Path, variables: dict[str, str]) -> dict[str, object]:
     """The same with a cache of its own, so that every tool runs under `variables`."""
-    return simulate(folder, variables | {"EINLOOM_CACHE": str(folder / "cache")})
+    return simulate(folder, variables | {"EINLOOM_CACHE": str(folder / "cache"), "EINLOOM_SIMULATORS": "quick"})
 
 
 def test_variables_that_happen_to_be_set_change_no_result(tmp_path: Path, undisturbed: dict[str, object]) -> None:

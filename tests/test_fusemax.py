@@ -23,6 +23,7 @@ from einloom.sim.strategies import fusemax_configs, make_config
 from einloom.spec.attention_format import PROBABILITY_FRACTION, SCORE_FRACTION, AttentionFormat, Mask
 from einloom.spec.config import Config
 from einloom.spec.errors import CheckFailed, InputError
+from tests.marks import slow
 from tests.properties import given, settings
 
 SMALL = {"kind": "fusemax", "rows": 4, "columns": 3, "max_head": 64, "max_keys": 4096}
@@ -40,7 +41,7 @@ def check(config: Config, seed: int, cases: int, max_keys: int) -> None:
         raise
 
 
-@pytest.mark.parametrize("input_bits", [8, 16])
+@pytest.mark.parametrize("input_bits", [8, slow(16)])
 def test_rtl_is_golden(input_bits: int) -> None:
     check(make_config({**SMALL, "input_bits": input_bits, "max_head": 128}), seed=1, cases=30, max_keys=200)
 
@@ -48,10 +49,10 @@ def test_rtl_is_golden(input_bits: int) -> None:
 @pytest.mark.parametrize(
     "engine",
     [
-        SPLIT,
+        slow(SPLIT),
         {**SPLIT, "spans": 4, "input_bits": 16},
         # Two stages of the trees over the spans, and spans that begin beyond the largest position.
-        {**SPLIT, "rows": 2, "columns": 8, "spans": 8, "max_keys": 2},
+        slow({**SPLIT, "rows": 2, "columns": 8, "spans": 8, "max_keys": 2}),
     ],
     ids=["2 of 4 columns", "4 of 4 columns", "8 columns, 2 keys"],
 )
@@ -59,7 +60,7 @@ def test_split_rtl_is_golden(engine: dict[str, object]) -> None:
     check(make_config(engine), seed=1, cases=20, max_keys=200)
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(config=fusemax_configs(), seed=st.integers(0, 1 << 30))
 def test_random_designs_are_golden(config: Config, seed: int) -> None:
     check(config, seed, cases=6, max_keys=150)

@@ -204,7 +204,6 @@ def smallest() -> Design:
 
 
 @pytest.mark.slow  # each builds a simulator
-@pytest.mark.usefixtures("quick_simulators")
 @pytest.mark.parametrize("fault", TOP_FAULTS)
 def test_a_wrong_top_module_fails(smallest: Design, fault: str) -> None:
     program = random_program(smallest.manifest, Shape(inner=32, heads=1))

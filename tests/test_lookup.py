@@ -28,6 +28,7 @@ from einloom.spec.errors import CheckFailed
 from einloom.spec.formats import PLANE_FORMATS
 from einloom.spec.lookup import digits_of, original_codes, remap, remapped_codes, restore, table_sizes
 from einloom.spec.trits import CODES, from_bytes, to_bytes
+from tests.marks import slow
 from tests.properties import given
 
 EVERY_FORMAT = pytest.mark.parametrize("format", PLANE_FORMATS.values(), ids=PLANE_FORMATS)
@@ -211,13 +212,13 @@ def unmoved_sum(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("plant", "keys"),
     [
-        (ignored_sign, {}),
+        slow(ignored_sign, {}),
         (exchanged_planes, {}),
-        (exchanged_entries, {}),
+        slow(exchanged_entries, {}),
         (rounded_down, {"entries": "int8"}),
-        (shared_exponent, {"entries": "int8", "entry_scale": "table"}),
+        slow(shared_exponent, {"entries": "int8", "entry_scale": "table"}),
         (ignored_rounding, {"activations": "fp16"}),
-        (unmoved_sum, {"activations": "fp16"}),
+        slow(unmoved_sum, {"activations": "fp16"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -58,7 +58,8 @@ def einloom(folder: Path, *arguments: str, code: int = 0) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments, "--json"],
         cwd=folder,
-        env=os.environ | {"EINLOOM_CACHE": str(folder / "cache"), "TMPDIR": str(folder / "tmp")},
+        env=os.environ
+        | {"EINLOOM_CACHE": str(folder / "cache"), "TMPDIR": str(folder / "tmp"), "EINLOOM_SIMULATORS": "quick"},
         capture_output=True,
         text=True,
         check=False,

@@ -5,10 +5,14 @@ import re
 import pytest
 
 from einloom.catalogue import shipped_configs
+from tests.marks import slow
 from tests.snapshot import differences, modules, recorded, shape, snapshot_of
 
+ALIKE = ("core-4ch", "lut-w2")
+"""Configs that differ from core-2ch and lut-w4 in sizes; `python -m tests.snapshot` compares all of them."""
 
-@pytest.mark.parametrize("name", shipped_configs())
+
+@pytest.mark.parametrize("name", [slow(name) if name in ALIKE else name for name in shipped_configs()])
 def test_a_shipped_config_generates_what_is_recorded(name: str) -> None:
     changed = differences(recorded()[name], snapshot_of(name))
     assert not changed, "\n".join([*changed, "if this is meant: python -m tests.snapshot --write"])

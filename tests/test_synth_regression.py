@@ -14,7 +14,7 @@ from einloom.catalogue import load_config, shipped_configs
 from einloom.fpga import yosys
 from einloom.fpga.boards import BOARDS
 
-CHEAP = {"bitmod-8x8", "int-mac-16x16"}
+CHEAP = {"bitmod-8x8"}
 RECORDED = json.loads(RECORD.read_text())
 
 
