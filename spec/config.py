@@ -96,6 +96,12 @@ class Config(Section):
             )
         if self.core.lanes % self.engine.lanes:
             raise problem(f"core.lanes, {self.core.lanes}, must be a multiple of engine.lanes, {self.engine.lanes}")
+        together = self.engine.step_inputs // self.core.lanes
+        if together and self.core.activation_words % together:
+            raise problem(
+                f"a step of the engine reads {together} words of activations: core.activation_words, "
+                f"{self.core.activation_words}, must be a multiple of that"
+            )
         if self.memory.beat_bits not in (256, 512):
             raise problem(
                 f"a core has memory ports of 256 or 512 bits, not memory.beat_bits of {self.memory.beat_bits}"

@@ -203,7 +203,7 @@ OPCODES = (
             Field("blocks", 16, "of inputs"),
             Field("tiles", 20, "of outputs"),
             Field("specials", 32, "terms of the format's special values"),
-            Field("activations", 16, "first word of the activation buffer"),
+            Field("activations", 16, "first word of the activation buffer, rounded down to where a step can begin"),
             Field("d_base", 16, "first word of the result"),
             Field("d_token", 12, "words from one token to the next"),
         ),

@@ -21,6 +21,7 @@ from einloom.sim.simulated_core import LIMIT, MemoryTiming, SimulatedCore
 from einloom.spec.config import Config, parse_config
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
+from einloom.spec.formats import format_named
 from einloom.spec.instruction import assemble
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
@@ -108,6 +109,10 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
 
     def quantized(matrix: np.ndarray) -> QuantizedTensor:
         format = engine.weight_formats[rng.integers(len(engine.weight_formats))]
+        if format.of:  # blocks of all kinds, and empty ones
+            kept = 1 << rng.integers(1, format.of.bit_length() - 1)
+            format = format_named(f"{format.full.name}-{kept}of{format.of}")
+            matrix = matrix * np.repeat(rng.integers(0, 3, -(-matrix.shape[1] // engine.block)) > 0, engine.block)
         if engine.scale_group is None:
             return quantize_per_channel(matrix, format)
         return quantize(matrix, format, engine.scale_group)

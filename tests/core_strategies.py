@@ -11,12 +11,13 @@ from einloom.generators.registry import describe
 from einloom.sim.simulated_core import MemoryTiming
 from einloom.spec.config import Config, parse_config
 from einloom.spec.errors import InputError
-from einloom.spec.formats import PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
+from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
+from einloom.spec.lane_sets import LaneSets
 from einloom.spec.program import Program
 from tests.core_bed import Shape, random_program
 
 MOST_PES = 96
-MEMORIES = {"vector_words": 1024, "activation_words": 8, "query_words": 8, "staging_words": 8}
+MEMORIES = {"vector_words": 1024, "activation_words": 16, "query_words": 8, "staging_words": 8}
 """Words, to begin with; doubled until a model fits."""
 
 
@@ -33,7 +34,7 @@ def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
     engine = {
         "rows": draw(st.integers(1, min(8, tile_rows, max(1, MOST_PES // columns)))),
         "columns": columns,
-        **draw(st.one_of(_bitmod(lanes), _int_mac(lanes), _lut(lanes))),
+        **draw(st.one_of(_bitmod(lanes), _int_mac(lanes), _lut(lanes), _sparse_dsp(lanes, tile_rows))),
     }
     attention = {
         "kind": "fusemax",
@@ -62,6 +63,23 @@ def _bitmod(draw: st.DrawFn, lanes: int) -> dict[str, object]:
 @st.composite
 def _int_mac(draw: st.DrawFn, lanes: int) -> dict[str, object]:
     return {"kind": "int_mac", "lanes": draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if n <= lanes]))}
+
+
+@st.composite
+def _sparse_dsp(draw: st.DrawFn, lanes: int, tile_rows: int) -> dict[str, object]:
+    """Sparse formats where a step's inputs are whole words, dense ones otherwise."""
+    packing = draw(st.sampled_from(["weights", "tokens"] if tile_rows > 1 else ["weights"]))
+    group = draw(st.sampled_from([64, 128]))
+    step = draw(st.sampled_from([n for n in (4, 8, 16) if n <= lanes]))
+    patterned = [name for name, f in FORMATS.items() if f.neighbours > 1]
+    formats = draw(st.lists(st.sampled_from(patterned), max_size=2, unique=True))
+    sets = LaneSets.of(tuple(FORMATS[n] for n in formats), step, 2 if packing == "weights" else 1) if formats else None
+    if sets is None or step % sets.sharing or group % sets.inputs:
+        formats = []
+    dense = [name for name, f in FORMATS.items() if f.neighbours == 1]
+    formats += draw(st.lists(st.sampled_from(dense), min_size=not formats, max_size=2, unique=True))
+    found = {"kind": "sparse_dsp", "lanes": step, "group": group, "formats": formats, "packing": packing}
+    return {**found, "rows": 2, "max_inputs": 4096} if packing == "tokens" else {**found, "max_inputs": 4096}
 
 
 @st.composite

@@ -77,7 +77,6 @@ def check_a_text(design: Design, seed: int, prompt: int, decoded: int) -> None:
 
 
 @pytest.mark.slow  # tests/test_core_sweep.py has a core with tables
-@pytest.mark.usefixtures("quick_simulators")
 @pytest.mark.parametrize("precompute", ["fused", "row"])
 def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None:
     design = core_design(
@@ -86,7 +85,6 @@ def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None
     check_a_text(design, 5, 11, 2)
 
 
-@pytest.mark.usefixtures("quick_simulators")
 @pytest.mark.slow  # one with recent tiles is built below
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
@@ -95,7 +93,19 @@ def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
     check_a_text(design, bits, 11, 2)
 
 
-@pytest.mark.usefixtures("quick_simulators")
+def test_blocks_that_keep_n_of_m_are_golden() -> None:
+    """Two tokens a DSP, so that a step of the array reads eight words of activations."""
+    engine = {"kind": "sparse_dsp", "rows": 2, "columns": 8, "lanes": 8, "packing": "tokens"}
+    base = BITMOD | {"engine": {**engine, "formats": ["int4-nof16", "bitmod-fp3"], "group": 128}}
+    design = core_design(core_config(base=base, core={"activation_words": 48}))
+    shape = Shape(hidden=100, inner=130)
+    bed = Bed(design, random_program(design.manifest, shape))
+    try:
+        bed.check_text(random_tokens(np.random.default_rng(1), shape, 5), [7, 8], MemoryTiming(stall=60, seed=2))
+    finally:
+        bed.close()
+
+
 def test_a_cache_with_recent_tiles_is_golden() -> None:
     """Three tiles: the first and the last have eight bits, and the one between has four."""
     sizes = {"cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 40}

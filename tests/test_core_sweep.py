@@ -37,16 +37,21 @@ def check(config: Config, shape: Shape, weights: int, tempers: Sequence[MemoryTi
 
 
 def sweep(number: int) -> None:
-    """Hypothesis' simplest core, which is built once for all, and the first random one of a seed; nothing is shrunk,
-    for that would build dozens of cores."""
+    """The first random core of a seed, behind Hypothesis' simplest one, which is left out; nothing is shrunk, for that
+    would build dozens of cores."""
+    drawn_so_far = 0
 
     @seed(number)
     @settings(max_examples=2, derandomize=False, database=None, phases=[Phase.generate])
     @given(drawn=cores_with_models(), weights=st.integers(0, 1 << 30), tempers=TEXTS)
     def cores_are_golden(drawn: tuple[Config, Shape], weights: int, tempers: list[MemoryTiming]) -> None:
-        check(*drawn, weights, tempers)
+        nonlocal drawn_so_far
+        drawn_so_far += 1
+        if drawn_so_far > 1:
+            check(*drawn, weights, tempers)
 
     cores_are_golden()
+    assert drawn_so_far == 2
 
 
 def test_random_cores_are_golden() -> None:

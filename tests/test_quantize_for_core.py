@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+import yaml
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
@@ -17,6 +18,7 @@ from einloom.models.decoder_model import DecoderModel
 from einloom.quantized_for_core import quantize_for_core
 from einloom.spec.errors import InputError
 from tests.cores import core_config, core_manifest, small_llama
+from tests.tiny_llama import write_tiny_llama
 
 CORE = {"engine": {"formats": ["bitmod-fp4", "bitmod-fp3"]}}
 app = typer.Typer()
@@ -114,3 +116,29 @@ def test_the_command_writes_what_the_command_line_takes(tmp_path: Path) -> None:
     assert compile(weights=str(output)).program.files() == compile().program.files()
     with pytest.raises(InputError, match="for a core give one --weights, and neither --group nor"):
         CliRunner().invoke(app, ["shakespeare-1m", "-c", "default", "--group", "32"], catch_exceptions=False)
+
+
+SPARSE = {"kind": "sparse_dsp", "rows": 2, "columns": 8, "lanes": 8, "packing": "tokens"}
+
+
+@pytest.mark.parametrize(("sparsity", "format"), [("2:4", "int2-2of4"), ("4:16", "int4-nof16"), ("2:16", "int4-nof16")])
+def test_a_pattern_alone_names_the_first_of_the_cores_formats_that_keeps_it(
+    sparsity: str, format: str, tmp_path: Path
+) -> None:
+    formats = ["int4", "int4-nof16", "int2-2of4", "bitmod-fp4-2of4"]
+    assert quantized(tmp_path, sparsity, formats) == {format}
+
+
+def test_a_pattern_that_no_format_of_the_core_keeps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--sparsity 2:8: sparse has none of int2-nof8, .* but int4-nof16$"):
+        quantized(tmp_path, "2:8", ["int4-nof16"])
+
+
+def quantized(folder: Path, sparsity: str, formats: list[str]) -> set[str]:
+    """The formats of what the command writes for a core with `formats`."""
+    core = core_config(engine={**SPARSE, "formats": formats}, core={"activation_words": 64})
+    (folder / "sparse.yaml").write_text(yaml.safe_dump({**core.model_dump(mode="json"), "name": "sparse"}))
+    write_tiny_llama(folder / "model", head_dim=32)
+    arguments = [str(folder / "model"), "-c", str(folder / "sparse.yaml"), "--sparsity", sparsity, "--json"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    return {tensor["format"] for tensor in json.loads(result.stdout)["tensors"]}

@@ -20,6 +20,7 @@ from einloom.cli.options import Calibration
 from einloom.quantized_for_core import check_output, quantize_for_core
 from einloom.quantized_model import DEFAULT_FORMAT, Fidelity, QuantizedModel
 from einloom.quantized_model import quantize as quantize_model
+from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, NEIGHBOURS, SPARSE_OF, format_named
 
@@ -72,14 +73,17 @@ def quantize(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Quantize the linear layers of a model; report bits per weight and normalised squared error, best first."""
-    if sparsity is not None:
-        weights = _sparse(weights or [DEFAULT_FORMAT], sparsity)
+    pattern = None if sparsity is None else _pattern(sparsity)
+    for_core = config is not None or calibration is not None
+    if pattern is not None and (weights or not for_core):
+        weights = _sparse(weights or [DEFAULT_FORMAT], pattern)
+        pattern = None
     if config is not None or calibration is not None:
         if group != USUAL_GROUP or scale_search or len(weights or []) > 1:
             raise InputError(
                 "for a core give one --weights, and neither --group nor --scale-search: the core has its own"
             )
-        _for_core(model, config, (weights or [""])[0], calibration, output, as_json=as_json)
+        _for_core(model, config, (weights or [""])[0], pattern, calibration, output, as_json=as_json)
         return
     with _progress_bar("quantizing") as progress:
         quantized = quantize_model(
@@ -93,20 +97,46 @@ def quantize(
             Console(stderr=True).print(Text(f"wrote {output}"))
 
 
-def _sparse(weights: list[str], sparsity: str) -> list[str]:
-    """The sparse forms of formats."""
+def _pattern(sparsity: str) -> tuple[int, int]:
+    """N and M."""
     kept, colon, of = sparsity.partition(":")
     if not (colon and kept.isdecimal() and of.isdecimal() and int(of) in NEIGHBOURS):
         raise InputError(f"--sparsity is N:M with an M of {', '.join(map(str, NEIGHBOURS))}, not {sparsity!r}")
+    return int(kept), int(of)
+
+
+def _sparse(weights: list[str], pattern: tuple[int, int]) -> list[str]:
+    """The sparse forms of formats."""
     names = [name for several in weights for name in several.split(",")]
     for name in names:
         if name not in SPARSE_OF:
             raise InputError(f"{name!r} has no sparse form; these have one: {', '.join(SPARSE_OF)}")
-    return [format_named(f"{name}-{int(kept)}of{int(of)}").name for name in names]
+    return [format_named("{}-{}of{}".format(name, *pattern)).name for name in names]
+
+
+def _sparse_of_core(core: Config, pattern: tuple[int, int]) -> str:
+    """The sparse form that the first of the core's formats stores which has this pattern."""
+    forms = {format_named(name).stored.name: name for name in _sparse(list(SPARSE_OF), pattern)}
+    formats = core.gemm.weight_formats
+    for format in formats:
+        if format.name in forms:
+            return forms[format.name]
+    raise InputError(
+        "--sparsity {}:{}: {} has none of {}, but {}".format(
+            *pattern, core.name, ", ".join(forms), ", ".join(f.name for f in formats)
+        )
+    )
 
 
 def _for_core(
-    model: Path, config: str | None, weights: str, calibration: Path | None, output: Path | None, *, as_json: bool
+    model: Path,
+    config: str | None,
+    weights: str,
+    pattern: tuple[int, int] | None,
+    calibration: Path | None,
+    output: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     console = Console(stderr=True)
     if output is not None:
@@ -115,6 +145,8 @@ def _for_core(
     chosen, reason = core_for(loaded, config)
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
+    if pattern is not None:
+        weights = _sparse_of_core(chosen, pattern)
     with console.status(f"quantizing for {chosen.name}"):
         found = quantize_for_core(loaded, chosen, weights=weights, calibration=calibration, output=output)
     if as_json:

@@ -1,6 +1,6 @@
 """A buffer whose writes are words of one bank and whose reads are elements of all banks."""
 
-from amaranth import Signal
+from amaranth import Cat, Signal
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,8 @@ from einloom.hw.wires import feed
 class BufferBank(Part):
     """One bank: words of `lanes` elements in, groups of `read_lanes` elements out.
 
+    A group is a part of a word or several words. In the second case each word of a group has a memory of its own, so
+    that all are read at once.
     Throughput: a write and a read every cycle. Latency of a read: 1 cycle.
 
     Members
@@ -20,7 +22,7 @@ class BufferBank(Part):
     write, address, data : In, a word is written
     read, read_address : In, the address counts groups of `read_lanes` elements
     elements : Out, held until the next read
-    corrupt : Out(1), with `parity` only: the word that was read in the cycle before lost a bit
+    corrupt : Out(1), with `parity` only: a word that was read in the cycle before lost a bit
     """
 
     def __init__(self, words: int, lanes: int, bits: int, read_lanes: int, parity: bool):
@@ -35,29 +37,41 @@ class BufferBank(Part):
         })
 
     def build(self, m, platform):
-        word = self.lanes * self.bits
-        m.submodules.words = words = memory.Memory(shape=word + self.parity, depth=self.words, init=[])
-        write, read = words.write_port(), words.read_port()
-        low = (self.lanes // self.read_lanes - 1).bit_length()  # of a read address: which part of a word
+        together = max(self.read_lanes // self.lanes, 1)  # words of a group
+        low = (max(self.lanes // self.read_lanes, 1) - 1).bit_length()  # of a read address: which part of a word
         part = Signal(max(low, 1))
-        m.d.comb += [
-            write.en.eq(self.write),
-            write.addr.eq(self.address),
-            write.data.eq(with_parity(self.data, self.parity)),
-            read.en.eq(self.read),
-            read.addr.eq(self.read_address[low:]),
-            self.elements.eq(
-                read.data[:word].word_select(part, self.read_lanes * self.bits) if low else read.data[:word]
-            ),
-        ]
+        word = self.lanes * self.bits
+        reads = self._memories(m, together)
+        for read in reads:
+            m.d.comb += [read.en.eq(self.read), read.addr.eq(self.read_address[low:])]
+        data = reads[0].data[:word] if together == 1 else Cat(read.data[:word] for read in reads)
+        m.d.comb += self.elements.eq(data.word_select(part, self.read_lanes * self.bits) if low else data)
         if self.parity:
             fresh = Signal()
+            odd = [read.data.xor() for read in reads]
             # Readers that fetch ahead may go beyond the last word; nothing there has parity.
-            inside = self.read_address[low:] < self.words
+            inside = self.read_address[low:] < self.words // together
             m.d.sync += fresh.eq(self.read & inside)
-            m.d.comb += self.corrupt.eq(fresh & read.data.xor())
+            m.d.comb += self.corrupt.eq(fresh & (odd[0] if together == 1 else Cat(odd).any()))
         with m.If(self.read):
             m.d.sync += part.eq(self.read_address[:low])
+
+    def _memories(self, m, together):
+        """A memory, or one for each word of a group; their read ports."""
+        if together == 1:
+            return [self._memory(m, "words", self.words, self.write, self.address)]
+        low = (together - 1).bit_length()
+        which, address, depth = self.address[:low], self.address[low:], self.words // together
+        return [self._memory(m, f"words_{n}", depth, self.write & (which == n), address) for n in range(together)]
+
+    def _memory(self, m, name, depth, enable, address):
+        """A memory of words, written where `enable` is set; its read port."""
+        shape = self.lanes * self.bits + self.parity
+        m.submodules[name] = words = memory.Memory(shape=shape, depth=depth, init=[])
+        write, read = words.write_port(), words.read_port()
+        data = with_parity(self.data, self.parity)
+        m.d.comb += [write.en.eq(enable), write.addr.eq(address), write.data.eq(data)]
+        return read
 
 
 class BankedBuffer(Part):
@@ -70,7 +84,7 @@ class BankedBuffer(Part):
     ----------
     banks, words : size.
     lanes, bits : elements of a word, and their width.
-    read_lanes : elements of each bank that are read at once.
+    read_lanes : elements of each bank that are read at once: a part of a word, or several words.
     parity : each word of each bank has a parity bit, which is checked at every read.
 
     Members

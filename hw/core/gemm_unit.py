@@ -57,8 +57,12 @@ class GemmUnit(Part):
     def build(self, m, platform):
         spec, lanes = self.spec, self.lanes
         engine = GemmEngine(spec).place(m, "engine", platform)
-        steps, bits = lanes // spec.pe.lanes, stored_bits(spec.pe)
-        buffer = BankedBuffer(spec.rows, self.words, steps, bits, parity=self.parity).place(m, "activations", platform)
+        # A step of the engine reads a part of a word, or several words.
+        inputs = spec.pe.inputs
+        steps, together = max(lanes // inputs, 1), max(inputs // lanes, 1)
+        bits = stored_bits(spec.pe) // together
+        buffer = BankedBuffer(spec.rows, self.words, steps, bits, together, parity=self.parity)
+        buffer.place(m, "activations", platform)
         self._write(m, buffer, steps, platform)
         sums = SumWords(spec.columns, spec.pe.sum_bits, lanes).place(m, "sums", platform)
 
@@ -71,7 +75,7 @@ class GemmUnit(Part):
             engine.job.valid.eq(offered),
             self.instruction.ready.eq(nothing | sums.done),
             buffer.read.eq(engine.activation_read),
-            buffer.read_address.eq(engine.activation_address + (i.activations << (steps.bit_length() - 1))),
+            buffer.read_address.eq(engine.activation_address + _in_steps(i.activations, steps, together)),
             engine.activations.eq(buffer.elements),
             sums.start.eq(offered & engine.job.ready),
             sums.base.eq(i.d_base),
@@ -115,3 +119,8 @@ class GemmUnit(Part):
             buffer.address.eq(delayed(m, "address", self.write.address, late, reset_less=False)),
             buffer.data.eq(data),
         ]
+
+
+def _in_steps(word, steps: int, together: int):
+    """The number of the first step of a word that steps can begin with."""
+    return word << (steps.bit_length() - 1) if together == 1 else word >> (together.bit_length() - 1)

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from einloom.mapping.check.footprint import Footprint, Footprints
 from einloom.mapping.regions import Memory, Region
 from einloom.mapping.schedule.permits import Step
-from einloom.spec.errors import CheckFailed
+from einloom.spec.errors import CheckFailed, InputError
+from einloom.spec.formats import FORMATS
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
-from einloom.spec.manifest import Manifest
+from einloom.spec.manifest import BlockLayout, Manifest
 from einloom.spec.program import Program
+from einloom.spec.stored_blocks import stored_beats
 
 ON_CHIP = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.QUERIES, Memory.STAGING, Memory.IDS)
 WORD_ADDRESSED = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.STAGING)
@@ -61,20 +63,52 @@ def check_program(program: Program, manifest: Manifest) -> None:
     """
     footprints = Footprints(manifest, program.pieces)
     state = _Execution(footprints.sizes)
-    asked = taken = 0
+    weights = _WeightBeats(program, manifest)
     for n, instruction in enumerate(program.instructions):
         with _Place(n, instruction, program.notes[n] if program.notes else ""):
             if instruction.opcode.unit is Unit.CONTROL:
                 state.barrier()
-                if asked != taken:
-                    raise CheckFailed(f"{asked} beats of weights were asked for, but products take {taken}")
+                weights.check()
                 continue
             state.execute(n, instruction, footprints.of(instruction))
-            if instruction.opcode.name == "weights":
-                asked += instruction["beats"]
-            elif instruction.opcode.name == "gemm":
-                layout = manifest.gemm.weights
-                taken += layout.beats(layout.steps[instruction["format"]], instruction["blocks"], instruction["tiles"])
+            weights.execute(instruction)
+
+
+class _WeightBeats:
+    """The beats of weights that were asked for, and those that products take."""
+
+    def __init__(self, program: Program, manifest: Manifest) -> None:
+        self._layout, self._stream = manifest.gemm.weights, program.weights[0]
+        self._beat = manifest.gemm.weights.beat_bits // 8
+        self._asked = self._taken = 0
+        self._waiting = np.zeros(0, np.uint8)  # of the first channel: what was asked for and is not taken
+
+    def execute(self, i: Instruction) -> None:
+        """Account for an instruction."""
+        if i.opcode.name == "weights":
+            self._asked += i["beats"]
+            found = self._stream[i["offset"] * self._beat :][: i["beats"] * self._beat]
+            self._waiting = np.concatenate([self._waiting, found]) if len(self._waiting) else found
+        elif i.opcode.name == "gemm":
+            beats = self._beats(i)
+            self._taken += beats
+            self._waiting = self._waiting[beats * self._beat :]
+
+    def check(self) -> None:
+        """CheckFailed unless products take what was asked for."""
+        if self._asked != self._taken:
+            raise CheckFailed(f"{self._asked} beats of weights were asked for, but products take {self._taken}")
+
+    def _beats(self, i: Instruction) -> int:
+        """Beats of a product, as its stream says where blocks differ in length."""
+        layout, size = self._layout, (i["blocks"], i["tiles"])
+        step = layout.steps[i["format"]]
+        if not isinstance(layout, BlockLayout):
+            return layout.beats(step, *size)
+        try:
+            return stored_beats(self._waiting, layout, FORMATS[step.format], *size)
+        except InputError as error:
+            raise CheckFailed(str(error)) from error
 
 
 class _Place:

@@ -1,61 +1,38 @@
 """Reads weights back from streams of blocks that differ in length (spec/manifest.py, BlockLayout)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from einloom.spec.errors import InputError
-from einloom.spec.formats import Format
+from einloom.spec.formats import FORMATS, Format
 from einloom.spec.manifest import BlockLayout
 from einloom.spec.sparsity import KEPT, PATTERNS
+from einloom.spec.stored_blocks import stored_blocks
 from einloom.spec.trits import CODES
 
 UInt8 = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class StoredBlock:
-    """A block of the stream: where it is in the matrix, N of its M weights, and its first bit and its bits."""
+def read_blocks(
+    streams: Sequence[UInt8], layout: BlockLayout, format: int, blocks: int, tiles: int
+) -> tuple[UInt8, UInt8, UInt8]:
+    """Codes [outputs, blocks, block], scales and selectors [outputs, blocks] of a product, from every channel's stream.
 
-    tile: int
-    block: int
-    kept: int | None
-    start: int
-    bits: int
-
-
-def stored_blocks(bits: UInt8, layout: BlockLayout, format: Format, blocks: int, tiles: int) -> Iterator[StoredBlock]:
-    """The blocks in a channel's stream; InputError where it says what can't be."""
-    place = 0
-    header: tuple[int | None, int] = (None, 0)
-    if format.of:
-        header = _header(bits[: layout.metadata.bits], layout, format)
-        place = layout.metadata.bits
-    for tile in range(tiles):
-        block = -1
-        while block < blocks - 1:
-            kept, skipped = header
-            block += 1 + skipped
-            size = layout.block_bits(format, kept)
-            if block >= blocks or place + size > len(bits):
-                raise InputError(f"tile {tile} of the stream goes on behind its end")
-            yield StoredBlock(tile, block, kept, place, size)
-            if format.of:
-                first = place + (size - layout.metadata.bits) // layout.block_steps(format, kept)
-                header = _header(bits[first : first + layout.metadata.bits], layout, format)
-            place += size
-
-
-def _header(metadata: UInt8, layout: BlockLayout, format: Format) -> tuple[int, int]:
-    """N of the next block, and the empty ones before it."""
-    said = metadata[-layout.density_bits - layout.skip_bits :]
-    density = _number(said[: layout.density_bits])
-    counts = layout.sets.counts(format)
-    if density >= len(counts):
-        raise InputError(f"{density} is no number of weights that {format.name} keeps")
-    return counts[density], _number(said[layout.density_bits :])
+    `format` is the format's index. Of an empty block all are 0.
+    """
+    base, columns = FORMATS[layout.steps[format].format], layout.columns_per_channel
+    codes = np.zeros((tiles, layout.channels, columns, blocks, layout.block), np.uint8)
+    scales, selectors = np.zeros((2, *codes.shape[:-1]), np.uint8)
+    for channel, stream in enumerate(streams):
+        bits = np.unpackbits(stream, bitorder="little")
+        for found in stored_blocks(bits, layout, base, blocks, tiles):
+            part = read_block(bits[found.start : found.start + found.bits], layout, base, found.kept)
+            at = found.tile, channel, slice(None), found.block
+            codes[at], scales[at], selectors[at] = part
+    shape = (tiles * layout.channels * columns, blocks)
+    return codes.reshape(*shape, layout.block), scales.reshape(shape), selectors.reshape(shape)
 
 
 def read_block(bits: UInt8, layout: BlockLayout, format: Format, kept: int | None) -> tuple[UInt8, UInt8, UInt8]:
@@ -66,44 +43,43 @@ def read_block(bits: UInt8, layout: BlockLayout, format: Format, kept: int | Non
     words = np.concatenate([bits[:width], bits[width + layout.metadata.bits :]]).reshape(steps, width)
     codes = np.zeros((columns, layout.block), np.uint8)
     for step, word in enumerate(words):
-        for column, place, code in _weights(word, layout, format, kept, step):
-            codes[column, place] |= code
-    scales = [_number(part) for part in metadata[: columns * layout.scale_bits].reshape(columns, -1)]
-    rest = metadata[columns * layout.scale_bits :][: columns * layout.selector_bits]
-    selectors = [_number(part) for part in rest.reshape(columns, -1)] if layout.selector_bits else [0] * columns
-    return codes, np.array(scales, np.uint8), np.array(selectors, np.uint8)
+        places, found = _weights(word, layout, format, kept, step)
+        # Where fewer weights are kept than there is room for, zeros share a place with another.
+        np.bitwise_or.at(codes, (np.arange(columns)[:, None], places.reshape(columns, -1)), found.reshape(columns, -1))
+    scales = _numbers(metadata[: columns * layout.scale_bits].reshape(columns, -1))
+    rest = metadata[columns * layout.scale_bits :][: columns * layout.selector_bits].reshape(columns, -1)
+    return codes, scales, _numbers(rest)
 
 
-def _weights(
-    word: UInt8, layout: BlockLayout, format: Format, kept: int | None, step: int
-) -> Iterator[tuple[int, int, int]]:
-    """(column, input of the block, code) of each weight of a step."""
+def _weights(word: UInt8, layout: BlockLayout, format: Format, kept: int | None, step: int) -> tuple[Places, UInt8]:
+    """Inputs of the block, and codes, [columns, ...] each, of the weights of a step."""
     sets, columns = layout.sets, layout.columns_per_channel
     full = format.neighbours == 1 or kept == format.of
     in_word = step % sets.steps(format, kept)
     base = step // sets.steps(format, kept) * sets.inputs
-    count = sets.lanes if full else sets.words(format)
-    bits = format.bits if full else format.word_bits
-    parts = list(word[: columns * count * bits].reshape(-1, bits)) if not format.in_trits else []
-    trits = CODES[[_number(byte) for byte in word.reshape(-1, 8)]].ravel() if format.in_trits else None
-    for column in range(columns):
-        for n in range(count):
-            number = column * count + n
-            if full:
-                code = int(trits[number]) if trits is not None else _number(parts[number])
-                first = base + n // sets.sharing * sets.candidates
-                yield column, first + in_word * sets.sharing + n % sets.sharing, code
-            elif format.sparse:
-                first = base + n // (sets.together // KEPT) * sets.candidates + in_word * format.neighbours
-                pattern = PATTERNS[_number(parts[number][KEPT * format.bits :])]
-                for k, place in enumerate(pattern):
-                    yield column, first + place, _number(parts[number][k * format.bits : (k + 1) * format.bits])
-            else:
-                assert kept is not None
-                first = base + n // sets.together * sets.candidates
-                first += in_word // (kept // sets.together) * format.of
-                yield column, first + _number(parts[number][format.bits :]), _number(parts[number][: format.bits])
+    if full:
+        n = np.arange(sets.lanes)
+        places = base + n // sets.sharing * sets.candidates + in_word * sets.sharing + n % sets.sharing
+        if format.in_trits:
+            found = CODES[_numbers(word.reshape(-1, 8))].ravel()[: columns * sets.lanes].astype(np.uint8)
+        else:
+            found = _numbers(word[: columns * sets.lanes * format.bits].reshape(-1, format.bits))
+        return np.broadcast_to(places, (columns, sets.lanes)), found.reshape(columns, -1)
+    count = sets.words(format)
+    n = np.arange(count)
+    parts = word[: columns * count * format.word_bits].reshape(columns, count, -1)
+    if format.sparse:
+        first = base + n // (sets.together // KEPT) * sets.candidates + in_word * format.neighbours
+        pairs = np.array(PATTERNS)[_numbers(parts[..., KEPT * format.bits :])]
+        codes = _numbers(parts[..., : KEPT * format.bits].reshape(columns, count, KEPT, -1))
+        return first[:, None] + pairs, codes
+    assert kept is not None
+    first = base + n // sets.together * sets.candidates + in_word // (kept // sets.together) * format.of
+    return first + _numbers(parts[..., format.bits :]), _numbers(parts[..., : format.bits])
 
 
-def _number(bits: UInt8) -> int:
-    return int(sum(int(bit) << n for n, bit in enumerate(bits)))
+def _numbers(bits: UInt8) -> UInt8:
+    """Unsigned numbers of up to 8 bits on the last axis, least significant bit first; 0 where there is none."""
+    powers: UInt8 = (1 << np.arange(bits.shape[-1])).astype(np.uint8)
+    numbers: UInt8 = bits @ powers
+    return numbers

@@ -4,7 +4,7 @@ Each instruction is written from its meaning in spec/isa.py. The units of a core
 those of program order, because permits keep dependent instructions in order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial
 
@@ -21,9 +21,11 @@ from einloom.sim.golden.vector_unit import Action, VectorUnit
 from einloom.spec.attention_format import Mask
 from einloom.spec.cache_format import LARGEST_SCALE, SCALE_BYTES
 from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS
 from einloom.spec.instruction import Instruction, decode
 from einloom.spec.isa import INSTRUCTION_BYTES, Condition, CoreError, Rows, Unit
-from einloom.spec.manifest import Manifest
+from einloom.spec.manifest import BlockLayout, Manifest
+from einloom.spec.stored_blocks import stored_beats
 
 Integers = npt.NDArray[np.int64]
 ID_BYTES = 4
@@ -74,6 +76,7 @@ class GoldenCore:
         self.stored_codes = self.limit_codes = 0
         self._fetched: list[tuple[int, int]] = []  # runs of beats that wait for a product: first, count
         self._products: dict[tuple[object, ...], ExactProduct] = {}
+        self._stored: dict[tuple[object, ...], int] = {}  # beats of products whose streams say how long they are
         self._lines: tuple[bytes, list[bytes]] = b"", []  # of the program that ran last
         self._prepared: dict[tuple[bytes, int, bool], Action | _Stop] = {}
         self._run: dict[str, Callable[[Instruction, Chunk], None]] = {
@@ -113,6 +116,7 @@ class GoldenCore:
     def forget_weights(self) -> None:
         """Read the weight windows anew."""
         self._products.clear()
+        self._stored.clear()
 
     def execute(self, line: bytes, chunk: Chunk) -> _Stop | None:
         """Execute one instruction, given as it lies in memory, for a chunk.
@@ -182,7 +186,9 @@ class GoldenCore:
             self._products[key] = self._read_weights(*key)
         product = self._products[key]
         outputs, inputs = product.shape
-        lanes, base = self._core.lanes, i["activations"]
+        lanes = self._core.lanes
+        together = max(self._gemm.weights.inputs // lanes, 1)  # words that a step reads
+        base = i["activations"] // together * together
         end = base - (-inputs // lanes)
         require(end <= self._core.activation_words, f"reaches word {end} of {self._core.activation_words}")
         codes = self.memories.activations[: chunk.tokens, base:end].reshape(chunk.tokens, -1)[:, :inputs]
@@ -191,8 +197,7 @@ class GoldenCore:
 
     def _take_beats(self, i: Instruction) -> tuple[tuple[int, int], ...]:
         """The beats that a product consumes, as (first, count) runs, in order."""
-        layout = self._gemm.weights
-        wanted = layout.beats(layout.steps[i["format"]], i["blocks"], i["tiles"])
+        wanted = self._wanted_beats(i)
         taken = []
         while wanted:
             if not self._fetched:
@@ -206,13 +211,30 @@ class GoldenCore:
             wanted -= used
         return tuple(taken)
 
+    def _wanted_beats(self, i: Instruction) -> int:
+        """The beats of each channel that a product consumes."""
+        layout = self._gemm.weights
+        step, size = layout.steps[i["format"]], (i["blocks"], i["tiles"])
+        if not isinstance(layout, BlockLayout):
+            return layout.beats(step, *size)
+        key = (step.index, *size, *self._fetched)
+        if key not in self._stored:  # the stream itself says where its blocks end
+            stream = self._fetched_bytes(self.weights[0], self._fetched)
+            try:
+                self._stored[key] = stored_beats(stream, layout, FORMATS[step.format], *size)
+            except InputError as error:
+                raise _Starved(str(error)) from error
+        return self._stored[key]
+
+    def _fetched_bytes(self, window: Bytes, runs: Iterable[tuple[int, int]]) -> Bytes:
+        """What lies in these beats of a channel's window."""
+        return np.concatenate([window[:0], *(window[o * self._beat : (o + b) * self._beat] for o, b in runs)])
+
     def _read_weights(
         self, format: int, blocks: int, tiles: int, specials: int, runs: tuple[tuple[int, int], ...]
     ) -> ExactProduct:
         """The product with the matrix [outputs, inputs] in these beats of every channel."""
-        streams = []
-        for window in self.weights:
-            streams.append(np.concatenate([window[o * self._beat : (o + b) * self._beat] for o, b in runs]))
+        streams = [self._fetched_bytes(window, runs) for window in self.weights]
         weights = read_weights(streams, self._gemm, format, blocks, tiles, specials)
         return ExactProduct(weights, LARGEST_ACTIVATION)
 

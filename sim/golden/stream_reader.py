@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from einloom.sim.golden.block_reader import read_blocks
 from einloom.spec.formats import FORMATS, SPECIAL_COUNT, Format, Term
 from einloom.spec.lookup import original_codes
-from einloom.spec.manifest import GemmManifest
+from einloom.spec.manifest import BlockLayout, GemmManifest
 from einloom.spec.sparsity import codes_of_bits
 from einloom.spec.trits import CODES
 
@@ -25,6 +26,10 @@ def read_weights(
     layout = gemm.weights
     step = layout.steps[format]
     base = FORMATS[step.format]
+    if isinstance(layout, BlockLayout):
+        found, factors, selectors = read_blocks(streams, layout, format, blocks, tiles)
+        values = _values(base, found, selectors, _special_values(base, specials))
+        return (values * factors[..., None].astype(np.int32)).reshape(len(found), -1)
     columns, lanes, steps = layout.columns_per_channel, layout.lanes, layout.block // layout.lanes
     block_bits = layout.metadata.bits + steps * step.bits
     parts = []

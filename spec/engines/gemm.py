@@ -35,6 +35,11 @@ class GemmConfig(Section):
         return self.scale_group or self.lanes
 
     @property
+    def step_inputs(self) -> int:
+        """Inputs whose activations are before the array at once."""
+        return self.lanes
+
+    @property
     def columns_together(self) -> int:
         """Neighbouring columns that need the same memory channel."""
         return 1

@@ -1,6 +1,5 @@
 """The section of a config for the engine `sparse_dsp`."""
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -87,13 +86,9 @@ class SparseDspConfig(GemmConfig):
         """Blocks of weights differ in length, or steps read more inputs than there are lanes."""
         return self.sets is not None and (self.sets.inputs != self.lanes or any(f.of for f in self.weight_formats))
 
-    def core_problems(self) -> Iterator[str]:
-        yield from super().core_problems()
-        if self.by_blocks:
-            yield (
-                "a core reads as many activations in a step as engine.lanes: use packing: weights, and formats with a "
-                "code for every weight or two of four"
-            )
+    @property
+    def step_inputs(self) -> int:
+        return self.lanes if self.sets is None else self.sets.inputs
 
     @property
     def columns_together(self) -> int:

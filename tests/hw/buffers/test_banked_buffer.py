@@ -13,6 +13,8 @@ SHAPES = {  # banks, words, lanes of a word, bits of an element, elements read a
     "two at once": (2, 8, 4, 5, 2),
     "whole words": (2, 4, 2, 8, 2),
     "one bank": (1, 4, 2, 16, 1),
+    "two words": (2, 8, 2, 5, 4),
+    "four words": (1, 8, 1, 8, 4),
 }
 
 
@@ -32,10 +34,10 @@ def test_an_element_of_every_bank_is_what_was_written_last(shape: str, parity: b
         for name, value in zip(names, (write, bank, address, data, read, group), strict=True):
             held[name].append(int(value))
         if read:
-            word, low = divmod(group, lanes // at_once)
-            mask = (1 << at_once * bits) - 1
-            parts = [contents[b, word] >> low * at_once * bits & mask for b in range(banks)]
-            expected.append(sum(part << n * at_once * bits for n, part in enumerate(parts)))
+            size = at_once * bits
+            whole = [sum(contents[b, w] << w * lanes * bits for w in range(words)) for b in range(banks)]
+            parts = [bank >> group * size & (1 << size) - 1 for bank in whole]
+            expected.append(sum(part << n * size for n, part in enumerate(parts)))
         else:
             expected.append(expected[-1])
         if write:
@@ -59,14 +61,13 @@ def test_a_scrubbed_word_is_zero_in_every_bank() -> None:
     PartBench(part, held=held, tail=0).check(lambda _: {"elements": [0, 0, 7, 7 | 9 << 8, 7 | 9 << 8, 0]})
 
 
-@pytest.mark.parametrize("read_lanes", [1, 2])
+@pytest.mark.parametrize("read_lanes", [1, 2, 4])
 def test_a_bank_tells_of_a_word_that_is_not_what_was_written(read_lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words are written without their parity bit, so those with an odd number of ones look changed."""
     monkeypatch.setattr("einloom.hw.buffers.banked_buffer.with_parity", lambda word, _: word)
     part = BufferBank(4, 2, 4, read_lanes, parity=True)
     words = [0x00, 0x13, 0x11, 0x80]
-    groups = 2 // read_lanes
-    reads = [n for n in range(4) for _ in range(groups)]
+    reads = [tuple(range(n, n + read_lanes)) for n in range(0, 8, read_lanes)]  # elements, two of a word
     held = {
         "write": [1] * 4 + [0],
         "address": list(range(4)),
@@ -74,7 +75,7 @@ def test_a_bank_tells_of_a_word_that_is_not_what_was_written(read_lanes: int, mo
         "read": [0] * 4 + [1] * len(reads) + [0],
         "read_address": [0] * 4 + list(range(len(reads))),
     }
-    corrupt = [0] * 5 + [words[n].bit_count() & 1 for n in reads]
+    corrupt = [0] * 5 + [max(words[n // 2].bit_count() & 1 for n in group) for group in reads]
     PartBench(part, held=held, tail=0).check(lambda _: {"corrupt": [*corrupt, 0]})
 
 
