@@ -1,5 +1,6 @@
 """mapping/compress/balance.py: the same model with inputs of like sizes, where that helps."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from einloom.catalogue import load_config
 from einloom.generators.registry import describe
 from einloom.mapping.compress.balance import LARGEST, balanced, find_balance, relative_error, require_balance, sites
-from einloom.mapping.compress.quantize import quantize
+from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.mapping.pipeline import Compression, compress_model
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
@@ -83,6 +84,15 @@ def test_weights_of_two_bits_are_left_as_they_are_where_nothing_is_gained(tmp_pa
     few = find_balance(model, engine, FORMATS["int2"], np.array([TOKENS] * 2))
     many = find_balance(model, engine, FORMATS["int8"], np.array([TOKENS] * 2))
     assert sum(np.log(v).std() for v in few.values()) < sum(np.log(v).std() for v in many.values())
+
+
+def test_matrices_that_the_format_holds_exactly_stay_as_they_are(outliers: DecoderModel) -> None:
+    engine, format = describe(load_config("core-int8")).config.gemm, FORMATS["int8"]
+    name = "model.layers.0.mlp.gate_proj.weight"
+    exact = {name: quantize_per_channel(outliers.tensors[name], format).dequantize()}
+    model = replace(outliers, tensors={**outliers.tensors, **exact})
+    found, before = (find_balance(m, engine, format, np.array([TOKENS] * 2)).keys() for m in (model, outliers))
+    assert before - found == {name.removesuffix(".weight")}
 
 
 def test_ternary_matrices_stay_ternary(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.models.decoder_graph import Activation, Attention, Branch, DecoderGraph, Linear, Mlp, Norm
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
@@ -46,6 +47,9 @@ HEAD = "lm_head"
 """The head's name once it is no longer the embedding."""
 FEW = 3
 """Values of a matrix that a format of few values may hold exactly: it stays as it is."""
+FIRST_ROWS = 4
+EXACT = 1e-5
+"""Largest difference, relative to a weight, of a matrix that was in a format before."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +114,15 @@ class _SizeWatch:
         self._weights, self._linears = model.tensors, FloatLinears(model.linears, keep=False)
         # A tied head is the embedding's matrix, under that name.
         self._watched = {site.readers[0].weight: site for site in sites(model.graph)}
-        self._group, self._integers = engine.scale_group, engine.activation_format.name == "int8"
+        self._format, self._group = format, engine.scale_group
+        self._integers = engine.activation_format.name == "int8"
         self._error = relative_error(format, engine.scale_group or 4 * DRAWN)
 
     def __call__(self, name: str, x: Floats) -> Floats:
         site = self._watched.get(name)
         if site is not None:
             matrices = [self._weights[reader.weight] for reader in site.readers]
-            if not _has_few_values(matrices[0]):
+            if not _is_held(matrices[0], self._format, self._group):
                 candidates = [_factors(x, exponent) for exponent in EXPONENTS]
                 best = min(candidates, key=lambda s: self._estimate(x, matrices, s))
                 if best is not candidates[0]:
@@ -156,8 +161,14 @@ def _factors(x: Floats, exponent: float) -> Floats:
     return result
 
 
-def _has_few_values(matrix: Floats) -> bool:
-    return len(np.unique(matrix[:4])) <= FEW
+def _is_held(matrix: Floats, format: Format, group: int | None) -> bool:
+    """True where, by its first rows, the format holds a matrix [N, K] exactly, or one of few values as it was meant."""
+    rows = matrix[:FIRST_ROWS]
+    if len(np.unique(rows)) <= FEW:
+        return True
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % (group or format.neighbours))))
+    found = quantize(padded, format, group) if group else quantize_per_channel(padded, format)
+    return bool(np.allclose(found.dequantize(), padded, rtol=EXACT, atol=0))
 
 
 def require_balance(path: Path, graph: DecoderGraph, factors: Mapping[str, Floats]) -> None:

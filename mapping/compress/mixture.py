@@ -1,6 +1,6 @@
 """A format for each matrix: the cheaper ones where they cost the outputs least."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,10 @@ from einloom.models.float_decoder import Decoder
 from einloom.models.linears import Floats
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import InputError
-from einloom.spec.formats import Format
+from einloom.spec.formats import Format, format_named
+
+FEWEST_KEPT = 2
+"""Smallest N: with M = 16 no block is stored with fewer."""
 
 
 class _MeasuringLinears:
@@ -37,17 +40,27 @@ class _MeasuringLinears:
         power, size = np.square(inputs, dtype=np.float64).mean(axis=0), float(np.square(y, dtype=np.float64).mean())
         gram = InputGram(np.diag(power).astype(np.float32))
         self.costs[name] = {}
-        for format in self._engine.weight_formats:
+        for format in candidates(self._engine):
             tensor = quantize_matrix(self._engine, name, padded, format, gram)
             error = np.square(tensor.dequantize() - padded).mean(axis=0) @ power
             self.costs[name][format.name] = float(error / max(size, 1e-30)), tensor.bits_per_weight * padded.size
         return y
 
 
+def candidates(engine: GemmConfig) -> Iterator[Format]:
+    """The engine's formats, and of those that choose N of M for each block the forms that are pruned to an N."""
+    for format in engine.weight_formats:
+        yield format
+        kept = format.of // 2
+        while kept >= FEWEST_KEPT:
+            yield format_named(f"{format.full.name}-{kept}of{format.of}")
+            kept //= 2
+
+
 def choose_formats(
     model: DecoderModel, sizes: PaddedSizes, engine: GemmConfig, texts: npt.NDArray[np.int64], bits: float
 ) -> dict[str, Format]:
-    """A format of the engine for each matrix, so that all of them take at most `bits` for a weight on average.
+    """One of the engine's `candidates` for each matrix, so that all take at most `bits` for a weight on average.
 
     Every matrix begins with the format of the least error. Then the one whose outputs lose least for each bit that it
     saves gets a cheaper format, until all fit. Errors are those of rounding each weight alone, on `texts` [B, T] of
@@ -65,7 +78,7 @@ def choose_formats(
             raise InputError(f"--weights auto:{bits:g}: the design's formats take at least {least:.2f} bits a weight")
         _, name, format = min(steps)
         chosen[name] = format
-    by_name = {format.name: format for format in engine.weight_formats}
+    by_name = {format.name: format for format in candidates(engine)}
     return {name: by_name[format] for name, format in chosen.items()}
 
 
