@@ -73,6 +73,7 @@ def holds_waves(path: Path) -> bool:
 
 def test_simulate_with_waves_leaves_a_trace(config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EINLOOM_SIMULATORS", "quick")  # Verilator's library for waves is compiled for this alone
     figures = json.loads(call("simulate", config, "--cases", "1", "--waves", "--json"))
     assert holds_waves(Path(figures["waves"]))
 

@@ -15,6 +15,7 @@ from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import INSTRUCTION_BYTES
 from tests.core_bed import BITMOD, Bed, Shape, Tree, core_config, core_design, decoder, random_program, random_tokens
+from tests.marks import slow
 
 SHAPE = Shape(layers=2, context=320)
 INT_MAC: Tree = {
@@ -32,6 +33,11 @@ INT_MAC: Tree = {
     },
 }
 """Everything that a config can change, changed: the engine, wide beats and words, a cache of 4 bits, odd rows."""
+DSP: Tree = INT_MAC | {
+    "engine": {"kind": "sparse_dsp", "rows": 3, "columns": 16, "lanes": 16, "formats": ["int4-nof16", "ternary"]},
+    "core": {**INT_MAC["core"], "activation_words": 16},
+}
+"""The same with chains of DSPs, whose steps read four words of activations, and with blocks that keep N of 16."""
 LUT: dict[str, object] = {
     "kind": "lut",
     "lanes": 8,
@@ -51,7 +57,7 @@ TIMINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=[BITMOD, INT_MAC], ids=["bitmod", "int_mac"])
+@pytest.fixture(scope="module", params=[BITMOD, DSP, slow(INT_MAC)], ids=["bitmod", "sparse_dsp", "int_mac"])
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     design = core_design(core_config(base=request.param))
     bed = Bed(design, random_program(design.manifest, SHAPE))
@@ -91,19 +97,6 @@ def test_a_cache_with_scales_per_token_is_golden(bits: int) -> None:
     sizes = {"cache_bits": bits, "cache_scales": "token", "staging_words": 40}
     design = core_design(core_config(attention={"rows": 8, "input_bits": 16}, core=sizes))
     check_a_text(design, bits, 11, 2)
-
-
-def test_blocks_that_keep_n_of_m_are_golden() -> None:
-    """Two tokens a DSP, so that a step of the array reads eight words of activations."""
-    engine = {"kind": "sparse_dsp", "rows": 2, "columns": 8, "lanes": 8, "packing": "tokens"}
-    base = BITMOD | {"engine": {**engine, "formats": ["int4-nof16", "bitmod-fp3"], "group": 128}}
-    design = core_design(core_config(base=base, core={"activation_words": 48}))
-    shape = Shape(hidden=100, inner=130)
-    bed = Bed(design, random_program(design.manifest, shape))
-    try:
-        bed.check_text(random_tokens(np.random.default_rng(1), shape, 5), [7, 8], MemoryTiming(stall=60, seed=2))
-    finally:
-        bed.close()
 
 
 def test_a_cache_with_recent_tiles_is_golden() -> None:

@@ -326,7 +326,7 @@ def test_the_watchdog_waits_for_progress_not_for_the_end(bed: Bed) -> None:
     assert result.counters["cycles"] > WATCHDOG
 
 
-@pytest.mark.parametrize("cycle", [1, 40, 150, 700, 1500, 2600])
+@pytest.mark.parametrize("cycle", [1, slow(40), 150, slow(700), 1500, slow(2600)])
 @pytest.mark.parametrize("timing", [slow(MemoryTiming()), MemoryTiming(latency=200, seed=9, stall=100, interleave=1)])
 def test_an_abort_stops_the_core_at_once(bed: Bed, cycle: int, timing: MemoryTiming) -> None:
     bed.core.timing = timing
@@ -343,7 +343,7 @@ def test_an_abort_that_stands_stops_the_next_job_too(bed: Bed) -> None:
     assert bed.core.read("abort") == 1
 
 
-@pytest.mark.parametrize("cycle", [1, 30, 100, 333, 1000, 2000, 2700])
+@pytest.mark.parametrize("cycle", [slow(1), 30, slow(100), 333, slow(1000), 2000, slow(2700)])
 @pytest.mark.parametrize("timing", [slow(MemoryTiming()), MemoryTiming(latency=200, seed=9, stall=100, interleave=1)])
 def test_a_reset_in_a_job_leaves_a_core_that_works(bed: Bed, cycle: int, timing: MemoryTiming) -> None:
     bed.core.timing = timing

@@ -21,7 +21,7 @@ WORDS = {"activation_words": 12, "query_words": 20, "staging_words": 12}
 PARITY = core_config("small", **SMALL, core={**WORDS, "parity": True})
 BASE = 1 << 16  # bytes in front of each window
 MEMORIES = [name.removeprefix("memory.") for name in PROBES if name.startswith("memory.")]
-TIMES = 80
+TIMES = 50
 ENOUGH = 3  # of them that stop the core
 TOKENS = 4
 FLOAT_BITS = 32

@@ -180,10 +180,10 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
 
 
 ALIKE = (
-    *("u280", "core-2ch", "core-4ch", "core-int8", "bitmod-decode"),
+    *("u280", "u280-slr", "core-2ch", "core-4ch", "core-int8", "bitmod-decode"),
     *("lut-w2", "lut-w4", "bitmod-256x256", "fusemax-256x256"),
 )
-"""Configs whose modules others have in other sizes: u280-slr, core-16x32, lut-ternary, bitmod-64x64, fusemax-16x16."""
+"""Configs whose modules others have in other sizes: default, core-16x32, lut-ternary, bitmod-64x64, fusemax-16x16."""
 
 
 @pytest.mark.parametrize(

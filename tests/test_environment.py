@@ -32,7 +32,7 @@ FOREIGN = {
     "Python": {
         **{"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "5", "PYTHONUTF8": "0"},
         **{"PYTHONWARNINGS": "error::DeprecationWarning", "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "LANG": "C"},
-        **{"PYTHONTRACEMALLOC": "1", "PYTHONSTARTUP": "/nowhere.py", "PYTEST_CURRENT_TEST": "t.py::t (call)"},
+        **{"PYTHONSTARTUP": "/nowhere.py", "PYTEST_CURRENT_TEST": "t.py::t (call)"},
     },
     "Amaranth": {"AMARANTH_USE_YOSYS": "nonsense", "YOSYS": "false", "AMARANTH_VERBOSE": "1"},
 }

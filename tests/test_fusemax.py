@@ -77,12 +77,12 @@ def test_many_random_designs_are_golden(config: Config, seed: int, max_keys: int
     ("module", "name", "wrong"),
     [
         (exp2_hardware, "addend", lambda right: lambda step: right(step) ^ (1 << SCORE_FRACTION)),
-        (
+        slow(
             exp2_hardware,
             "scaled",
             lambda right: lambda power, exponent: right(power, exponent) ^ (power[0] & power[1] & power[2]),
         ),
-        (exp2_hardware, "split", lambda right: lambda difference: right(difference + 1)),
+        slow(exp2_hardware, "split", lambda right: lambda difference: right(difference + 1)),
         # Of merging: the sum forgets all spans but one, and the correction starts before the merged maximum is there.
         (span_group, "Mux", lambda _right: lambda _wanted, state, _nothing: state & 0),
         (attention_control, "merge_delay", lambda right: lambda spans: right(spans) - 1),
@@ -98,7 +98,7 @@ def test_the_bench_finds_a_planted_fault(
         simulate(design, cases=10, max_keys=40)
 
 
-@pytest.mark.parametrize("engine", [SMALL, {**SPLIT, "spans": 4}], ids=["whole", "split"])
+@pytest.mark.parametrize("engine", [slow(SMALL), {**SPLIT, "spans": 4}], ids=["whole", "split"])
 def test_cycles_are_those_of_the_formula_on_thirty_shapes(engine: dict[str, object]) -> None:
     rng = np.random.default_rng(3)
     with AttentionDevice(make_config(engine)) as device:

@@ -12,6 +12,7 @@ from einloom.hw.bus.axi import PAGE_BYTES
 from einloom.hw.bus.burst_splitter import BurstSplitter
 from einloom.hw.bus.window import WindowCheck, request_layout
 from tests.formal.engine import PROVED, Proof, Word, abc
+from tests.marks import slow
 
 pytestmark = [pytest.mark.formal, pytest.mark.skipif(abc() is None, reason="needs pyosys: pip install .[formal]")]
 
@@ -81,7 +82,7 @@ def splitter_proof(part: BurstSplitter) -> Proof:
 
 
 @pytest.mark.parametrize(
-    ("data_bits", "address_bits", "max_burst"), [(512, 16, 64), (256, 14, 16), (1024, 14, 256), (64, 14, 1)]
+    ("data_bits", "address_bits", "max_burst"), [(512, 16, 64), (256, 14, 16), (1024, 14, 256), slow(64, 14, 1)]
 )
 def test_bursts_cover_requests_inside_pages(data_bits: int, address_bits: int, max_burst: int, tmp_path: Path) -> None:
     part = BurstSplitter(data_bits, address_bits, max_burst, beats_bits=9)
