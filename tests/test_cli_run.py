@@ -15,7 +15,7 @@ from einloom.catalogue import find_model, load_config, shipped_configs, shipped_
 from einloom.cli.run import run
 from einloom.generators.registry import describe
 from einloom.mapping.compress.for_engine import quantize_matrix
-from einloom.mapping.compress.quantize import quantize_per_channel
+from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.mapping.pipeline import compile_model
 from einloom.models.agreement import Agreement
 from einloom.models.importer.huggingface import load_folder
@@ -278,7 +278,8 @@ def test_configs_are_found_by_name_and_by_path(config: Path) -> None:
 
 
 def test_models_are_found_by_name_and_by_path(tmp_path: Path) -> None:
-    assert {"shakespeare-1m", "shakespeare-1m-w2", "shakespeare-1m-ternary"} == shipped_models().keys()
+    names = ("", "-w2", "-ternary", "-2of4-int4", "-2of4-int2")
+    assert {f"shakespeare-1m{name}" for name in names} == shipped_models().keys()
     assert all(find_model(Path(name)) == folder for name, folder in shipped_models().items())
     assert find_model(None) == find_model()
     assert find_model(tmp_path) == tmp_path
@@ -291,6 +292,13 @@ def test_weights_trained_in_a_format_are_exact_in_it(name: str, format: str) -> 
         tensor = quantize_per_channel(matrix, FORMATS[format])
         exact = tensor.values() * tensor.channel_scale[:, None].astype(np.float64) * FORMATS[format].unit
         assert np.abs(exact - matrix).max() <= 1e-6 * np.abs(matrix).max()
+
+
+@pytest.mark.parametrize("format", ["int4-2of4", "int2-2of4"])
+def test_weights_trained_with_two_of_four_are_exact_in_groups(format: str) -> None:
+    for matrix in load_folder(shipped_models()[f"shakespeare-1m-2of4-{format.removesuffix('-2of4')}"]).linears.values():
+        tensor = quantize(matrix, FORMATS[format], 128)
+        assert np.abs(tensor.dequantize() - matrix).max() <= 1e-6 * np.abs(matrix).max()
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@
 
 Straight-through estimation as in BitNet b1.58 (arXiv 2402.17764): the forward pass sees the rounded weights and
 activations, gradients go to the float weights behind them. Every linear layer takes part, the head included, which
-therefore gets a matrix of its own; the embedding, from which rows are only looked up, stays as it is. One scale per
-output channel, from its mean magnitude. What is written is the rounded weights as float16, which `einloom run`
-quantizes to the same values again.
+therefore gets a matrix of its own; the embedding, from which rows are only looked up, stays as it is. `ternary` and
+`bipolar2` have one scale per output channel, from its mean magnitude. `int4-2of4` and `int2-2of4` keep the two largest
+of four neighbouring inputs' weights, chosen anew in each step, with a scale per 128 inputs. What is written is the
+rounded weights, which `einloom run` quantizes to the same values again: as float16, or as float32 where rows have
+several scales, because float16 has too few bits for a code times an 8-bit multiple of the row's scale.
 """
 
 import argparse
@@ -43,6 +45,34 @@ def bipolar2(weight):
     return half * jnp.clip(2 * jnp.floor(weight / (2 * half)) + 1, -3, 3)
 
 
+GROUP = 128
+"""Inputs that share a scale."""
+
+
+def int4_2of4(weight):
+    """-7 to 7 times a step of the group, the largest weight exactly 7."""
+    return _two_of_four(weight, 7, lambda kept: jnp.max(jnp.abs(kept), -1, keepdims=True) / 7)
+
+
+def int2_2of4(weight):
+    """-1, 0 or 1 times the mean magnitude of the group's kept weights."""
+    return _two_of_four(weight, 1, lambda kept: 2 * jnp.mean(jnp.abs(kept), -1, keepdims=True))
+
+
+def _two_of_four(weight, largest: int, step_of):
+    """Integers up to `largest` times a step per group, an 8-bit multiple of the row's scale if it has several."""
+    fours = jnp.abs(weight).reshape(*weight.shape[:-1], -1, 4)
+    keep = (jnp.argsort(jnp.argsort(-fours, -1), -1) < 2).reshape(weight.shape)
+    kept = jnp.where(keep, weight, 0).reshape(*weight.shape[:-1], -1, min(GROUP, weight.shape[-1]))
+    step = jnp.maximum(step_of(kept), 1e-4)
+    if step.shape[-2] == 1:
+        step = _as_stored(step)
+    else:
+        scale = jnp.max(step, -2, keepdims=True) / 255
+        step = scale * jnp.clip(jnp.round(step / scale), 1, 255)
+    return (step * jnp.clip(jnp.round(kept / step), -largest, largest)).reshape(weight.shape)
+
+
 def _as_stored(scale):
     """float16 with eight bits of significand: then three times it is one too."""
     mantissa, exponent = jnp.frexp(jnp.maximum(scale, 1e-4))
@@ -60,7 +90,7 @@ def straight_through(rounded, exact):
     return exact + jax.lax.stop_gradient(rounded - exact)
 
 
-WEIGHTS = {"ternary": ternary, "bipolar2": bipolar2}
+WEIGHTS = {"ternary": ternary, "bipolar2": bipolar2, "int4-2of4": int4_2of4, "int2-2of4": int2_2of4}
 
 
 def product_in(weights):
@@ -74,10 +104,10 @@ def product_in(weights):
 
 def rounded(params: dict, weights) -> dict:
     """The parameters as they are shipped."""
-    return {
-        name: np.asarray(weights(value) if value.ndim == 2 and name != EMBEDDING else value, np.float16)
-        for name, value in params.items()
-    }
+    exact = {n: weights(p) if p.ndim == 2 and n != EMBEDDING else p for n, p in params.items()}
+    half = {n: np.asarray(p, np.float16) for n, p in exact.items()}
+    several = {n for n, p in exact.items() if p.ndim == 2 and n != EMBEDDING and (half[n] != p).any()}
+    return {n: np.asarray(p, np.float32) if n in several else half[n] for n, p in exact.items()}
 
 
 def main() -> None:
