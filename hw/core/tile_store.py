@@ -108,10 +108,14 @@ class TileStore(Part):
             m.d.sync += sent.eq(0)
         with m.Elif(transfer.beat):
             m.d.sync += sent.eq(sent + 1)
+        self._follow(m, transfer, second, halves)
+
+    def _follow(self, m, transfer, second, halves):
+        """Which of a chunk's tiles is being written, and whether as upper halves."""
         with m.If(transfer.idle):
             m.d.sync += [second.eq(0), halves.eq(0)]
         with m.Elif(transfer.answer & self.answered):
-            if cache.recent:
+            if self.cache.recent:
                 m.d.sync += [second.eq(second | halves), halves.eq(~halves)]
             else:
                 m.d.sync += second.eq(1)
