@@ -23,8 +23,9 @@ from einloom.spec.errors import InputError
 from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
-from tests.cores import compiled, core_manifest, small_llama
+from tests.cores import core_manifest
 from tests.rounded import quantize_for_engine
+from tests.small_models import compiled, small_llama
 from tests.tiny_llama import CONFIG
 from tests.units import Move, Units, execute
 

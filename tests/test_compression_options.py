@@ -16,7 +16,8 @@ from einloom.models.linears import FloatLinears
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
 from einloom.spec.manifest import Manifest
-from tests.cores import core_manifest, small_llama
+from tests.cores import core_manifest
+from tests.small_models import small_llama
 
 
 @pytest.fixture(scope="module")

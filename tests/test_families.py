@@ -30,10 +30,10 @@ from einloom.spec.errors import InputError
 from einloom.spec.program import Program
 from einloom.spec.quantized import QuantizedTensor
 from tests.core_bed import Bed, core_design
-from tests.cores import golden_decoder
 from tests.families import FAMILIES, WINDOW, keys_of, write_family
 from tests.quantized_cache import QuantizedCache
 from tests.rounded import quantize_for_engine
+from tests.small_models import golden_decoder
 from tests.tiny_llama import byte_tokenizer
 
 Floats = npt.NDArray[np.float32]

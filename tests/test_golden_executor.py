@@ -27,9 +27,10 @@ from einloom.spec.instruction import assemble
 from einloom.spec.isa import INSTRUCTION_BYTES, CoreError
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
-from tests.cores import core_manifest, small_llama
+from tests.cores import core_manifest
 from tests.quantized_cache import QuantizedCache, TokenCache
 from tests.rounded import quantize_for_engine
+from tests.small_models import small_llama
 
 Floats = npt.NDArray[np.float32]
 CONTEXT = 32

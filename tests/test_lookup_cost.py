@@ -5,7 +5,8 @@ from pathlib import Path
 from einloom.mapping.cost.lookup import best_tile, precompute_of, tile
 from einloom.mapping.report import mapping_report
 from einloom.spec.lookup import table_bits
-from tests.cores import compiled, core_manifest, small_llama
+from tests.cores import core_manifest
+from tests.small_models import compiled, small_llama
 
 ENGINE = {"kind": "lut", "rows": 2, "columns": 16, "lanes": 8, "formats": ["bipolar2"], "group": "channel"}
 

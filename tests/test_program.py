@@ -12,7 +12,8 @@ from einloom.spec.instruction import assemble
 from einloom.spec.isa import INSTRUCTION_BYTES
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program, load_program
-from tests.cores import compiled, core_manifest, small_llama
+from tests.cores import core_manifest
+from tests.small_models import compiled, small_llama
 
 FILES = ["program.bin", "program.json", "program.lst", "system.bin", "weights_0.bin", "weights_1.bin"]
 READ = [name for name in FILES if name != "program.lst"]

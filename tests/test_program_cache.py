@@ -12,7 +12,8 @@ from einloom.mapping.pipeline import Compression
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import SYSTEM, Program
-from tests.cores import core_manifest, small_llama
+from tests.cores import core_manifest
+from tests.small_models import small_llama
 
 
 @pytest.fixture

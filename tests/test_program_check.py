@@ -17,7 +17,8 @@ from einloom.spec.instruction import Instruction, assemble
 from einloom.spec.isa import UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
-from tests.cores import compiled, core_manifest, small_llama
+from tests.cores import core_manifest
+from tests.small_models import compiled, small_llama
 
 
 @pytest.fixture(scope="module")

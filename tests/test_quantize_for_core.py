@@ -17,7 +17,8 @@ from einloom.mapping.pipeline import Compression, compile_model
 from einloom.models.decoder_model import DecoderModel
 from einloom.quantized_for_core import quantize_for_core
 from einloom.spec.errors import InputError
-from tests.cores import core_config, core_manifest, small_llama
+from tests.cores import core_config, core_manifest
+from tests.small_models import small_llama
 from tests.tiny_llama import write_tiny_llama
 
 CORE = {"engine": {"formats": ["bitmod-fp4", "bitmod-fp3"]}}

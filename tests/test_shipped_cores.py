@@ -18,7 +18,7 @@ from einloom.models.importer.huggingface import load_folder
 from einloom.models.linears import FloatLinears, Floats
 from einloom.spec.manifest import Manifest
 from einloom.spec.quantized import QuantizedTensor
-from tests.cores import compiled, golden_decoder
+from tests.small_models import compiled, golden_decoder
 from tests.tiny_llama import write_tiny_llama
 
 SIZES = {

@@ -9,7 +9,7 @@ from einloom.spec.instruction import Instruction
 from einloom.spec.isa import INSTRUCTION_BYTES, Operand, Rows, Space, VectorOp
 from einloom.spec.manifest import Manifest
 
-HEAD = 32
+HEAD = 16
 VOCABULARY = 8
 BEATS = 256
 IDS, TABLE, KEYS, VALUES, OUTPUTS = 48, 64, 128, 176, 224

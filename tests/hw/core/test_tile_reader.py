@@ -85,8 +85,8 @@ def test_one_stream_never_blocks_the_other_for_ever(slow: str) -> None:
     memory = Memory(2)
     bench = PartBench(
         PARTS["8 bits"],
-        {"job": JOBS * 2},
-        pauses={slow: [1] * 9 + [0], "job": 0.3},
+        {"job": JOBS},
+        pauses={slow: [1] * 5 + [0], "job": 0.3},
         partners=[reader(memory, BEAT_BYTES)],
     )
     bench.check(lambda inputs: golden(memory, inputs["job"], FORMATS["8 bits"]))
