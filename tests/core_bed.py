@@ -110,7 +110,7 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
     def quantized(matrix: np.ndarray) -> QuantizedTensor:
         format = engine.weight_formats[rng.integers(len(engine.weight_formats))]
         if format.of:  # blocks of all kinds, and empty ones
-            kept = 1 << rng.integers(1, format.of.bit_length() - 1)
+            kept = 1 << rng.integers(1, format.of.bit_length() - 1) if format.of > 4 else 1
             format = format_named(f"{format.full.name}-{kept}of{format.of}")
             matrix = matrix * np.repeat(rng.integers(0, 3, -(-matrix.shape[1] // engine.block)) > 0, engine.block)
         if engine.scale_group is None:

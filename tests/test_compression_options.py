@@ -38,11 +38,13 @@ def test_a_mixture_takes_at_most_so_many_bits_and_uses_them(
     assert bits - 0.4 < found <= bits
 
 
-@pytest.mark.parametrize("bits", [1.5, 2.6])
-def test_a_mixture_prunes_where_no_dense_format_is_cheap_enough(model: DecoderModel, bits: float) -> None:
+@pytest.mark.parametrize(("sparse", "bits"), [("int4-nof16", 1.5), ("int4-nof16", 2.6), ("int4-nof8", 3.2)])
+def test_a_mixture_prunes_where_no_dense_format_is_cheap_enough(model: DecoderModel, sparse: str, bits: float) -> None:
     engine = {"kind": "sparse_dsp", "rows": 2, "columns": 8, "lanes": 8, "packing": "tokens"}
     manifest = core_manifest(
-        engine={**engine, "formats": ["int4-nof16", "int8"]}, core={"activation_words": 64}, attention={"rows": 8}
+        engine={**engine, "formats": [sparse, "int4-nof4", "int8"]},
+        core={"activation_words": 64},
+        attention={"rows": 8},
     )
     sizes = PaddedSizes.of(model.graph, manifest.core)
     formats = choose_formats(model, sizes, manifest.config.gemm, self_texts(model), bits)

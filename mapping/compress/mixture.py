@@ -53,7 +53,9 @@ def candidates(engine: GemmConfig) -> Iterator[Format]:
         yield format
         kept = format.of // 2
         while kept >= FEWEST_KEPT:
-            yield format_named(f"{format.full.name}-{kept}of{format.of}")
+            pruned = format_named(f"{format.full.name}-{kept}of{format.of}")
+            if pruned.stored == format:  # two of four have a form of their own
+                yield pruned
             kept //= 2
 
 
