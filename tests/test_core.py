@@ -82,8 +82,7 @@ def check_a_text(design: Design, seed: int, prompt: int, decoded: int) -> None:
         bed.close()
 
 
-@pytest.mark.slow  # tests/test_core_sweep.py has a core with tables
-@pytest.mark.parametrize("precompute", ["fused", "row"])
+@pytest.mark.parametrize("precompute", ["fused", slow("row")])
 def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None:
     design = core_design(
         core_config(base=BITMOD | {"engine": {"rows": 3, "columns": 16, "precompute": precompute, **LUT}})
