@@ -17,16 +17,22 @@ Integers = npt.NDArray[np.int64]
 
 
 def kept_weights(tensor: QuantizedTensor, layout: BlockLayout) -> Integers:
-    """N of each block [tiles, blocks] of a tensor whose format chooses it: the least that all columns of a tile need.
+    """N of each block [tiles, blocks] of a tensor whose format chooses it, enough for all columns of a tile.
 
-    0 for blocks that are left out; a tile's last one never is.
+    It has the fewest steps, and among equals the fewest bits. Two columns of a chain may take as many full steps as
+    those of N = M / 2, and a full step has no indices. 0 for blocks that are left out; a tile's last one never is.
     """
     columns, of = layout.channels * layout.columns_per_channel, tensor.format.of
     kept = most_kept(tensor.codes, of, layout.block)
     needed = np.maximum.reduceat(kept, np.arange(0, len(kept), columns), axis=0)
-    counts = np.array([0, *layout.sets.counts(tensor.format)])
-    found: Integers = counts[np.searchsorted(counts, needed)]
-    found[:, -1] = np.maximum(found[:, -1], counts[1])
+    needed[:, -1] = np.maximum(needed[:, -1], 1)
+
+    def cost(n: int) -> tuple[int, int]:
+        return layout.block_steps(tensor.format, n), layout.block_bits(tensor.format, n)
+
+    counts = layout.sets.counts(tensor.format)
+    cheapest = [0, *(min((n for n in counts if n >= least), key=cost) for least in range(1, of + 1))]
+    found: Integers = np.array(cheapest)[needed]
     return found
 
 

@@ -62,7 +62,9 @@ def stored_beats(stream: UInt8, layout: BlockLayout, format: Format, blocks: int
         return 0
     if not format.of:
         return layout.whole_beats(tiles * blocks * layout.block_bits(format, None))
-    longest = layout.metadata.bits + tiles * blocks * layout.block_bits(format, format.of)
+    # With its indices a block of few weights may be longer than a full one.
+    longest_block = max(layout.block_bits(format, n) for n in layout.sets.counts(format))
+    longest = layout.metadata.bits + tiles * blocks * longest_block
     bits = np.unpackbits(stream[: -(-longest // 8)], bitorder="little")
     *_, last = stored_blocks(bits, layout, format, blocks, tiles)
     return layout.whole_beats(last.start + last.bits)

@@ -21,12 +21,14 @@ from einloom.spec.lane_sets import LaneSets
 from einloom.spec.manifest import BlockLayout, GemmManifest
 from einloom.spec.quantized import QuantizedTensor
 from einloom.spec.sparsity import indexed
+from einloom.spec.stored_blocks import stored_beats
 
 FORMS = [
     ({"packing": "weights", "lanes": 16}, ["int4-nof16", "bitmod-fp4-nof8", "int3"]),
     ({"packing": "weights", "lanes": 8}, ["int8-nof4"]),
     ({"packing": "tokens", "lanes": 16}, ["bitmod-fp3-nof16", "int4-2of4", "ternary"]),
     ({"packing": "tokens", "lanes": 8}, ["int2-nof8", "int3-nof4"]),
+    ({"packing": "weights", "lanes": 4, "group": 64}, ["int2-nof8", "int2"]),
 ]
 
 
@@ -50,6 +52,7 @@ def test_every_weight_comes_back_from_the_stream(section: dict[str, object], for
         tensor = random_tensor(rng, gemm, format, tiles * gemm.columns - 1, blocks * layout.block)
         streams = pack_weights(tensor, layout)
         assert len(streams[0]) * 8 == stream_beats(tensor, layout) * layout.beat_bits
+        assert stored_beats(streams[0], layout, format, blocks, tiles) == stream_beats(tensor, layout)
         codes = np.zeros((tiles * gemm.columns, blocks, layout.block), np.uint8)
         scales, selectors = np.zeros((2, tiles * gemm.columns, blocks), np.uint8)
         for channel, stream in enumerate(streams):
@@ -78,6 +81,18 @@ def test_a_block_keeps_as_few_as_its_fullest_sixteen_inputs(most: int, kept: int
     codes[2, 16 * 5 : 16 * 5 + most] = 3  # one block of sixteen of the first group
     found = kept_weights(tensor_of(codes, FORMATS["int4-nof16"]), layout)
     assert found.tolist() == [[kept, 0, 2]]  # the last one of a tile is always there
+
+
+@pytest.mark.parametrize(("packing", "kept"), [("weights", 8), ("tokens", 4)])
+def test_blocks_are_stored_full_where_that_takes_no_more_steps(packing: str, kept: int) -> None:
+    """With indices, 4 of 8 of two bits are longer than all 8; two columns of a chain take them in as many steps."""
+    layout = layout_of(manifest({"packing": packing, "lanes": 8}, ["int2-nof8", "int2"]))
+    format, blocks = FORMATS["int2-nof8"], 3
+    codes = np.tile(np.array([1, 1, 1, 1, 0, 0, 0, 0], np.uint8), (4, blocks * layout.block // 8))
+    tensor = tensor_of(codes, format)
+    assert kept_weights(tensor, layout).tolist() == [[kept] * blocks]
+    assert layout.block_bits(format, 4) > layout.block_bits(format, 8)
+    assert stored_beats(pack_weights(tensor, layout)[0], layout, format, blocks, 1) == stream_beats(tensor, layout)
 
 
 @pytest.mark.parametrize("packing", ["weights", "tokens"])
