@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import yaml
 
+from einloom.generators.cached_designs import cached_designs
 from einloom.generators.design import Design
-from einloom.generators.registry import generate_all
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
@@ -36,8 +36,8 @@ BITMOD: Tree = {
     "core": {
         "lanes": 8,
         "vector_words": 2048,
-        "activation_words": 16,
-        "query_words": 32,
+        "activation_words": 32,
+        "query_words": 64,
         "staging_words": 32,
         "fifo_beats": 64,
     },
@@ -60,8 +60,8 @@ def core_config(name: str = "tiny", base: Tree = BITMOD, **changes: Mapping[str,
 
 
 def core_design(config: Config) -> Design:
-    """The core of a config."""
-    (design,) = generate_all(config)
+    """The core of a config, generated once for all tests of a run."""
+    (design,) = cached_designs(config)
     return design
 
 

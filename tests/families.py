@@ -71,7 +71,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 2,
         "activation_function": "gelu",
     },
-    "bitnet": {"model_type": "bitnet", "num_attention_heads": 6, "head_dim": 10},
+    "bitnet": {"model_type": "bitnet", "num_attention_heads": 3, "num_key_value_heads": 3},
 }
 
 

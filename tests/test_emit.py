@@ -108,7 +108,7 @@ class Chain(Part):
         return m
 
 
-def test_replicated_parts_slice_and_chain_alike_in_simulation_and_verilog(tmp_path: Path) -> None:
+def test_replicated_parts_slice_and_chain() -> None:
     part = Replicated(Chain(8), 3, sliced=("own", "echo"), chain=("above", "below"))
     values = (1, 2, 4)
     found = {}
@@ -123,7 +123,10 @@ def test_replicated_parts_slice_and_chain_alike_in_simulation_and_verilog(tmp_pa
     simulator.run()
     assert found == {"below": 107, "echo": 0x040201}
 
-    # The same as a constant check in the Verilog, decided by Verilator's own evaluation.
+
+@pytest.mark.slow  # builds Verilator's library for this alone
+def test_replicated_parts_slice_and_chain_in_verilog(tmp_path: Path) -> None:
+    """A constant check in the Verilog, decided by Verilator's own evaluation."""
     text = SharedModules().emit(Replicated(Chain(8), 3, sliced=("own", "echo"), chain=("above", "below")), "chained")
     check = (
         "module check; wire [7:0] below; wire [23:0] echo;\n"
@@ -180,10 +183,11 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
 
 
 ALIKE = (
-    *("u280", "u280-slr", "core-2ch", "core-4ch", "core-int8", "bitmod-decode"),
+    *("u280", "u280-slr", "core-2ch", "core-4ch", "core-int8", "core-dsp", "bitmod-decode"),
     *("lut-w2", "lut-w4", "bitmod-256x256", "fusemax-256x256"),
 )
-"""Configs whose modules others have in other sizes: default, core-16x32, lut-ternary, bitmod-64x64, fusemax-16x16."""
+"""Configs whose modules others have in other sizes: default, core-16x32, dsp-decode, lut-ternary, bitmod-64x64,
+fusemax-16x16."""
 
 
 @pytest.mark.parametrize(

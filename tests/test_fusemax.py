@@ -84,7 +84,7 @@ def test_many_random_designs_are_golden(config: Config, seed: int, max_keys: int
         ),
         slow(exp2_hardware, "split", lambda right: lambda difference: right(difference + 1)),
         # Of merging: the sum forgets all spans but one, and the correction starts before the merged maximum is there.
-        (span_group, "Mux", lambda _right: lambda _wanted, state, _nothing: state & 0),
+        slow(span_group, "Mux", lambda _right: lambda _wanted, state, _nothing: state & 0),
         (attention_control, "merge_delay", lambda right: lambda spans: right(spans) - 1),
     ],
     ids=["addend", "scaled", "split", "sum over spans", "maximum over spans"],

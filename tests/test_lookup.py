@@ -215,7 +215,7 @@ def unmoved_sum(patch: pytest.MonkeyPatch) -> None:
         slow(ignored_sign, {}),
         (exchanged_planes, {}),
         slow(exchanged_entries, {}),
-        (rounded_down, {"entries": "int8"}),
+        slow(rounded_down, {"entries": "int8"}),
         slow(shared_exponent, {"entries": "int8", "entry_scale": "table"}),
         (ignored_rounding, {"activations": "fp16"}),
         slow(unmoved_sum, {"activations": "fp16"}),

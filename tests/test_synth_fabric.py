@@ -1,5 +1,7 @@
 """Multipliers, accumulators and memories become what they were written for."""
 
+from functools import cache
+
 import pytest
 
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
@@ -36,49 +38,56 @@ PARTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def made() -> dict[str, Made]:
-    """What became of each part, by its name in PARTS."""
-    return dict(zip(PARTS, synthesise_parts(list(PARTS.values()), ultrascale(), jobs=1), strict=True))
+@cache
+def made(name: str) -> Made:
+    """What became of a part of PARTS."""
+    (found,) = synthesise_parts([PARTS[name]], ultrascale(), jobs=1)
+    return found
 
 
-def test_an_int8_multiply_accumulate_is_one_dsp_with_its_accumulator(made: dict[str, Made]) -> None:
+def test_an_int8_multiply_accumulate_is_one_dsp_with_its_accumulator() -> None:
     """What stands outside is the register and the multiplexer through which sums leave the array."""
-    total = made["one_mac"].total
+    total = made("one_mac").total
     bits = PARTS["one_mac"].spec.sum_bits  # type: ignore[attr-defined]
     assert (total.dsp, total.lut, total.ff) == (1, bits, bits)
 
 
-def test_int8_products_are_dsps(made: dict[str, Made]) -> None:
-    total = made["four_macs"].total
+@pytest.mark.slow  # as the one before, with more of them
+def test_int8_products_are_dsps() -> None:
+    total = made("four_macs").total
     assert (total.dsp, total.lut, total.carry8) == (4, 60, 4)
 
 
-def test_the_bit_serial_pe_has_no_multiplier(made: dict[str, Made]) -> None:
-    assert made["bitmod"].total.dsp == 0
-    assert made["bitmod"].total.lut < 350
-    assert made["bitmod"].levels <= LEVELS
+def test_the_bit_serial_pe_has_no_multiplier() -> None:
+    assert made("bitmod").total.dsp == 0
+    assert made("bitmod").total.lut < 350
+    assert made("bitmod").levels <= LEVELS
 
 
-def test_chains_are_dsps_with_their_adders(made: dict[str, Made]) -> None:
+def test_chains_are_dsps_with_their_adders() -> None:
     """Sixteen of them add up 32 products a cycle and groups; what stands outside is the scale and the way out."""
-    total = made["chains"].total
+    total = made("chains").total
     assert total.dsp == 16
     assert total.lut < 300
-    assert made["chains"].levels <= LEVELS
+    assert made("chains").levels <= LEVELS
 
 
-def test_other_multipliers_are_dsps(made: dict[str, Made]) -> None:
-    assert made["fusemax"].total.dsp == 1
-    assert made["float"].total.dsp == 2  # 24 by 24 bits
-    assert max(made[name].levels for name in ("fusemax", "float")) <= LEVELS
+@pytest.mark.slow  # in netlists of whole designs, too
+def test_other_multipliers_are_dsps() -> None:
+    assert made("fusemax").total.dsp == 1
+    assert made("float").total.dsp == 2  # 24 by 24 bits
+    assert max(made(name).levels for name in ("fusemax", "float")) <= LEVELS
 
 
-def test_memories_become_what_their_sizes_ask_for(made: dict[str, Made]) -> None:
-    assert dict(made["weights"].memories) == {"words": "blockram"}
-    assert made["weights"].total.bram36 == 4  # 512 words of 257 bits: 72 at a time, and the last in registers' LUTs
-    assert dict(made["bursts"].memories) == {"words": "lutram"}
-    assert made["bursts"].total.bram36 == 0
-    assert made["activations"].total.bram36 == 8
-    assert dict(made["vectors"].memories) == {"words": "uram"}
-    assert made["vectors"].total.uram > 0
+def test_memories_become_what_their_sizes_ask_for() -> None:
+    assert dict(made("weights").memories) == {"words": "blockram"}
+    assert made("weights").total.bram36 == 4  # 512 words of 257 bits: 72 at a time, and the last in registers' LUTs
+    assert made("activations").total.bram36 == 8
+    assert dict(made("vectors").memories) == {"words": "uram"}
+    assert made("vectors").total.uram > 0
+
+
+@pytest.mark.slow  # test_synth.py has small memories of its own
+def test_small_memories_take_no_block() -> None:
+    assert dict(made("bursts").memories) == {"words": "lutram"}
+    assert made("bursts").total.bram36 == 0

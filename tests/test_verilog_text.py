@@ -100,7 +100,7 @@ def test_icarus_and_yosys_elaborate_a_shipped_config(name: str, tmp_path: Path) 
 
 def test_two_designs_live_in_one_project(tmp_path: Path) -> None:
     """With a module of the user's that has the name of a part."""
-    pair = [designs(name)[0] for name in ("bitmod-8x8", "lut-ternary")]
+    pair = [designs(name)[0] for name in ("bitmod-8x8", "int-mac-16x16")]
     paths = [write(design, tmp_path) for design in pair]
     own = tmp_path / "own.v"
     own.write_text("module gearbox(input a, output b); assign b = a; endmodule\n")

@@ -19,6 +19,7 @@ from einloom.sim.golden import vector as golden
 from einloom.sim.verilator import Toolchain
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import BY_NAME, HEADER, REDUCE_PARTIALS, REDUCTIONS, Operand, Space, VectorOp
+from tests.marks import slow
 from tests.properties import given, settings
 from tests.test_emit import slang_accepts
 from tests.vector_operands import corner_pairs, corners, near_negative, random_numbers, random_pairs
@@ -359,8 +360,8 @@ def neighbours_first(lanes: int) -> dict[int, tuple[Left, Right]]:
 @pytest.mark.parametrize(
     ("module", "name", "wrong"),
     [
-        pytest.param(vector_unit, "shuffled", neighbours, marks=pytest.mark.slow),
-        (reduction, "folds", neighbours_first),
+        slow(vector_unit, "shuffled", neighbours),
+        slow(reduction, "folds", neighbours_first),
         (vector_unit, "Issue", lambda memory_cycles, longer: Issue(memory_cycles - 1, longer)),
     ],
 )
