@@ -184,10 +184,10 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
 
 ALIKE = (
     *("u280", "u280-slr", "core-2ch", "core-4ch", "core-int8", "core-dsp", "bitmod-decode"),
-    *("lut-w2", "lut-w4", "bitmod-256x256", "fusemax-256x256"),
+    *("lut-w2", "lut-w4", "bitmod-256x256", "fusemax-256x256", "fusemax-16x16"),
 )
-"""Configs whose modules others have in other sizes: default, core-16x32, dsp-decode, lut-ternary, bitmod-64x64,
-fusemax-16x16."""
+"""Configs whose modules others have in other sizes: default, core-16x32, dsp-decode, lut-ternary, bitmod-64x64 and
+fusemax-16x16-split."""
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def test_bitmod_takes_every_format_at_run_time(activations: str) -> None:
         "group": 64,
         "activations": activations,
     }
-    result = simulate(generate(make_config(engine, channels=2, beat_bits=32)), cases=60)
-    assert result.cases >= 60 + 8 * len(EVERY_FORMAT)
+    result = simulate(generate(make_config(engine, channels=2, beat_bits=32)), cases=40)
+    assert result.cases >= 40 + 8 * len(EVERY_FORMAT)
 
 
 def test_int_mac_is_golden() -> None:

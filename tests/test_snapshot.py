@@ -8,8 +8,8 @@ from einloom.catalogue import shipped_configs
 from tests.marks import slow
 from tests.snapshot import differences, modules, recorded, shape, snapshot_of
 
-ALIKE = ("core-4ch", "lut-w2", "lut-w4", "u280-slr")
-"""Configs that differ from core-2ch, lut-ternary and u280 in sizes and formats; `python -m tests.snapshot` has all."""
+ALIKE = ("bitmod-decode", "core-2ch", "core-4ch", "lut-w2", "lut-w4", "u280-slr")
+"""Configs that differ from default, u280 and lut-ternary in sizes and formats; `python -m tests.snapshot` has all."""
 
 
 @pytest.mark.parametrize("name", [slow(name) if name in ALIKE else name for name in shipped_configs()])

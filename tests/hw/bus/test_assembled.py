@@ -7,12 +7,13 @@ import pytest
 
 from tests.bus.assembled import Assembled, build_assembled
 from tests.bus.build import run_tests
+from tests.marks import slow
 
 BEATS = 8192
 SHARE = 0.99  # of the cycles, beats accepted by a master: what "a beat in every cycle" means here
 
 
-@pytest.mark.parametrize(("readers", "data_bits"), [(3, 64), (1, 256)])
+@pytest.mark.parametrize(("readers", "data_bits"), [(3, 64), slow(1, 256)])
 def test_assembled_bus(readers: int, data_bits: int, tmp_path: Path) -> None:
     part = Assembled(readers=readers, data_bits=data_bits, max_burst=64, fifo_beats=256)
     report = tmp_path / "figures.json"

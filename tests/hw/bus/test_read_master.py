@@ -6,6 +6,7 @@ import pytest
 
 from einloom.hw.bus.read_master import ReadMaster
 from tests.bus.build import build_part, run_tests
+from tests.marks import slow
 
 SHAPES = {
     "narrow": {"data_bits": 64, "max_burst": 16, "fifo_beats": 40, "max_outstanding": 4},
@@ -13,7 +14,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [slow(name) if name == "narrow" else name for name in SHAPES])
 def test_read_master(shape: str, tmp_path: Path) -> None:
     part = ReadMaster(**SHAPES[shape])
     run_tests(build_part(part, "read_master"), tmp_path, "cocotb_read_master", SHAPES[shape])
