@@ -16,6 +16,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("EINLOOM_SIMULATORS", "medium")  # most tests simulate for less time than a compiler takes
     gc.set_threshold(100_000)  # designs are large graphs, and little of one is garbage before all of it is
     if all("tests/hw" in argument for argument in config.args):
+        if hypothesis := config.pluginmanager.get_plugin("hypothesispytest"):
+            config.pluginmanager.unregister(hypothesis)  # its summary imports all of Hypothesis, for most for nothing
         return
     with contextlib.suppress(ImportError):
         for name in ("pyplot", "backends.backend_agg", "backends.backend_svg"):
