@@ -12,6 +12,7 @@ from einloom.hw.pe.timing import CONTROL
 from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.manifest import load_manifest
 from tests.marks import slow
+from tests.waves import holds_waves
 
 TINY = "name: tiny\nengine: {kind: bitmod, rows: 2, columns: 2, lanes: 4, group: 32}\nmemory: {beat_bits: 64}\n"
 
@@ -67,11 +68,7 @@ def test_simulate_reports_what_it_compared(config: str) -> None:
     assert 0 < figures["utilisation"] < 1
 
 
-def holds_waves(path: Path) -> bool:
-    """True for a whole file of waves: an FST begins with a header of 329 bytes, a VCD with its version."""
-    return path.read_bytes().startswith(b"\x00" + (329).to_bytes(8) if path.suffix == ".fst" else b"$version")
-
-
+@pytest.mark.slow  # builds a library for waves; test_environment.py has waves by default
 def test_simulate_with_waves_leaves_a_trace(config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EINLOOM_SIMULATORS", "quick")  # Verilator's library for waves is compiled for this alone

@@ -34,8 +34,9 @@ INT_MAC: Tree = {
 }
 """Everything that a config can change, changed: the engine, wide beats and words, a cache of 4 bits, odd rows."""
 DSP: Tree = INT_MAC | {
-    "engine": {"kind": "sparse_dsp", "rows": 3, "columns": 16, "lanes": 16, "formats": ["int4-nof16", "ternary"]},
-    "core": {**INT_MAC["core"], "activation_words": 16},
+    "memory": {"channels": 1, "beat_bits": 256},
+    "engine": {"kind": "sparse_dsp", "rows": 3, "columns": 8, "lanes": 8, "formats": ["int4-nof16", "ternary"]},
+    "core": {**INT_MAC["core"], "lanes": 8, "activation_words": 32, "staging_words": 32},
 }
 """The same with chains of DSPs, whose steps read four words of activations, and with blocks that keep N of 16."""
 LUT: dict[str, object] = {

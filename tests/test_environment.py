@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from einloom.spec.tool_environment import kept
+from tests.waves import holds_waves
 
 RUN = "from einloom.cli.main import main; main()"
 SMALL = "name: small\nengine: {kind: int_mac, rows: 1, columns: 1, lanes: 1}\n"
@@ -38,12 +39,12 @@ FOREIGN = {
 }
 
 
-def simulate(folder: Path, variables: dict[str, str]) -> dict[str, object]:
+def simulate(folder: Path, variables: dict[str, str], *options: str) -> dict[str, object]:
     """`einloom simulate` of a small engine in `folder`, with `variables` set."""
     folder.mkdir()
     (folder / "small.yaml").write_text(SMALL)
     done = subprocess.run(
-        [sys.executable, "-c", RUN, "simulate", "small.yaml", "--cases", "2", "--json"],
+        [sys.executable, "-c", RUN, "simulate", "small.yaml", "--cases", "2", *options, "--json"],
         cwd=folder,
         env=kept(os.environ) | variables,
         capture_output=True,
@@ -61,8 +62,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 
 def disturbed(folder: Path, variables: dict[str, str]) -> dict[str, object]:
-    """The same with a cache of its own, so that every tool runs under `variables`."""
-    return simulate(folder, variables | {"EINLOOM_CACHE": str(folder / "cache"), "EINLOOM_SIMULATORS": "quick"})
+    """The same with a cache of its own, so that every tool runs under `variables`, and with waves."""
+    own = {"EINLOOM_CACHE": str(folder / "cache"), "EINLOOM_SIMULATORS": "quick"}
+    told = simulate(folder, variables | own, "--waves")
+    assert holds_waves(folder / str(told.pop("waves")))
+    return told
 
 
 def test_variables_that_happen_to_be_set_change_no_result(tmp_path: Path, undisturbed: dict[str, object]) -> None:
