@@ -5,7 +5,7 @@ the engines multiply; the unit is folded into the scale of the output channel.
 
 Families:
 
-* two's complement integers `int2` .. `int8`, symmetric (the quantizer uses -qmax .. qmax);
+* two's complement integers `int2` .. `int8` (a scale maps a group's largest weight to qmax, the largest value);
 * `bipolar1` .. `bipolar4`: the odd numbers -(2^b - 1) .. 2^b - 1, evenly spaced and without a zero;
 * `ternary`: -1, 0 and 1;
 * `<name>-2of4`: the format of that name with at most two of four neighbouring weights other than zero;
@@ -198,7 +198,7 @@ class Format:
 
     @property
     def qmax(self) -> int:
-        """Largest magnitude that the quantizer uses, in integer steps and without special values."""
+        """The value that a group's largest weight becomes, in integer steps and without special values."""
         return max(self.table)
 
     @property

@@ -37,7 +37,7 @@ def gaussian(*shape, seed=1, sigma=0.02):
 def choices(format: Format) -> list[list[int]]:
     """The ascending values of a group, for each selector."""
     if format.is_integer:
-        return [list(range(-format.qmax, format.qmax + 1))]
+        return [sorted(set(format.table))]
     if format.special_code is None:
         return [sorted(format.table)]
     return [sorted({*format.table, special}) for special in format.specials]
@@ -55,7 +55,8 @@ def search_reference(group: np.ndarray, format: Format, shares: np.ndarray) -> t
     best = np.float32(np.inf), np.float32(0), 0
     for selector, values in enumerate(choices(format)):
         for share in shares:
-            step = np.abs(group).max() * share / np.float32(max(map(abs, values)))
+            largest = format.qmax if format.is_integer else max(map(abs, values))
+            step = np.abs(group).max() * share / np.float32(largest)
             rounded = round_reference(group / step, values, half_even=format.is_integer).astype(np.float32)
             error = np.square(rounded * step - group)[None].mean(axis=-1)[0]
             if error < best[0]:

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.compress.code_grid import grid_steps
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.models.decoder_graph import Activation, Attention, Branch, DecoderGraph, Linear, Mlp, Norm
 from einloom.models.decoder_model import DecoderModel
@@ -167,6 +168,8 @@ def _is_held(matrix: Floats, format: Format, group: int | None) -> bool:
     if len(np.unique(rows)) <= FEW:
         return True
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % (group or format.neighbours))))
+    if format.is_integer and grid_steps(padded.reshape(len(rows), -1, group or padded.shape[1]), format).all():
+        return True
     found = quantize(padded, format, group) if group else quantize_per_channel(padded, format)
     return bool(np.allclose(found.dequantize(), padded, rtol=EXACT, atol=0))
 

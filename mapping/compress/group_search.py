@@ -8,6 +8,7 @@ too: clipping the largest weight a little is often worth the finer step for all 
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.compress.code_grid import grid_steps
 from einloom.mapping.compress.nearest import Float32, GroupLevels, levels
 from einloom.spec.formats import Format
 
@@ -52,7 +53,7 @@ def search_groups(weights: Float32, format: Format, *, scale_search: bool) -> tu
             best_step[better] = step[better]
             selectors[better] = selector
     best_step[largest == 0] = 0
-    return best_step, selectors
+    return _held(weights, format, best_step), selectors
 
 
 def search_weighted_groups(
@@ -88,4 +89,10 @@ def search_weighted_groups(
     for share in searched_ranges(format)[FINE]:
         keep_better(share, chosen)
     best_step[largest == 0] = 0
-    return best_step, best_selector
+    return _held(weights, format, best_step), best_selector
+
+
+def _held(weights: Float32, format: Format, steps: Float32) -> Float32:
+    """The `steps`, but of groups that the format holds as they are those that keep their codes."""
+    exact = grid_steps(weights, format)
+    return np.where(exact > 0, exact, steps)

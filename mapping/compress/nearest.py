@@ -106,10 +106,10 @@ def levels(format: Format) -> tuple[Levels, ...]:
 
 
 def _integers(format: Format) -> Levels:
-    """-qmax .. qmax: the quantizer is symmetric and leaves the most negative code alone."""
-    values = np.arange(-format.qmax, format.qmax + 1)
+    """All values of the table; a scale maps the largest weight to qmax, so that the lowest code is for clipped ones."""
+    values = np.array(sorted(set(format.table)))
     codes = [format.table.index(v) for v in values]
-    return Levels(True, -format.qmax, values.astype(np.float32), np.array(codes, np.uint8), np.float32(format.qmax))
+    return Levels(True, int(values[0]), values.astype(np.float32), np.array(codes, np.uint8), np.float32(format.qmax))
 
 
 def _with_special(format: Format, special: int) -> Levels:
