@@ -13,19 +13,19 @@ from einloom.spec.isa import (
     HEADER,
     INSTRUCTION_BYTES,
     INTEGER_OPS,
-    Condition,
+    OPCODES,
     Field,
     Meaning,
     Opcode,
     Operand,
-    Rows,
-    Space,
     VectorOp,
 )
 from einloom.spec.suggest import did_you_mean
 
 _VALUES: dict[type[Meaning], frozenset[int]] = {
-    names: frozenset(names) for names in (Condition, VectorOp, Operand, Space, Rows)
+    field.names: frozenset(field.names)
+    for field in (*HEADER, *(field for opcode in OPCODES for field in opcode.fields))
+    if field.names is not None
 }
 """Values with a meaning, by enumeration. Sets make the check quick, because programs have many instructions."""
 

@@ -122,6 +122,13 @@ class Rows(Meaning):
     TOKENS = 2, "for each token of the chunk, that of its id"
 
 
+class Elements(Meaning):
+    """How memory has the elements of rows that a LOAD fetches."""
+
+    FLOAT32 = 0, "as they are, 32 bits"
+    BFLOAT16 = 1, "their upper 16 bits; the last beat of a row may be half full"
+
+
 class Field(NamedTuple):
     """`bits` of an instruction. With `names` its value is one of them or, in a `mask`, the numbers of the bits set."""
 
@@ -265,6 +272,7 @@ OPCODES = (
             Field("words", 12, "of the vector memory, of each row"),
             Field("d_base", 16, "first word"),
             Field("d_token", 12, "words from one token to the next"),
+            Field("elements", 1, "of the rows in memory", Elements),
         ),
     ),
     Opcode(

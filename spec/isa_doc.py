@@ -20,6 +20,7 @@ from einloom.spec.isa import (
     OPCODES,
     Condition,
     CoreError,
+    Elements,
     Field,
     Meaning,
     Opcode,
@@ -78,6 +79,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vector-operands": partial(meanings, Operand),
     "spaces": partial(meanings, Space),
     "rows": partial(meanings, Rows),
+    "elements": partial(meanings, Elements),
     "errors": partial(meanings, CoreError),
     "registers": registers,
 }

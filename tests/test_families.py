@@ -32,7 +32,7 @@ from einloom.spec.quantized import QuantizedTensor
 from tests.core_bed import Bed, core_config, core_design
 from tests.families import FAMILIES, WINDOW, keys_of, write_family
 from tests.quantized_cache import QuantizedCache
-from tests.rounded import quantize_for_engine
+from tests.rounded import quantize_for_engine, with_short_embedding
 from tests.small_models import golden_decoder
 from tests.tiny_llama import byte_tokenizer
 
@@ -125,7 +125,7 @@ def test_golden_is_near_the_float_decoder(compiled: Compiled, design: Design) ->
     cache = QuantizedCache(compiled.scales, manifest.core.cache_bits)
     model, sizes = compiled.model, PaddedSizes.of(compiled.model.graph, manifest.core)
     matrices = {t.name: sizes.cut(t, compiled.tensors[t.name].dequantize()) for t in model.graph.linears()}
-    expected = Decoder(model, Int8Linears(matrices), cache).step(TOKENS[:23])
+    expected = Decoder(with_short_embedding(model), Int8Linears(matrices), cache).step(TOKENS[:23])
     decoder = golden_decoder(compiled.program, manifest)
     rows = manifest.gemm.rows  # a step has the logits of its last chunk
     found = np.concatenate([decoder.step(TOKENS[n : min(n + rows, 23)]) for n in range(0, 23, rows)])

@@ -29,7 +29,7 @@ from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from tests.cores import core_manifest
 from tests.quantized_cache import QuantizedCache, TokenCache
-from tests.rounded import quantize_for_engine
+from tests.rounded import quantize_for_engine, with_short_embedding
 from tests.small_models import small_llama
 
 Floats = npt.NDArray[np.float32]
@@ -146,12 +146,12 @@ class Watch:
 
 
 def test_logits_are_near_the_float_reference(setting: Setting) -> None:
-    """Bounds for int8 weights, activations, keys and values (or 4 bits for these), on random models: their logits
-    deviate by 1.6, and a token hangs on few of them."""
+    """Bounds for int8 weights, activations, keys and values (or 4 bits for these) and a bfloat16 embedding, on random
+    models: their logits deviate by 1.6, and a token hangs on few of them."""
     found, _ = setting.decoded(5)
     exact, coarse = setting.exact[-len(found) :], setting.manifest.core.cache_bits == 4
     assert agreement(exact, found).kl <= (0.3 if coarse else 6e-3)
-    assert np.abs(found - exact).max() <= (4 if coarse else 0.8)
+    assert np.abs(found - exact).max() <= (4 if coarse else 0.9)
 
 
 def _before_and_after(model: DecoderModel, sizes: PaddedSizes) -> Iterator[tuple[Floats, Floats]]:
@@ -172,7 +172,8 @@ def test_logits_are_those_of_the_same_quantization_in_float(setting: Setting) ->
     cache: AttentionFunction = QuantizedCache(setting.scales, core.cache_bits)
     if core.cache.token_scales:
         cache = TokenCache(setting.scales, core.cache, core.lanes)
-    expected = Decoder(setting.model, DeviceLinears(GoldenDevice(), tensors), cache).step(TOKENS)
+    model = with_short_embedding(setting.model)
+    expected = Decoder(model, DeviceLinears(GoldenDevice(), tensors), cache).step(TOKENS)
     found, _ = setting.decoded(1)
     assert agreement(expected, found).kl <= 5e-4
     assert np.abs(found - expected).max() <= 0.2

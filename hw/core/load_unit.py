@@ -1,6 +1,6 @@
 """The unit that fetches rows of memory: embeddings, rotations, parameters, token ids."""
 
-from amaranth import Array, Cat, Mux, Signal
+from amaranth import Array, Cat, Const, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Out
 
@@ -9,16 +9,18 @@ from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, r
 from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
-from einloom.spec.isa import BY_NAME, Rows, Unit
+from einloom.spec.isa import BY_NAME, Elements, Rows, Unit
 
 ROW_BITS = 25  # number of a row: a position or a token's id
+BFLOAT_BITS = FLOAT_BITS // 2
 
 
 class LoadUnit(Part):
     """Carries out `load` and `ids` (spec/isa.py).
 
     Throughput: a request every three cycles, in which a row's number is chosen, multiplied by the stride, and offered.
-    Beats become words of `lanes` float32 as they come, so long rows run at the port's speed. Latency: 2 cycles from an
+    Beats become words of `lanes` float32 as they come, so long rows run at the port's speed. A beat of bfloat16
+    elements lasts two cycles, one for each half: a float32's lower 16 bits are zeros. Latency: 2 cycles from an
     instruction to its first request, 1 from a word's last beat to the word. The ids of the chunk's tokens stay in
     registers.
 
@@ -45,23 +47,24 @@ class LoadUnit(Part):
 
     def build(self, m, platform):
         i = decoded(self.instruction.payload, "load")
-        is_ids, single = Signal(), Signal()
+        is_ids, single, short = Signal(), Signal(), Signal()
         ids = Array(Signal(ROW_BITS, name=f"id_{n}") for n in range(self.tokens))
         rows = Signal(TOKEN_BITS)
         words = Signal.like(i.words)
         m.d.comb += [
             is_ids.eq(i.opcode == BY_NAME["ids"].code),
             single.eq(~is_ids & (i.rows == Rows.ONE)),
+            short.eq(~is_ids & (i.elements == Elements.BFLOAT16)),
             rows.eq(Mux(single, 1, self.chunk.tokens)),
             words.eq(i.words),
             self.busy.eq(self.instruction.valid),
         ]
-        requested = self._requests(m, i, is_ids, single, rows, ids)
-        received = self._words(m, i, is_ids, rows, words, ids)
+        requested = self._requests(m, i, is_ids, single, short, rows, ids)
+        received = self._words(m, i, is_ids, short, rows, words, ids)
         nothing = (rows == 0) | (~is_ids & (words == 0))
         m.d.comb += self.instruction.ready.eq(nothing | (requested & received))
 
-    def _requests(self, m, i, is_ids, single, rows, ids):
+    def _requests(self, m, i, is_ids, single, short, rows, ids):
         """Ask for one row after the other; returns whether all are asked for."""
         token = Signal(TOKEN_BITS)
         row = Signal(ROW_BITS, reset_less=True)
@@ -71,7 +74,7 @@ class LoadUnit(Part):
         done = Signal()
         m.d.comb += [
             self.request.payload.offset.eq((i.offset + product) << (self.beat_bits // 8).bit_length() - 1),
-            self.request.payload.beats.eq(Mux(is_ids, 1, i.words * beats)),
+            self.request.payload.beats.eq(Mux(is_ids, 1, Mux(short, (i.words * beats + 1) >> 1, i.words * beats))),
             done.eq(token == rows),
         ]
         m.d.sync += product.eq(row * stride)
@@ -94,26 +97,30 @@ class LoadUnit(Part):
             m.d.sync += token.eq(0)
         return done
 
-    def _words(self, m, i, is_ids, rows, words, ids):
+    def _words(self, m, i, is_ids, short, rows, words, ids):
         """Make beats words, or ids; returns whether all have left."""
         count = self.lanes * FLOAT_BITS // self.beat_bits
         word = Signal(self.lanes * FLOAT_BITS, reset_less=True)
         part = Signal(range(max(count, 2)))
-        full, done, take = Signal(), Signal(), Signal()
+        full, done, take, second = Signal(), Signal(), Signal(), Signal()
         token = Signal(TOKEN_BITS)
         index = Signal.like(words)
+        row_ends = (part == count - 1) & (index == words - 1)
         row_base = Signal(WORD_ADDRESS_BITS)
         m.d.comb += [
             done.eq((token == rows) & ~full),
-            self.beats.ready.eq(self.instruction.valid & (token != rows) & (~full | self.result.ready)),
-            take.eq(self.beats.valid & self.beats.ready),
+            take.eq(self.beats.valid & self.instruction.valid & (token != rows) & (~full | self.result.ready)),
+            self.beats.ready.eq(take & (~short | second | row_ends)),
             self.result.valid.eq(full),
             self.result.payload.data.eq(word),
         ]
         with m.If(self.result.ready):
             m.d.sync += full.eq(0)
         with m.If(take):
-            m.d.sync += word.eq(Cat(word, self.beats.payload.data)[-len(word) :])
+            m.d.sync += [
+                word.eq(Cat(word, self._elements(short, second))[-len(word) :]),
+                second.eq(short & ~second & ~row_ends),
+            ]
             with m.If(is_ids):
                 m.d.sync += [ids[token].eq(self.beats.payload.data[:ROW_BITS]), token.eq(token + 1)]
             with m.Else():
@@ -130,3 +137,10 @@ class LoadUnit(Part):
         with m.If(self.instruction.ready):
             m.d.sync += [token.eq(0), index.eq(0), part.eq(0), row_base.eq(0)]
         return done
+
+    def _elements(self, short, second):
+        """A beat's float32 elements, or those that one half of it holds as bfloat16."""
+        data = self.beats.payload.data
+        half = data.word_select(second, len(data) // 2)
+        elements = [half.word_select(n, BFLOAT_BITS) for n in range(len(half) // BFLOAT_BITS)]
+        return Mux(short, Cat(Cat(Const(0, BFLOAT_BITS), element) for element in elements), data)

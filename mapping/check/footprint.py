@@ -13,7 +13,7 @@ import numpy.typing as npt
 from einloom.mapping.regions import Memory
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction
-from einloom.spec.isa import REDUCTIONS, Operand, Rows, Space, VectorOp
+from einloom.spec.isa import REDUCTIONS, Elements, Operand, Rows, Space, VectorOp
 from einloom.spec.manifest import AttentionManifest, CoreManifest, GemmManifest, Manifest
 from einloom.spec.program import Piece
 
@@ -133,7 +133,8 @@ class Footprints:
         return reads, {Memory.VECTOR: _walk(base, *strides)}
 
     def _load(self, i: Instruction) -> tuple[Touched, Touched]:
-        beats = i["words"] * self._core.lanes * 4 // self._beat
+        size = i["words"] * self._core.lanes * (2 if i["elements"] == Elements.BFLOAT16 else 4)
+        beats = -(-size // self._beat)
         reads = {Memory.SYSTEM: self._piece(i["offset"], beats)}
         if i["rows"] == Rows.TOKENS:
             reads[Memory.IDS] = np.zeros(1, np.int64)

@@ -19,7 +19,7 @@ from einloom.mapping.regions import Memory, Region
 from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import Attention, Branch, DecoderGraph, Layer, Mlp, Norm, Rope
 from einloom.models.float_functions import angles
-from einloom.spec.isa import Rows, VectorOp
+from einloom.spec.isa import Elements, Rows, VectorOp
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program, Symbols
 from einloom.spec.quantized import QuantizedTensor
@@ -143,13 +143,16 @@ class _Compiler:
         table = floats[embedding.weight]
         if p.contents and embedding.scale != 1:
             table = table * np.float32(embedding.scale)
-        tables = [("embedding", Rows.TOKENS, table, self._x)]
+        # A token's row in bfloat16 takes half the memory. Most checkpoints have no more bits of it.
+        tables = [("embedding", Rows.TOKENS, Elements.BFLOAT16, table, self._x)]
         for rope, region in self._attention.ropes.items():
-            tables.append((region.name, Rows.POSITIONS, rotations(rope, self._context, self._sizes.heads.size), region))
+            turns = rotations(rope, self._context, self._sizes.heads.size)
+            tables.append((region.name, Rows.POSITIONS, Elements.FLOAT32, turns, region))
         if self._positions and embedding.positions:
-            tables.append(("positions", Rows.POSITIONS, floats[embedding.positions][: self._context], self._positions))
-        for name, rows, values, d in tables:
-            offset, stride = p.image.rows(name, values, d.words * p.core.lanes)
+            learnt = floats[embedding.positions][: self._context]
+            tables.append(("positions", Rows.POSITIONS, Elements.FLOAT32, learnt, self._positions))
+        for name, rows, elements, values, d in tables:
+            offset, stride = p.image.rows(name, values, d.words * p.core.lanes, elements)
             p.emit(
                 "load",
                 {numbers},
@@ -160,6 +163,7 @@ class _Compiler:
                 words=d.words,
                 d_base=d.base,
                 d_token=d.stride,
+                elements=elements,
             )
         if self._positions:
             p.vec(VectorOp.MAD, self._x.at(), self._x.at(), None, self._positions.at(), inner=self._words)

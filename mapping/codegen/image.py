@@ -1,8 +1,10 @@
 """The system memory's image: named pieces, each at whole beats."""
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from einloom.spec.isa import Elements
 from einloom.spec.program import Piece
 
 Bytes = npt.NDArray[np.uint8]
@@ -43,13 +45,16 @@ class ImageBuilder:
             self._contents[offset] = data.astype("<f4").tobytes()
         return offset
 
-    def rows(self, name: str, data: npt.NDArray[np.float32], elements: int) -> tuple[int, int]:
+    def rows(
+        self, name: str, data: npt.NDArray[np.float32], elements: int, kind: Elements = Elements.FLOAT32
+    ) -> tuple[int, int]:
         """Lay out float32 rows [count, ...], each padded to `elements` and to whole beats; returns its first beat and
-        the beats from one row to the next."""
-        stride = -(-4 * elements // self._beat_bytes)
+        the beats from one row to the next. As bfloat16 they are rounded to nearest, ties to even."""
+        dtype = np.dtype(ml_dtypes.bfloat16 if kind is Elements.BFLOAT16 else "<f4")
+        stride = -(-dtype.itemsize * elements // self._beat_bytes)
         offset = self.reserve(name, len(data) * stride * self._beat_bytes)
         if self._contents is not None:
-            padded = np.zeros((len(data), stride * self._beat_bytes // 4), "<f4")
+            padded = np.zeros((len(data), stride * self._beat_bytes // dtype.itemsize), dtype)
             padded[:, : data.shape[1]] = data
             self._contents[offset] = padded.tobytes()
         return offset, stride

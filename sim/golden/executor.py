@@ -23,7 +23,7 @@ from einloom.spec.cache_format import LARGEST_SCALE, SCALE_BYTES
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS
 from einloom.spec.instruction import Instruction, decode
-from einloom.spec.isa import INSTRUCTION_BYTES, Condition, CoreError, Rows, Unit
+from einloom.spec.isa import INSTRUCTION_BYTES, Condition, CoreError, Elements, Rows, Unit
 from einloom.spec.manifest import BlockLayout, Manifest
 from einloom.spec.stored_blocks import stored_beats
 
@@ -284,8 +284,13 @@ class GoldenCore:
             case _:
                 rows = self.memories.ids[: chunk.tokens].tolist()
         for n, row in enumerate(rows):
-            raw = self._bytes((i["offset"] + row * i["stride"]) * self._beat, words * lanes * 4)
-            self._put(i["d_base"] + n * i["d_token"], (0, 0, 1), raw.view("<f4").reshape(1, 1, words, lanes))
+            start = (i["offset"] + row * i["stride"]) * self._beat
+            if i["elements"] == Elements.BFLOAT16:
+                upper = self._bytes(start, words * lanes * 2).view("<u2")
+                elements = (upper.astype(np.uint32) << 16).view(np.float32)
+            else:
+                elements = self._bytes(start, words * lanes * 4).view("<f4")
+            self._put(i["d_base"] + n * i["d_token"], (0, 0, 1), elements.reshape(1, 1, words, lanes))
 
     def _load_ids(self, i: Instruction, chunk: Chunk) -> None:
         for n in range(chunk.tokens):

@@ -4,13 +4,14 @@ import pytest
 
 from einloom.hw.core.load_unit import LoadUnit
 from einloom.sim.bench.part_bench import PartBench
-from einloom.spec.isa import Rows
+from einloom.spec.isa import Elements, Rows
 from tests.hw.around import PAUSES, Memory, chunk, following, instruction, reader
 
 TOKENS = 4
 SHAPES = {"beat-is-word": (4, 128), "two-beats": (4, 64)}
 PARTS = {name: LoadUnit(TOKENS, *shape) for name, shape in SHAPES.items()}
 CHUNK = chunk(position=37, tokens=3, last=0)
+SHORT_ROWS = {"elements": Elements.BFLOAT16, "rows": Rows.POSITIONS}
 STEPS = [
     (("ids", {"offset": 1000}), CHUNK),
     (("load", {"offset": 50, "rows": Rows.TOKENS, "stride": 6, "words": 3, "d_base": 9, "d_token": 5}), CHUNK),
@@ -23,12 +24,16 @@ STEPS = [
         chunk(position=2, tokens=TOKENS),
     ),
     (("load", {"offset": 5, "rows": Rows.ONE, "words": 1, "d_base": 1, "d_token": 1}), chunk(tokens=1)),
+    (("load", {"offset": 50, "stride": 2, "words": 3, "d_base": 9, "d_token": 5, **SHORT_ROWS}), CHUNK),
+    (("load", {"offset": 90, "stride": 7, "words": 4, "d_base": 9, "d_token": 5, **SHORT_ROWS}), CHUNK),
+    (("load", {"offset": 9, "words": 1, "d_base": 40, "elements": Elements.BFLOAT16, "rows": Rows.ONE}), CHUNK),
+    (("load", {"offset": 4, "words": 2, "d_base": 40, "rows": Rows.ONE}), CHUNK),
 ]
 
 
 def golden(memory: Memory, lanes: int, beat_bits: int) -> dict[str, list]:
     """The requests and words of STEPS, from the instruction set."""
-    beat, word_bytes = beat_bits // 8, lanes * 4
+    beat = beat_bits // 8
     requests, words, ids = [], [], []
     for (name, i), now in STEPS:
         if name == "ids":
@@ -43,10 +48,13 @@ def golden(memory: Memory, lanes: int, beat_bits: int) -> dict[str, list]:
         }[i["rows"]]
         for token, row in enumerate(numbers if i["words"] else ()):
             at = (i["offset"] + row * i.get("stride", 0)) * beat
-            requests.append({"offset": at % (1 << 40), "beats": i["words"] * word_bytes // beat})
+            size = 2 if i.get("elements") == Elements.BFLOAT16 else 4
+            requests.append({"offset": at % (1 << 40), "beats": -(-i["words"] * lanes * size // beat)})
             for n in range(i["words"]):
-                address = (i["d_base"] + token * i["d_token"] + n) % (1 << 16)
-                words.append({"address": address, "data": memory.word(at % (1 << 40) + n * word_bytes, word_bytes)})
+                address = (i["d_base"] + token * i.get("d_token", 0) + n) % (1 << 16)
+                first = at % (1 << 40) + n * lanes * size
+                elements = [memory.word(first + size * lane, size) << 32 - 8 * size for lane in range(lanes)]
+                words.append({"address": address, "data": sum(e << 32 * lane for lane, e in enumerate(elements))})
     return {"request": requests, "result": words}
 
 
@@ -81,3 +89,17 @@ def test_a_row_is_requested_every_three_cycles_and_long_rows_come_at_the_ports_s
     run = bench.check(lambda _: {"request": [{"offset": 128 * t, "beats": 8} for t in range(4)], "result": words})
     assert [b - a for a, b in zip(run.cycles["request"], run.cycles["request"][1:], strict=False)] == [3] * 3
     assert run.cycles["result"][-1] - run.cycles["result"][0] == len(words) - 1
+
+
+def test_a_beat_of_short_elements_lasts_two_cycles() -> None:
+    memory = Memory()
+    bench = PartBench(
+        PARTS["beat-is-word"],
+        {"instruction": [instruction("load", words=8, elements=Elements.BFLOAT16)]},
+        held={"chunk": chunk(tokens=1)},
+        partners=[reader(memory, 16)],
+    )
+    elements = [memory.word(2 * n, 2) << 16 for n in range(32)]
+    words = [{"address": n, "data": sum(elements[4 * n + lane] << 32 * lane for lane in range(4))} for n in range(8)]
+    run = bench.check(lambda _: {"request": [{"offset": 0, "beats": 4}], "result": words})
+    assert run.cycles["result"][-1] - run.cycles["result"][0] == 7
