@@ -1,6 +1,6 @@
 """Share of cycles in which a weight channel accepts a beat, over a whole decoding step of a bandwidth-bound model.
 
-    python -m benchmarks.core_bandwidth [--position 255] [CONFIG ...]
+    python -m benchmarks.core_bandwidth [--position 255] [--hbm [MHZ]] [CONFIG ...]
 
 Hidden size 1024, FFN 2816, 2 layers, 16 heads in 4 groups, vocabulary 512; random weights, and a cache of zeros in
 front of the token, which costs as much as any other. The memory is compared with golden's at the end.
@@ -19,14 +19,15 @@ from einloom.generators.registry import generate_all
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.simulated_core import MemoryTiming, SimulatedCore
+from einloom.sim.memory_timing import MemoryTiming
+from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import SYSTEM
 from einloom.spec.isa import UNITS
 
 SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "groups": 4, "vocab": 512, "context": 512}
 
 
-def measure(config_name: str, format: str, position: int, latency: int) -> dict[str, int]:
+def measure(config_name: str, format: str, position: int, timing: MemoryTiming) -> dict[str, int]:
     """The counters of one step."""
     config = load_config(config_name)
     (design,) = generate_all(config)
@@ -37,7 +38,7 @@ def measure(config_name: str, format: str, position: int, latency: int) -> dict[
     gemm = manifest.gemm
     golden = GoldenDriver(manifest, program)
     results = []
-    with SimulatedCore(design, program, timing=MemoryTiming(latency=latency)) as core:
+    with SimulatedCore(design, program, timing=timing) as core:
         for driver in (golden, core):
             decoder = CoreDecoder(driver, program, gemm.rows, gemm.weights.beat_bits // 8, results.append)
             decoder.position = position
@@ -53,30 +54,35 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", default=["core-2ch", "core-4ch"])
     parser.add_argument("--formats", nargs="*", default=["bitmod-fp4", "bitmod-fp3"])
     parser.add_argument("--position", type=int, default=255)
-    parser.add_argument("--latency", type=int, default=100, help="of memory, in cycles")
+    parser.add_argument("--latency", type=int, default=100, help="of ideal memory, in cycles")
+    parser.add_argument("--hbm", type=float, nargs="?", const=300.0, metavar="MHZ", help="HBM2 beside this clock")
     arguments = parser.parse_args()
-    table = Table(title=f"decode at position {arguments.position}, memory latency {arguments.latency} cycles")
+    behind = f"HBM2 at {arguments.hbm:g} MHz" if arguments.hbm else f"memory latency {arguments.latency} cycles"
+    table = Table(title=f"decode at position {arguments.position}, {behind}")
     for heading in (
         "config",
         "format",
         "cycles",
-        "beats over cycles",
+        "beats over what memory gives",
         *(u.name.lower() for u in UNITS),
         "starved",
         "s",
     ):
         table.add_column(heading, justify="right")
     for config in arguments.configs:
-        channels = load_config(config).memory.channels
+        memory = load_config(config).memory
+        channels, bits = memory.channels, memory.beat_bits
+        timing = MemoryTiming.hbm(bits, arguments.hbm) if arguments.hbm else MemoryTiming(latency=arguments.latency)
         for format in arguments.formats:
             started = time.perf_counter()
-            counters = measure(config, format, arguments.position, arguments.latency)
+            counters = measure(config, format, arguments.position, timing)
             cycles = counters["cycles"]
-            shares = " ".join(f"{counters[f'weights{c}_beats'] / cycles:.1%}" for c in range(channels))
+            gives = cycles * timing.beat_share
+            shares = " ".join(f"{counters[f'weights{c}_beats'] / gives:.1%}" for c in range(channels))
             units = (f"{counters[f'{u.name.lower()}_busy']:,}" for u in UNITS)
             seconds = f"{time.perf_counter() - started:.0f}"
             table.add_row(config, format, f"{cycles:,}", shares, *units, f"{counters['gemm_starved']:,}", seconds)
-            print(f"{config} {format}: {cycles:,} cycles, beats over cycles {shares}", flush=True)
+            print(f"{config} {format}: {cycles:,} cycles, beats over what memory gives {shares}", flush=True)
     Console(width=160).print(table)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from benchmarks.mutations import Mutant, Mutants, Outcome
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.errors import EinloomError
 from einloom.spec.isa import CoreError
 from tests import test_core_counters as counters

@@ -54,6 +54,8 @@ class RunReport:
     cycles_per_new_token : clock cycles of the jobs behind the first, for each of their tokens.
     utilisation : multiply-accumulates of the linear layers over those that the GEMM array can do in `cycles`, 0 to 1.
     beat_share : share of the last job's cycles, 0 to 1, in which a weight channel accepted a beat.
+    memory : what was behind the ports of a simulated core.
+    memory_share : beats of all ports in the last job over those that this memory can give, 0 to 1.
     bits_per_weight : stored bits, over all weights of linear layers.
     padding : share of the weights, and of what a token multiplies, 0 to 1, that are zeros to fill up blocks and tiles.
     top1_agreement : share of the compared positions, 0 to 1, at which the float model finds the same token most
@@ -83,6 +85,8 @@ class RunReport:
     cycles_per_new_token: float | None
     utilisation: float | None
     beat_share: float | None
+    memory: str | None
+    memory_share: float | None
     bits_per_weight: float
     padding: float
     top1_agreement: float
@@ -107,6 +111,8 @@ class RunReport:
         table.add_row("jobs", _figure(self.jobs, ","))
         table.add_row("MACs per cycle over peak", _figure(self.utilisation, ".1%"))
         table.add_row("its cycles with a weight beat", _figure(self.beat_share, ".1%"))
+        if self.memory is not None:
+            table.add_row(f"beats over what {self.memory} memory gives", _figure(self.memory_share, ".1%"))
         table.add_row("bits per weight", f"{self.bits_per_weight:.2f}")
         table.add_row("of them zeros that fill up", f"{self.padding:.1%}")
         agreement = f"top-1 {self.top1_agreement:.1%}, KL {self.kl:.4f} nats"
@@ -156,9 +162,13 @@ def report_of(
     saturated: float,
     totals: JobTotals,
     seconds: float,
+    memory: tuple[str, float] | None = None,
     answer_only: bool = False,
 ) -> RunReport:
-    """The report of a run in which every check passed; with `answer_only` its text is without the prompt."""
+    """The report of a run in which every check passed; with `answer_only` its text is without the prompt.
+
+    `memory` is what was simulated, and the share of cycles in which it can give a beat.
+    """
     gemm = manifest.gemm
     assert gemm is not None
     channels = gemm.weights.channels
@@ -173,6 +183,7 @@ def report_of(
     assert last is None or last.keys() == counter_names(channels).keys()
     new = len(generation.continuation) - 1
     beats = sum(last[f"weights{c}_beats"] for c in range(channels)) if last else 0
+    others = last["system_read_beats"] + last["system_write_beats"] if last else 0
     return RunReport(
         config=manifest.name,
         backend=backend,
@@ -190,6 +201,8 @@ def report_of(
         cycles_per_new_token=(cycles - totals.first["cycles"]) / new if cycles and new else None,
         utilisation=macs / (cycles * peak) if cycles else None,
         beat_share=beats / (last["cycles"] * channels) if last else None,
+        memory=memory[0] if memory else None,
+        memory_share=(beats + others) / (last["cycles"] * (channels + 1) * memory[1]) if last and memory else None,
         bits_per_weight=bits_per_weight,
         padding=padding,
         top1_agreement=agreement.top1,

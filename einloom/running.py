@@ -54,6 +54,18 @@ class Backend(StrEnum):
     card = "card"
 
 
+class Memory(StrEnum):
+    """What is behind a simulated core's ports."""
+
+    ideal = "ideal"
+    """A memory that gives a beat in each cycle."""
+    hbm = "hbm"
+    """A pseudo-channel of HBM2 behind each port: its bandwidth, refreshes and rows (sim/memory_timing.py)."""
+
+
+CLOCK_MHZ = 300.0
+"""The core's clock beside an HBM, unless told otherwise."""
+CLOCKS_MHZ = (50.0, 500.0)
 Status = Callable[[str], None]
 """Told what is being done, before it takes its time."""
 
@@ -66,6 +78,7 @@ class Accelerator:
     ----------
     compiled : the model.
     backend : device or model that runs it.
+    memory : what is behind the ports of a simulated core.
     """
 
     compiled: CompiledModel
@@ -73,6 +86,7 @@ class Accelerator:
     _golden: GoldenDriver
     _under_test: Driver | None
     _simulation: "SimulatedCore | None"
+    memory: Memory | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "Accelerator":
@@ -162,6 +176,7 @@ class Accelerator:
             saturated=self._golden.saturated,
             totals=totals,
             seconds=seconds,
+            memory=None if self._simulation is None else (str(self.memory), self._simulation.timing.beat_share),
             answer_only=chat,
         )
 
@@ -221,6 +236,8 @@ def open(
     board: str = "u280",
     device: int = 0,
     waves: tuple[int, int] | None = None,
+    memory: str = "ideal",
+    clock_mhz: float | None = None,
     status: Status = lambda _: None,
 ) -> Accelerator:
     """A compiled model on a backend: "rtl" (simulated core), "golden", "kernel" (simulated kernel) or "card".
@@ -232,14 +249,17 @@ def open(
     device : number of the card, as XRT counts them.
     waves : first and last cycle, counted over all jobs, whose waves are left in the present folder when the
         accelerator is closed.
+    memory : what is behind the ports of a simulated core: "ideal" or "hbm".
+    clock_mhz : the core's clock beside an HBM, whose times don't change with it; 300 if left out.
     status : told what is being done.
 
-    InputError for a backend that isn't, ToolError when its tools are missing.
+    InputError for a backend or a memory that isn't, ToolError when its tools are missing.
     """
     chosen = check_backend(backend, xclbin, board)
     if waves is not None:
         require_simulation(chosen, "--waves")
         check_waves(waves)
+    behind = check_memory(chosen, memory, clock_mhz)
     manifest, program = compiled.manifest, compiled.program
     golden = GoldenDriver(manifest, program)
     if chosen == Backend.golden:
@@ -250,23 +270,26 @@ def open(
         card = CardDriver(pyxrt(), Path(xclbin), manifest, program, BOARDS[board], device=device)
         return Accelerator(compiled, chosen, golden, card, None)
     # The simulator's toolchain is needed here only.
+    from einloom.sim.memory_timing import MemoryTiming
     from einloom.sim.simulated_core import SimulatedCore, Waves
     from einloom.sim.verilator import waves_suffix
     from einloom.sim.xrt import SimulatedXrt
 
     file = None if waves is None else Waves(*waves, Path.cwd() / f"{manifest.name}{waves_suffix()}")
+    ideal, clock = MemoryTiming(), CLOCK_MHZ if clock_mhz is None else clock_mhz
+    timing = ideal if behind is Memory.ideal else MemoryTiming.hbm(manifest.core.beat_bytes * 8, clock)
     status("generating the design")
     (design,) = cached_designs(manifest.config)
     status("building the simulator (first time only)")
     opened = ExitStack()
     if chosen == Backend.rtl:
-        simulation = opened.enter_context(SimulatedCore(design, program, waves=file))
-        return Accelerator(compiled, chosen, golden, simulation, simulation, opened)
+        simulation = opened.enter_context(SimulatedCore(design, program, timing=timing, waves=file))
+        return Accelerator(compiled, chosen, golden, simulation, simulation, behind, opened)
     kernel = kernel_interface(design.manifest, BOARDS[board])
     text, xml = wrapper(design.manifest, kernel), kernel_xml(kernel)
-    xrt = opened.enter_context(SimulatedXrt(design, text, xml, program, waves=file))
+    xrt = opened.enter_context(SimulatedXrt(design, text, xml, program, timing=timing, waves=file))
     driver = CardDriver(xrt, SIMULATED_XCLBIN, manifest, program, BOARDS[board])
-    return Accelerator(compiled, chosen, golden, driver, xrt.core, opened)
+    return Accelerator(compiled, chosen, golden, driver, xrt.core, behind, opened)
 
 
 def generate_text(
@@ -319,6 +342,19 @@ def check_waves(waves: tuple[int, int]) -> None:
     """InputError unless `waves` are a first and a later last cycle."""
     if not 0 <= waves[0] < waves[1] < 1 << 63:
         raise InputError(f"--waves must be FROM:TO, two cycles with FROM below TO, not {waves[0]}:{waves[1]}")
+
+
+def check_memory(backend: str, memory: str, clock_mhz: float | None) -> Memory:
+    """The memory of that name; InputError when it isn't one, or nothing simulates it, or the clock means nothing."""
+    if memory not in list(Memory):
+        raise InputError(f"--memory must be {' or '.join(Memory)}, not {memory}")
+    if memory != Memory.ideal:
+        require_simulation(backend, f"--memory {memory}")
+    elif clock_mhz is not None:
+        raise InputError("--clock says how fast the core is beside an HBM: add --memory hbm")
+    if clock_mhz is not None and not CLOCKS_MHZ[0] <= clock_mhz <= CLOCKS_MHZ[1]:
+        raise InputError(f"--clock must be {CLOCKS_MHZ[0]:g} to {CLOCKS_MHZ[1]:g} MHz, not {clock_mhz:g}")
+    return Memory(memory)
 
 
 def require_simulation(backend: str, option: str) -> None:

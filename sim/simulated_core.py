@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from einloom.generators.design import Design
 from einloom.sim.bench.core import Top, build_core, memory_beats, upset_memories, waves_file
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.server import BenchServer
 from einloom.spec.core_registers import counter_names, window_names
 from einloom.spec.driver import Bytes, JobResult
@@ -43,20 +44,6 @@ class Operation(IntEnum):
     DUMP = 2
     RUN = 3
     RESET = 4
-
-
-@dataclass(frozen=True)
-class MemoryTiming:
-    """Behaviour of the memories; see axi_memory.sv. Memory `error_memory` gives the errors; 0 is the system's."""
-
-    latency: int = 64
-    bandwidth: int = 0
-    seed: int = 0
-    stall: int = 0
-    interleave: int = 0
-    error_read: int = 0
-    error_write: int = 0
-    error_memory: int = 0
 
 
 @dataclass(frozen=True)

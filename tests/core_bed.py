@@ -17,7 +17,8 @@ from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.families.llama import LlamaKeys
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.simulated_core import LIMIT, MemoryTiming, SimulatedCore
+from einloom.sim.memory_timing import MemoryTiming
+from einloom.sim.simulated_core import LIMIT, SimulatedCore
 from einloom.spec.config import Config, parse_config
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed

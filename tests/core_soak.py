@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import strategies as st
 
 from einloom.generators.registry import describe
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.config import Config, parse_config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS

@@ -150,6 +150,13 @@ def test_int8_follows_the_float_model(app: typer.Typer, model: Path, config: Pat
         (["--seed", "-1"], "--seed must be 0 or more, not -1"),
         (["--waves", "7"], "--waves must be FROM:TO, two cycles, not '7'"),
         (["--waves", "0:9"], "--waves needs a simulation, which --backend golden has not"),
+        (["--memory", "dram"], "--memory must be ideal or hbm, not dram"),
+        (["--memory", "hbm"], "--memory hbm needs a simulation, which --backend golden has not"),
+        (["--clock", "300"], "--clock says how fast the core is beside an HBM: add --memory hbm"),
+        (
+            ["--clock", "1000", "--memory", "hbm", "--backend", "rtl"],
+            "--clock must be 50 to 500 MHz, not 1000",
+        ),
     ],
 )
 def test_bad_options(app: typer.Typer, model: Path, config: Path, options: list[object], message: str) -> None:
@@ -261,8 +268,10 @@ def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
         saturated=0.0,
         totals=totals,
         seconds=0.5,
+        memory=("hbm", 0.8),
     )
     assert report.bit_exact is True
+    assert report.memory_share == pytest.approx(2 * 750 / (3 * 1000 * 0.8))  # of two channels and the system port
     assert report.cycles_per_token == 1000
     macs = 2 * sum(w.size for w in llama.linears.values())
     assert report.utilisation == macs / (1400 * 4 * 16 * 4 / 2)

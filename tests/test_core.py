@@ -10,7 +10,7 @@ import pytest
 from einloom.generators.design import Design
 from einloom.generators.registry import describe
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import INSTRUCTION_BYTES
@@ -51,6 +51,7 @@ TIMINGS = {
     "far away": MemoryTiming(latency=500),
     "a beat in eight cycles": MemoryTiming(bandwidth=32),
     "stalls": MemoryTiming(latency=20, seed=3, stall=100),
+    "HBM": MemoryTiming.hbm(256, 450),
     "stalls and any order": MemoryTiming(latency=70, seed=11, stall=60, interleave=1),
     "stalls, any order and half the bandwidth": MemoryTiming(
         latency=9, seed=77, stall=160, interleave=1, bandwidth=128

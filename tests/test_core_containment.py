@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction, assemble

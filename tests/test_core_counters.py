@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from einloom.mapping.cost.fusemax import AttentionShape, attention_cycles
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.attention_format import Mask
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.isa import UNITS, CoreError

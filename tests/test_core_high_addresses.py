@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import CoreError

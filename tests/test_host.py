@@ -21,7 +21,7 @@ from einloom.fpga.kernel.wrapper import wrapper
 from einloom.generators.design import Design
 from einloom.generators.registry import describe
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.simulated_core import MemoryTiming
+from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.xrt import Kernel, SimulatedXrt
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed, InputError

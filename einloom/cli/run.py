@@ -16,7 +16,16 @@ from einloom.cli.progress import TokenProgress
 from einloom.cli.talk import talk
 from einloom.compiled import compile
 from einloom.run_report import RunReport
-from einloom.running import Accelerator, Backend, check_backend, check_counts, encode_prompt, open, require_simulation
+from einloom.running import (
+    Accelerator,
+    Backend,
+    check_backend,
+    check_counts,
+    check_memory,
+    encode_prompt,
+    open,
+    require_simulation,
+)
 from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.sampling import Sampling
 
@@ -76,6 +85,17 @@ def run(
             "lz4.",
         ),
     ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="ideal|hbm",
+            help="Behind the ports of a simulated core: a beat in each cycle, or HBM2's bandwidth, refreshes and rows.",
+        ),
+    ] = "ideal",
+    clock: Annotated[
+        float | None,
+        typer.Option(metavar="MHZ", help="The core's clock beside an HBM, from 50 to 500.", show_default="300"),
+    ] = None,
     xclbin: Annotated[Path | None, typer.Option(help="What to load into the card.")] = None,
     board: Annotated[str, typer.Option(help="The card: u280 or u55c.")] = "u280",
     device: Annotated[int, typer.Option(help="Which card, as XRT counts them.")] = 0,
@@ -95,6 +115,7 @@ def run(
     span = None if waves is None else _span(waves)
     if span is not None:
         require_simulation(backend, "--waves")
+    check_memory(backend, memory, clock)
     loaded = load_model(model)
     drafting = None if draft is None else load_model(draft)
     talks, prompt = chat and prompt is None, DEFAULT_PROMPT if prompt is None else prompt
@@ -107,7 +128,15 @@ def run(
         with console.status("compiling the model") as status:
             compiled = compile(loaded, chosen, weights=weights, calibration=calibration)
             opened = open(
-                compiled, backend, xclbin=xclbin, board=board, device=device, waves=span, status=status.update
+                compiled,
+                backend,
+                xclbin=xclbin,
+                board=board,
+                device=device,
+                waves=span,
+                memory=memory,
+                clock_mhz=clock,
+                status=status.update,
             )
         if talks:
             with opened:
@@ -137,6 +166,8 @@ def run(
             ("--top-p", top_p, 1.0),
             ("--speculate", speculate, 1),
             ("--draft", draft, None),
+            ("--memory", memory, "ideal"),
+            ("--clock", clock, None),
         )
         command += [word for option, value, usual in rarer if value != usual for word in (option, str(value))]
         failure = CheckFailed(f"{error}; {_rerun(command, opened)}")

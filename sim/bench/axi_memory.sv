@@ -1,4 +1,9 @@
-// A memory behind one AXI4 port, for simulation: latency, bandwidth, stalls, answers out of order, errors.
+// A memory behind one AXI4 port, for simulation: latency, bandwidth, stalls, answers out of order, errors; and as a
+// channel of DRAM has them, refreshes and rows that must be opened.
+//
+// A row is ROW_BYTES of a bank, and neighbouring rows are in different banks. A burst to a row that is not open waits
+// `row_miss` cycles more, and at least `row_again` cycles after its bank opened another. A burst's further rows are
+// opened while it runs. A refresh stops beats and closes all rows; those of memories of other NUMBERs come at other times.
 //
 // cocotb sets the knobs and has the contents loaded and written in bulk; it is never in the path of a beat. Knobs may
 // change when the port is idle.
@@ -26,6 +31,10 @@ module axi_memory #(
     input wire [15:0] bandwidth,    // beats in 256 cycles, both directions together; 0: no limit
     input wire [31:0] seed,         // of all that is random; 0: no stalls
     input wire [7:0]  stall,        // chance of a stall, in 1/256, for each channel and cycle
+    input wire [15:0] refresh_every, // cycles from one refresh to the next; 0: none
+    input wire [15:0] refresh_for,  // cycles that it lasts
+    input wire [7:0]  row_miss,     // cycles that a row takes to open; 0: all rows are open at all times
+    input wire [7:0]  row_again,    // cycles from one row of a bank to the next
     input wire        interleave,   // answer reads of different IDs in any order, beat by beat
     input wire [31:0] error_read,   // the burst since `restart` that is answered with SLVERR, from 1 on; 0: none
     input wire [31:0] error_write,
@@ -78,6 +87,8 @@ module axi_memory #(
   localparam BYTES = DATA_BITS / 8, SHIFT = $clog2(BYTES), IDS = 1 << ID_BITS, PLACE = $clog2(OUTSTANDING);
   localparam [1:0] OKAY = 0, SLVERR = 2, DECERR = 3;
   localparam BEAT_COST = 256, SAVED = 1024;  // credit for a beat, and the most that is saved up
+  localparam ROW_SHIFT = 10, BANK_BITS = 4, BANKS = 1 << BANK_BITS;  // of an HBM2 pseudo-channel: 1 KiB, 16 banks
+  localparam APART = 401;  // cycles between the refreshes of neighbouring memories
 
   // $fread puts a file's first byte into the highest byte of a word, so words lie here with their bytes reversed.
   reg [DATA_BITS-1:0] memory [0:SIZE-1];
@@ -109,6 +120,14 @@ module axi_memory #(
   reg [63:0]        answer_due [0:OUTSTANDING-1];
   reg [PLACE-1:0] answer_head;
   reg [31:0] answers;
+
+  // Rows that are open, and when each bank may open the next.
+  reg [BANKS-1:0] is_open;
+  reg [ADDRESS_BITS-1:0] open_row [0:BANKS-1];
+  reg [63:0] bank_free [0:BANKS-1];
+  reg [BANK_BITS-1:0] bank;
+  reg [31:0] refresh_left, refresh_next, wait_for;
+  wire refreshing = refresh_left != 0;
 
   reg [63:0] now;
   reg [31:0] random;
@@ -148,6 +167,43 @@ module axi_memory #(
         32'(kind != 2'b01) + 32'((address & ADDRESS_BITS'(BYTES - 1)) != 0);
   endfunction
 
+  // Opens the row of an address; `wait_for` says how many cycles that takes.
+  task open(input [ADDRESS_BITS-1:0] address);
+    begin
+      bank = BANK_BITS'(address >> ROW_SHIFT);
+      wait_for = 0;
+      if (row_miss != 0 && (!is_open[bank] || open_row[bank] != address >> (ROW_SHIFT + BANK_BITS))) begin
+        wait_for = 32'(row_miss) + (bank_free[bank] > now ? 32'(bank_free[bank] - now) : 0);
+        bank_free[bank] = now + 64'(wait_for) - 64'(row_miss) + 64'(row_again);
+        is_open[bank] = 1;
+        open_row[bank] = address >> (ROW_SHIFT + BANK_BITS);
+      end
+    end
+  endtask
+
+  // Opens all rows of a burst; `wait_for` is that of the first.
+  task open_all(input [ADDRESS_BITS-1:0] address, input [7:0] len);
+    begin
+      for (i = 3; i > 0; i = i - 1)
+        if (32'(address[ROW_SHIFT-1:0]) + ((32'(len) + 1) << SHIFT) > i << ROW_SHIFT)
+          open(address + ADDRESS_BITS'(i << ROW_SHIFT));
+      open(address);
+    end
+  endtask
+
+  task refresh;
+    begin
+      if (refresh_left != 0) refresh_left = refresh_left - 1;
+      if (refresh_every != 0) begin
+        if (refresh_next == 0) begin
+          refresh_left = 32'(refresh_for);
+          refresh_next = 32'(refresh_every) - 1;
+          is_open = 0;
+        end else refresh_next = refresh_next - 1;
+      end
+    end
+  endtask
+
   task accept_reads;
     if (s_axi_arvalid && s_axi_arready) begin
       id = s_axi_arid;
@@ -155,7 +211,8 @@ module axi_memory #(
       read_bursts <= read_bursts + 1;
       read_at[at] = s_axi_araddr;
       read_left[at] = s_axi_arlen;
-      read_due[at] = now + 64'(latency) - 1;
+      open_all(s_axi_araddr, s_axi_arlen);
+      read_due[at] = now + 64'(latency) + 64'(wait_for) - 1;
       read_bad[at] = read_bursts + 1 == error_read;
       strayed = strayed + strays(s_axi_araddr, s_axi_arlen);
       violations = violations + broken(s_axi_araddr, s_axi_arlen, s_axi_arsize, s_axi_arburst);
@@ -184,7 +241,7 @@ module axi_memory #(
         at = {id, read_head[id]};
         found = read_due[at] <= now;
       end
-      found = found && credit >= BEAT_COST && !stalled(random[15:8]);
+      found = found && credit >= BEAT_COST && !stalled(random[15:8]) && !refreshing;
       s_axi_rvalid <= found;
       if (found) begin
         last_id = id;
@@ -215,6 +272,7 @@ module axi_memory #(
       write_bad[PLACE'(write_head + PLACE'(writes))] = write_bursts + 1 == error_write;
       strayed = strayed + strays(s_axi_awaddr, s_axi_awlen);
       violations = violations + broken(s_axi_awaddr, s_axi_awlen, s_axi_awsize, s_axi_awburst);
+      open_all(s_axi_awaddr, s_axi_awlen);
       writes = writes + 1;
     end
     if (s_axi_wvalid && s_axi_wready) begin
@@ -234,7 +292,7 @@ module axi_memory #(
       end else write_left[write_head] = write_left[write_head] - 1;
     end
     s_axi_awready <= writes < OUTSTANDING && !stalled(random[23:16]);
-    s_axi_wready <= writes != 0 && answers < OUTSTANDING && credit >= BEAT_COST && !stalled(random[31:24]);
+    s_axi_wready <= writes != 0 && answers < OUTSTANDING && credit >= BEAT_COST && !stalled(random[31:24]) && !refreshing;
   endtask
 
   // A burst that is answered with SLVERR writes nothing.
@@ -288,7 +346,9 @@ module axi_memory #(
   always @(posedge clk) begin
     now = now + 1;
     random <= restart || rst ? seed : xorshift(random);
-    credit = bandwidth == 0 ? SAVED : credit + 32'(bandwidth) > SAVED ? SAVED : credit + 32'(bandwidth);
+    refresh;
+    if (bandwidth == 0) credit = SAVED;
+    else if (!refreshing) credit = credit + 32'(bandwidth) > SAVED ? SAVED : credit + 32'(bandwidth);
     if (rst || restart) begin
       read_beats <= 0;
       write_beats <= 0;
@@ -297,6 +357,12 @@ module axi_memory #(
       escaped = 0;
       strayed = 0;
       violations = 0;
+    end
+    if (rst || restart) begin
+      is_open = 0;
+      refresh_left = 0;
+      refresh_next = refresh_every == 0 ? 0 : (32'(NUMBER) * APART + seed) % 32'(refresh_every);
+      for (i = 0; i < BANKS; i = i + 1) bank_free[i] = 0;
     end
     if (rst) begin
       now = 0;

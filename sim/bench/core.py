@@ -27,6 +27,10 @@ PORTS = (
     "bandwidth",
     "seed",
     "stall",
+    "refresh_every",
+    "refresh_for",
+    "row_miss",
+    "row_again",
     "interleave",
     "error_read",
     "error_write",
@@ -228,6 +232,7 @@ def _memory(number: int, name: str, size: int, widths: dict[str, int], registers
     .DATA_BITS(BEAT), .ID_BITS({widths[prefix + "arid"]}), .SIZE({size}), .NUMBER({number})
   ) memory_{number} (
     .clk(clk), .rst(core_rst), .latency(latency), .bandwidth(bandwidth), .seed(seed), .stall(stall),
+    .refresh_every(refresh_every), .refresh_for(refresh_for), .row_miss(row_miss), .row_again(row_again),
     .interleave(interleave), .error_read(error_memory == {number} ? error_read : 0),
     .error_write(error_memory == {number} ? error_write : 0), .restart(restarts),
     .load(loads && memory == {number}), .dump(dumps && memory == {number}),

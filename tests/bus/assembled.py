@@ -19,6 +19,7 @@ from tests.bus.build import MEMORY
 PORT = "m_axi_shared"
 BENCH = "assembled_bench"
 KNOBS = {"latency": 16, "bandwidth": 16, "seed": 32, "stall": 8, "interleave": 1, "error_read": 32, "error_write": 32}
+KNOBS |= {"refresh_every": 16, "refresh_for": 16, "row_miss": 8, "row_again": 8}
 KNOBS |= {"restart": 1, "load": 1, "dump": 1, "file_offset": 64, "file_bytes": 64}
 COUNTERS = {"read_beats": 64, "write_beats": 64, "read_bursts": 32, "write_bursts": 32, "escaped": 32, "violations": 32}
 

@@ -13,7 +13,9 @@ from tests.bus.drive import Sink, Source, reset, until
 BYTES, BEATS, READERS = (SETTINGS.get(key, 0) for key in ("bytes", "beats", "readers"))
 SIZE = BEATS * BYTES
 WRITTEN = SIZE // 2  # the upper half is written, the lower one read
-KNOBS = ("latency", "bandwidth", "seed", "stall", "interleave", "error_read", "error_write", "restart", "load", "dump")
+DRAM = ("refresh_every", "refresh_for", "row_miss", "row_again")
+KNOBS = ("latency", "bandwidth", "seed", "stall", *DRAM, "interleave", "error_read", "error_write")
+KNOBS += ("restart", "load", "dump")
 
 
 class Bench:

@@ -12,11 +12,17 @@ from tests.bus.drive import pauses, reset
 
 BYTES, BEATS, BASE = (SETTINGS.get(key, 0) for key in ("bytes", "beats", "base"))
 NUMBER = 3
+ROW, BANKS = 1 << 10, 16
+"""Bytes of a row, and banks, of the memory."""
 KNOBS = {
     "latency": 1,
     "bandwidth": 0,
     "seed": 0,
     "stall": 0,
+    "refresh_every": 0,
+    "refresh_for": 0,
+    "row_miss": 0,
+    "row_again": 0,
     "interleave": 0,
     "error_read": 0,
     "error_write": 0,
@@ -145,6 +151,66 @@ async def latency_and_bandwidth_are_as_asked(dut):
     await bench.axi.read(BASE, beats * BYTES)
     # A quarter of a beat each cycle, less the four beats that may be saved up.
     assert 4 * (beats - 1 - 4) <= (await watching)[1] <= 4 * (beats - 1)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def a_row_takes_time_to_open_and_a_bank_between_rows(dut):
+    latency, miss, again = 10, 7, 40
+    bench = await _started(dut, latency=latency, row_miss=miss, row_again=again)
+
+    async def waits(row: int, beats: int = 1, offset: int = 0) -> int:
+        """Cycles to the first beat of a burst to a row, counted over all banks."""
+        watching = cocotb.start_soon(_burst(dut, beats))
+        await bench.axi.read(BASE + row * ROW + offset, beats * BYTES)
+        first, further = await watching
+        assert further == beats - 1, "rows of a burst are opened while it runs"
+        return first - latency
+
+    assert await waits(0) == miss
+    assert [await waits(0, offset=n) for n in (BYTES, ROW // 2, ROW - BYTES)] == [0, 0, 0]
+    assert await waits(1) == miss
+    assert await waits(1, 64, offset=ROW - 8 * BYTES) == 0, "row 1, which goes on into row 2"
+    assert await waits(2) == 0
+    assert await waits(3) == miss
+    conflict = await waits(3 + BANKS)
+    assert miss < conflict < miss + again, "the bank opened another row a few cycles ago"
+    await ClockCycles(dut.clk, again)
+    assert await waits(3) == miss
+    bench.set(row_miss=0)
+    assert await waits(3 + BANKS) == 0
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def refreshes_stop_beats_and_close_rows(dut):
+    every, lasts = 100, 25
+    bench = await _started(dut, latency=1, refresh_every=every, refresh_for=lasts)
+    cycles: list[int] = []
+
+    async def watch():
+        cycle = 0
+        while True:
+            await RisingEdge(dut.clk)
+            cycle += 1
+            if dut.s_axi_rvalid.value and dut.s_axi_rready.value:
+                cycles.append(cycle)
+
+    watching = cocotb.start_soon(watch())
+    await bench.axi.read(BASE, BEATS * BYTES)
+    watching.cancel()
+    gaps = [b - a - 1 for a, b in zip(cycles, cycles[1:], strict=False)]
+    assert sorted({gap for gap in gaps if gap >= lasts}) == [lasts]
+    refreshes = gaps.count(lasts)
+    assert refreshes == (cycles[-1] - cycles[0]) // every or refreshes == (cycles[-1] - cycles[0]) // every + 1
+    bench.set(row_miss=9, refresh_every=1000)
+    await bench.pulse("restart")
+    found = []
+    for _ in range(3):
+        watching = cocotb.start_soon(_burst(dut, 1))
+        await bench.axi.read(BASE, BYTES)
+        found.append((await watching)[0] - 1)
+        if len(found) == 2:
+            await ClockCycles(dut.clk, 300)
+    assert found == [9, 0, 9]
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
