@@ -11,7 +11,7 @@ from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction, assemble
-from einloom.spec.isa import INSTRUCTION_BYTES, PERMIT_LIMIT, CoreError, Rows
+from einloom.spec.isa import INSTRUCTION_BYTES, PERMIT_LIMIT, CoreError, Elements, Rows
 from einloom.spec.program import Program
 from tests.core_bed import (
     Bed,
@@ -120,9 +120,13 @@ def reach(bed: Bed, name: str) -> tuple[int, Instruction]:
     rows = bed.design.manifest.attention.rows
     match name:
         case "load":
-            at = indices(bed, "load")[1]
+            at = indices(bed, "load", lambda i: i["elements"] == Elements.FLOAT32)[0]
             i = bed.program.instructions[at]
             return at, i.changed(offset=end - i["words"] * word_beats + 1, rows=Rows.ONE)
+        case "short elements":
+            at = indices(bed, "load", lambda i: i["elements"] == Elements.BFLOAT16)[0]
+            i = bed.program.instructions[at]
+            return at, i.changed(offset=end - -(-i["words"] * word_beats // 2) + 1, rows=Rows.ONE)
         case "a later row":
             at = indices(bed, "load", lambda i: i["rows"] == Rows.POSITIONS)[0]
             i = bed.program.instructions[at]
@@ -151,7 +155,8 @@ def reach(bed: Bed, name: str) -> tuple[int, Instruction]:
     raise ValueError(name)
 
 
-REACHES = ("load", "a later row", "ids", "weights", "weights of no end", "keys", "values", "store", "store_kv")
+REACHES = ("load", "short elements", "a later row", "ids", "weights", "weights of no end")
+REACHES += ("keys", "values", "store", "store_kv")
 
 
 @pytest.mark.parametrize("timing", [slow(MemoryTiming()), MemoryTiming(latency=9, seed=4, stall=120, interleave=1)])
