@@ -9,7 +9,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from einloom.generators.design import Design
-from einloom.generators.registry import generate_all
 from einloom.spec.build_cache import cache_root, content_key, package_texts
 from einloom.spec.config import Config
 from einloom.spec.engine_kinds import engine_kinds
@@ -29,6 +28,9 @@ def cached_designs(config: Config) -> list[Design]:
     path = cache_root() / "designs" / f"{config.name}-{content_key([config.model_dump_json(), *_code()])}.json.gz"
     if found := _load(path):
         return found
+    # Generators bring Amaranth with them, half of what a warm start would take.
+    from einloom.generators.registry import generate_all
+
     designs = generate_all(config)
     entries = [{"verilog": design.verilog, "manifest": design.manifest.model_dump(mode="json")} for design in designs]
     try:

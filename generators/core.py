@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from einloom.generators.design import Design, describe, make_design
+from einloom.generators.design import Design
 from einloom.generators.fusemax import attention_spec
 from einloom.generators.gemm import gemm_spec
+from einloom.generators.make_design import describe, make_design
 from einloom.hw.core.core import PROBES, Core
 from einloom.hw.core.spec import CoreSpec
 from einloom.hw.pe.spec import PeSpec

@@ -2,8 +2,9 @@
 
 from amaranth import Shape
 
-from einloom.generators.design import Design, make_design
+from einloom.generators.design import Design
 from einloom.generators.gemm import MARGIN, NETLIST_BITS
+from einloom.generators.make_design import make_design
 from einloom.hw.array.attention_control import final_delay
 from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
 from einloom.hw.array.attention_sequencer import exp_at

@@ -2,7 +2,8 @@
 
 from amaranth import Shape
 
-from einloom.generators.design import Design, make_design
+from einloom.generators.design import Design
+from einloom.generators.make_design import make_design
 from einloom.hw.array.engine import EngineSpec, GemmEngine
 from einloom.hw.array.sequencer import job_layout
 from einloom.hw.pe.spec import PeSpec, stored_bits

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from einloom.generators import cached_designs as cached
+from einloom.generators import registry
 from einloom.generators.cached_designs import cached_designs
 from einloom.generators.design import Design
 from einloom.sim.strategies import make_config
@@ -27,8 +28,8 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(config.name)
         return generate(config)
 
-    generate = cached.generate_all
-    monkeypatch.setattr(cached, "generate_all", count)
+    generate = registry.generate_all
+    monkeypatch.setattr(registry, "generate_all", count)
     return names
 
 
