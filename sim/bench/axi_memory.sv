@@ -1,7 +1,7 @@
 // A memory behind one AXI4 port, for simulation: latency, bandwidth, stalls, answers out of order, errors; and as a
 // channel of DRAM has them, refreshes and rows that must be opened.
 //
-// A row is ROW_BYTES of a bank, and neighbouring rows are in different banks. A burst to a row that is not open waits
+// A row is 1 KiB of a bank, and neighbouring rows are in different banks. A burst to a row that is not open waits
 // `row_miss` cycles more, and at least `row_again` cycles after its bank opened another. A burst's further rows are
 // opened while it runs. A refresh stops beats and closes all rows; those of memories of other NUMBERs come at other times.
 //
