@@ -27,6 +27,16 @@ from einloom.spec.engines.sparse_dsp import SparseDspConfig
 DECODE_DESIGNS: dict[str, dict[str, object]] = {
     **{name: {"formats": [name]} for name in ("bitmod-fp4", "bitmod-fp3", "int4", "ternary", "int8")},
     **{f"{name}, scales in DSPs": {"formats": [name], "scaling": "dsp"} for name in ("bitmod-fp4", "int4", "int8")},
+    "int2": {"formats": ["int2"]},
+    **{
+        f"{name}, three weights{', scales in DSPs' if scaling == 'dsp' else ''}": {
+            "formats": [name],
+            "packing": "three_weights",
+            "scaling": scaling,
+        }
+        for name in ("int2", "ternary", "int3", "int4")
+        for scaling in ("serial", "dsp")
+    },
     **{name: {"formats": [name]} for name in ("bitmod-fp4-2of4", "int4-2of4", "int2-2of4", "int4-nof4", "int4-nof16")},
 }
 TOKEN_DESIGNS: dict[str, dict[str, object]] = {
@@ -35,7 +45,7 @@ TOKEN_DESIGNS: dict[str, dict[str, object]] = {
     },
     "int4, two tokens, scales in DSPs": {"formats": ["int4"], "scaling": "dsp"},
 }
-"""Sections of designs for one token, two weights a DSP, and for two tokens."""
+"""Sections of designs for one token, two weights a DSP or three, and for two tokens."""
 CHANNELS = 22
 """Weight channels of 512 bits: 11,264 bits a cycle, all that the memory of a U280 brings at 300 MHz."""
 
@@ -87,7 +97,7 @@ def resources(names: Sequence[str]) -> Table:
     for name in names:
         tokens = name in TOKEN_DESIGNS
         section = (TOKEN_DESIGNS if tokens else DECODE_DESIGNS)[name]
-        size: dict[str, object] = {"packing": "tokens" if tokens else "weights", "rows": 2 if tokens else 1}
+        size: dict[str, object] = {"rows": 2, "packing": "tokens"} if tokens else {"rows": 1}
         columns = columns_for({**size, **section})
         config = make_config({"kind": "sparse_dsp", "columns": columns, **size, **section}, beat_bits=512)
         add_row(table, f"{name}, {columns} columns", config)
@@ -96,11 +106,11 @@ def resources(names: Sequence[str]) -> Table:
 
 def columns_for(section: dict[str, object]) -> int:
     """Columns whose longest step is about a beat of 512 bits."""
-    engine = make_config({"kind": "sparse_dsp", "columns": 2, **section}).gemm
+    engine = make_config({"kind": "sparse_dsp", "columns": 6, **section}).gemm
     assert isinstance(engine, SparseDspConfig)
-    sets, lanes = engine.sets, engine.lanes
+    sets, lanes, together = engine.sets, engine.lanes, max(2, engine.columns_together)
     words = [f.step_bits(sets.words(f) if sets else lanes) for f in engine.weight_formats]
-    return 2 * max(1, 256 // max(words))
+    return together * max(1, 512 // together // max(words))
 
 
 def card() -> Table:

@@ -67,6 +67,18 @@ CONFIGS: Mapping[str, Config] = {
         },
         beat_bits=128,
     ),
+    "sparse_three": make_config(
+        {
+            "kind": "sparse_dsp",
+            "rows": 2,
+            "columns": 3,
+            "lanes": 8,
+            "formats": ["ternary", "int3"],
+            "group": 32,
+            "packing": "three_weights",
+        },
+        beat_bits=128,
+    ),
     "fusemax": make_config({"kind": "fusemax", "rows": 4, "columns": 4, "spans": 2, "max_head": 64, "max_keys": 4096}),
     "core": core_config(**SMALLEST),
 }

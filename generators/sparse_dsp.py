@@ -16,6 +16,7 @@ def pe_spec(config: Config) -> PeSpec:
         max_inputs=engine.max_inputs,
         formats=engine.weight_formats,
         tokens=engine.packing == "tokens",
+        fields=3 if engine.packing == "three_weights" else 2,
         scales_in_dsps=engine.scales_in_dsps,
         sets=engine.sets,
     )

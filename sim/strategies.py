@@ -4,6 +4,7 @@ import yaml
 from hypothesis import strategies as st
 
 from einloom.spec.config import Config, parse_config
+from einloom.spec.engines.sparse_dsp import three_fit
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 from einloom.spec.lane_sets import LaneSets
 
@@ -100,19 +101,19 @@ def sparse_dsp_configs(draw: st.DrawFn, max_size: int = 6) -> Config:
     group = draw(st.sampled_from([32, 64, 128]))
     channels = draw(st.sampled_from([1, 1, 2, 3]))
     lanes = draw(st.sampled_from([1, 2, 4, 8] if few else [1, 2, 4, 8, 16, 32]))
-    packing = draw(st.sampled_from(["weights", "tokens"]))
-    together = 2 if packing == "weights" else 1
-    dense = [name for name, f in FORMATS.items() if f.neighbours == 1]
+    packing = draw(st.sampled_from(["weights", "tokens", "three_weights"]))
+    together = {"weights": 2, "tokens": 1, "three_weights": 3}[packing]
+    dense = [name for name, f in FORMATS.items() if f.neighbours == 1 and (together < 3 or three_fit(f))]
     formats = draw(st.lists(st.sampled_from(dense), min_size=1, max_size=1 if few else 3, unique=True))
-    patterned = sorted(FORMATS.keys() - dense)
-    sparse = draw(st.lists(st.sampled_from(patterned), max_size=2 if few else 3, unique=True))
+    patterned = sorted(name for name, f in FORMATS.items() if f.neighbours > 1 and together < 3)
+    sparse = draw(st.lists(st.sampled_from(patterned), max_size=2 if few else 3, unique=True)) if patterned else []
     sets = LaneSets.of(tuple(FORMATS[name] for name in sparse), lanes, together) if sparse else None
     if sets is not None and lanes % sets.sharing == 0 and group % sets.inputs == 0:
         formats = sparse + formats[: draw(st.integers(0, 2))]
     short = group // lanes < SCALE_BITS or sparse
     engine: dict[str, object] = {
         "kind": "sparse_dsp",
-        "rows": (1 if together == 2 else 2) * draw(st.integers(1, max(1, max_size * together // 2))),
+        "rows": (2 if packing == "tokens" else 1) * draw(st.integers(1, max(1, max_size // (3 - min(together, 2))))),
         "columns": together * channels * draw(st.integers(1, max(1, max_size // channels // together))),
         "lanes": lanes,
         "formats": formats,

@@ -15,13 +15,26 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     os.environ.setdefault("EINLOOM_SIMULATORS", "medium")  # most tests simulate for less time than a compiler takes
     gc.set_threshold(100_000)  # designs are large graphs, and little of one is garbage before all of it is
-    if all("tests/hw" in argument for argument in config.args):
-        if hypothesis := config.pluginmanager.get_plugin("hypothesispytest"):
-            config.pluginmanager.unregister(hypothesis)  # its summary imports all of Hypothesis, for most for nothing
+    if _only_parts(config):
         return
     with contextlib.suppress(ImportError):
         for name in ("pyplot", "backends.backend_agg", "backends.backend_svg"):
             importlib.import_module(f"matplotlib.{name}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tests of parts go without Hypothesis' summary, which imports all of it, for most for nothing.
+
+    Its plugin must see the session begin: until then it takes strategies for those of other plugins.
+    """
+    plugins = session.config.pluginmanager
+    if _only_parts(session.config) and (hypothesis := plugins.get_plugin("hypothesispytest")):
+        plugins.unregister(hypothesis)
+
+
+def _only_parts(config: pytest.Config) -> bool:
+    return all("tests/hw" in argument for argument in config.args)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from einloom.generators.registry import describe
 from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.config import Config, parse_config
+from einloom.spec.engines.sparse_dsp import three_fit
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 from einloom.spec.lane_sets import LaneSets
@@ -34,7 +35,7 @@ def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
     engine = {
         "rows": draw(st.integers(1, min(8, tile_rows, max(1, MOST_PES // columns)))),
         "columns": columns,
-        **draw(st.one_of(_bitmod(lanes), _int_mac(lanes), _lut(lanes), _sparse_dsp(lanes, tile_rows))),
+        **draw(st.one_of(_bitmod(lanes), _int_mac(lanes), _lut(lanes), _sparse_dsp(lanes, tile_rows, channels))),
     }
     attention = {
         "kind": "fusemax",
@@ -66,11 +67,16 @@ def _int_mac(draw: st.DrawFn, lanes: int) -> dict[str, object]:
 
 
 @st.composite
-def _sparse_dsp(draw: st.DrawFn, lanes: int, tile_rows: int) -> dict[str, object]:
+def _sparse_dsp(draw: st.DrawFn, lanes: int, tile_rows: int, channels: int) -> dict[str, object]:
     """Sparse formats where a step's inputs are whole words, dense ones otherwise."""
-    packing = draw(st.sampled_from(["weights", "tokens"] if tile_rows > 1 else ["weights"]))
+    packing = draw(st.sampled_from(["weights", "three_weights", *(["tokens"] if tile_rows > 1 else [])]))
     group = draw(st.sampled_from([64, 128]))
     step = draw(st.sampled_from([n for n in (4, 8, 16) if n <= lanes]))
+    if packing == "three_weights":
+        narrow = [name for name, f in FORMATS.items() if three_fit(f)]
+        formats = draw(st.lists(st.sampled_from(narrow), min_size=1, max_size=2, unique=True))
+        size = {"rows": 1, "columns": math.lcm(lanes, 3 * channels), "max_inputs": 4096}
+        return {"kind": "sparse_dsp", "lanes": step, "group": group, "formats": formats, "packing": packing, **size}
     patterned = [name for name, f in FORMATS.items() if f.neighbours > 1]
     formats = draw(st.lists(st.sampled_from(patterned), max_size=2, unique=True))
     sets = LaneSets.of(tuple(FORMATS[n] for n in formats), step, 2 if packing == "weights" else 1) if formats else None

@@ -71,7 +71,7 @@ class ValueColumn(Part):
     scale_delay : `delay` of add_group_scale; or cycles by which the scale is later than the held codes.
     sets : DSPs that share inputs, if a format is sparse.
     scale_in_operand : the operand has the group's scale.
-    column : 0 for the lower of two columns, 1 for the upper one.
+    column : number of the column among those of a DSP, 0 for that of the lowest field.
 
     Members
     -------
@@ -201,23 +201,25 @@ class ValueColumn(Part):
         m.d.comb += value.eq(self._of_format(format, meanings))
 
 
-class PairTop(Part):
-    """The tops of the two columns of a DSP. Throughput and latency: those of ValueColumn.
+class ColumnTops(Part):
+    """The tops of the columns of a DSP. Throughput and latency: those of ValueColumn.
 
     Parameters
     ----------
+    count : number of columns.
     formats, value_bits, delays, scale_delay, sets, scale_in_operand : of each column.
 
     Members
     -------
-    codes_<format>, scale, selector, operand, scale_bit : of both columns, the lower one's lowest
-    others : of ValueColumn, for both
+    codes_<format>, scale, selector, operand, scale_bit : of all columns, the first one's lowest
+    others : of ValueColumn, for all
     """
 
     SLICED = ("scale", "selector", "operand", "scale_bit")
 
     def __init__(
         self,
+        count: int,
         formats: tuple[Format, ...],
         value_bits: int,
         delays: tuple[int, ...],
@@ -226,13 +228,13 @@ class PairTop(Part):
         scale_in_operand: bool = False,
     ):
         common = (formats, value_bits, delays, scale_delay, sets, scale_in_operand)
-        self.columns = [ValueColumn(*common, column) for column in (0, 1)]
+        self.columns = [ValueColumn(*common, column) for column in range(count)]
         for column in self.columns:
             column._MustUse__used = True  # this part may only be a pattern, or asked for its ports
         ports = {}
         for name, member in self.columns[0].signature.members.items():
             sliced = name in self.SLICED or name in map(codes_port, word_formats(formats))
-            ports[name] = member.flow(2 * Shape.cast(member.shape).width) if sliced else member
+            ports[name] = member.flow(count * Shape.cast(member.shape).width) if sliced else member
         super().__init__(ports)
 
     def build(self, m, platform):

@@ -1,4 +1,4 @@
-"""The processing element that multiplies in chains of DSPs, two products a DSP."""
+"""The processing element that multiplies in chains of DSPs, two or three products a DSP."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,14 @@ from einloom.hw.arith.dsp48e2 import OPERAND_CYCLES, Dsp48e2
 from einloom.hw.arith.trees import add_tree
 from einloom.hw.arith.widths import INT8_LIMIT, signed_bits
 from einloom.hw.part import Part
-from einloom.hw.pe.dsp_column import EARLY_BITS, LaneDelay, PairTop, ValueColumn, operand_layout
+from einloom.hw.pe.dsp_column import EARLY_BITS, ColumnTops, LaneDelay, ValueColumn, operand_layout
 from einloom.hw.pe.dsp_scaler import SCALING_CYCLES, DspScaler
+from einloom.hw.pe.field_packing import FieldPacking, two_complement_bits, weight_range
 from einloom.hw.pe.group_scaler import GroupScaler
-from einloom.hw.pe.pair_packing import PairPacking, two_complement_bits, weight_range
 from einloom.hw.pe.ports import pe_ports
 from einloom.hw.pe.spec import PeSpec
 from einloom.hw.pe.timing import Timing
+from einloom.hw.wires import choose
 from einloom.spec.formats import SCALE_BITS, Format
 from einloom.spec.lane_sets import LaneSets
 
@@ -26,7 +27,7 @@ from einloom.spec.lane_sets import LaneSets
 class SparseDspSpec(PeSpec):
     """Size of a PE of DSP chains, and the widths that follow.
 
-    Its two fields are two columns, or two tokens.
+    Its fields are two or three columns, or two tokens.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ class SparseDspSpec(PeSpec):
     group : inputs that share a scale.
     max_inputs : longest dot product.
     formats : weight formats.
-    tokens : two tokens share a weight; otherwise two columns share an activation.
+    tokens : two tokens share a weight; otherwise columns share an activation.
+    fields : columns that share an activation, 2 or 3, or tokens that share a weight, 2.
     scales_in_dsps : each field has a DspScaler, otherwise a GroupScaler.
     sets : see PeSpec.
     """
@@ -44,6 +46,7 @@ class SparseDspSpec(PeSpec):
     max_inputs: int
     formats: tuple[Format, ...]
     tokens: bool = False
+    fields: int = 2
     scales_in_dsps: bool = False
     sets: LaneSets | None = None
 
@@ -53,15 +56,17 @@ class SparseDspSpec(PeSpec):
 
     @property
     def columns_per_pe(self) -> int:
-        return 1 if self.tokens else 2
+        return 1 if self.tokens else self.fields
 
     @property
     def tokens_per_pe(self) -> int:
-        return 2 if self.tokens else 1
+        return self.fields if self.tokens else 1
 
     @property
-    def packing(self) -> PairPacking:
-        return PairPacking.of_tokens(self.formats) if self.tokens else PairPacking.of(self.formats)
+    def packing(self) -> FieldPacking:
+        if self.tokens:
+            return FieldPacking.of_tokens(self.formats)
+        return FieldPacking.of_weights(self.formats, self.fields)
 
     @property
     def weight_bits(self) -> int:
@@ -144,9 +149,9 @@ class SparseDspSpec(PeSpec):
         return self.operand.size
 
     @property
-    def group_bits(self) -> tuple[int, int]:
-        """Width of a group's sums: of the lower products, negated, and of the upper ones."""
-        return self.packing.lower_bits(self.group), self.packing.upper_bits(self.group)
+    def group_bits(self) -> tuple[int, ...]:
+        """Width of a group's sum in each field; all but the topmost one are negated."""
+        return (self.packing.lower_bits(self.group),) * (self.fields - 1) + (self.packing.upper_bits(self.group),)
 
     @property
     def value_bits(self) -> int:
@@ -168,24 +173,25 @@ class SparseDspSpec(PeSpec):
             scale_delay = max(0, self.timing.capture - SCALE_BITS)
         delays = tuple(late + self.pick_cycles for late in self.lane_delays)
         common = (formats, self.weight_bits, delays, scale_delay, self.sets, self.scales_in_dsps)
-        return ValueColumn(*common) if self.tokens else PairTop(*common)
+        return ValueColumn(*common) if self.tokens else ColumnTops(self.fields, *common)
 
     def row(self) -> LaneDelay:
         return LaneDelay(self.activation_bits, self.tokens_per_pe * self.inputs, self.taps)
 
 
 class SparseDspPE(Part):
-    """Output-stationary multiply-accumulate for two columns, or for two tokens, in chains of DSPs.
+    """Output-stationary multiply-accumulate for two or three columns, or for two tokens, in chains of DSPs.
 
         P   = sum over lanes k of (2^shift * upper[k] - lower[k]) * shared[k]
         sum = sum over groups of scale * (its field of P, added up over the group)
 
-    Either both columns' weights share an activation, or both tokens' activations a weight. With sparse formats lane k
+    Either both columns' weights share an activation, or both tokens' activations a weight. Of three columns two are in
+    `lower`, each in a field of its own (hw/pe/field_packing.py). With sparse formats lane k
     picks its activation among those of its set (spec/lane_sets.py); among more than four in two stages, of which the
     first has the index a cycle early.
 
     Lane k of a chain adds its product to what lane k - 1 gives, a cycle later than that one, and takes its operands so
-    much later. Where the fields are wide enough (PairPacking), the last DSP adds up the group; otherwise a chain is as
+    much later. Where the fields are wide enough (FieldPacking), the last DSP adds up the group; otherwise a chain is as
     long as its fields hold, and adders outside add up the fields of all chains, and of all steps unless each step is
     scaled for itself (DspScaler).
 
@@ -196,7 +202,7 @@ class SparseDspPE(Part):
     Members
     -------
     activations : In, int8, those that each lane chooses from in its cycle, of one token or of two
-    operand : In, `SparseDspSpec.operand` of the column, or of the lower one and the upper one, each lane in its cycle
+    operand : In, `SparseDspSpec.operand` of each column, that of the lowest field first, each lane in its cycle
     control : In(CONTROL)
     scale_bit : In, with GroupScaler: the group scale of each column, least significant bit first
     drain_in, drain_out : the result registers' shift chains
@@ -229,11 +235,12 @@ class SparseDspPE(Part):
     def _group_scalers(self, m, results, platform):
         """The fields' ends: their sums over a group are scaled bit by bit."""
         spec = self.spec
-        lower, upper = (list(fields) for fields in zip(*(self._fields(p) for p in results), strict=True))
-        group_sums = (lower[0], upper[0]) if spec.accumulates else self._added_up(m, lower, upper)
+        fields = [list(chains) for chains in zip(*(self._fields(p) for p in results), strict=True)]
+        group_sums = [chains[0] for chains in fields] if spec.accumulates else self._added_up(m, fields)
         ends = []
         for field, (total, bits) in enumerate(zip(group_sums, spec.group_bits, strict=True)):
-            end = GroupScaler(spec, bits, negated=field == 0, biased=field == 0 and spec.accumulates)
+            below = field < spec.fields - 1
+            end = GroupScaler(spec, bits, negated=below, biased=below and spec.accumulates)
             ends.append(end.place(m, f"column_{field}", platform))
             m.d.comb += [end.group_sum.eq(total), end.scale_bit.eq(self.scale_bit[self._column(field)])]
         return ends
@@ -242,10 +249,14 @@ class SparseDspPE(Part):
         """The fields' ends: each step's sums are scaled in DSPs."""
         packing, products, count = self.spec.packing, self.spec.products, len(results)
         lower_bits, upper_bits = packing.lower_bits(products), packing.upper_bits(products)
-        lower = add_tree([p[:lower_bits] for p in results])
-        upper = add_tree([p[packing.shift : packing.shift + upper_bits].as_signed() for p in results])
         ends = []
-        for field, (total, bias) in enumerate(((lower, count << lower_bits - 1), (upper, None))):
+        for field in range(packing.fields):
+            first, below = field * packing.shift, field < packing.fields - 1
+            if below:
+                total = add_tree([p[first : first + lower_bits] for p in results])
+            else:
+                total = add_tree([p[first : first + upper_bits].as_signed() for p in results])
+            bias = count << lower_bits - 1 if below else None
             if count > 1:
                 total = registered(m, f"step_{field}", total)
             end = DspScaler(self.spec, len(total), bias).place(m, f"field_{field}", platform)
@@ -259,24 +270,36 @@ class SparseDspPE(Part):
     def _chain(self, m, first, enable, platform):
         """The result of the chain that begins with lane `first`."""
         spec, below = self.spec, None
-        half = 1 << (spec.packing.lower_bits(spec.products) - 1)
         for lane in range(first, first + spec.chain):
             is_last = lane + 1 == first + spec.chain
             dsp = Dsp48e2(
                 cascaded=below is not None,
                 accumulates=is_last and spec.accumulates,
-                constant=half if is_last else 0,
+                constant=spec.packing.bias(spec.products) if is_last else 0,
             ).place(m, f"dsp_{lane}", platform)
             values = [self._operand(column)["values"][lane] for column in range(spec.columns_per_pe)]
             activations = [self._activation(m, lane, token) for token in range(spec.tokens_per_pe)]
-            (lower, upper), (shared,) = (activations, values) if spec.tokens else (values, activations)
-            m.d.comb += [dsp.a.eq(lower), dsp.d.eq(upper << spec.packing.shift), dsp.b.eq(shared)]
+            (*lower, upper), (shared,) = (activations, values) if spec.tokens else (values, activations)
+            m.d.comb += [dsp.a.eq(self._packed(m, lane, lower)), dsp.d.eq(upper << spec.packing.top), dsp.b.eq(shared)]
             if below is not None:
                 m.d.comb += dsp.pcin.eq(below.pcout)
             below = dsp
         if spec.accumulates:
             m.d.comb += [below.enable.eq(enable), below.restart.eq(self.control.first)]
         return below.p
+
+    def _packed(self, m, lane, lower):
+        """The operands of the fields below the topmost one, as one number: their sum in LUTs without a carry chain."""
+        if len(lower) == 1:
+            return lower[0]
+        low, high = lower
+        bits = self.spec.weight_bits
+        borrowed = Signal(signed(bits + 1), name=f"borrowed_{lane}")  # high, less 1 where low is negative
+        cases = {n: (n ^ 1 << bits - 1) - (1 << bits - 1) for n in range(1 << bits)}
+        choose(
+            m, borrowed, Cat(high, low[-1]), {n | sign << bits: v - sign for n, v in cases.items() for sign in (0, 1)}
+        )
+        return Cat(low, low[-1].replicate(self.spec.packing.shift - bits), borrowed).as_signed()
 
     def _activation(self, m, lane, token):
         sets, choices = self.spec.sets, self.spec.choices
@@ -294,15 +317,17 @@ class SparseDspPE(Part):
         return multiplex([registered(m, name, group) for name, group in zip(names, groups, strict=True)], late)
 
     def _fields(self, result):
-        """The negated sum of lower products, biased where GroupScaler takes that off, and that of upper ones."""
+        """The negated sums of lower products, biased where GroupScaler takes that off, and that of the topmost ones."""
         packing, products = self.spec.packing, self.spec.products
-        bits = packing.lower_bits(products)
-        lower = result[:bits].as_signed()
-        if not self.spec.accumulates:
-            lower = Cat(lower[:-1], ~lower[-1]).as_signed()  # minus the half that was added
-        return lower, result[packing.shift : packing.shift + packing.upper_bits(products)].as_signed()
+        bits, found = packing.lower_bits(products), []
+        for first in range(0, packing.top, packing.shift):
+            lower = result[first : first + bits].as_signed()
+            if not self.spec.accumulates:
+                lower = Cat(lower[:-1], ~lower[-1]).as_signed()  # minus the half that was added
+            found.append(lower)
+        return [*found, result[packing.top : packing.top + packing.upper_bits(products)].as_signed()]
 
-    def _added_up(self, m, *fields):
+    def _added_up(self, m, fields):
         """The group's sum of each field, of all chains and steps."""
         control, totals = self.control, []
         for n, (chains, bits) in enumerate(zip(fields, self.spec.group_bits, strict=True)):

@@ -9,20 +9,29 @@ from einloom.spec.formats import FORMATS, SCALE_BITS, Format
 from einloom.spec.lane_sets import LaneSets
 from einloom.spec.section import problem
 
+LARGEST_OF_THREE = 8
+"""Three fields of a DSP hold products of int8 activations with weights from the negative of this to one less."""
+
+
+def three_fit(format: Format) -> bool:
+    """Whether a DSP's fields hold three products of weights of `format`."""
+    within = all(-LARGEST_OF_THREE <= value < LARGEST_OF_THREE for value in format.table)
+    return within and format.neighbours == 1 and format.special_code is None
+
 
 class SparseDspConfig(GemmConfig):
-    """The array that multiplies in chains of DSPs, two products a DSP (FlightLLM, FPGA 2024).
+    """The array that multiplies in chains of DSPs, two or three products a DSP (FlightLLM, FPGA 2024).
 
-    A DSP multiplies two weights by one activation, or one weight by the activations of two tokens (`packing`). Group
-    scales multiply bit by bit in LUTs, or in a DSP of their own for each column and token (`scaling`); `auto` is in
-    LUTs where every group lasts long enough.
+    A DSP multiplies two weights by one activation, or three of few bits, or one weight by the activations of two tokens
+    (`packing`). Group scales multiply bit by bit in LUTs, or in a DSP of their own for each column and token
+    (`scaling`); `auto` is in LUTs where every group lasts long enough.
     """
 
     kind: Literal["sparse_dsp"]
     lanes: Literal[1, 2, 4, 8, 16, 32] = 16  # type: ignore[assignment] # long chains have room for more
     formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("bitmod-fp4",)
     group: Literal[32, 64, 128] = 128
-    packing: Literal["weights", "tokens"] = "weights"
+    packing: Literal["weights", "three_weights", "tokens"] = "weights"
     scaling: Literal["auto", "serial", "dsp"] = "auto"
 
     @field_validator("formats")
@@ -38,11 +47,23 @@ class SparseDspConfig(GemmConfig):
             raise problem(f"lanes must divide the group, {self.group}")
         if self.max_inputs % self.group:
             raise problem(f"max_inputs must be a multiple of the group, {self.group}, not {self.max_inputs}")
+        if self.packing == "three_weights":
+            self._check_three()
         self._check_sets()
         if self.scaling == "serial":
             for name, steps in self._shortest.items():
                 require_hidden_scale(name, steps * self.lanes, self.lanes, 1, SCALE_BITS)
         return self
+
+    def _check_three(self) -> None:
+        for f in self.weight_formats:
+            if f.neighbours > 1:
+                raise problem(f"three columns share a DSP, which {f.name} gives to two: set packing to weights")
+            if not three_fit(f):
+                raise problem(
+                    f"three products of {f.name} overflow a DSP's fields, which hold weights from -{LARGEST_OF_THREE} "
+                    f"to {LARGEST_OF_THREE - 1}: set packing to weights, or use formats of fewer bits"
+                )
 
     def _check_sets(self) -> None:
         sets = self.sets
@@ -92,7 +113,7 @@ class SparseDspConfig(GemmConfig):
 
     @property
     def columns_together(self) -> int:
-        return 2 if self.packing == "weights" else 1
+        return {"weights": 2, "three_weights": 3, "tokens": 1}[self.packing]
 
     @property
     def scale_group(self) -> int | None:

@@ -10,7 +10,7 @@ from einloom.hw.array.block_sequencer import BlockSequencer
 from einloom.hw.array.engine import GemmEngine
 from einloom.hw.pe.dsp_column import ValueColumn
 from einloom.hw.pe.dsp_scaler import DspScaler
-from einloom.hw.pe.pair_packing import PairPacking
+from einloom.hw.pe.field_packing import FieldPacking
 from einloom.hw.pe.sparse_dsp import SparseDspPE, SparseDspSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.lane_sets import LaneSets
@@ -40,6 +40,16 @@ def changed(owner: type, name: str, change: Callable) -> Callable[[Patch], None]
     """Plants `change`, which gets what the property `name` of `owner` gives."""
     right = getattr(owner, name).fget
     return lambda patch: patch.setattr(owner, name, property(lambda self: change(right(self))))
+
+
+def nearer(bits: int) -> Callable[[Patch], None]:
+    """Fields are nearer than their sums are wide, even those of single products."""
+
+    def plant(patch: Patch) -> None:
+        changed(FieldPacking, "shift", lambda s: s - bits)(patch)
+        changed(FieldPacking, "held", lambda n: max(1, n))(patch)
+
+    return plant
 
 
 def built(owner: type, change: Callable) -> Callable[[Patch], None]:
@@ -140,7 +150,7 @@ FAULTS = {
     "tokens are swapped": Fault(tokens_swapped, TOKENS),
     "the early bits of an index come with the others": Fault(early_bits_late, TOKENS),
     "a pattern's turn is ignored": Fault(built(ValueColumn, fixed_port("turn", 0)), PATTERNS),
-    "activations are too near for a field": Fault(changed(PairPacking, "shift", lambda s: s - 6), TOKENS),
+    "activations are too near for a field": Fault(nearer(6), TOKENS),
     "a step is added a cycle late": Fault(changed(SparseDspSpec, "timing", later(1)), SCALED),
     "a tile's result is taken a cycle early": Fault(changed(SparseDspSpec, "timing", loaded(-1)), SCALED),
     "the lower sums keep their bias": Fault(

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 import pytest
-from amaranth import Const
+from amaranth import Cat, Const
 
 from einloom.hw.arith.dsp48e2 import Dsp48e2Model
 from einloom.hw.array.engine import GemmEngine
 from einloom.hw.pe import dsp_column, sparse_dsp
 from einloom.hw.pe.dsp_column import ValueColumn
+from einloom.hw.pe.field_packing import FieldPacking
 from einloom.hw.pe.group_scaler import GroupScaler
-from einloom.hw.pe.pair_packing import PairPacking
 from einloom.hw.pe.sparse_dsp import SparseDspPE, SparseDspSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.sparsity import PATTERNS
@@ -22,6 +22,8 @@ SHAPES = [(1, 2, 2), (2, 1, 3), (1, 1, 2)]
 
 def run(formats: list[str], lanes: int = 4) -> None:
     section = {"kind": "sparse_dsp", "rows": 2, "columns": 2, "lanes": lanes, "group": 32, "formats": formats}
+    if formats is THREE:
+        section |= {"columns": 3, "packing": "three_weights", "scaling": "dsp"}
     if lanes == 16:
         section["group"] = 128
     part, manifest = engine({**section, "max_inputs": 4 * 128}, beat_bits=256)
@@ -32,6 +34,16 @@ def changed(owner: type, name: str, change: Callable) -> Callable[[Patch], None]
     """Plants `change`, which gets what the property `name` of `owner` gives."""
     right = getattr(owner, name).fget
     return lambda patch: patch.setattr(owner, name, property(lambda self: change(right(self))))
+
+
+def nearer(bits: int) -> Callable[[Patch], None]:
+    """Fields are nearer than their sums are wide, even those of single products."""
+
+    def plant(patch: Patch) -> None:
+        changed(FieldPacking, "shift", lambda s: s - bits)(patch)
+        changed(FieldPacking, "held", lambda n: max(1, n))(patch)
+
+    return plant
 
 
 def timed(**other: int) -> Callable[[Patch], None]:
@@ -58,8 +70,7 @@ def borrows(patch: Patch) -> None:
     right = SparseDspPE._fields
 
     def fields(self, result):
-        _, upper = right(self, result)
-        return result[: self.spec.packing.lower_bits(self.spec.products)].as_signed(), upper
+        return [result[: self.spec.packing.lower_bits(self.spec.products)].as_signed(), right(self, result)[-1]]
 
     patch.setattr(SparseDspPE, "_fields", fields)
     patch.setattr(sparse_dsp, "Dsp48e2", lambda **kind: right_dsp(**(kind | {"constant": 0})))
@@ -129,7 +140,23 @@ def other_patterns(patch: Patch) -> None:
     patch.setattr(dsp_column, "PATTERNS", PATTERNS[::-1])
 
 
+def ignores_the_lowest_sign(patch: Patch) -> None:
+    """The middle weight is not one less where the lowest one, sign extended, is negative."""
+
+    def packed(self, _m, _lane, lower):
+        low, high = lower
+        return Cat(low, low[-1].replicate(self.spec.packing.shift - len(low)), high).as_signed()
+
+    patch.setattr(SparseDspPE, "_packed", packed)
+
+
+def swaps_lower_fields(patch: Patch) -> None:
+    right = SparseDspPE._packed
+    patch.setattr(SparseDspPE, "_packed", lambda self, m, lane, lower: right(self, m, lane, lower[::-1]))
+
+
 FP4, INT8, SPARSE = ["bitmod-fp4", "int3"], ["int8"], ["int4-2of4", "int3"]
+THREE = ["int2", "bipolar2"]
 FAULTS: dict[str, tuple[Callable[[Patch], None], list[str], int]] = {
     "a group's sum goes on into the next": (never_restarts, FP4, 4),
     "a step's sum is taken a cycle early": (timed(accumulate=-1), FP4, 4),
@@ -138,21 +165,29 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], list[str], int]] = {
     "the lower field borrows from the upper one": (borrows, FP4, 4),
     "columns are swapped": (swapped, FP4, 4),
     "the lower sum has the wrong sign": (adds, FP4, 4),
-    "fields are too near": (changed(PairPacking, "shift", lambda s: s - 8), ["int6"], 4),
+    "fields are too near": (nearer(8), ["int6"], 4),
     "lanes come in the wrong order": (changed(SparseDspSpec, "lane_delays", lambda d: d[::-1]), FP4, 4),
-    "a chain is twice as long as its field holds": (changed(PairPacking, "held", lambda n: 2 * n), INT8, 16),
+    "a chain is twice as long as its field holds": (changed(FieldPacking, "held", lambda n: 2 * n), INT8, 16),
     "selectors are ignored": (ignores_selectors, FP4, 4),
     "late lanes have the next group's special value": (decodes_at_once, FP4, 4),
     "a kept weight meets a fixed input": (takes_the_next_input, SPARSE, 4),
     "kept weights are in the other column's DSPs": (other_columns, SPARSE, 4),
+    "the middle weight ignores the lowest one's sign": (ignores_the_lowest_sign, THREE, 8),
+    "the two lower of three columns are swapped": (swaps_lower_fields, THREE, 8),
+    "a chain of three weights is twice as long as its field holds": (
+        changed(FieldPacking, "held", lambda n: 2 * n),
+        THREE,
+        8,
+    ),
+    "three fields are too near": (nearer(3), THREE, 8),
     "patterns are numbered otherwise": (other_patterns, SPARSE, 4),
     "scales are taken from the codes": (metadata_of_the_step, FP4, 4),
 }
 
 
-@pytest.mark.parametrize("lanes", [4, 16])
-def test_without_a_fault_all_is_golden(lanes: int) -> None:
-    run(FP4 if lanes == 4 else INT8, lanes)
+@pytest.mark.parametrize(("formats", "lanes"), [(FP4, 4), (INT8, 16), (THREE, 8)])
+def test_without_a_fault_all_is_golden(formats: list[str], lanes: int) -> None:
+    run(formats, lanes)
 
 
 @pytest.mark.parametrize("name", FAULTS)
