@@ -3,8 +3,8 @@
 python -m benchmarks.dsp_array [--resources [DESIGN ...]] [--card] [--cycles [OUTPUTS]] [--prefill [OUTPUTS]]
 
 --resources: arrays for one token on one weight channel, and for two, all parts counted; --card: arrays that take all
-that the memory of a U280 brings at 300 MHz, beside `bitmod`; --cycles: products of 4096 inputs, one token and 256,
-dense, N of M and mixed, measured; --prefill: a dense product of 256 tokens on 4,096 DSPs.
+that the memory of a U280 brings at 300 MHz, beside `bitmod`, and one of 4,096 DSPs for prefill; --cycles: products of
+4096 inputs, one token and 256, dense, N of M and mixed, measured; --prefill: 256 tokens on 4,096 DSPs, dense.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.dsp_cycles import DECODE, INPUTS, PREFILL, TOKENS, cycles, large
+from benchmarks.dsp_cycles import DECODE, INPUTS, LARGE, PREFILL, TOKENS, cycles, large
 from einloom.fpga.boards import BOARDS
 from einloom.fpga.recipes import ultrascale
 from einloom.fpga.resources import Resources
@@ -117,12 +117,13 @@ def card() -> Table:
     table = resource_table(f"one token, all of the U280's memory at 300 MHz: one channel's array, {CHANNELS} times")
     for name, kind, size in (
         ("bitmod-fp4", "sparse_dsp", {"columns": 8}),
-        ("bitmod-fp3", "sparse_dsp", {"columns": 10}),
+        ("bitmod-fp3", "sparse_dsp", {"columns": 12}),
         ("bitmod-fp4", "sparse_dsp", {"columns": 8, "scaling": "dsp"}),
         ("bitmod-fp4", "bitmod", {"columns": 64}),
     ):
         config = make_config({**engine(kind, [name]), **size}, beat_bits=512)
         add_row(table, f"{kind} {name}{', scales in DSPs' if 'scaling' in size else ''}", config, copies=CHANNELS)
+    add_row(table, "sparse_dsp int4, for prefill, once", LARGE)
     return table
 
 
