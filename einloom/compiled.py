@@ -13,6 +13,7 @@ from einloom.mapping.cached_program import cached_program
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.pipeline import Compression
 from einloom.mapping.report import mapping_report
+from einloom.memory_sizes import sized
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
@@ -112,8 +113,8 @@ def compile(
     another model or another design.
     """
     started = time.perf_counter()
-    manifest = describe(load_config(config))
     loaded = load_model(model)
+    manifest = describe(sized(load_config(config), loaded.graph))
     program, bits = cached_program(loaded, manifest, compression_of(weights, calibration))
     return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started)
 

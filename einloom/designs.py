@@ -10,6 +10,8 @@ from einloom.catalogue import load_config
 from einloom.generators.cached_designs import cached_designs
 from einloom.generators.design import MANIFEST, Design
 from einloom.html import figures_table
+from einloom.memory_sizes import sized_for
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.manifest import Manifest
 
@@ -57,10 +59,16 @@ class GeneratedDesign:
         return figures_table(f"Verilog of {self.manifest.name}", self.figures())
 
 
-def generate(config: str | Path | Mapping[str, Any] | Config) -> GeneratedDesign:
-    """The Verilog of a config, and the manifest that describes it; InputError when the config can't be built."""
+def generate(
+    config: str | Path | Mapping[str, Any] | Config, *, model: str | Path | DecoderModel | None = None
+) -> GeneratedDesign:
+    """The Verilog of a config, and the manifest that describes it.
+
+    Memories that are `auto` become as large as `model` needs. InputError when the config can't be built, or a model is
+    named that does not fit it.
+    """
     started = time.perf_counter()
-    design, *beside = cached_designs(load_config(config))
+    design, *beside = cached_designs(sized_for(load_config(config), model))
     return GeneratedDesign(design, beside[0] if beside else None, time.perf_counter() - started)
 
 

@@ -12,6 +12,8 @@ from einloom.fpga.check.report import Finding
 from einloom.fpga.kernel.folder import kernel_folder, write_kernel_folder
 from einloom.generators.cached_designs import cached_designs
 from einloom.html import rows_table
+from einloom.memory_sizes import sized_for
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 
@@ -60,15 +62,16 @@ def kernel(
     board: str = "u280",
     clock_mhz: int = 300,
     slr: int | None = None,
+    model: str | Path | DecoderModel | None = None,
 ) -> KernelReport:
     """Write the folder in which `make` builds an xclbin from a config's core, and check it.
 
-    `slr` is the die that holds the whole kernel; all of them if None. InputError when the board can't hold what is
-    asked.
+    `slr` is the die that holds the whole kernel; all of them if None. Memories that are `auto` become as large as
+    `model` needs. InputError when the board can't hold what is asked, or the model does not fit.
     """
     if board not in BOARDS:
         raise InputError(f"--board must be one of {', '.join(BOARDS)}, not {board!r}")
-    chosen = load_config(config)
+    chosen = sized_for(load_config(config), model)
     _ = chosen.core_section
     (design,) = cached_designs(chosen)
     files = kernel_folder(design, BOARDS[board], clock_mhz=clock_mhz, slr=slr)

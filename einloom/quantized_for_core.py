@@ -16,6 +16,7 @@ from einloom.mapping.compress.core_file import CompressedModel, write_compressed
 from einloom.mapping.compress.fidelity import Fidelity, measure, total
 from einloom.mapping.model_digest import model_digest
 from einloom.mapping.pipeline import compress_model
+from einloom.memory_sizes import sized
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
@@ -89,7 +90,8 @@ def quantize_for_core(
     compression = compression_of(weights, calibration)
     if compression.file is not None:
         raise InputError(f"--weights {weights} is quantized already: name a format")
-    manifest, loaded = describe(load_config(config)), load_model(model)
+    loaded = load_model(model)
+    manifest = describe(sized(load_config(config), loaded.graph))
     compressed = compress_model(loaded, manifest, compression)
     ready = balanced(loaded, compressed.balance)
     sizes = PaddedSizes.of(ready.graph, manifest.core)

@@ -18,6 +18,8 @@ from einloom.fpga.synthesise import LEVELS, Part, Synthesis
 from einloom.fpga.synthesise import synthesise as synthesise_design
 from einloom.generators.cached_designs import cached_designs
 from einloom.html import rows_table
+from einloom.memory_sizes import sized_for
+from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.suggest import did_you_mean
@@ -111,6 +113,7 @@ def synthesise(
     target: str = "u280",
     *,
     liberty: Sequence[str | Path] = (),
+    model: str | Path | DecoderModel | None = None,
     progress: Progress = lambda _design, _done, _of: None,
 ) -> SynthesisReport:
     """Synthesise the designs of a config: resources of each part, and logic depth.
@@ -119,12 +122,13 @@ def synthesise(
     ----------
     target : a board (u280, u55c), or a name for the library of `liberty`.
     liberty : the .lib files of a cell library.
+    model : memories of the core that are `auto` become as large as it needs.
     progress : told how many modules are done.
 
     InputError for an unknown target or a library that can't be read, ToolError without Yosys.
     """
     recipe = _recipe(target, [Path(path) for path in liberty])
-    chosen, started = load_config(config), time.perf_counter()
+    chosen, started = sized_for(load_config(config), model), time.perf_counter()
     designs = cached_designs(chosen)
     ports = sum(bool(re.fullmatch(r"m_axi_\w+_arvalid", p.name)) for design in designs for p in design.manifest.ports)
     results = {}

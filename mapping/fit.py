@@ -4,12 +4,9 @@ from einloom.mapping.codegen.attention import attention_problems
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.models.decoder_graph import DecoderGraph
+from einloom.spec.config import LARGEST_MEMORY, MEMORIES
 from einloom.spec.errors import InputError
 from einloom.spec.manifest import Manifest
-
-MEMORIES = ("vector_words", "activation_words", "query_words", "staging_words")
-LARGEST_MEMORY = 1 << 16
-"""Words that an instruction can address."""
 
 
 def require_fit(graph: DecoderGraph, manifest: Manifest) -> None:
@@ -35,14 +32,27 @@ def fit_problems(graph: DecoderGraph, manifest: Manifest) -> list[str]:
     return problems or _memory_problems(graph, manifest)
 
 
-def _memory_problems(graph: DecoderGraph, manifest: Manifest) -> list[str]:
+def needed_words(graph: DecoderGraph, manifest: Manifest) -> dict[str, int]:
+    """Words that a model of this graph needs of each memory on the chip, however large those of the design are.
+
+    InputError when no memory that a config can ask for is large enough.
+    """
     core = manifest.core.model_copy(update=dict.fromkeys(MEMORIES, LARGEST_MEMORY))
     try:
         program = shape_only_program(graph, manifest.model_copy(update={"design": core}))
     except InputError as error:
-        return [f"no memory on the chip that a config can ask for is large enough: {error}"]
+        raise InputError(f"no memory on the chip that a config can ask for is large enough: {error}") from error
+    return {use.key.partition(".")[2]: use.used for use in program.memories}
+
+
+def _memory_problems(graph: DecoderGraph, manifest: Manifest) -> list[str]:
+    try:
+        needed = needed_words(graph, manifest)
+    except InputError as error:
+        return [str(error)]
+    there = {name: getattr(manifest.core, name) for name in needed}
     return [
-        f"{use.key}: {use.used:,} words are needed, of {getattr(manifest.core, use.key.partition('.')[2]):,}"
-        for use in program.memories
-        if use.used > getattr(manifest.core, use.key.partition(".")[2])
+        f"core.{name}: {words:,} words are needed, of {there[name]:,}"
+        for name, words in needed.items()
+        if words > there[name]
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from einloom.spec import yaml_text
@@ -41,17 +41,31 @@ class MemoryConfig(Section):
     beat_bits: Literal[32, 64, 128, 256, 512] = 256
 
 
-Words = Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
+MEMORIES = ("vector_words", "activation_words", "query_words", "staging_words")
+"""Keys of a core's memories on the chip."""
+LARGEST_MEMORY = 1 << 16
+"""Words that an instruction can address."""
+AUTO: Literal["auto"] = "auto"
+
+
+def _words(value: object) -> object:
+    if value != AUTO and (type(value) is not int or not 1 <= value <= LARGEST_MEMORY):
+        raise problem(f"must be a number of words from 1 to {LARGEST_MEMORY:,}, or auto, not {SHORT.repr(value)}")
+    return value
+
+
+Words = Annotated[int | Literal["auto"], PlainValidator(_words)]
 
 
 class CoreConfig(Section):
     """Parts of a core around the engines: vector unit, memories on the chip, queues of weights.
 
-    The vector unit has `lanes` float32 lanes, and memories are counted in words of `lanes` elements. Each weight
-    channel has a queue of `fifo_beats`; the GEMM engine takes `beats_at_once` of them in a cycle. With `parity` a bit
-    that these memories lose stops the core. Keys and values are codes of `cache_bits` with `cache_scales`: fixed ones,
-    or one for each token and head, computed as they are written. With `cache_recent` tiles, those of a job's last
-    tiles and of the first have eight bits, and only the others four.
+    The vector unit has `lanes` float32 lanes, and memories are counted in words of `lanes` elements. Those that are
+    `auto` are as large as a model needs, once one is named (einloom/memory_sizes.py). Each weight channel has a queue
+    of `fifo_beats`; the GEMM engine takes `beats_at_once` of them in a cycle. With `parity` a bit that these memories
+    lose stops the core. Keys and values are codes of `cache_bits` with `cache_scales`: fixed ones, or one for each
+    token and head, computed as they are written. With `cache_recent` tiles, those of a job's last tiles and of the
+    first have eight bits, and only the others four.
     """
 
     lanes: Literal[8, 16, 32] = 16
@@ -97,10 +111,11 @@ class Config(Section):
         if self.core.lanes % self.engine.lanes:
             raise problem(f"core.lanes, {self.core.lanes}, must be a multiple of engine.lanes, {self.engine.lanes}")
         together = self.engine.step_inputs // self.core.lanes
-        if together and self.core.activation_words % together:
+        words = self.core.activation_words
+        if together and words != AUTO and words % together:
             raise problem(
                 f"a step of the engine reads {together} words of activations: core.activation_words, "
-                f"{self.core.activation_words}, must be a multiple of that"
+                f"{words}, must be a multiple of that"
             )
         if self.memory.beat_bits not in (256, 512):
             raise problem(
@@ -163,6 +178,26 @@ class Config(Section):
         if self.core is None:
             raise InputError(f"config {self.name} builds an engine, not a core that could run a model: {ADD_A_CORE}")
         return self.core
+
+    @property
+    def unsized(self) -> tuple[str, ...]:
+        """The core's memories whose sizes follow from a model, by their keys."""
+        core = self.core
+        return () if core is None else tuple(name for name in MEMORIES if getattr(core, name) == AUTO)
+
+    def with_memories(self, words: Mapping[str, int | Literal["auto"]]) -> "Config":
+        """The config with other sizes of the core's memories."""
+        return self.model_copy(update={"core": self.core_section.model_copy(update=dict(words))})
+
+    def memory_words(self) -> dict[str, int]:
+        """Sizes of the core's memories; InputError when one is still to follow from a model."""
+        if self.unsized:
+            keys = ", ".join(f"core.{name}" for name in self.unsized)
+            raise InputError(
+                f"config {self.name}: {keys}: auto is as large as a model needs: name one, with --model for commands "
+                "that take none otherwise, or give a number of words"
+            )
+        return {name: getattr(self.core_section, name) for name in MEMORIES}
 
     @property
     def gemm(self) -> GemmConfig:

@@ -1,25 +1,22 @@
 """Random cores, and models that they can run."""
 
 import math
-import re
 from collections.abc import Mapping
 
 import yaml
 from hypothesis import strategies as st
 
 from einloom.generators.registry import describe
+from einloom.memory_sizes import sized
 from einloom.sim.memory_timing import MemoryTiming
-from einloom.spec.config import Config, parse_config
+from einloom.spec.config import AUTO, MEMORIES, Config, parse_config
 from einloom.spec.engines.sparse_dsp import three_fit
-from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 from einloom.spec.lane_sets import LaneSets
 from einloom.spec.program import Program
 from tests.core_bed import Shape, random_program
 
 MOST_PES = 96
-MEMORIES = {"vector_words": 1024, "activation_words": 16, "query_words": 8, "staging_words": 8}
-"""Words, to begin with; doubled until a model fits."""
 
 
 @st.composite
@@ -129,18 +126,10 @@ def cores_with_models(draw: st.DrawFn) -> tuple[Config, Shape]:
 
 
 def fitted(core: Mapping[str, Mapping[str, object]], shape: Shape) -> tuple[Config, Program]:
-    """The core with memories that are just large enough, in powers of two, and the model's program."""
-    sizes = dict(MEMORIES)
-    while True:
-        sections = {**core, "core": {**core["core"], **sizes}}
-        config = parse_config(yaml.safe_dump({"name": "drawn", **sections}), "drawn.yaml")
-        try:
-            return config, random_program(describe(config), shape)
-        except InputError as error:
-            key = re.search(r"give core\.(\w+) at least", str(error))
-            if key is None:
-                raise
-            sizes[key[1]] *= 2
+    """The core with memories that are just large enough, and the model's program."""
+    sections = {**core, "core": {**core["core"], **dict.fromkeys(MEMORIES, AUTO)}}
+    config = sized(parse_config(yaml.safe_dump({"name": "drawn", **sections}), "drawn.yaml"), shape.graph())
+    return config, random_program(describe(config), shape)
 
 
 timings = st.builds(

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from einloom.cli.options import SizedFor
 from einloom.kernels import KernelReport, kernel
 from einloom.kernels import check as check_folder
 from einloom.spec.errors import CheckFailed
@@ -21,10 +22,11 @@ def fpga(
     slr: Annotated[
         int | None, typer.Option(help="The die that holds the whole kernel; all of them if left out.")
     ] = None,
+    model: SizedFor = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write the folder in which `make` builds an xclbin, and check it."""
-    _tell(kernel(config, output, board=board, clock_mhz=clock, slr=slr), as_json=as_json)
+    _tell(kernel(config, output, board=board, clock_mhz=clock, slr=slr, model=model), as_json=as_json)
 
 
 def check(

@@ -17,6 +17,15 @@ ConfigName = Annotated[
         "-c", "--config", help="A YAML file, or a shipped config; a shipped core that takes the model if left out."
     ),
 ]
+SizedFor = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A model that must fit the core: a GGUF file, a Hugging Face folder or a shipped model. Memories whose "
+        "size is auto become as large as it needs.",
+    ),
+]
 Weights = Annotated[
     str,
     typer.Option(

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from einloom.cli.options import SizedFor
 from einloom.synthesis import (
     FPGA,
     LEVELS,
@@ -32,6 +33,7 @@ def synth(
     liberty: Annotated[
         list[Path] | None, typer.Option(help="A .lib file of a cell library; repeat it for all its files.")
     ] = None,
+    model: SizedFor = None,
     plot: Annotated[Path | None, typer.Option(help="Write a bar chart of the parts to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -45,6 +47,7 @@ def synth(
             config,
             target,
             liberty=liberty or (),
+            model=model,
             progress=lambda design, done, of: bar.update(task, description=design, completed=done, total=of),
         )
     if as_json:
