@@ -1,7 +1,7 @@
 """A model compressed the way a config's core keeps it, with a text to calibrate on, and what that costs each matrix."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from einloom.mapping.compress.balance import balanced
 from einloom.mapping.compress.core_file import CompressedModel, write_compressed
 from einloom.mapping.compress.fidelity import Fidelity, measure, total
 from einloom.mapping.model_digest import model_digest
-from einloom.mapping.pipeline import compress_model
+from einloom.mapping.pipeline import Distilling, compress_model, distil_model
 from einloom.memory_sizes import sized
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
@@ -34,6 +34,7 @@ class QuantizedForCore:
     compressed : matrices and scales.
     fidelities : fidelity of each matrix, zeros that fill it up included.
     seconds : time that quantization took.
+    distilled : KL in nats on text that was held out, before distillation and after, if there was one.
     """
 
     config: str
@@ -41,6 +42,7 @@ class QuantizedForCore:
     fidelities: tuple[Fidelity, ...]
     seconds: float
     _digest: str
+    distilled: tuple[float, float] | None = None
 
     @property
     def total(self) -> Fidelity:
@@ -59,7 +61,10 @@ class QuantizedForCore:
             {"name": f.name, "format": f.format, "bits_per_weight": f.bits_per_weight, "nmse": f.nmse}
             for f in (*self.fidelities, self.total)
         ]
-        return {"tensors": rows[:-1], "total": rows[-1], "config": self.config, "seconds": round(self.seconds, 3)}
+        found = {"tensors": rows[:-1], "total": rows[-1], "config": self.config, "seconds": round(self.seconds, 3)}
+        if self.distilled is not None:
+            found["distilled"] = dict(zip(("kl_before", "kl_after"), self.distilled, strict=True))
+        return found
 
     def _repr_html_(self) -> str:
         rows = ((f.name, f.format, f.bits_per_weight, f.nmse) for f in self.fidelities)
@@ -73,6 +78,9 @@ def quantize_for_core(
     weights: str = "",
     calibration: str | Path | None = None,
     output: str | Path | None = None,
+    distil: int = 0,
+    seed: int = 0,
+    on_step: Callable[[int, float], None] = lambda _step, _loss: None,
 ) -> QuantizedForCore:
     """Quantize a decoder as `compile` does for the core of a config.
 
@@ -81,6 +89,9 @@ def quantize_for_core(
     weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty.
     calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
     output : a .safetensors file to write, which `compile` takes as `weights`.
+    distil : steps of training on the calibration's text, after quantization (mapping/compress/distil.py).
+    seed : of the order in which its windows are trained on.
+    on_step : told the number of each such step, and its loss.
 
     InputError when the model doesn't fit the design, or the design doesn't have the format.
     """
@@ -90,9 +101,16 @@ def quantize_for_core(
     compression = compression_of(weights, calibration)
     if compression.file is not None:
         raise InputError(f"--weights {weights} is quantized already: name a format")
+    if distil < 0 or (distil and not compression.text):
+        raise InputError("--distil is a number of steps above 0, and needs --calibration FILE: a text to train on")
     loaded = load_model(model)
     manifest = describe(sized(load_config(config), loaded.graph))
-    compressed = compress_model(loaded, manifest, compression)
+    compressed, distilled = compress_model(loaded, manifest, compression), None
+    if distil:
+        compressed, *both = distil_model(
+            loaded, manifest, compressed, compression.text, Distilling(distil, seed, on_step)
+        )
+        distilled = both[0], both[1]
     ready = balanced(loaded, compressed.balance)
     sizes = PaddedSizes.of(ready.graph, manifest.core)
     found = tuple(
@@ -100,7 +118,7 @@ def quantize_for_core(
         for t in ready.graph.linears()
     )
     seconds = time.perf_counter() - started
-    quantized = QuantizedForCore(manifest.name, compressed, found, seconds, model_digest(loaded))
+    quantized = QuantizedForCore(manifest.name, compressed, found, seconds, model_digest(loaded), distilled)
     if output is not None:
         quantized.write(output)
     return quantized

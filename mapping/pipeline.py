@@ -1,11 +1,14 @@
 """The way of a model to a program: compress, calibrate, lower, schedule."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
-from einloom.mapping.compress.balance import balanced, find_balance, require_balance
+from einloom.mapping.compress.balance import balanced, find_balance, require_balance, sites
 from einloom.mapping.compress.calibrated import quantize_calibrated
 from einloom.mapping.compress.core_file import CompressedModel, read_compressed
 from einloom.mapping.compress.mixture import choose_formats
@@ -15,8 +18,10 @@ from einloom.mapping.pairing import require_pairing
 from einloom.models.calibrate import CacheWatch
 from einloom.models.calibration_texts import self_texts, windows
 from einloom.models.decoder_model import DecoderModel
+from einloom.models.float_decoder import Decoder
+from einloom.models.linears import FloatLinears
 from einloom.spec.engines.gemm import GemmConfig
-from einloom.spec.errors import InputError
+from einloom.spec.errors import InputError, ToolError
 from einloom.spec.files import file_digest
 from einloom.spec.formats import Format, format_named
 from einloom.spec.manifest import Manifest
@@ -88,6 +93,51 @@ def compress_model(model: DecoderModel, manifest: Manifest, compression: Compres
     core = manifest.core
     scales = watch.scales(core.cache.largest_element)
     return CompressedModel(tensors, scales, core.cache_bits, core.cache_scales, core.cache_recent, balance)
+
+
+@dataclass(frozen=True)
+class Distilling:
+    """How a compressed model is trained on its calibration's text (mapping/compress/distil.py).
+
+    Attributes
+    ----------
+    steps : of the optimizer.
+    seed : of the order of the text's windows.
+    on_step : told each step's number and loss.
+    """
+
+    steps: int
+    seed: int = 0
+    on_step: Callable[[int, float], None] = lambda _step, _loss: None
+
+
+def distil_model(
+    model: DecoderModel, manifest: Manifest, compressed: CompressedModel, text: str, distilling: Distilling
+) -> tuple[CompressedModel, float, float]:
+    """What `compress_model` made of a model, trained on a text; and its KL before and after on windows held out.
+
+    InputError when the text is too short, ToolError without JAX.
+    """
+    try:
+        from einloom.mapping.compress.distil import BATCH, HELD_OUT, WINDOW, distil, with_norms
+    except ImportError as error:
+        raise ToolError('--distil needs JAX and Optax: pip install "einloom[distil]"') from error
+    tokens = windows(model, text, least=BATCH + HELD_OUT, most=None, length=WINDOW)
+    ready, sizes = balanced(model, compressed.balance), PaddedSizes.of(model.graph, manifest.core)
+    found = distil(
+        ready, sizes, compressed.tensors, tokens, distilling.steps, seed=distilling.seed, on_step=distilling.on_step
+    )
+    # A norm's weights are divided by the factors of the inputs that it makes.
+    balance = dict(compressed.balance)
+    for site in sites(model.graph):
+        if site.maker.name in found.norms:
+            balance[site.name] = balance.get(site.name, np.float32(1)) / found.norms[site.maker.name]
+    trained = replace(ready, tensors=with_norms(ready, found.norms))
+    matrices = {t.name: sizes.cut(t, found.tensors[t.name].dequantize()) for t in ready.graph.linears()}
+    texts, watch = windows(model, text), CacheWatch(ready)
+    Decoder(trained, FloatLinears(matrices), watch, texts=len(texts)).step(texts.ravel().tolist())
+    scales = watch.scales(manifest.core.cache.largest_element)
+    return replace(compressed, tensors=found.tensors, scales=scales, balance=balance), found.before, found.after
 
 
 def _average(weights: str, engine: GemmConfig) -> float | None:

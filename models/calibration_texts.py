@@ -44,16 +44,18 @@ def self_texts(
     return written
 
 
-def windows(model: DecoderModel, text: str) -> npt.NDArray[np.int64]:
-    """Tokens [texts, T] of a given text: windows that lie evenly over it, up to WINDOWS of them.
+def windows(
+    model: DecoderModel, text: str, *, least: int = 1, most: int | None = WINDOWS, length: int = WINDOW
+) -> npt.NDArray[np.int64]:
+    """Tokens [texts, T] of a given text: windows of `length` or the context that lie evenly over it, up to `most`.
 
-    Every other one begins as the model's texts do. InputError when the text is shorter than one window.
+    Every other one begins as the model's texts do. InputError when the text is shorter than `least` windows.
     """
     ids = np.array(model.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
-    length = min(WINDOW, model.graph.context)
-    if len(ids) < length:
-        raise InputError(f"the text to calibrate on has {len(ids)} tokens: give at least {length}")
-    count = min(WINDOWS, len(ids) // length)
+    length = min(length, model.graph.context)
+    if len(ids) < least * length:
+        raise InputError(f"the text to calibrate on has {len(ids)} tokens: give at least {least * length}")
+    count = len(ids) // length if most is None else min(most, len(ids) // length)
     starts = np.linspace(0, len(ids) - length, count).astype(np.int64)
     cut: npt.NDArray[np.int64] = ids[starts[:, None] + np.arange(length)]
     begins = beginning(model)[:length]

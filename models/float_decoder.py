@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from einloom.models.decoder_graph import Attention, Branch, Linear, Mlp, Norm
+from einloom.models.decoder_graph import Attention, Branch, Layer, Linear, Mlp, Norm
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_attention import AttentionFunction, float_attention, soft_cap
 from einloom.models.float_functions import activate, normalise, rotate
@@ -79,12 +79,11 @@ class Decoder:
         if end > self.context:
             raise ValueError(f"{end} tokens do not fit into a context of {self.context}")
         with np.errstate(all="ignore"):  # what overflows is found below
-            x = self._embedded(tokens)
+            x = self.embedded(tokens)
             for number, layer in enumerate(self._graph.layers):
-                for branch in layer.branches:
-                    x = x + self._branch(branch, x)
+                x = self.through(layer, x)
                 self._on_layer(number, x)
-            logits = self._logits(self._normalised(self._graph.norm, x))
+            logits = self.logits(x)
         if not np.isfinite(logits).all():
             raise InputError("the model's activations overflow float32")
         self.position = end
@@ -98,12 +97,25 @@ class Decoder:
         }
         self.position = position
 
-    def _embedded(self, tokens: list[int]) -> Floats:
+    def embedded(self, tokens: list[int]) -> Floats:
+        """What the first layer gets of the next `tokens`, [B T, hidden]."""
         embedding = self._graph.embedding
         x = self._tensor(embedding.weight)[tokens] * np.float32(embedding.scale)
         if embedding.positions:
             x = x + self._tensor(embedding.positions)[self._positions(len(tokens))]
         return x
+
+    def through(self, layer: Layer, x: Floats) -> Floats:
+        """The residual stream [B T, hidden] behind a layer that gets `x`."""
+        for branch in layer.branches:
+            x = x + self._branch(branch, x)
+        return x
+
+    def logits(self, x: Floats) -> Floats:
+        """Logits [B T, vocab] of what the last layer leaves."""
+        head, x = self._graph.head, self._normalised(self._graph.norm, x)
+        logits = self._linear(head.linear, x) * np.float32(head.scale)
+        return logits if head.cap is None else soft_cap(logits, head.cap)
 
     def _branch(self, branch: Branch, x: Floats) -> Floats:
         y = self._normalised(branch.pre_norm, x)
@@ -143,11 +155,6 @@ class Decoder:
         up = self._linear(m.up, x)
         inner = activate(self._linear(m.gate, x), m.activation) * up if m.gate else activate(up, m.activation)
         return self._linear(m.down, self._normalised(m.inner_norm, inner))
-
-    def _logits(self, x: Floats) -> Floats:
-        head = self._graph.head
-        logits = self._linear(head.linear, x) * np.float32(head.scale)
-        return logits if head.cap is None else soft_cap(logits, head.cap)
 
     def _linear(self, linear: Linear, x: Floats) -> Floats:
         y = self._linears(linear.weight, x)

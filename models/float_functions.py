@@ -1,6 +1,11 @@
-"""Norms, activation functions and RoPE in NumPy float32."""
+"""Norms, activation functions and RoPE in float32.
+
+Arrays may be those of any library with NumPy's functions, JAX's that are differentiated among them: each function
+takes them from the array that it gets.
+"""
 
 import math
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +24,9 @@ def normalise(x: Floats, kind: NormKind, weight: Floats, bias: Floats | None, ep
 
 def rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
     """x / sqrt(mean of x^2 + eps) * weight over the last axis."""
-    mean_square = np.mean(x * x, axis=-1, keepdims=True)
-    result: Floats = x / np.sqrt(mean_square + np.float32(eps)) * weight
+    xp = x.__array_namespace__()
+    mean_square = xp.mean(x * x, axis=-1, keepdims=True)
+    result: Floats = x / xp.sqrt(mean_square + np.float32(eps)) * weight
     return result
 
 
@@ -37,30 +43,44 @@ def rotate(x: Floats, positions: npt.NDArray[np.int64], rope: Rope) -> Floats:
     half = x.shape[-1] // 2
     cos, sin = (table[:, None] for table in angles(rope, positions))
     first, second = x[..., :half], x[..., half:]
-    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    turned: Floats = x.__array_namespace__().concatenate(
+        [first * cos - second * sin, second * cos + first * sin], axis=-1
+    )
+    return turned
 
 
 def activate(x: Floats, activation: Activation) -> Floats:
     """The activation function of every element."""
     result: Floats
+    xp = x.__array_namespace__()
     match activation:
         case Activation.SILU:
             return silu(x)
         case Activation.GELU:
-            erf = np.vectorize(math.erf, otypes=[np.float32])
-            result = x * (1 + erf(x * np.float32(math.sqrt(0.5)))) / 2
+            result = x * (1 + _erf(x * np.float32(math.sqrt(0.5)))) * np.float32(0.5)
         case Activation.GELU_TANH:
             inside = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3)
-            result = x * (1 + np.tanh(inside)) / 2
+            result = x * (1 + xp.tanh(inside)) / 2
         case Activation.RELU:
-            result = np.maximum(x, 0)
+            result = xp.maximum(x, 0)
         case Activation.SQUARED_RELU:
-            result = np.square(np.maximum(x, 0))
+            result = xp.square(xp.maximum(x, 0))
     return result
+
+
+def _erf(x: Floats) -> Floats:
+    """The error function of every element."""
+    if isinstance(x, np.ndarray):
+        result: Floats = np.vectorize(math.erf, otypes=[np.float32])(x)
+        return result
+    from jax.scipy.special import erf  # of all libraries, only this one's arrays get here
+
+    return cast(Floats, erf(x))
 
 
 def silu(x: Floats) -> Floats:
     """x * sigmoid(x), by the half of the sigmoid that doesn't overflow."""
-    small = np.exp(-np.abs(x))
-    result: Floats = x * np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+    xp = x.__array_namespace__()
+    small = xp.exp(-xp.abs(x))
+    result: Floats = x * xp.where(x >= 0, 1 / (1 + small), small / (1 + small))
     return result

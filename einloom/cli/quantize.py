@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,14 @@ from einloom.spec.formats import FORMATS, NEIGHBOURS, SPARSE_OF, format_named
 
 USUAL_GROUP = 128
 BAR_AFTER = 2.0  # seconds of work without a progress bar
+
+
+@dataclass(frozen=True)
+class Training:
+    """Steps of distillation, 0 for none, and the seed of the text's order."""
+
+    steps: int
+    seed: int
 
 
 def quantize(
@@ -63,6 +72,16 @@ def quantize(
         ),
     ] = None,
     calibration: Calibration = None,
+    distil: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="STEPS",
+            help="Then train codes, steps and norms on the calibration's text, so that the quantized model predicts "
+            "what the float model does: so many steps of 1,024 tokens. For a core; needs the extra `distil`.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of the text in which --distil trains.")] = 0,
     group: Annotated[int, typer.Option(min=1, help="Consecutive inputs that share a scale.")] = USUAL_GROUP,
     scale_search: Annotated[
         bool, typer.Option("--scale-search", help="Try 26 scales per group and keep the best: less error, more time.")
@@ -83,8 +102,11 @@ def quantize(
             raise InputError(
                 "for a core give one --weights, and neither --group nor --scale-search: the core has its own"
             )
-        _for_core(model, config, (weights or [""])[0], pattern, calibration, output, as_json=as_json)
+        training = Training(distil or 0, seed)
+        _for_core(model, config, (weights or [""])[0], pattern, calibration, output, training, as_json=as_json)
         return
+    if distil is not None:
+        raise InputError("--distil is for a core and trains on a text: give -c CONFIG and --calibration FILE")
     with _progress_bar("quantizing") as progress:
         quantized = quantize_model(
             model, weights or DEFAULT_FORMAT, group=group, scale_search=scale_search, output=output, progress=progress
@@ -135,6 +157,7 @@ def _for_core(
     pattern: tuple[int, int] | None,
     calibration: Path | None,
     output: Path | None,
+    training: Training,
     *,
     as_json: bool,
 ) -> None:
@@ -147,8 +170,17 @@ def _for_core(
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
     if pattern is not None:
         weights = _sparse_of_core(chosen, pattern)
-    with console.status(f"quantizing for {chosen.name}"):
-        found = quantize_for_core(loaded, chosen, weights=weights, calibration=calibration, output=output)
+    with console.status(f"quantizing for {chosen.name}") as status:
+        found = quantize_for_core(
+            loaded,
+            chosen,
+            weights=weights,
+            calibration=calibration,
+            output=output,
+            distil=training.steps,
+            seed=training.seed,
+            on_step=lambda step, loss: status.update(f"step {step + 1} of {training.steps}: KL {loss:.4f} nats"),
+        )
     if as_json:
         typer.echo(json.dumps(found.figures() | {"output": None if output is None else str(output)}))
         return
@@ -159,6 +191,9 @@ def _for_core(
         table.add_row(Text(f.name), *_cells(f), f.format, end_section=f is layers[-1])
     table.add_row("total", *_cells(found.total), found.total.format)
     Console(file=sys.stdout).print(table)
+    if found.distilled is not None:
+        before, after = found.distilled
+        Console(file=sys.stdout).print(f"KL on text that was held out: {before:.4f} nats, distilled {after:.4f}")
     if output is not None:
         console.print(Text(f"wrote {output}"))
 
