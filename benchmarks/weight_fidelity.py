@@ -1,13 +1,14 @@
 """Perplexity of a model on a text with its weights in each format, or its cache, and all else in float.
 
     python -m benchmarks.weight_fidelity MODEL --text FILE [--tokens 4096] [--calibration FILE] [-c core-2ch]
-        [--only ROW]
+        [--only ROW] [--files FILE ...]
 
 Rows: the float model; int8 with a scale per output channel; at 4 and at 3 bits asymmetric integers, the minifloat
 without special values and BitMoD's format, all rounded to nearest; BitMoD's format with the scale search, and with
 balance and error feedback (mapping/compress) on the model's own texts and on the given one; a mixture of 3.5
 bits; and float weights with keys and values in 8 and in 4 bits, with scales as cores have them. Padding, groups and
-formats are those of the config's engine.
+formats are those of the config's engine. With `--files` the rows are the float model and files that `einloom
+quantize -o` wrote for the config, such as distilled ones.
 """
 
 import argparse
@@ -27,8 +28,10 @@ from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.balance import balanced, find_balance
 from einloom.mapping.compress.calibrated import quantize_calibrated
+from einloom.mapping.compress.core_file import read_compressed
 from einloom.mapping.compress.mixture import choose_formats
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
+from einloom.mapping.model_digest import model_digest
 from einloom.models.agreement import log_softmax
 from einloom.models.calibrate import CacheWatch
 from einloom.models.calibration_texts import self_texts, windows
@@ -119,6 +122,14 @@ class Measure:
         bits /= sum(t.codes.size for t in tensors.values())
         self.add(name, bits, weights, time.perf_counter() - started, model=model)
 
+    def file(self, path: Path) -> None:
+        """What `einloom quantize` keeps of the model."""
+        started = time.perf_counter()
+        found = read_compressed(path, model_digest(self.model))
+        model = balanced(self.model, found.balance)
+        weights = {t.name: self.sizes.cut(t, found.tensors[t.name].dequantize()) for t in model.graph.linears()}
+        self.add(path.stem, found.bits_per_weight, weights, time.perf_counter() - started, model=model)
+
     def cache(self, bits: int, texts: npt.NDArray[np.int64]) -> None:
         """Keys and values in `bits`, with scales from a text."""
         name = f"float, cache in {bits} bits"
@@ -158,14 +169,20 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--calibration", type=Path, help="of the text's kind, but not of the text")
     parser.add_argument("-c", "--config", default="core-2ch")
+    parser.add_argument("--files", nargs="*", type=Path, metavar="FILE", help="only these, of `einloom quantize -o`")
     parser.add_argument("--only", default="", metavar="ROW", help="rows with this in their names")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     ids = model.tokenizer.encode(arguments.text.read_text()).ids[: arguments.tokens + 1]
+    measure = Measure(model, arguments.config, ids, arguments.only)
+    if arguments.files is not None:
+        for path in arguments.files:
+            measure.file(path)
+        show(measure, len(ids) - 1)
+        return
     texts = {"own texts": self_texts(model)}
     if arguments.calibration:
         texts["given text"] = windows(model, arguments.calibration.read_text())
-    measure = Measure(model, arguments.config, ids, arguments.only)
     measure.each("int8", 8, PerChannel(FORMATS["int8"], 0))
     for bits in (4, 3):
         format, group = FORMATS[f"bitmod-fp{bits}"], measure.group
@@ -180,7 +197,12 @@ def main() -> None:
         measure.calibrated(f"auto:3.5, calibrated on {name}", tokens, None, 3.5)
     for bits in (8, 4):
         measure.cache(bits, tokens)
-    table = Table(title=f"perplexity on {len(ids) - 1:,} tokens, in windows of {WINDOW:,}")
+    show(measure, len(ids) - 1)
+
+
+def show(measure: Measure, tokens: int) -> None:
+    """Print all rows as a table."""
+    table = Table(title=f"perplexity on {tokens:,} tokens, in windows of {WINDOW:,}")
     for heading in ("weights", "bits", "perplexity", "over float"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
     for row, bits, found in measure.rows:
