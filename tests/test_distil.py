@@ -24,11 +24,12 @@ from einloom.spec.formats import FORMATS, format_named
 from einloom.spec.quantized import QuantizedTensor
 from tests.cores import core_config, core_manifest
 from tests.families import write_family
+from tests.marks import slow
 from tests.rounded import quantize_for_engine
 from tests.small_models import golden_decoder, small_llama
 
 CORE: dict[str, Any] = {"engine": {"formats": ["bitmod-fp3", "int4"]}}
-ALL_PARTS = ("gemma2", "gpt2", "bitnet")
+ALL_PARTS = ("gemma2", "gpt2", slow("bitnet"))
 """Families that have, together, norms of all kinds and places, caps, windows, biases and learnt positions."""
 jax.config.update("jax_disable_most_optimizations", True)  # functions run a few times, and compile for seconds
 
@@ -57,7 +58,7 @@ def test_the_first_loss_is_the_float_decoders(name: str, tmp_path: Path) -> None
     assert found.before == pytest.approx(divergence(model, sizes, tensors, {}, windows[1:3]), rel=1e-6)
 
 
-@pytest.mark.parametrize("kinds", [("u",), ("t", "norm")], ids=" and ".join)
+@pytest.mark.parametrize("kinds", [("u",), slow(("t", "norm"))], ids=" and ".join)
 def test_what_is_trained_alone_lowers_the_loss(
     kinds: tuple[str, ...], model: DecoderModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
