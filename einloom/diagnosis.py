@@ -89,6 +89,8 @@ def _things() -> Iterator[Diagnosis]:
     yield _look("Yosys for synthesis", _yosys, 'pip install "einloom[synth]"', ("synth",))
     yield _look("Edalize", lambda: _module("edalize"), 'pip install "einloom[fpga]"', ("fpga",))
     yield _look("matplotlib", lambda: _module("matplotlib"), 'pip install "einloom[docs]"', ("--plot", "--timeline"))
+    distil = ("quantize --distil",)
+    yield _look("JAX", lambda: _module("optax"), 'pip install "einloom[distil]"', distil, optional=True)
     yield _look(
         "Vitis", lambda: _version("v++"), "install Vitis and source its settings64.sh", ("make",), optional=True
     )
