@@ -171,7 +171,7 @@ def report_of(
     """
     gemm = manifest.gemm
     assert gemm is not None
-    channels = gemm.weights.channels
+    ports = manifest.core.ports
     cycles = totals.counters.get("cycles")
     peak = gemm.macs_per_step / gemm.weights.steps[0].cycles
     name_of_head = model.graph.head.linear.weight
@@ -180,10 +180,12 @@ def report_of(
     layers = sum(sizes.values())
     macs = layers * (len(generation.tokens) - 1) + head * len(generation.logits)
     last = totals.last or None
-    assert last is None or last.keys() == counter_names(channels).keys()
+    assert last is None or last.keys() == counter_names(ports).keys()
     new = len(generation.continuation) - 1
-    beats = sum(last[f"weights{c}_beats"] for c in range(channels)) if last else 0
-    others = last["system_read_beats"] + last["system_write_beats"] if last else 0
+    by_port = [sum(last[name] for name in port.counters) if last else 0 for port in ports]
+    channels = sum(port.channel is not None for port in ports)
+    beats = sum(count for port, count in zip(ports, by_port, strict=True) if port.channel is not None)
+    others = sum(by_port) - beats
     return RunReport(
         config=manifest.name,
         backend=backend,
@@ -202,7 +204,7 @@ def report_of(
         utilisation=macs / (cycles * peak) if cycles else None,
         beat_share=beats / (last["cycles"] * channels) if last else None,
         memory=memory[0] if memory else None,
-        memory_share=(beats + others) / (last["cycles"] * (channels + 1) * memory[1]) if last and memory else None,
+        memory_share=(beats + others) / (last["cycles"] * len(ports) * memory[1]) if last and memory else None,
         bits_per_weight=bits_per_weight,
         padding=padding,
         top1_agreement=agreement.top1,

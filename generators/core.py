@@ -56,6 +56,7 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
         cache_bits=core.cache_bits,
         cache_scales=core.cache_scales,
         cache_recent=core.cache_recent,
-        registers=core_registers(config.memory.channels),
+        ports=spec.ports,
+        registers=core_registers(spec.ports),
     )
     return spec, manifest

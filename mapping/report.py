@@ -58,7 +58,7 @@ def mapping_report(program: Program, manifest: Manifest, padding: float = 0.0) -
     `padding` is the share of the weights that are zeros to fill up the design's blocks and tiles.
     """
     beat_bytes = manifest.gemm.weights.beat_bits // 8
-    symbols, beats = program.symbols, [w.size // beat_bytes for w in program.weights]
+    symbols = program.symbols
     lines = [
         f"Design {manifest.name}, config SHA-256 {manifest.digest}",
         f"{len(program.instructions):,} instructions of {INSTRUCTION_BYTES} bytes, {program.program_bytes:,} bytes",
@@ -76,8 +76,8 @@ def mapping_report(program: Program, manifest: Manifest, padding: float = 0.0) -
         *_table(
             ("window", "beats", "bytes"),
             [
-                ("system", f"{program.system.size // beat_bytes:,}", f"{program.system.size:,}"),
-                *((f"weights{c}", f"{b:,}", f"{b * beat_bytes:,}") for c, b in enumerate(beats)),
+                (port.name, f"{image.size // beat_bytes:,}", f"{image.size:,}")
+                for port, image in zip(manifest.core.ports, program.images, strict=True)
             ],
         ),
         "",

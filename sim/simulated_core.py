@@ -13,7 +13,7 @@ from einloom.generators.design import Design
 from einloom.sim.bench.core import Top, build_core, memory_beats, upset_memories, waves_file
 from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.server import BenchServer
-from einloom.spec.core_registers import counter_names, window_names
+from einloom.spec.core_registers import counter_names
 from einloom.spec.driver import Bytes, JobResult
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import CoreError
@@ -129,13 +129,12 @@ class SimulatedCore:
         self.signature = 0
         self._base = base
         self._watchdog = watchdog
-        self._channels = manifest.gemm.weights.channels
+        self._core_ports = manifest.core.ports
         beat = manifest.gemm.weights.beat_bits // 8
         self._registers = {r.name: r for r in manifest.core.registers}
         self._written: dict[int, int] = {}  # words of registers, by their addresses
         self._ports: dict[str, int] = {}  # values of the bench's ports now
-        images = [program.system, *program.weights]
-        self.sizes = [image.size for image in images]
+        self.sizes = [image.size for image in program.images]
         beats = [memory_beats((base + size) // beat + SPARE_BEATS) for size in self.sizes]
         self.memory_sizes = [n * beat for n in beats]
         executable = build_core(design, beats, top=top, waves=waves is not None, upsets=upsets)
@@ -146,7 +145,7 @@ class SimulatedCore:
 
     def prepare(self) -> None:
         """Load all memories and set the registers that no job changes."""
-        for n, image in enumerate([self.program.system, *self.program.weights]):
+        for n, image in enumerate(self.program.images):
             self.load(n, 0, image)
         self.configure()
 
@@ -159,8 +158,8 @@ class SimulatedCore:
             "watchdog": self._watchdog,
             "report": 0,
         }
-        for name, size in zip(window_names(self._channels), self.sizes, strict=True):
-            values |= {f"{name}_base": self._base, f"{name}_size": size}
+        for port, size in zip(self._core_ports, self.sizes, strict=True):
+            values |= {f"{port.name}_base": self._base, f"{port.name}_size": size}
         self.write(**values)
 
     def load(self, memory: int, offset: int, data: Bytes) -> None:
@@ -209,7 +208,7 @@ class SimulatedCore:
         first = self._registers["error"].offset
         self._start(writes, reads_from=first, reads=self._words_from(first), **ports)
         words = self._read_words()
-        names = ("error", "error_index", *counter_names(self._channels))
+        names = ("error", "error_index", *counter_names(self._core_ports))
         error, index, *counters = (self._value(words, first, name) for name in names)
         return JobResult(CoreError(error), index, dict(zip(names[2:], counters, strict=True)))
 

@@ -30,6 +30,7 @@ from einloom.spec.isa import (
     Unit,
     VectorOp,
 )
+from einloom.spec.memory_ports import memory_ports
 from einloom.spec.suggest import did_you_mean
 
 MARKED = re.compile(r"(?<=<!-- table: )(?P<name>[\w-]+)(?P<open> -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -65,7 +66,9 @@ def operands() -> str:
 
 def registers() -> str:
     """The register map of a core with one weight channel."""
-    rows = [(f"`{r.offset:#05x}`", f"`{r.name}`", r.bits, r.access, r.description) for r in core_registers(1)]
+    rows = [
+        (f"`{r.offset:#05x}`", f"`{r.name}`", r.bits, r.access, r.description) for r in core_registers(memory_ports(1))
+    ]
     return table(("offset", "register", "bits", "access", "meaning"), rows)
 
 

@@ -11,9 +11,8 @@ from einloom.spec.config import ADD_A_CORE, Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
 from einloom.spec.lane_sets import LaneSets
+from einloom.spec.memory_ports import MemoryPort
 from einloom.spec.registers import RegisterTable
-
-VERSION = 2
 
 
 class Data(BaseModel):
@@ -270,6 +269,8 @@ class CoreManifest(Data):
     """Of these elements: fixed ones, or one for each token and head."""
     cache_recent: int
     """Last tiles of an attention job with codes of eight bits; 0 if all tiles are alike."""
+    ports: tuple[MemoryPort, ...]
+    """In the order of the memories that the host and the benches number."""
     registers: RegisterTable
     """Registers behind those of ap_ctrl_hs."""
 
@@ -293,7 +294,7 @@ class CoreManifest(Data):
 class Manifest(Data):
     """A generated design: a GEMM engine, an attention engine, or a core with one of each."""
 
-    version: Literal[2]
+    version: Literal[3]
     name: str
     config: Config
     digest: str

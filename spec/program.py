@@ -104,12 +104,17 @@ class Program:
         return tuple(len(flags) - flags[::-1].index(True) for flags in own)
 
     @property
+    def images(self) -> tuple[Bytes, ...]:
+        """The image of each memory port, in the manifest's order."""
+        return (self.system, *self.weights)
+
+    @property
     def program_bytes(self) -> int:
         return len(self.instructions) * INSTRUCTION_BYTES
 
     @property
     def image_bytes(self) -> int:
-        return self.system.size + sum(w.size for w in self.weights)
+        return sum(image.size for image in self.images)
 
     def write(self, folder: Path) -> None:
         """Write all files into `folder`; InputError when that fails, with nothing half-written."""
@@ -128,7 +133,7 @@ class Program:
     def files(self) -> dict[str, bytes]:
         """The files of a compiled program, by their names, as `load_program` reads them; and a listing for people."""
         program = b"".join(i.encode() for i in self.instructions)
-        contents = [program, self.system.tobytes(), *(w.tobytes() for w in self.weights)]
+        contents = [program, *(image.tobytes() for image in self.images)]
         files = dict(zip(_image_names(len(self.weights)), contents, strict=True))
         head: dict[str, Any] = {
             "version": VERSION,

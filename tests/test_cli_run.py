@@ -28,6 +28,7 @@ from einloom.spec.driver import Bytes, JobResult
 from einloom.spec.errors import CheckFailed, EinloomError, InputError
 from einloom.spec.formats import FORMATS
 from einloom.spec.isa import CoreError
+from einloom.spec.memory_ports import memory_ports
 from tests.tiny_llama import write_tiny_llama
 
 BITMOD = """\
@@ -250,7 +251,7 @@ def test_figures_of_a_clocked_core(model: Path, config: Path) -> None:
     program, bits = compile_model(llama, manifest)
     totals = JobTotals()
     for cycles, beats in ((400, 100), (1000, 750)):
-        counters = dict.fromkeys(counter_names(2), 0) | {
+        counters = dict.fromkeys(counter_names(memory_ports(2)), 0) | {
             "cycles": cycles,
             "weights0_beats": beats,
             "weights1_beats": beats,

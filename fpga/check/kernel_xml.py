@@ -4,7 +4,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterator
 
 from einloom.fpga.kernel.interface import kernel_name
-from einloom.spec.core_registers import window_names
 from einloom.spec.manifest import Manifest
 
 CONTROL = "s_axi_control"
@@ -76,7 +75,7 @@ def _ports(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
 
 
 def _arguments(kernel: ET.Element, manifest: Manifest) -> Iterator[str]:
-    pointers = {f"{w}_base": f"m_axi_{w}" for w in window_names(manifest.gemm.weights.channels)}
+    pointers = {f"{port.name}_base": port.axi for port in manifest.core.ports}
     expected = _expected(manifest, pointers)
     elements = list(kernel.iterfind("args/arg"))
     names = [e.get("name", "") for e in elements]

@@ -52,7 +52,6 @@ class CardDriver:
         beat = self._kernel.memories[0].data_bits // 8
         self._report_at = program.system.size
         self._report_size = _report_bytes(self._kernel)
-        images = [program.system, *program.weights]
         sizes = window_sizes(program, self._kernel)
         check_program(program, manifest)
         check_banks(sizes, self._kernel)
@@ -64,7 +63,7 @@ class CardDriver:
             self._run: Run = xrt.run(kernel)
         self._buffers: list[Buffer] = []
         for memory, size in zip(self._kernel.memories, sizes, strict=True):
-            window = memory.name.removeprefix("m_axi_")
+            window = memory.port.name
             base = self._kernel.argument(f"{window}_base").index
             with _told(f"allocate {size:,} bytes in HBM[{memory.bank}] for {memory.name}"):
                 buffer = xrt.bo(handle, size, xrt.bo.normal, kernel.group_id(base))
@@ -72,7 +71,7 @@ class CardDriver:
             self._buffers.append(buffer)
             self._set(**{f"{window}_size": size})
         self._set(**{a.name: 0 for a in self._kernel.arguments if a.name.endswith(HIGH)})
-        for number, image in enumerate(images):
+        for number, image in enumerate(program.images):
             self.load(number, 0, image)
         self._set(
             program=program.symbols.program,
@@ -132,9 +131,8 @@ class CardDriver:
 
 def window_sizes(program: Program, kernel: KernelInterface) -> list[int]:
     """Bytes that each port's buffer needs, in the order of the kernel's memories."""
-    spare = [_report_bytes(kernel), *(0 for _ in program.weights)]
-    images = [program.system, *program.weights]
-    return [_whole_pages(image.size + more) for image, more in zip(images, spare, strict=True)]
+    report = [_report_bytes(kernel) if memory.writes else 0 for memory in kernel.memories]
+    return [_whole_pages(image.size + more) for image, more in zip(program.images, report, strict=True)]
 
 
 def check_program(program: Program, manifest: Manifest) -> None:
@@ -184,7 +182,7 @@ def _checked_binary(xrt: Xrt, path: Path, kernel: str) -> object:
 
 
 def _report_names(kernel: KernelInterface) -> tuple[str, ...]:
-    return report_names(len(kernel.memories) - 1)
+    return report_names([memory.port for memory in kernel.memories])
 
 
 def _report_bytes(kernel: KernelInterface) -> int:

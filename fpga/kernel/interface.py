@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from einloom.fpga.boards import Board
-from einloom.spec.core_registers import window_names
 from einloom.spec.errors import InputError
 from einloom.spec.manifest import Manifest
+from einloom.spec.memory_ports import MemoryPort
 from einloom.spec.registers import Register
 
 CONTROL = "s_axi_control"
@@ -44,19 +44,27 @@ class Argument:
 
 
 @dataclass(frozen=True)
-class MemoryPort:
-    """An AXI4 master of the kernel, and where its memory is.
+class BankedPort:
+    """A memory port of the kernel, and where its memory is.
 
     Attributes
     ----------
     bank : number of the HBM pseudo-channel.
-    writes : True when it has write channels.
     """
 
-    name: str
+    port: MemoryPort
     data_bits: int
     bank: int
-    writes: bool
+
+    @property
+    def name(self) -> str:
+        """Of the AXI4 master."""
+        return self.port.axi
+
+    @property
+    def writes(self) -> bool:
+        """True when it has write channels."""
+        return self.port.writes
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class KernelInterface:
     name: str
     board: Board
     arguments: tuple[Argument, ...]
-    memories: tuple[MemoryPort, ...]
+    memories: tuple[BankedPort, ...]
 
     @property
     def instance(self) -> str:
@@ -92,24 +100,16 @@ def kernel_interface(manifest: Manifest, board: Board) -> KernelInterface:
     Weight channel c is in bank c, and the system's memory in the bank behind them: every master has a bank of its own,
     so no two share a pseudo-channel's bandwidth.
     """
-    channels = manifest.core.gemm.weights.channels
-    if channels + 1 > board.hbm_banks:
+    ports = manifest.core.ports
+    if len(ports) > board.hbm_banks:
         raise InputError(
-            f"{manifest.name}: {channels} weight channels and the system's memory need {channels + 1} banks; the "
+            f"{manifest.name}: {len(ports) - 1} weight channels and the system's memory need {len(ports)} banks; the "
             f"{board.name} has {board.hbm_banks}: reduce memory.channels"
         )
-    ports = {port.name for port in manifest.ports}
-    banks = {"system": channels, **{f"weights{c}": c for c in range(channels)}}
-    memories = tuple(
-        MemoryPort(
-            name=f"m_axi_{window}",
-            data_bits=manifest.gemm.weights.beat_bits,
-            bank=banks[window],
-            writes=f"m_axi_{window}_awvalid" in ports,
-        )
-        for window in window_names(channels)
-    )
-    bases = {f"{window}_base": f"m_axi_{window}" for window in window_names(channels)}
+    in_banks = sorted(ports, key=lambda port: port.channel is None)
+    bits = manifest.gemm.weights.beat_bits
+    memories = tuple(BankedPort(port, bits, in_banks.index(port)) for port in ports)
+    bases = {f"{port.name}_base": port.axi for port in ports}
     fields = [field for r in manifest.core.registers if r.access == "rw" for field in _fields(r, r.name in bases)]
     arguments = tuple(
         Argument(name, index, bases.get(name, CONTROL), size, offset)

@@ -1,5 +1,7 @@
 """The core: a kernel with control registers, memory ports, and a machine between them."""
 
+from typing import NamedTuple
+
 from amaranth import Cat, Const, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect
@@ -20,6 +22,7 @@ from einloom.hw.part import Part
 from einloom.hw.wires import feed, join
 from einloom.spec.core_registers import core_registers, counter_names, report_names
 from einloom.spec.isa import UNITS, CoreError, Unit
+from einloom.spec.memory_ports import MemoryPort, Traffic
 
 ADDRESS_BITS = 64
 CONTROL_BITS = 12
@@ -51,94 +54,127 @@ with copies, it is copy 1.
 """
 
 
-class Core(Part):
-    """An accelerator: AXI4-Lite control, a read-only AXI4 port for each weight channel, and an AXI4 port for the rest.
+BY_TRAFFIC = {Traffic(client.name): client for client in CLIENTS}
+"""The machine's clients, by what they move; weights go to the units themselves."""
 
-    The system port serves the program, parameters, the cache and the results. Its four masters and those of the
-    weights stand beside the memory; registers (`SkidBuffer`) cut every stream between them and the machine.
+
+class _Placed(NamedTuple):
+    """A master on its port, with what it moves, the instruction that it works for, and its requests."""
+
+    master: ReadMaster | WriteMaster
+    port: MemoryPort
+    traffic: Traffic
+    index: Value
+    request: object
+
+
+def _readers(port: MemoryPort) -> list[Traffic]:
+    """What is read through a port."""
+    return [traffic for traffic in port.carries if traffic is not Traffic.RESULTS]
+
+
+class Core(Part):
+    """An accelerator: AXI4-Lite control, and an AXI4 port for each of `CoreSpec.ports`.
+
+    What a port carries says which masters are on it (spec/memory_ports.py). They stand beside the memory; registers
+    (`SkidBuffer`) cut every stream between them and the machine.
     Throughput: a beat a cycle on each port. Latency: that of masters and machine, and 1 cycle for each crossing.
 
     Members
     -------
     s_axi_control_... : AXI4-Lite, the registers of spec/core_registers.py
-    m_axi_system_... : AXI4
-    m_axi_weights<c>_... : AXI4, read only
+    m_axi_<port>_... : AXI4 of each port, read only unless results go through it
     interrupt : Out(1)
     """
 
     def __init__(self, spec: CoreSpec):
         bits = spec.beat_bits
-        self._mux = ReadMux(len(READERS), bits, ADDRESS_BITS)
-        id_bits = self._mux.id_bits
-        weights: dict = {}
-        for c in range(spec.channels):
-            weights |= flat_members(f"m_axi_weights{c}", Out(axi_read(bits, ADDRESS_BITS)))
+        self._muxes = {}
+        ports: dict = {}
+        for port in spec.ports:
+            readers = _readers(port)
+            mux = ReadMux(len(readers), bits, ADDRESS_BITS) if len(readers) > 1 else None
+            self._muxes[port] = mux
+            ids = [mux.id_bits] if mux else []
+            writes = [Out(axi_write(bits, ADDRESS_BITS, *ids))] if port.writes else []
+            ports |= flat_members(port.axi, Out(axi_read(bits, ADDRESS_BITS, *ids)), *writes)
         super().__init__({
             **flat_members("s_axi_control", In(axi_lite(CONTROL_BITS))),
-            **flat_members(
-                "m_axi_system", Out(axi_read(bits, ADDRESS_BITS, id_bits)), Out(axi_write(bits, ADDRESS_BITS, id_bits))
-            ),
-            **weights,
+            **ports,
             "interrupt": Out(1),
         })
 
     def build(self, m, platform):
-        spec, channels = self.spec, self.spec.channels
-        registers = ControlRegisters(core_registers(channels), CONTROL_BITS).place(m, "registers", platform)
-        supervisor = Supervisor(len(READERS) + 1 + channels).place(m, "supervisor", platform)
+        spec = self.spec
+        registers = ControlRegisters(core_registers(spec.ports), CONTROL_BITS).place(m, "registers", platform)
+        count = sum(len(port.carries) for port in spec.ports)
+        supervisor = Supervisor(count).place(m, "supervisor", platform)
         machine = Machine(spec).place(m, "machine", platform, reset=supervisor.clear)
         connect_flat(m, self, "s_axi_control", registers.axi)
-        masters = [
-            *self._place_readers(m, platform, supervisor, machine),
-            self._place_writer(m, platform, registers, supervisor, machine),
-            *self._place_weight_readers(m, platform, supervisor, machine),
-        ]
-        for n, (master, window, index, request) in enumerate(masters):
-            self._cross(m, platform, f"request_{n}", supervisor, request, master.request)
+        masters = []
+        for port in spec.ports:
+            masters += self._place_readers(m, platform, port, supervisor, machine)
+            if port.writes:
+                masters.append(self._place_writer(m, platform, port, registers, supervisor, machine))
+        for n, placed in enumerate(masters):
+            master, window = placed.master, placed.port.name
+            self._cross(m, platform, f"request_{n}", supervisor, placed.request, master.request)
             feed(m, supervisor, master, "stop", "clear")
             m.d.comb += [
                 master.window_base.eq(getattr(registers, f"{window}_base")),
                 master.window_size.eq(getattr(registers, f"{window}_size")),
                 supervisor.errors[n].eq(master.error),
-                supervisor.indices[n].eq(index),
+                supervisor.indices[n].eq(placed.index),
                 supervisor.idle[n].eq(master.idle),
             ]
-        beats = [master.beat for master, *_ in masters]
-        self._control(m, registers, supervisor, machine, beats)
+        self._control(m, registers, supervisor, machine, [placed.master.beat for placed in masters])
         if spec.parity:
-            readers = [master for master, *_ in masters if isinstance(master, ReadMaster)]
-            self._check_parity(m, registers, supervisor, machine, readers)
-        self._count(m, registers, supervisor, machine, beats)
+            self._check_parity(m, registers, supervisor, machine, masters)
+        self._count(m, registers, supervisor, machine, masters)
 
-    # These return masters, each with the name of its window, the instruction it works for, and its requests.
-
-    def _place_readers(self, m, platform, supervisor, machine):
-        """A read master for each client that reads, all on the system port."""
-        mux = self._mux.place(m, "mux", platform)
-        connect_flat(m, self, "m_axi_system", mux.axi)
-        masters = []
-        for n, client in enumerate(client for client in CLIENTS if not client.writes):
-            name = client.name
-            master = self._reader().place(m, f"{name}_master", platform)
-            connect(m, master.axi, mux.clients[n])
-            request = getattr(machine, f"{name}_request")
-            if client.ahead:
-                index = getattr(machine, f"{name}_index")
-                index = self._culprit(m, platform, name, supervisor, master, request, index)
-            elif client.unit is Unit.CONTROL:
-                index = machine.index
+    def _place_readers(self, m, platform, port, supervisor, machine):
+        """A read master for each reader of a port; several share it through a multiplexer."""
+        mux, masters = self._muxes[port], []
+        if mux:
+            mux.place(m, "mux", platform)
+            connect_flat(m, self, port.axi, mux.axi)
+        for n, traffic in enumerate(_readers(port)):
+            weights = traffic is Traffic.WEIGHTS
+            name = port.name if weights else str(traffic)
+            master = ReadMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, READER_FIFO, parity=self.spec.parity)
+            master.place(m, f"{name}_master", platform)
+            if mux:
+                connect(m, master.axi, mux.clients[n])
             else:
-                index = machine.indices[UNITS.index(client.unit)]
-            masters.append((master, "system", index, request))
-            self._cross(m, platform, f"{name}_beats", supervisor, master.output, getattr(machine, f"{name}_beats"))
+                connect_flat(m, self, port.axi, master.axi)
+            if weights:
+                request, beats = machine.weights_requests[port.channel], machine.weights[port.channel]
+                self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats)
+            else:
+                request, beats = getattr(machine, f"{name}_request"), getattr(machine, f"{name}_beats")
+            index = self._index_of(m, platform, traffic, name, supervisor, machine, master, request)
+            masters.append(_Placed(master, port, traffic, index, request))
+            if not weights:
+                self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats)
         return masters
 
-    def _place_writer(self, m, platform, registers, supervisor, machine):
-        """The write master of the system port, which the machine's stores and the report share."""
-        bits, names = self.spec.beat_bits, report_names(self.spec.channels)
-        writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=self._mux.id_bits)
+    def _index_of(self, m, platform, traffic, name, supervisor, machine, master, request):
+        """The instruction that a read master works for, or of one that runs ahead the one whose request failed."""
+        if traffic is Traffic.WEIGHTS:
+            present = machine.indices[UNITS.index(Unit.WEIGHTS)]
+            return self._culprit(m, platform, name, supervisor, master, request, present)
+        client = BY_TRAFFIC[traffic]
+        if client.ahead:
+            present = getattr(machine, f"{name}_index")
+            return self._culprit(m, platform, name, supervisor, master, request, present)
+        return machine.index if client.unit is Unit.CONTROL else machine.indices[UNITS.index(client.unit)]
+
+    def _place_writer(self, m, platform, port, registers, supervisor, machine):
+        """The write master of a port, which the machine's stores and the report share."""
+        bits, names = self.spec.beat_bits, report_names(self.spec.ports)
+        writer = WriteMaster(bits, ADDRESS_BITS, MAX_BURST, id_bits=self._muxes[port].id_bits)
         writer.place(m, "store_master", platform)
-        connect_flat(m, self, "m_axi_system", writer.axi)
+        connect_flat(m, self, port.axi, writer.axi)
         reporter = Reporter(len(names), bits).place(m, "reporter", platform, reset=supervisor.clear)
         stores = stream.Signature(strobed_layout(bits)).create()
         self._cross(m, platform, "store_beats", supervisor, machine.store_beats, stores)
@@ -160,23 +196,7 @@ class Core(Part):
             reporter.beat.eq(registers.report),
             reporter.contents.eq(self._report(registers)),
         ]
-        return writer, "system", machine.indices[UNITS.index(Unit.STORE)], requests
-
-    def _place_weight_readers(self, m, platform, supervisor, machine):
-        """A read master with a port of its own for each weight channel."""
-        masters = []
-        for c in range(self.spec.channels):
-            window, request = f"weights{c}", machine.weights_requests[c]
-            master = self._reader().place(m, f"{window}_master", platform)
-            connect_flat(m, self, f"m_axi_{window}", master.axi)
-            self._cross(m, platform, f"{window}_beats", supervisor, master.output, machine.weights[c])
-            index = machine.indices[UNITS.index(Unit.WEIGHTS)]
-            index = self._culprit(m, platform, window, supervisor, master, request, index)
-            masters.append((master, window, index, request))
-        return masters
-
-    def _reader(self):
-        return ReadMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, READER_FIFO, parity=self.spec.parity)
+        return _Placed(writer, port, Traffic.RESULTS, machine.indices[UNITS.index(Unit.STORE)], requests)
 
     def _cross(self, m, platform, name, supervisor, source, sink):
         """Join two streams by registers, because the machine may lie on other dies than the masters."""
@@ -216,11 +236,11 @@ class Core(Part):
 
     def _report(self, registers):
         """The numbers of a report, each in its 64 bits."""
-        names = report_names(self.spec.channels)[1:]
+        names = report_names(self.spec.ports)[1:]
         values = [Const(self.spec.design, NUMBER_BITS), *(getattr(registers, name) for name in names)]
         return Cat(Cat(value, Const(0, NUMBER_BITS - len(value))) for value in values)
 
-    def _check_parity(self, m, registers, supervisor, machine, readers):
+    def _check_parity(self, m, registers, supervisor, machine, masters):
         """A lost bit stops the job.
 
         Words have no parity until they are written. So all are written after a reset, before the first job, and again
@@ -239,8 +259,8 @@ class Core(Part):
         m.d.comb += [
             machine.scrub.eq(scrubbing),
             machine.scrub_address.eq(address),
-            machine.readers_corrupt.eq(Cat(reader.corrupt for reader in readers[: len(READERS)])),
-            machine.weights_corrupt.eq(Cat(reader.corrupt for reader in readers[len(READERS) :]).any()),
+            machine.readers_corrupt.eq(Cat(p.master.corrupt for p in masters if str(p.traffic) in READERS)),
+            machine.weights_corrupt.eq(Cat(p.master.corrupt for p in masters if p.traffic is Traffic.WEIGHTS).any()),
             supervisor.ap_start.eq(registers.ap_start & ~scrubbing),
             registers.ap_idle.eq(supervisor.ap_idle & ~scrubbing),
         ]
@@ -250,12 +270,17 @@ class Core(Part):
                 supervisor.machine_index.eq(machine.corrupt_index),
             ]
 
-    def _count(self, m, registers, supervisor, machine, beats):
+    def _count(self, m, registers, supervisor, machine, masters):
         """Count what happens in a job; the counters begin at 0 with each job."""
-        readers = len(READERS)
-        system_reads = Signal()
+        by_port = []
+        for port in self.spec.ports:
+            beats = [placed.master.beat for placed in masters if placed.port == port]
+            reads = beats[0]
+            if len(_readers(port)) > 1:
+                reads = Signal(name=f"{port.name}_reads")
+                m.d.comb += reads.eq(Cat(beats[: len(_readers(port))]).any())
+            by_port.append((port, (reads, beats[-1]) if port.writes else (reads,)))
         completed = Signal(len(UNITS))  # a cycle late, which is in time: the program's end comes two cycles later
-        m.d.comb += system_reads.eq(Cat(beats[:readers]).any())
         m.d.sync += completed.eq(machine.completed)
         events = {"cycles": supervisor.running}
         for n, unit in enumerate(UNITS):
@@ -263,9 +288,10 @@ class Core(Part):
             events |= {f"{name}_busy": machine.busy[n], f"{name}_waiting": machine.waiting[n]}
         for name in ("gemm_starved", "attention_array", "attention_row", "attention_starved"):
             events[name] = getattr(machine, name)
-        events |= {"completed": sum(completed), "system_read_beats": system_reads, "system_write_beats": beats[readers]}
-        events |= {f"weights{c}_beats": beats[readers + 1 + c] for c in range(self.spec.channels)}
-        assert list(events) == list(counter_names(self.spec.channels))
+        events["completed"] = sum(completed)
+        for port, counted in by_port:
+            events |= dict(zip(port.counters, counted, strict=True))
+        assert list(events) == list(counter_names(self.spec.ports))
         for name, event in events.items():
             counter = Signal(COUNTER_BITS, name=f"{name}_counter")
             with m.If(supervisor.start):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from einloom.hw.array.attention_engine import AttentionSpec
 from einloom.hw.array.engine import EngineSpec
 from einloom.spec.cache_format import CacheFormat
+from einloom.spec.memory_ports import MemoryPort, memory_ports
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class CoreSpec:
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
         return CacheFormat(self.cache_bits, self.attention.rows, self.beat_bits, self.token_scales, self.cache_recent)
+
+    @property
+    def ports(self) -> tuple[MemoryPort, ...]:
+        """The memory ports."""
+        return memory_ports(self.channels)
 
     @property
     def channels(self) -> int:

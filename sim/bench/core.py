@@ -6,7 +6,6 @@ from pathlib import Path
 
 from einloom.generators.design import Design
 from einloom.sim.verilator import Toolchain, waves_suffix
-from einloom.spec.core_registers import window_names
 from einloom.spec.isa import UNITS
 from einloom.spec.manifest import Manifest
 
@@ -146,7 +145,7 @@ def build_core(
 
 
 def _windows(manifest: Manifest) -> list[str]:
-    return window_names(manifest.gemm.weights.channels)
+    return [port.name for port in manifest.core.ports]
 
 
 def _bench_text(design: Design, top: Top, beats: list[int], upsets: bool, waves: bool) -> str:

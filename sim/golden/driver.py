@@ -67,4 +67,4 @@ class GoldenDriver:
         return at_limit / max(stored, 1)
 
     def _memory(self, number: int) -> Bytes:
-        return self._core.system if number == SYSTEM else self._core.weights[number - 1]
+        return (self._core.system, *self._core.weights)[number]

@@ -11,6 +11,7 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiRamRead,
 from einloom.sim.bench.driver import SETTINGS
 from einloom.spec.core_registers import report_names
 from einloom.spec.isa import CoreError
+from einloom.spec.memory_ports import memory_ports
 from einloom.spec.registers import AP_IDLE, AP_START, CTRL, GIER, IP_IER, IP_ISR, Register
 from tests.bus.drive import pauses
 
@@ -127,7 +128,7 @@ async def hold_reset(dut):
 
 async def check_report(host, offset):
     """The report behind the image says what the registers say."""
-    names = report_names(SETTINGS["channels"])
+    names = report_names(memory_ports(SETTINGS["channels"]))
     raw = host.memories[0].read(offset, 8 * len(names))
     numbers = [int.from_bytes(raw[8 * n : 8 * n + 8], "little") for n in range(len(names))]
     assert numbers == [SETTINGS["design"], *[await host.read(name) for name in names[1:]]]

@@ -16,6 +16,7 @@ from einloom.hw.part import Part
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.core_registers import core_registers, report_names
 from einloom.spec.isa import UNITS, CoreError, Unit
+from einloom.spec.memory_ports import memory_ports
 from einloom.spec.registers import CTRL
 from tests.hw.around import Memory
 from tests.hw.bus.axi_partners import AxiMemory, Host
@@ -102,7 +103,7 @@ class Card:
         self.spec = replace(spec, gemm=replace(spec.gemm, channels=1))
         self.system, self.weights = Memory(2), Memory(3)
         self.bus = AxiMemory(self.system, BEAT, "m_axi_system", base=BASE, writes=True)
-        self.table = {r.name: r for r in core_registers(1)}
+        self.table = {r.name: r for r in core_registers(memory_ports(1))}
         self.errors: list[tuple[int, int]] = []
         self.host = Host("s_axi_control")
         self._jobs, self._phase = list(jobs), "start"
@@ -173,7 +174,7 @@ def test_jobs_end_and_are_reported_and_requests_outside_a_window_are_not_made(mo
         assert card.system.word((40 + n) * BEAT, BEAT) == stored(2, 40, n)
     assert card.system.word((beats - 1) * BEAT, BEAT) == stored(0, beats - 1, 0)
     assert card.system.word(60 * BEAT, BEAT) == stored(0, 60, 0)
-    numbers = {name: card.system.word(REPORT * BEAT + 8 * n, 8) for n, name in enumerate(report_names(1))}
+    numbers = {name: card.system.word(REPORT * BEAT + 8 * n, 8) for n, name in enumerate(report_names(memory_ports(1)))}
     assert numbers["design"] == card.spec.design
     wanted = {"error": 0, "completed": 3, "system_read_beats": 6, "system_write_beats": 3, "weights0_beats": 3}
     assert {name: numbers[name] for name in wanted} == wanted
@@ -181,5 +182,5 @@ def test_jobs_end_and_are_reported_and_requests_outside_a_window_are_not_made(mo
     assert numbers["gemm_busy"] == 0
     assert all(BASE <= address < BASE + SIZE for address, _ in card.bus.bursts)
     written = {at // BEAT for at in card.system.written}
-    reported = range(REPORT, REPORT - (-8 * len(report_names(1)) // BEAT))
+    reported = range(REPORT, REPORT - (-8 * len(report_names(memory_ports(1))) // BEAT))
     assert written == {40, 41, 42, 60, 61, beats - 1, *reported}
