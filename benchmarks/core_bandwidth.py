@@ -23,6 +23,7 @@ from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import SYSTEM
 from einloom.spec.isa import UNITS
+from einloom.spec.memory_ports import memory_ports
 
 SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "groups": 4, "vocab": 512, "context": 512}
 
@@ -71,14 +72,15 @@ def main() -> None:
         table.add_column(heading, justify="right")
     for config in arguments.configs:
         memory = load_config(config).memory
-        channels, bits = memory.channels, memory.beat_bits
+        names = [f"{port.name}_beats" for port in memory_ports(memory.channels) if port.channel is not None]
+        bits = memory.beat_bits
         timing = MemoryTiming.hbm(bits, arguments.hbm) if arguments.hbm else MemoryTiming(latency=arguments.latency)
         for format in arguments.formats:
             started = time.perf_counter()
             counters = measure(config, format, arguments.position, timing)
             cycles = counters["cycles"]
             gives = cycles * timing.beat_share
-            shares = " ".join(f"{counters[f'weights{c}_beats'] / gives:.1%}" for c in range(channels))
+            shares = " ".join(f"{counters[name] / gives:.1%}" for name in names)
             units = (f"{counters[f'{u.name.lower()}_busy']:,}" for u in UNITS)
             seconds = f"{time.perf_counter() - started:.0f}"
             table.add_row(config, format, f"{cycles:,}", shares, *units, f"{counters['gemm_starved']:,}", seconds)

@@ -59,7 +59,8 @@ def main() -> None:
         raise SystemExit(f"{np.count_nonzero(found != expected)} bytes of the cache are not golden's")
     counters = {name: sum(result.counters[name] for result in results) for name in results[0].counters}
     cycles = counters["cycles"]
-    shares = [counters[f"weights{n}_beats"] / cycles for n in range(load_config(arguments.config).memory.channels)]
+    ports = compiled.manifest.core.ports
+    shares = [counters[f"{port.name}_beats"] / cycles for port in ports if port.channel is not None]
     print(f"position {len(before)}, {len(step)} tokens in {len(results)} jobs")
     print(f"all {logits.size:,} logits and the cache are golden's, bit for bit")
     print(f"next token: {model.tokenizer.decode([int(logits[-1].argmax())])!r}")
