@@ -45,7 +45,7 @@ def main() -> None:
     if before:
         reference.step(before)
     print(f"golden read {len(before)} tokens in {time.perf_counter() - started:.1f} s", flush=True)
-    (design,) = cached_designs(load_config(arguments.config))
+    (design,) = cached_designs(manifest.config)
     start, size = program.symbols.cache * sizes[1], program.symbols.cache_beats * sizes[1]
     with SimulatedCore(design, program, timing=MemoryTiming(latency=arguments.latency)) as core:
         core.load(SYSTEM, start, golden.dump(SYSTEM, start, size))
