@@ -83,7 +83,16 @@ def test_verdicts_are_counted_by_seed() -> None:
 
 
 def test_the_shipped_designs_are_small() -> None:
-    assert set(CONFIGS) == {"int_mac", "bitmod", "lut", "sparse_dsp", "sparse_blocks", "fusemax", "core"}
+    assert set(CONFIGS) == {
+        "int_mac",
+        "bitmod",
+        "lut",
+        "sparse_dsp",
+        "sparse_blocks",
+        "sparse_three",
+        "fusemax",
+        "core",
+    }
     for config in CONFIGS.values():
         assert config.engine.rows * config.engine.columns <= 16
 

@@ -7,7 +7,7 @@ import pytest
 from einloom.generators.registry import pe_spec
 from einloom.hw.arith.terms import SpecialValues
 from einloom.hw.pe.column import codes_port
-from einloom.hw.pe.dsp_column import LaneDelay, PairTop, ValueColumn, operand_layout
+from einloom.hw.pe.dsp_column import ColumnTops, LaneDelay, ValueColumn, operand_layout
 from einloom.hw.pe.group_scaler import GroupScaler
 from einloom.sim.bench.part_bench import PartBench
 from einloom.sim.bench.part_ports import encode
@@ -108,9 +108,9 @@ def test_a_pair_of_tops_is_two_columns() -> None:
     steps = [[rng.getrandbits(11) & 0x3FF for _ in range(2)] for _ in range(20)]
     port = codes_port(kinds[0])
     held = {"load": 1, port: [low | high << 11 for low, high in steps]}
-    pair = PartBench(PairTop(kinds, 4, (0, 1, 2, 3), 0, pair_sets), held=held, watch=["operand"], cycles=20).check(
-        lambda _: {}
-    )
+    pair = PartBench(
+        ColumnTops(2, kinds, 4, (0, 1, 2, 3), 0, pair_sets), held=held, watch=["operand"], cycles=20
+    ).check(lambda _: {})
     for column in (0, 1):
         alone = ValueColumn(kinds, 4, (0, 1, 2, 3), 0, pair_sets, column=column)
         own = {"load": 1, port: [[step[column]] for step in steps]}
