@@ -29,7 +29,7 @@ from tests.rounded import quantize_for_engine
 from tests.small_models import golden_decoder, small_llama
 
 CORE: dict[str, Any] = {"engine": {"formats": ["bitmod-fp3", "int4"]}}
-ALL_PARTS = ("gemma2", "gpt2", slow("bitnet"))
+ALL_PARTS = ("gpt2", slow("gemma2"), slow("bitnet"))
 """Families that have, together, norms of all kinds and places, caps, windows, biases and learnt positions."""
 jax.config.update("jax_disable_most_optimizations", True)  # functions run a few times, and compile for seconds
 

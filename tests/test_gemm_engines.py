@@ -89,7 +89,7 @@ def test_lut_is_golden(engine: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "formats",
-    [["bitmod-fp4-2of4", "bitmod-fp4", "ternary"], ["int8", "int2-2of4"]],
+    [["bitmod-fp4-2of4", "bitmod-fp4", "ternary"], slow(["int8", "int2-2of4"])],
     ids=["the-last-dsp-adds-up", "chains-of-eight"],
 )
 def test_sparse_dsp_is_golden(formats: list[str]) -> None:
