@@ -93,6 +93,18 @@ def test_a_distilled_file_is_nearer_to_the_float_model_on_a_core(model: DecoderM
     assert agreed[1] < agreed[0]
 
 
+def test_training_that_does_harm_is_left_out(model: DecoderModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = core_manifest(**CORE)
+    sizes = PaddedSizes.of(model.graph, manifest.core)
+    tensors = quantize_for_engine(manifest.config.gemm, sizes.linears(model.graph, model.linears))
+    for kind in RATES:
+        monkeypatch.setitem(RATES, kind, 5.0)
+    found = distil(model, sizes, tensors, np.random.default_rng(2).integers(97, 122, (BATCH + HELD_OUT, 16)), 2)
+    assert found.after > found.before
+    assert found.tensors is tensors
+    assert found.norms == {}
+
+
 TENSORS = {
     "bitmod-fp4": lambda w: quantize(w, FORMATS["bitmod-fp4"], 32),
     "bitmod-fp3, one group": lambda w: quantize(w, FORMATS["bitmod-fp3"], 64),

@@ -81,7 +81,9 @@ def quantize(
             "what the float model does: so many steps of 1,024 tokens. For a core; needs the extra `distil`.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order of the text in which --distil trains.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the order of the text in which --distil trains.", show_default="0")
+    ] = None,
     group: Annotated[int, typer.Option(min=1, help="Consecutive inputs that share a scale.")] = USUAL_GROUP,
     scale_search: Annotated[
         bool, typer.Option("--scale-search", help="Try 26 scales per group and keep the best: less error, more time.")
@@ -102,11 +104,15 @@ def quantize(
             raise InputError(
                 "for a core give one --weights, and neither --group nor --scale-search: the core has its own"
             )
-        training = Training(distil or 0, seed)
+        if seed is not None and distil is None:
+            raise InputError("--seed is the order in which --distil trains: give --distil STEPS too, or leave it out")
+        training = Training(distil or 0, seed or 0)
         _for_core(model, config, (weights or [""])[0], pattern, calibration, output, training, as_json=as_json)
         return
-    if distil is not None:
-        raise InputError("--distil is for a core and trains on a text: give -c CONFIG and --calibration FILE")
+    if distil is not None or seed is not None:
+        raise InputError(
+            "--distil, with its --seed, is for a core and trains on a text: give -c CONFIG and --calibration FILE"
+        )
     with _progress_bar("quantizing") as progress:
         quantized = quantize_model(
             model, weights or DEFAULT_FORMAT, group=group, scale_search=scale_search, output=output, progress=progress
@@ -193,7 +199,8 @@ def _for_core(
     Console(file=sys.stdout).print(table)
     if found.distilled is not None:
         before, after = found.distilled
-        Console(file=sys.stdout).print(f"KL on text that was held out: {before:.4f} nats, distilled {after:.4f}")
+        kept = "" if after < before else ": no better, so the model stays as it was"
+        Console(file=sys.stdout).print(f"KL on text that was held out: {before:.4f} nats, distilled {after:.4f}{kept}")
     if output is not None:
         console.print(Text(f"wrote {output}"))
 

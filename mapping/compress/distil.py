@@ -60,9 +60,9 @@ class Distilled:
 
     Attributes
     ----------
-    tensors : the matrices, in the core's sizes.
+    tensors : the matrices, in the core's sizes; those of before where training made the KL larger.
     norms : factors of the weights of norms, by the norm's name.
-    before, after : KL in nats against the float model, on the windows that were held out.
+    before, after : KL in nats against the float model before and after training, on the windows that were held out.
     """
 
     tensors: Mapping[str, QuantizedTensor]
@@ -97,8 +97,8 @@ def distil(
         on_step(step, student.step(chosen, np.stack([teacher.hidden(window) for window in chosen])))
     found, norms = student.finished()
     kept = windows[held]
-    before = divergence(model, sizes, tensors, {}, kept)
-    return Distilled(found, norms, before, divergence(model, sizes, found, norms, kept))
+    before, after = divergence(model, sizes, tensors, {}, kept), divergence(model, sizes, found, norms, kept)
+    return Distilled(found, norms, before, after) if after < before else Distilled(tensors, {}, before, after)
 
 
 def divergence(
