@@ -10,11 +10,11 @@ from einloom.hw.array.block_sequencer import BlockSequencer
 from einloom.hw.array.engine import GemmEngine
 from einloom.hw.pe.dsp_column import ValueColumn
 from einloom.hw.pe.dsp_scaler import DspScaler
-from einloom.hw.pe.field_packing import FieldPacking
 from einloom.hw.pe.sparse_dsp import SparseDspPE, SparseDspSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.lane_sets import LaneSets
 from tests.hw.array.gemm import check, engine, jobs_for
+from tests.hw.pe.planted import changed, nearer
 
 Patch = pytest.MonkeyPatch
 SHAPES = [(2, 2, 4), (1, 1, 8), (2, 2, 3)]
@@ -34,22 +34,6 @@ def run(section: dict[str, object]) -> None:
 class Fault:
     plant: Callable[[Patch], None]
     section: dict[str, object]
-
-
-def changed(owner: type, name: str, change: Callable) -> Callable[[Patch], None]:
-    """Plants `change`, which gets what the property `name` of `owner` gives."""
-    right = getattr(owner, name).fget
-    return lambda patch: patch.setattr(owner, name, property(lambda self: change(right(self))))
-
-
-def nearer(bits: int) -> Callable[[Patch], None]:
-    """Fields are nearer than their sums are wide, even those of single products."""
-
-    def plant(patch: Patch) -> None:
-        changed(FieldPacking, "shift", lambda s: s - bits)(patch)
-        changed(FieldPacking, "held", lambda n: max(1, n))(patch)
-
-    return plant
 
 
 def built(owner: type, change: Callable) -> Callable[[Patch], None]:

@@ -15,6 +15,7 @@ from einloom.hw.pe.sparse_dsp import SparseDspPE, SparseDspSpec
 from einloom.hw.pe.timing import Timing
 from einloom.spec.sparsity import PATTERNS
 from tests.hw.array.gemm import check, engine, jobs_for
+from tests.hw.pe.planted import changed, nearer
 
 Patch = pytest.MonkeyPatch
 SHAPES = [(1, 2, 2), (2, 1, 3), (1, 1, 2)]
@@ -28,22 +29,6 @@ def run(formats: list[str], lanes: int = 4) -> None:
         section["group"] = 128
     part, manifest = engine({**section, "max_inputs": 4 * 128}, beat_bits=256)
     check(part, manifest, jobs_for(manifest, 3, SHAPES), 0.2)
-
-
-def changed(owner: type, name: str, change: Callable) -> Callable[[Patch], None]:
-    """Plants `change`, which gets what the property `name` of `owner` gives."""
-    right = getattr(owner, name).fget
-    return lambda patch: patch.setattr(owner, name, property(lambda self: change(right(self))))
-
-
-def nearer(bits: int) -> Callable[[Patch], None]:
-    """Fields are nearer than their sums are wide, even those of single products."""
-
-    def plant(patch: Patch) -> None:
-        changed(FieldPacking, "shift", lambda s: s - bits)(patch)
-        changed(FieldPacking, "held", lambda n: max(1, n))(patch)
-
-    return plant
 
 
 def timed(**other: int) -> Callable[[Patch], None]:
