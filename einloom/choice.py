@@ -26,8 +26,7 @@ def core_for(model: DecoderModel, config: str | None) -> tuple[Config, str]:
 def choose_config(model: DecoderGraph) -> tuple[Config, str]:
     """The shipped core for a model, and why: the default one if the model fits it, else the smallest that it fits.
 
-    A model that fits none gets the first one, in this order, that takes it with larger memories on the chip.
-
+    A model that fits none gets the default core, or else the smallest, that takes it with larger memories on the chip.
     Cores for weights of fewer than FEWEST_BITS are left out: they are for models that were trained with such weights.
     InputError with what is in the way of the default core when no core takes the model.
     """

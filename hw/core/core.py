@@ -147,7 +147,7 @@ class Core(Part):
                 connect(m, master.axi, mux.clients[n])
             else:
                 connect_flat(m, self, port.axi, master.axi)
-            if weights:
+            if weights:  # its crossing comes before its log, a client's behind it: the Verilog's order
                 request, beats = machine.weights_requests[port.channel], machine.weights[port.channel]
                 self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats)
             else:
