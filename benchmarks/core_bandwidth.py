@@ -1,13 +1,15 @@
-"""Share of cycles in which a weight channel accepts a beat, over a whole decoding step of a bandwidth-bound model.
+"""Share of what memory gives in which a channel accepts a beat, over a whole decoding step of a bandwidth-bound model.
 
-    python -m benchmarks.core_bandwidth [--position 255] [--hbm [MHZ]] [CONFIG ...]
+    python -m benchmarks.core_bandwidth [--positions 255 ...] [--groups 4 ...] [--hbm [MHZ]] [CONFIG ...]
 
-Hidden size 1024, FFN 2816, 2 layers, 16 heads in 4 groups, vocabulary 512; random weights, and a cache of zeros in
-front of the token, which costs as much as any other. The memory is compared with golden's at the end.
+Hidden size 1024, FFN 2816, 2 layers, 16 heads that share keys and values in `--groups`, vocabulary 512; random weights,
+and a cache of zeros in front of the token, which costs as much as any other. Beats are those of weights and, where the
+cache lies behind the channels, of keys and values. All memory is compared with golden's at the end.
 """
 
 import argparse
 import time
+from itertools import product
 
 import numpy as np
 from rich.console import Console
@@ -21,19 +23,20 @@ from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
-from einloom.spec.driver import SYSTEM
 from einloom.spec.isa import UNITS
 from einloom.spec.memory_ports import memory_ports
 
-SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "groups": 4, "vocab": 512, "context": 512}
+SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "vocab": 512}
+CONTEXT = 512
+"""Positions that are left room for, or as many more as the position asks for."""
 
 
-def measure(config_name: str, format: str, position: int, timing: MemoryTiming) -> dict[str, int]:
+def measure(config_name: str, format: str, groups: int, position: int, timing: MemoryTiming) -> dict[str, int]:
     """The counters of one step."""
     config = load_config(config_name)
     (design,) = generate_all(config)
     manifest = design.manifest
-    model = llama_graph(**SHAPE)
+    model = llama_graph(**SHAPE, groups=groups, context=max(CONTEXT, position + 1))
     tensors, floats = random_tensors(model, format, config.gemm.group, seed=1)
     program = compile_decoder(model, tensors, floats, unit_scales(model), manifest)
     gemm = manifest.gemm
@@ -44,9 +47,11 @@ def measure(config_name: str, format: str, position: int, timing: MemoryTiming) 
             decoder = CoreDecoder(driver, program, gemm.rows, gemm.weights.beat_bits // 8, results.append)
             decoder.position = position
             decoder.step([17])
-        found, expected = (d.dump(SYSTEM, 0, program.system.size) for d in (core, golden))
-    if not np.array_equal(found, expected):
-        raise SystemExit(f"{np.count_nonzero(found != expected)} bytes of memory are not golden's")
+        for number, image in enumerate(program.images):
+            found, expected = (d.dump(number, 0, image.size) for d in (core, golden))
+            if not np.array_equal(found, expected):
+                wrong = np.count_nonzero(found != expected)
+                raise SystemExit(f"{wrong} bytes of memory {number} are not golden's")
     return results[-1].counters
 
 
@@ -54,15 +59,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("configs", nargs="*", default=["core-2ch", "core-4ch"])
     parser.add_argument("--formats", nargs="*", default=["bitmod-fp4", "bitmod-fp3"])
-    parser.add_argument("--position", type=int, default=255)
+    parser.add_argument("--positions", type=int, nargs="*", default=[255])
+    parser.add_argument("--groups", type=int, nargs="*", default=[4], help="heads of keys and values, for 16 queries")
     parser.add_argument("--latency", type=int, default=100, help="of ideal memory, in cycles")
     parser.add_argument("--hbm", type=float, nargs="?", const=300.0, metavar="MHZ", help="HBM2 beside this clock")
     arguments = parser.parse_args()
     behind = f"HBM2 at {arguments.hbm:g} MHz" if arguments.hbm else f"memory latency {arguments.latency} cycles"
-    table = Table(title=f"decode at position {arguments.position}, {behind}")
+    table = Table(title=f"one decoding step, {behind}")
     for heading in (
         "config",
         "format",
+        "heads",
+        "position",
         "cycles",
         "beats over what memory gives",
         *(u.name.lower() for u in UNITS),
@@ -71,20 +79,22 @@ def main() -> None:
     ):
         table.add_column(heading, justify="right")
     for config in arguments.configs:
-        memory = load_config(config).memory
-        names = [f"{port.name}_beats" for port in memory_ports(memory.channels) if port.channel is not None]
+        core, memory = load_config(config).core_section, load_config(config).memory
+        ports = memory_ports(memory.channels, cache_in_channels=core.cache_memory == "channels")
+        names = [list(port.counters) for port in ports if port.channel is not None]
         bits = memory.beat_bits
         timing = MemoryTiming.hbm(bits, arguments.hbm) if arguments.hbm else MemoryTiming(latency=arguments.latency)
-        for format in arguments.formats:
+        for format, groups, position in product(arguments.formats, arguments.groups, arguments.positions):
             started = time.perf_counter()
-            counters = measure(config, format, arguments.position, timing)
+            counters = measure(config, format, groups, position, timing)
             cycles = counters["cycles"]
             gives = cycles * timing.beat_share
-            shares = " ".join(f"{counters[name] / gives:.1%}" for name in names)
+            shares = " ".join(f"{sum(counters[name] for name in of) / gives:.1%}" for of in names)
             units = (f"{counters[f'{u.name.lower()}_busy']:,}" for u in UNITS)
             seconds = f"{time.perf_counter() - started:.0f}"
-            table.add_row(config, format, f"{cycles:,}", shares, *units, f"{counters['gemm_starved']:,}", seconds)
-            print(f"{config} {format}: {cycles:,} cycles, beats over what memory gives {shares}", flush=True)
+            what = (config, format, f"16 of {groups}", f"{position:,}", f"{cycles:,}")
+            table.add_row(*what, shares, *units, f"{counters['gemm_starved']:,}", seconds)
+            print(f"{', '.join(what)} cycles, beats over what memory gives {shares}", flush=True)
     Console(width=160).print(table)
 
 

@@ -21,7 +21,6 @@ from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
-from einloom.spec.driver import SYSTEM
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from einloom.timeline import draw_timeline
@@ -62,7 +61,10 @@ def main() -> None:
                 tokens
             )
         seconds = time.perf_counter() - started
-        found, expected = (d.dump(SYSTEM, 0, program.system.size) for d in (core, golden))
+        written = manifest.core.written_memories
+        found, expected = (
+            np.concatenate([d.dump(n, 0, program.images[n].size) for n in written]) for d in (core, golden)
+        )
         if arguments.timeline:
             chunks = -(-len(tokens) // manifest.gemm.rows)
             draw_timeline(core.trace(), program.instructions, arguments.timeline, part=(chunks - 1, chunks))

@@ -20,7 +20,7 @@ from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
-from einloom.spec.driver import SYSTEM, JobResult
+from einloom.spec.driver import JobResult
 from einloom.spec.isa import UNITS
 
 
@@ -46,15 +46,17 @@ def main() -> None:
         reference.step(before)
     print(f"golden read {len(before)} tokens in {time.perf_counter() - started:.1f} s", flush=True)
     (design,) = cached_designs(manifest.config)
+    cached = [number for lane in manifest.core.cache_memories for number in lane]
     start, size = program.symbols.cache * sizes[1], program.symbols.cache_beats * sizes[1]
     with SimulatedCore(design, program, timing=MemoryTiming(latency=arguments.latency)) as core:
-        core.load(SYSTEM, start, golden.dump(SYSTEM, start, size))
+        for number in cached:
+            core.load(number, start, golden.dump(number, start, size))
         tested = CheckedDecoder(CoreDecoder(core, program, *sizes, results.append), reference)
         tested.rewind(len(before))
         started = time.perf_counter()
         logits = tested.step(step)
         seconds = time.perf_counter() - started
-        found, expected = (d.dump(SYSTEM, start, size) for d in (core, golden))
+        found, expected = (np.concatenate([d.dump(number, start, size) for number in cached]) for d in (core, golden))
     if not np.array_equal(found, expected):
         raise SystemExit(f"{np.count_nonzero(found != expected)} bytes of the cache are not golden's")
     counters = {name: sum(result.counters[name] for result in results) for name in results[0].counters}

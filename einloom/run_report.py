@@ -15,6 +15,7 @@ from einloom.spec.core_registers import counter_names
 from einloom.spec.driver import JobResult
 from einloom.spec.isa import UNITS
 from einloom.spec.manifest import Manifest
+from einloom.spec.memory_ports import Traffic
 from einloom.spec.program import Program
 
 
@@ -182,10 +183,10 @@ def report_of(
     last = totals.last or None
     assert last is None or last.keys() == counter_names(ports).keys()
     new = len(generation.continuation) - 1
-    by_port = [sum(last[name] for name in port.counters) if last else 0 for port in ports]
-    channels = sum(port.channel is not None for port in ports)
-    beats = sum(count for port, count in zip(ports, by_port, strict=True) if port.channel is not None)
-    others = sum(by_port) - beats
+    of_channels = [f"{Traffic.WEIGHTS}{port.channel}_beats" for port in ports if port.channel is not None]
+    channels = len(of_channels)
+    beats = sum(last[name] for name in of_channels) if last else 0
+    others = sum(last[name] for port in ports for name in port.counters) - beats if last else 0
     return RunReport(
         config=manifest.name,
         backend=backend,

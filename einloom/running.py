@@ -29,10 +29,9 @@ from einloom.models.text_generation import generate_text as continue_text
 from einloom.run_report import JobTotals, RunReport, report_of
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
-from einloom.spec.driver import SYSTEM, Driver
+from einloom.spec.driver import Driver
 from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.files import write_file
-from einloom.spec.program import Program
 from einloom.spec.sampling import GREEDY, Sampling
 from einloom.timeline import draw_timeline, trace_events
 
@@ -202,7 +201,7 @@ class Accelerator:
     def check_memory(self) -> None:
         """CheckFailed unless the memory of what is under test is golden's."""
         if self._under_test is not None:
-            _compare_memory(self._under_test, self._golden, self.compiled.program)
+            _compare_memory(self._under_test, self._golden, self.compiled)
 
     def _drafter(self, draft: DecoderModel | None) -> Drafter:
         return look_up if draft is None else ModelDrafter(draft, of=self.compiled.model)
@@ -363,12 +362,15 @@ def require_simulation(backend: str, option: str) -> None:
         raise InputError(f"{option} needs a simulation, which --backend {backend} has not")
 
 
-def _compare_memory(simulation: Driver, golden: Driver, program: Program) -> None:
-    """CheckFailed when the system's memory is not in the end what golden left."""
-    found, expected = (d.dump(SYSTEM, 0, program.system.size) for d in (simulation, golden))
-    wrong = (found != expected).nonzero()[0]
-    if len(wrong):
-        raise CheckFailed(
-            f"byte {wrong[0]} of the system's memory is {found[wrong[0]]}, golden has {expected[wrong[0]]}; "
-            f"{len(wrong)} bytes differ"
-        )
+def _compare_memory(simulation: Driver, golden: Driver, compiled: CompiledModel) -> None:
+    """CheckFailed when a memory that the core writes is not in the end what golden left."""
+    core = compiled.manifest.core
+    for number in core.written_memories:
+        size = compiled.program.images[number].size
+        found, expected = (d.dump(number, 0, size) for d in (simulation, golden))
+        wrong = (found != expected).nonzero()[0]
+        if len(wrong):
+            raise CheckFailed(
+                f"byte {wrong[0]} of the {core.ports[number].name} memory is {found[wrong[0]]}, golden has "
+                f"{expected[wrong[0]]}; {len(wrong)} bytes differ"
+            )

@@ -6,7 +6,7 @@ from einloom.generators.design import Design
 from einloom.generators.fusemax import attention_spec
 from einloom.generators.gemm import gemm_spec
 from einloom.generators.make_design import describe, make_design
-from einloom.hw.core.core import PROBES, Core
+from einloom.hw.core.core import Core, probes
 from einloom.hw.core.spec import CoreSpec
 from einloom.hw.pe.spec import PeSpec
 from einloom.spec.config import Config
@@ -17,7 +17,7 @@ from einloom.spec.manifest import CoreManifest, Manifest
 def core_design(config: Config, pe: PeSpec) -> Design:
     """The design of a config with the section core; InputError for one without."""
     spec, manifest = _spec(config, pe)
-    return make_design(config, Core(spec), manifest, instances=PROBES)
+    return make_design(config, Core(spec), manifest, instances=probes(spec))
 
 
 def core_manifest(config: Config, pe: PeSpec) -> Manifest:
@@ -45,6 +45,8 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
         cache_bits=core.cache_bits,
         token_scales=core.cache_scales == "token",
         cache_recent=core.cache_recent,
+        attention_lanes=core.attention_lanes,
+        cache_in_channels=core.cache_memory == "channels",
         design=design_number(config.digest),
         parity=core.parity,
     )
@@ -56,6 +58,7 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
         cache_bits=core.cache_bits,
         cache_scales=core.cache_scales,
         cache_recent=core.cache_recent,
+        attention_lanes=core.attention_lanes,
         ports=spec.ports,
         registers=core_registers(spec.ports),
     )

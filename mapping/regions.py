@@ -15,6 +15,7 @@ class Memory(Enum):
     QUERIES = "query buffer"
     STAGING = "key/value staging buffer"
     SYSTEM = "system memory"
+    CACHE = "cache behind the weight channels"
     IDS = "token ids"
 
 

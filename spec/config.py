@@ -65,7 +65,9 @@ class CoreConfig(Section):
     of `fifo_beats`; the GEMM engine takes `beats_at_once` of them in a cycle. With `parity` a bit that these memories
     lose stops the core. Keys and values are codes of `cache_bits` with `cache_scales`: fixed ones, or one for each
     token and head, computed as they are written. With `cache_recent` tiles, those of a job's last tiles and of the
-    first have eight bits, and only the others four.
+    first have eight bits, and only the others four. They lie in the `cache_memory`: with all but weights in that of the
+    `system`, or beside the weights behind the `channels`. Then `attention_lanes` attention engines work side by side,
+    each with keys and values of its own behind its share of the channels.
     """
 
     lanes: Literal[8, 16, 32] = 16
@@ -78,6 +80,8 @@ class CoreConfig(Section):
     cache_bits: Literal[4, 8] = 8
     cache_scales: Literal["static", "token"] = "static"
     cache_recent: Literal[0, 1, 2, 4, 8] = 0
+    cache_memory: Literal["system", "channels"] = "system"
+    attention_lanes: Literal[1, 2, 4, 8, 16, 32] = 1
     parity: bool = False
 
 
@@ -126,17 +130,21 @@ class Config(Section):
                 f"a word of {self.core.lanes} floats (core.lanes) must be whole beats of {self.memory.beat_bits} bits "
                 "(memory.beat_bits)"
             )
+        for lane_rule in self._lane_problems(self.core):
+            raise problem(lane_rule)
         staged = self.attention.rows * self.core.lanes * self.core.cache_bits
-        if staged < self.memory.beat_bits:
+        beat = self.memory.beat_bits * self.cache_stripes
+        if staged < beat:
+            wide = f" * {self.cache_stripes} channels of a lane" if self.cache_stripes > 1 else ""
             raise problem(
                 f"a word of each of a tile's keys must fill a beat: attention.rows * core.lanes * core.cache_bits, "
-                f"{staged}, must be at least memory.beat_bits, {self.memory.beat_bits}"
+                f"{staged}, must be at least memory.beat_bits{wide}, {beat}"
             )
-        wide = 16 if self.core.cache_scales == "token" else 8
-        if self.attention.input_bits != wide:
+        element = 16 if self.core.cache_scales == "token" else 8
+        if self.attention.input_bits != element:
             raise problem(
-                f"with core.cache_scales {self.core.cache_scales} the attention engine takes keys and values of {wide} "
-                f"bits: set attention.input_bits to {wide}"
+                f"with core.cache_scales {self.core.cache_scales} the attention engine takes keys and values of "
+                f"{element} bits: set attention.input_bits to {element}"
             )
         if self.core.cache_recent and (self.core.cache_bits, self.core.cache_scales) != (4, "token"):
             raise problem("core.cache_recent needs core.cache_bits 4 and core.cache_scales token")
@@ -150,6 +158,32 @@ class Config(Section):
                 "(attention.rows)"
             )
         return self
+
+    def _lane_problems(self, core: CoreConfig) -> Iterator[str]:
+        """What is wrong with the attention lanes, which share the channels of weights evenly."""
+        lanes, channels = core.attention_lanes, self.memory.channels
+        if core.cache_memory == "system":
+            if lanes > 1:
+                yield f"{lanes} core.attention_lanes read the cache through channels: set core.cache_memory to channels"
+            return
+        if channels % lanes or channels // lanes & channels // lanes - 1:
+            yield (
+                f"an attention lane reads a power of two of channels: memory.channels, {channels}, must be one, and at "
+                f"least core.attention_lanes, {lanes}"
+            )
+        for name in ("query_words", "staging_words"):
+            words = getattr(core, name)
+            if lanes > 1 and words != AUTO and (words & words - 1 or words * lanes > LARGEST_MEMORY):
+                yield (
+                    f"core.{name}, {words}, must be a power of two with several core.attention_lanes, and together at "
+                    f"most {LARGEST_MEMORY:,} words"
+                )
+
+    @property
+    def cache_stripes(self) -> int:
+        """Channels whose beats together are one of the cache."""
+        core = self.core
+        return self.memory.channels // core.attention_lanes if core and core.cache_memory == "channels" else 1
 
     @model_validator(mode="after")
     def _memory_fits(self) -> "Config":

@@ -179,6 +179,8 @@ def _operand(name: str) -> tuple[Field, ...]:
     )
 
 
+OTHER_LANES = Field("other_lanes", 6, "attention lanes at work beside the first; more than there are mean all")
+
 OPCODES = (
     Opcode("end", 0, Unit.CONTROL, "Wait for all units, then report the job as done.", ()),
     Opcode(
@@ -244,7 +246,8 @@ OPCODES = (
         "Attention of up to `count` tokens of the chunk, starting with `first`, and of the `group` heads that share "
         "one head of keys and values, over all positions up to each token's own; with a window, over the last `window` "
         "of these and the first `sinks`. With recent tiles, codes of tile 0 and of the last tiles, up to the last "
-        "token's, are whole. The outputs become float32 words at d + token * token stride + head * outer stride.",
+        "token's, are whole. The outputs become float32 words at d + token * token stride + head * outer stride. Each "
+        "further lane at work does the same with a head of keys and values of its own, and its heads follow.",
         (
             Field("keys", 32, "first beat of the head's keys, from the start of the system window"),
             Field("values", 32, "first beat of the head's values"),
@@ -258,6 +261,7 @@ OPCODES = (
             Field("d_outer", 8, "words from one head to the next"),
             Field("window", 24, "positions that a token sees, its own the last; 0 for all"),
             Field("sinks", 14, "first positions that it sees beside the window"),
+            OTHER_LANES,
         ),
     ),
     Opcode(
@@ -301,11 +305,13 @@ OPCODES = (
         Unit.STORE,
         "Write the chunk's keys (or values) of one head from the staging buffer into the tiles of their positions. "
         "With a scale per token, the word at `base` ends with the elements' header, and they begin in the next word. "
-        "With recent tiles, whole codes go to the tile's place among these, and their upper halves behind them.",
+        "With recent tiles, whole codes go to the tile's place among these, and their upper halves behind them. Each "
+        "further lane at work does the same with its own.",
         (
             Field("offset", 32, "first beat of the head's keys, from the start of the system window"),
             Field("base", 16, "first word in the staging buffer"),
             Field("elements", 12, "of a key"),
+            OTHER_LANES,
         ),
     ),
 )

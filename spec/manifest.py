@@ -11,7 +11,7 @@ from einloom.spec.config import ADD_A_CORE, Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
 from einloom.spec.lane_sets import LaneSets
-from einloom.spec.memory_ports import MemoryPort
+from einloom.spec.memory_ports import MemoryPort, Traffic
 from einloom.spec.registers import RegisterTable
 
 
@@ -269,6 +269,9 @@ class CoreManifest(Data):
     """Of these elements: fixed ones, or one for each token and head."""
     cache_recent: int
     """Last tiles of an attention job with codes of eight bits; 0 if all tiles are alike."""
+    attention_lanes: int
+    """Attention engines side by side, each with memories of `query_words` and `staging_words` of its own: those of lane
+    n begin at word n * `query_words` and n * `staging_words`."""
     ports: tuple[MemoryPort, ...]
     """In the order of the memories that the host and the benches number."""
     registers: RegisterTable
@@ -287,14 +290,36 @@ class CoreManifest(Data):
     @property
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
-        beat_bits, token = 8 * self.beat_bytes, self.cache_scales == "token"
+        beat_bits, token = 8 * self.beat_bytes * self.cache_stripes, self.cache_scales == "token"
         return CacheFormat(self.cache_bits, self.attention.rows, beat_bits, token, self.cache_recent)
+
+    @property
+    def cache_in_channels(self) -> bool:
+        """The cache lies behind the weight channels."""
+        return any(port.channel is not None and Traffic.CACHE in port.carries for port in self.ports)
+
+    @property
+    def cache_memories(self) -> tuple[tuple[int, ...], ...]:
+        """For each attention lane the numbers of the memories whose beats, side by side, are those of its cache."""
+        carry = [n for n, port in enumerate(self.ports) if Traffic.CACHE in port.carries]
+        each = len(carry) // self.attention_lanes
+        return tuple(tuple(carry[n * each : (n + 1) * each]) for n in range(self.attention_lanes))
+
+    @property
+    def written_memories(self) -> tuple[int, ...]:
+        """Numbers of the memories that a core writes."""
+        return tuple(n for n, port in enumerate(self.ports) if port.writes)
+
+    @property
+    def cache_stripes(self) -> int:
+        """Memories of an attention lane."""
+        return len(self.cache_memories[0])
 
 
 class Manifest(Data):
     """A generated design: a GEMM engine, an attention engine, or a core with one of each."""
 
-    version: Literal[3]
+    version: Literal[4]
     name: str
     config: Config
     digest: str

@@ -22,9 +22,16 @@ class Traffic(StrEnum):
     CACHE = "cache"
     """Keys and values, read."""
     RESULTS = "store"
-    """Keys and values, logits and reports, written."""
+    """Logits and reports, written; keys and values too, where the same port has the cache."""
     WEIGHTS = "weights"
     """Weights of one channel, read."""
+    KEY_VALUES = "key_values"
+    """Keys and values, written, of a cache behind weight channels."""
+
+
+WRITTEN = (Traffic.RESULTS, Traffic.KEY_VALUES)
+BY_CHANNEL = (Traffic.WEIGHTS, Traffic.CACHE, Traffic.KEY_VALUES)
+"""What a weight channel may carry, in the order of its masters."""
 
 
 class MemoryPort(BaseModel):
@@ -45,24 +52,40 @@ class MemoryPort(BaseModel):
     @property
     def writes(self) -> bool:
         """It has write channels, too."""
-        return Traffic.RESULTS in self.carries
+        return any(traffic in WRITTEN for traffic in self.carries)
+
+    @property
+    def reads(self) -> tuple[Traffic, ...]:
+        """What is read through it."""
+        return tuple(traffic for traffic in self.carries if traffic not in WRITTEN)
 
     @property
     def counters(self) -> dict[str, str]:
-        """Counters of its beats, with their meaning."""
-        if self.writes:
+        """Counters of its beats, with their meaning: of each master of a channel, of other ports of all together."""
+        c = self.channel
+        if c is None:
             return {
                 f"{self.name}_read_beats": f"beats read through the {self.name} port",
                 f"{self.name}_write_beats": "beats written through it",
             }
-        return {f"{self.name}_beats": f"beats of weight channel {self.channel}"}
+        meanings = {
+            Traffic.WEIGHTS: f"beats of weight channel {c}",
+            Traffic.CACHE: f"beats of keys and values read through the port of weight channel {c}",
+            Traffic.KEY_VALUES: "beats of keys and values written through it",
+        }
+        return {f"{traffic}{c}_beats": meanings[traffic] for traffic in self.carries}
 
 
 Ports = Sequence[MemoryPort]
 
 
-def memory_ports(channels: int) -> tuple[MemoryPort, ...]:
-    """The ports of a core with so many weight channels: one for each, and before them one for all else."""
-    others = tuple(traffic for traffic in Traffic if traffic is not Traffic.WEIGHTS)
-    weights = (MemoryPort(name=f"weights{c}", carries=(Traffic.WEIGHTS,), channel=c) for c in range(channels))
+def memory_ports(channels: int, *, cache_in_channels: bool = False) -> tuple[MemoryPort, ...]:
+    """The ports of a core with so many weight channels: one for each, and before them one for all else.
+
+    The cache is behind the weight channels, or behind the port for all else.
+    """
+    cache = () if cache_in_channels else (Traffic.CACHE,)
+    others = (Traffic.PROGRAM, Traffic.TABLES, *cache, Traffic.RESULTS)
+    carried = BY_CHANNEL if cache_in_channels else (Traffic.WEIGHTS,)
+    weights = (MemoryPort(name=f"weights{c}", carries=carried, channel=c) for c in range(channels))
     return (MemoryPort(name="system", carries=others), *weights)

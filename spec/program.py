@@ -42,7 +42,7 @@ class Symbols(BaseModel):
     context: Count
     """Positions for which there is room."""
     cache: Beat
-    """Beat of the first key. The core writes the window from here on."""
+    """Beat of the first key, in the windows that have the cache. The core writes from here on."""
     cache_beats: Beat
     residual: Beat
     """Word of the vector memory at which the residual stream of a chunk's first token begins."""
@@ -63,7 +63,7 @@ class MemoryUse(BaseModel):
 
 
 class Piece(BaseModel):
-    """A named part of the system window."""
+    """A named part of the system window, or of the window of every weight channel."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,7 +71,9 @@ class Piece(BaseModel):
     offset: int
     """First beat of the piece."""
     size: int
-    """Bytes of the piece."""
+    """Bytes of the piece, in each window that has it."""
+    in_channels: bool = False
+    """In the windows of the weight channels."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ class Program:
     digest : digest of the config of the design that it was compiled for.
     instructions, notes : instructions, and for each a note that says what it is for.
     memories : memories of the chip, and how much of them the program uses.
-    pieces : named parts of the system window.
+    pieces : named parts of the system window, and of the channels' windows what is not weights.
     system : image of the system memory, the program included.
-    weights : image of each weight channel.
+    weights : image of each weight channel; a cache that lies there is zeros in front of the weights.
     """
 
     name: str
@@ -186,7 +188,7 @@ def load_program(folder: Path, manifest: Manifest) -> Program:
         images[SYSTEM],
         tuple(images[name] for name in _image_names(channels)[2:]),
     )
-    _check_symbols(folder / HEAD, program, manifest.gemm.rows, beat_bytes)
+    _check_symbols(folder / HEAD, program, manifest.gemm.rows, beat_bytes, manifest.core.cache_memories[0][0])
     return program
 
 
@@ -230,15 +232,16 @@ def _instructions(path: Path, raw: bytes, count: int) -> tuple[Instruction, ...]
     return tuple(instructions)
 
 
-def _check_symbols(path: Path, program: Program, rows: int, beat_bytes: int) -> None:
-    """InputError unless everything that the host shares with the program lies in the image, the program itself too."""
-    s, beats = program.symbols, program.system.size // beat_bytes
+def _check_symbols(path: Path, program: Program, rows: int, beat_bytes: int, cache_memory: int) -> None:
+    """InputError unless all that the host shares with the program lies in the images, the program itself too."""
+    s, system = program.symbols, program.system.size // beat_bytes
+    memory = program.images[cache_memory].size // beat_bytes
     parts = {
-        "ids": s.ids + s.context,
-        "logits": s.logits + rows * s.logits_stride,
-        "cache": s.cache + s.cache_beats,
+        "ids": (s.ids + s.context, system),
+        "logits": (s.logits + rows * s.logits_stride, system),
+        "cache": (s.cache + s.cache_beats, memory),
     }
-    for name, end in parts.items():
+    for name, (end, beats) in parts.items():
         if end > beats:
             raise InputError(f"{path}: symbols.{name} ends at beat {end} of an image of {beats}")
     if 4 * s.vocab > s.logits_stride * beat_bytes:

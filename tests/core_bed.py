@@ -170,10 +170,11 @@ class Bed:
         return self.resume()
 
     def resume(self) -> CheckedDecoder:
-        """Load system memory, and a decoder at the start of a text that checks every logit."""
-        for driver in (self.core, self.golden):
-            driver.load(SYSTEM, 0, self.program.system)
+        """Load the memories that the core writes, and a decoder at the start of a text that checks every logit."""
         manifest = self.design.manifest
+        for number in manifest.core.written_memories:
+            for driver in (self.core, self.golden):
+                driver.load(number, 0, self.program.images[number])
         return CheckedDecoder(*(decoder(d, manifest, self.program) for d in (self.core, self.golden)))
 
     def check_text(self, prompt: Sequence[int], decoded: Sequence[int], timing: MemoryTiming | None = None) -> None:

@@ -25,8 +25,13 @@ def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
     lanes = draw(st.sampled_from([8, 8, 16, 32]))
     beat_bits = draw(st.sampled_from([256, 512] if lanes > 8 else [256]))
     cache_bits = draw(st.sampled_from([4, 8]))
-    tile_rows = draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if n * lanes * cache_bits >= beat_bits]))
     channels = draw(st.integers(1, 4))
+    attention_lanes = draw(st.sampled_from([None, *(n for n in (1, 2, 4) if channels in (n, 2 * n, 4 * n))]))
+    stripes = channels // attention_lanes if attention_lanes else 1
+    possible = [n for n in (1, 2, 4, 8, 16) if n * lanes * cache_bits >= beat_bits * stripes]
+    tile_rows = draw(st.sampled_from(possible or [16]))
+    if not possible:
+        attention_lanes = None
     columns = lanes * channels // math.gcd(lanes, channels)  # the fewest that channels and lanes share evenly
     columns *= draw(st.integers(1, max(1, 32 // columns)))
     engine = {
@@ -44,6 +49,8 @@ def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
     }
     core = {"lanes": lanes, "cache_bits": cache_bits, "fifo_beats": draw(st.sampled_from([64, 100, 256]))}
     memory = {"channels": channels, "beat_bits": beat_bits}
+    if attention_lanes:
+        core |= {"cache_memory": "channels", "attention_lanes": attention_lanes}
     return {"engine": engine, "memory": memory, "attention": attention, "core": core}
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -105,6 +105,25 @@ def test_a_cache_with_recent_tiles_is_golden() -> None:
     sizes = {"cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 40}
     design = core_design(core_config(attention={"rows": 8, "input_bits": 16}, core=sizes))
     check_a_text(design, 1, 22, 3)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "core"),
+    [(2, {}), slow(4, {"cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 64})],
+    ids=["two channels a lane", "recent tiles"],
+)
+def test_attention_lanes_behind_the_channels_are_golden(lanes: int, core: Mapping[str, object]) -> None:
+    """Five heads of keys and values, so some lanes have none in the last turn."""
+    shape = dataclasses.replace(SHAPE, heads=5, groups=5)
+    sizes = {"cache_memory": "channels", "attention_lanes": lanes, **core}
+    attention = {"rows": 8, "columns": 1, "input_bits": 16 if "cache_scales" in core else 8}
+    design = core_design(core_config(memory={"channels": 4}, attention=attention, core=sizes))
+    bed = Bed(design, random_program(design.manifest, shape))
+    try:
+        rng = np.random.default_rng(lanes)
+        bed.check_text(random_tokens(rng, shape, 18), random_tokens(rng, shape, 3), TIMINGS["stalls and any order"])
+    finally:
+        bed.close()
 
 
 @pytest.mark.slow

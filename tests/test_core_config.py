@@ -28,6 +28,21 @@ REFUSED: dict[str, dict[str, Mapping[str, object]]] = {
         "engine": {"rows": 2},
         "memory": {"beat_bits": 512},
     },
+    "set core.cache_memory to channels": {"core": {"attention_lanes": 2}},
+    "memory.channels, 2, must be one, and at least core.attention_lanes, 4": {
+        "core": {"cache_memory": "channels", "attention_lanes": 4}
+    },
+    "memory.channels, 12, must be one": {
+        "engine": {"columns": 24},
+        "memory": {"channels": 12},
+        "core": {"cache_memory": "channels", "attention_lanes": 4},
+    },
+    "core.query_words, 48, must be a power of two": {
+        "core": {"cache_memory": "channels", "attention_lanes": 2, "query_words": 48}
+    },
+    "core.cache_bits, 256, must be at least memory.beat_bits . 2 channels of a lane, 512": {
+        "core": {"cache_memory": "channels"}
+    },
 }
 
 

@@ -16,6 +16,7 @@ from einloom.spec.driver import JobResult
 from einloom.spec.errors import CheckFailed, InputError, ToolError
 from einloom.spec.isa import CoreError
 from einloom.spec.manifest import Manifest
+from einloom.spec.memory_ports import Traffic
 from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]
@@ -131,7 +132,7 @@ class CardDriver:
 
 def window_sizes(program: Program, kernel: KernelInterface) -> list[int]:
     """Bytes that each port's buffer needs, in the order of the kernel's memories."""
-    report = [_report_bytes(kernel) if memory.writes else 0 for memory in kernel.memories]
+    report = [_report_bytes(kernel) if Traffic.RESULTS in memory.port.carries else 0 for memory in kernel.memories]
     return [_whole_pages(image.size + more) for image, more in zip(program.images, report, strict=True)]
 
 

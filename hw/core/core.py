@@ -31,27 +31,30 @@ READER_FIFO = 256  # beats due to each reader: a beat a cycle as long as memory 
 COUNTER_BITS = 64
 
 
-PROBES = {
-    "machine": "machine",
-    "registers": "registers",
-    "memory.vector": "machine.memory.words",
-    "memory.activations": "machine.gemm_unit.activations.banks.copy[1].part.words",
-    "memory.queries": "machine.attention_unit.queries.banks.copy[1].part.words",
-    "memory.staging": "machine.store_unit.tiles.staging.banks.copy[1].part.words",
-    "memory.states": "machine.attention_unit.engine.grid.copy[1].part.softmax.states",
-    "memory.dividends": "machine.attention_unit.engine.grid.copy[1].part.divider.bank",
-    "memory.values": "machine.attention_unit.reader.values.words",
-    "memory.weights": "machine.gemm_unit.weights_0.queue.words",
-    "memory.program_beats": "program_master.beats.words",
-    "memory.load_beats": "load_master.beats.words",
-    "memory.cache_beats": "cache_master.beats.words",
-    "memory.weight_beats": "weights0_master.beats.words",
-}
-"""Paths, in the names that parts are placed with, to what benches look into.
+def probes(spec: CoreSpec) -> dict[str, str]:
+    """Paths, in the names that parts are placed with, to what benches look into.
 
-These are the machine, the registers, and the memories on the chip that may lose a bit, by what they hold. Of a memory
-with copies, it is copy 1.
-"""
+    These are the machine, the registers, and the memories on the chip that may lose a bit, by what they hold. Of a
+    memory with copies, it is copy 1, of attention lanes the last one, of channels the first.
+    """
+    lane = f".lane_{spec.attention_lanes - 1}" if spec.cache_in_channels else ""
+    attention, tiles = f"machine.attention_unit{lane}", f"machine.store_unit.tiles{lane}"
+    return {
+        "machine": "machine",
+        "registers": "registers",
+        "memory.vector": "machine.memory.words",
+        "memory.activations": "machine.gemm_unit.activations.banks.copy[1].part.words",
+        "memory.queries": f"{attention}.queries.banks.copy[1].part.words",
+        "memory.staging": f"{tiles}.staging.banks.copy[1].part.words",
+        "memory.states": f"{attention}.engine.grid.copy[1].part.softmax.states",
+        "memory.dividends": f"{attention}.engine.grid.copy[1].part.divider.bank",
+        "memory.values": f"{attention}.reader.values.words",
+        "memory.weights": "machine.gemm_unit.weights_0.queue.words",
+        "memory.program_beats": "program_master.beats.words",
+        "memory.load_beats": "load_master.beats.words",
+        "memory.cache_beats": f"cache{0 if spec.cache_in_channels else ''}_master.beats.words",
+        "memory.weight_beats": "weights0_master.beats.words",
+    }
 
 
 BY_TRAFFIC = {Traffic(client.name): client for client in CLIENTS}
@@ -66,11 +69,6 @@ class _Placed(NamedTuple):
     traffic: Traffic
     index: Value
     request: object
-
-
-def _readers(port: MemoryPort) -> list[Traffic]:
-    """What is read through a port."""
-    return [traffic for traffic in port.carries if traffic is not Traffic.RESULTS]
 
 
 class Core(Part):
@@ -92,7 +90,7 @@ class Core(Part):
         self._muxes = {}
         ports: dict = {}
         for port in spec.ports:
-            readers = _readers(port)
+            readers = port.reads
             mux = ReadMux(len(readers), bits, ADDRESS_BITS) if len(readers) > 1 else None
             self._muxes[port] = mux
             ids = [mux.id_bits] if mux else []
@@ -114,8 +112,10 @@ class Core(Part):
         masters = []
         for port in spec.ports:
             masters += self._place_readers(m, platform, port, supervisor, machine)
-            if port.writes:
+            if Traffic.RESULTS in port.carries:
                 masters.append(self._place_writer(m, platform, port, registers, supervisor, machine))
+            if Traffic.KEY_VALUES in port.carries:
+                masters.append(self._place_cache_writer(m, platform, port, supervisor, machine))
         for n, placed in enumerate(masters):
             master, window = placed.master, placed.port.name
             self._cross(m, platform, f"request_{n}", supervisor, placed.request, master.request)
@@ -136,32 +136,33 @@ class Core(Part):
         """A read master for each reader of a port; several share it through a multiplexer."""
         mux, masters = self._muxes[port], []
         if mux:
-            mux.place(m, "mux", platform)
+            mux.place(m, "mux" if port.channel is None else f"{port.name}_mux", platform)
             connect_flat(m, self, port.axi, mux.axi)
-        for n, traffic in enumerate(_readers(port)):
-            weights = traffic is Traffic.WEIGHTS
-            name = port.name if weights else str(traffic)
+        for n, traffic in enumerate(port.reads):
+            channel = port.channel
+            name = str(traffic) if channel is None else f"{traffic}{channel}"
             master = ReadMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, READER_FIFO, parity=self.spec.parity)
             master.place(m, f"{name}_master", platform)
             if mux:
                 connect(m, master.axi, mux.clients[n])
             else:
                 connect_flat(m, self, port.axi, master.axi)
-            if weights:  # its crossing comes before its log, a client's behind it: the Verilog's order
-                request, beats = machine.weights_requests[port.channel], machine.weights[port.channel]
-                self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats)
-            else:
+            if channel is None:
                 request, beats = getattr(machine, f"{name}_request"), getattr(machine, f"{name}_beats")
-            index = self._index_of(m, platform, traffic, name, supervisor, machine, master, request)
+            else:  # its crossing comes before its log, a client's behind it: the Verilog's order
+                request, beats = (getattr(machine, of)[channel] for of in (f"{traffic}_requests", str(traffic)))
+                self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats)
+            index = self._index_of(m, platform, port, traffic, name, supervisor, machine, master, request)
             masters.append(_Placed(master, port, traffic, index, request))
-            if not weights:
+            if channel is None:
                 self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats)
         return masters
 
-    def _index_of(self, m, platform, traffic, name, supervisor, machine, master, request):
+    def _index_of(self, m, platform, port, traffic, name, supervisor, machine, master, request):
         """The instruction that a read master works for, or of one that runs ahead the one whose request failed."""
-        if traffic is Traffic.WEIGHTS:
-            present = machine.indices[UNITS.index(Unit.WEIGHTS)]
+        if port.channel is not None:
+            weights = traffic is Traffic.WEIGHTS
+            present = machine.indices[UNITS.index(Unit.WEIGHTS)] if weights else machine.cache_indices[port.channel]
             return self._culprit(m, platform, name, supervisor, master, request, present)
         client = BY_TRAFFIC[traffic]
         if client.ahead:
@@ -197,6 +198,17 @@ class Core(Part):
             reporter.contents.eq(self._report(registers)),
         ]
         return _Placed(writer, port, Traffic.RESULTS, machine.indices[UNITS.index(Unit.STORE)], requests)
+
+    def _place_cache_writer(self, m, platform, port, supervisor, machine):
+        """The write master of keys and values on a weight channel's port."""
+        c = port.channel
+        writer = WriteMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, id_bits=self._muxes[port].id_bits)
+        writer.place(m, f"key_values{c}_master", platform)
+        connect_flat(m, self, port.axi, writer.axi)
+        self._cross(m, platform, f"key_values{c}_beats", supervisor, machine.key_values[c], writer.data)
+        m.d.comb += machine.key_values_answers[c].eq(writer.done)
+        index = machine.indices[UNITS.index(Unit.STORE)]
+        return _Placed(writer, port, Traffic.KEY_VALUES, index, machine.key_values_requests[c])
 
     def _cross(self, m, platform, name, supervisor, source, sink):
         """Join two streams by registers, because the machine may lie on other dies than the masters."""
@@ -259,7 +271,9 @@ class Core(Part):
         m.d.comb += [
             machine.scrub.eq(scrubbing),
             machine.scrub_address.eq(address),
-            machine.readers_corrupt.eq(Cat(p.master.corrupt for p in masters if str(p.traffic) in READERS)),
+            machine.readers_corrupt.eq(
+                Cat(Cat(p.master.corrupt for p in masters if str(p.traffic) == name).any() for name in READERS)
+            ),
             machine.weights_corrupt.eq(Cat(p.master.corrupt for p in masters if p.traffic is Traffic.WEIGHTS).any()),
             supervisor.ap_start.eq(registers.ap_start & ~scrubbing),
             registers.ap_idle.eq(supervisor.ap_idle & ~scrubbing),
@@ -275,11 +289,11 @@ class Core(Part):
         by_port = []
         for port in self.spec.ports:
             beats = [placed.master.beat for placed in masters if placed.port == port]
-            reads = beats[0]
-            if len(_readers(port)) > 1:
+            if port.channel is None:
                 reads = Signal(name=f"{port.name}_reads")
-                m.d.comb += reads.eq(Cat(beats[: len(_readers(port))]).any())
-            by_port.append((port, (reads, beats[-1]) if port.writes else (reads,)))
+                m.d.comb += reads.eq(Cat(beats[: len(port.reads)]).any())
+                beats = [reads, beats[-1]]
+            by_port.append((port, beats))
         completed = Signal(len(UNITS))  # a cycle late, which is in time: the program's end comes two cycles later
         m.d.sync += completed.eq(machine.completed)
         events = {"cycles": supervisor.running}

@@ -8,10 +8,13 @@ from einloom.hw.arith.delay import delayed
 from einloom.hw.buffers.parity import parity_ports
 from einloom.hw.bus.read_master import beat_layout
 from einloom.hw.bus.window import OFFSET_BITS, request_layout
+from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.core.attention_lanes import AttentionLanes
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.hw.core.gemm_unit import GemmUnit
 from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, reader_ports, writer_ports
 from einloom.hw.core.load_unit import LoadUnit
+from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.permit_board import PermitBoard
 from einloom.hw.core.sequencer import ERROR_BITS, Sequencer
 from einloom.hw.core.spec import CoreSpec
@@ -30,8 +33,14 @@ RESULT_LATENCY = 2  # from a vector unit's result to a read that finds it: a reg
 OVERLAPPING = (Unit.VECTOR, Unit.ATTENTION)
 """Units that take an instruction while the one before is at work."""
 CLIENTS = (Sequencer.memory, LoadUnit.memory, AttentionUnit.memory, StoreUnit.memory)
-"""Clients of the system window, as the parts declare them; those that read come first."""
+"""Clients of the system window, as the parts declare them; those that read come first. With the cache behind weight
+channels, the attention unit has clients there instead."""
 READERS = tuple(client.name for client in CLIENTS if not client.writes)
+
+
+def system_clients(spec: CoreSpec) -> tuple[MemoryClient, ...]:
+    """Clients of the system window of a core."""
+    return tuple(client for client in CLIENTS if client is not AttentionUnit.memory or not spec.cache_in_channels)
 
 
 class Machine(Part):
@@ -51,6 +60,8 @@ class Machine(Part):
     index : Out, number of the sequencer's instruction
     oldest : Out, number of the oldest instruction that waits or is at work, a few cycles late
     cache_index : Out, number of the instruction whose tiles are requested from the cache's master
+    cache_requests, cache, cache_indices, key_values_requests, key_values, key_values_answers : to and from the masters
+        of a cache behind weight channels, see AttentionLanes and StoreLanes; instead of those of the system window
     indices : Out, array over UNITS: number of each unit's instruction
     busy, waiting : Out, bit n for unit n of UNITS: it is at work; it waits for permits
     presented, completed : Out, likewise: an instruction is carried out; it is complete
@@ -64,9 +75,20 @@ class Machine(Part):
     def __init__(self, spec: CoreSpec):
         units = len(UNITS)
         ports: dict = {}
-        for client in CLIENTS:
+        for client in system_clients(spec):
             wanted = (writer_ports if client.writes else reader_ports)(spec.beat_bits)
             ports |= {f"{client.name}_{port}": member for port, member in wanted.items()}
+        if masters := spec.cache_masters:
+            ports |= {
+                "cache_requests": Out(stream.Signature(request_layout())).array(masters),
+                "cache": In(stream.Signature(beat_layout(spec.beat_bits))).array(masters),
+                "cache_indices": Out(INDEX_BITS).array(masters),
+                "key_values_requests": Out(stream.Signature(request_layout())).array(masters),
+                "key_values": Out(stream.Signature(strobed_layout(spec.beat_bits))).array(masters),
+                "key_values_answers": In(masters),
+            }
+        else:
+            ports["cache_index"] = Out(INDEX_BITS)
         super().__init__({
             "start": In(1),
             "program": In(OFFSET_BITS),
@@ -77,7 +99,7 @@ class Machine(Part):
             "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
             "done": Out(1),
             "error": Out(ERROR_BITS),
-            **members(Out, "index", "oldest", "cache_index", shape=INDEX_BITS),
+            **members(Out, "index", "oldest", shape=INDEX_BITS),
             "indices": Out(INDEX_BITS).array(units),
             **members(Out, "busy", "waiting", "presented", "completed", shape=units),
             **members(Out, "gemm_starved", "attention_array", "attention_row", "attention_starved"),
@@ -105,9 +127,16 @@ class Machine(Part):
                 overlap=True,
                 exchange=spec.cache.exchanges,
             ),
-            Unit.ATTENTION: AttentionUnit(spec.attention, spec.lanes, spec.cache, spec.query_words, spec.parity),
+            Unit.ATTENTION: self._attention_unit(),
             Unit.LOAD: LoadUnit(spec.tokens, spec.lanes, spec.beat_bits),
-            Unit.STORE: StoreUnit(spec.lanes, spec.cache, spec.staging_words, spec.parity),
+            Unit.STORE: StoreUnit(
+                spec.lanes,
+                spec.cache,
+                spec.staging_words,
+                spec.parity,
+                spec.attention_lanes,
+                spec.cache_masters,
+            ),
         }
         units = {unit: part.place(m, f"{unit.name.lower()}_unit", platform) for unit, part in units.items()}
         self._control(m, platform, sequencer, units)
@@ -119,6 +148,14 @@ class Machine(Part):
         for name, unit in (("gemm", Unit.GEMM), ("attention", Unit.ATTENTION), ("load", Unit.LOAD)):
             join(m, units[unit].result, getattr(memory, name))
         connect(m, units[Unit.STORE].word, memory.store)
+
+    def _attention_unit(self):
+        """One attention engine behind the system window, or lanes of them behind the weight channels."""
+        spec = self.spec
+        size = (spec.attention, spec.lanes, spec.cache, spec.query_words, spec.parity)
+        if spec.cache_in_channels:
+            return AttentionLanes(*size, spec.attention_lanes, spec.cache_masters)
+        return AttentionUnit(*size)
 
     def _control(self, m, platform, sequencer, units):
         """Queues and permits between the sequencer and the units."""
@@ -146,7 +183,6 @@ class Machine(Part):
                 feed(m, sequencer, part, "chunk")
             if unit is Unit.ATTENTION:
                 feed(m, queue, part, "skip", "index")
-                m.d.comb += self.cache_index.eq(part.request_index)
             given = queue.give
             if unit in OVERLAPPING:
                 m.d.comb += queue.unit_idle.eq(part.idle)
@@ -202,7 +238,11 @@ class Machine(Part):
         attention, parts = units[Unit.ATTENTION], units | {Unit.CONTROL: sequencer}
         feed(m, self, sequencer, "start", "program", "instructions", "position", "length")
         feed(m, sequencer, self, "done", "index")
-        for client in CLIENTS:
+        if self.spec.cache_in_channels:
+            self._cache_masters(m, attention, units[Unit.STORE])
+        else:
+            m.d.comb += self.cache_index.eq(attention.request_index)
+        for client in system_clients(self.spec):
             part, beats = parts[client.unit], getattr(self, f"{client.name}_beats")
             join(m, part.request, getattr(self, f"{client.name}_request"))
             join(m, *((part.beats, beats) if client.writes else (beats, part.beats)))
@@ -220,6 +260,16 @@ class Machine(Part):
             self.attention_row.eq(attention.row_busy),
             self.attention_starved.eq(attention.waiting),
         ]
+
+    def _cache_masters(self, m, attention, store):
+        """Connect the masters of a cache behind the weight channels."""
+        m.d.comb += store.cache_answers.eq(self.key_values_answers)
+        for n in range(self.spec.cache_masters):
+            join(m, attention.requests[n], self.cache_requests[n])
+            join(m, self.cache[n], attention.beats[n])
+            m.d.comb += self.cache_indices[n].eq(attention.request_indices[n])
+            join(m, store.cache_requests[n], self.key_values_requests[n])
+            join(m, store.cache_beats[n], self.key_values[n])
 
     def _vector(self, m, memory, units):
         """Connect the vector unit's operands, and take each result to its memory."""

@@ -22,6 +22,8 @@ class CoreSpec:
     cache_bits : width of an element of a key or value in memory.
     token_scales : each token and head of the cache has a scale.
     cache_recent : last tiles of an attention job with codes of eight bits.
+    attention_lanes : attention engines side by side.
+    cache_in_channels : keys and values are behind the weight channels.
     design : a number of 64 bits that reports begin with.
     parity : the memories on the chip have parity bits.
     """
@@ -38,6 +40,8 @@ class CoreSpec:
     cache_bits: int
     token_scales: bool
     cache_recent: int
+    attention_lanes: int
+    cache_in_channels: bool
     design: int
     parity: bool
 
@@ -54,12 +58,19 @@ class CoreSpec:
     @property
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
-        return CacheFormat(self.cache_bits, self.attention.rows, self.beat_bits, self.token_scales, self.cache_recent)
+        stripes = self.cache_masters // self.attention_lanes or 1
+        beat_bits = self.beat_bits * stripes
+        return CacheFormat(self.cache_bits, self.attention.rows, beat_bits, self.token_scales, self.cache_recent)
+
+    @property
+    def cache_masters(self) -> int:
+        """Weight channels that the cache is behind; 0 if it is behind the system port."""
+        return self.channels if self.cache_in_channels else 0
 
     @property
     def ports(self) -> tuple[MemoryPort, ...]:
         """The memory ports."""
-        return memory_ports(self.channels)
+        return memory_ports(self.channels, cache_in_channels=self.cache_in_channels)
 
     @property
     def channels(self) -> int:

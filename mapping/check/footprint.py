@@ -46,12 +46,16 @@ class Footprints:
         self._beat = manifest.gemm.weights.beat_bits // 8
         self._starts = np.array([piece.offset for piece in pieces], np.int64)
         self._ends = np.array([piece.offset - -piece.size // self._beat for piece in pieces], np.int64)
+        self._in_channels = np.array([piece.in_channels for piece in pieces], np.bool_)
+        self._cached = Memory.CACHE if self._core.cache_in_channels else Memory.SYSTEM
+        lanes = self._core.attention_lanes
         self.sizes = {
             Memory.VECTOR: manifest.core.vector_words,
             Memory.ACTIVATIONS: manifest.core.activation_words,
-            Memory.QUERIES: manifest.core.query_words * manifest.attention.columns,
-            Memory.STAGING: manifest.core.staging_words,
+            Memory.QUERIES: lanes * manifest.core.query_words * manifest.attention.columns,
+            Memory.STAGING: lanes * manifest.core.staging_words,
             Memory.SYSTEM: len(pieces),
+            Memory.CACHE: len(pieces),
             Memory.IDS: 1,
         }
         self._known: dict[tuple[object, ...], Footprint] = {}
@@ -113,23 +117,28 @@ class Footprints:
         return {Memory.QUERIES: self._query_words(column, word)}
 
     def _query_words(self, column: Words, word: Words) -> Words:
-        if column.max(initial=-1) >= self._attention.columns or word.max(initial=-1) >= self._core.query_words:
+        words = self._core.attention_lanes * self._core.query_words
+        if column.max(initial=-1) >= self._attention.columns or word.max(initial=-1) >= words:
             raise CheckFailed(
                 f"reaches word {word.max(initial=-1)} of column {column.max(initial=-1)} of the query buffer"
             )
-        return np.unique(column * self._core.query_words + word)
+        return np.unique(column * words + word)
 
     def _attend(self, i: Instruction) -> tuple[Touched, Touched]:
         lanes, tokens = self._core.lanes, min(i["count"], self._gemm.rows - i["first"])
         first, last = i["queries"] // lanes, (i["queries"] + i["query_head"] + POSITION_ELEMENTS - 1) // lanes
+        at_work = self._lanes_at_work(i)
+        if last >= self._core.query_words:
+            raise CheckFailed(f"reaches word {last} of {self._core.query_words} of a lane's query buffer")
         columns = np.arange(tokens * i["group"])[:, None]
+        words = np.arange(at_work)[:, None] * self._core.query_words + np.arange(first, last + 1)
         reads = {
-            Memory.QUERIES: self._query_words(columns, np.arange(first, last + 1)),
-            Memory.SYSTEM: np.concatenate([self._piece(i[name], 1) for name in ("keys", "values")]),
+            Memory.QUERIES: self._query_words(columns, words.ravel()),
+            self._cached: np.concatenate([self._piece(i[name], 1, self._cached) for name in ("keys", "values")]),
         }
         made = -(-i["value_head"] // lanes)
         base = i["d_base"] + i["first"] * i["d_token"]
-        strides = (tokens, i["d_token"]), (i["group"], i["d_outer"]), (made, 1)
+        strides = (tokens, i["d_token"]), (at_work * i["group"], i["d_outer"]), (made, 1)
         return reads, {Memory.VECTOR: _walk(base, *strides)}
 
     def _load(self, i: Instruction) -> tuple[Touched, Touched]:
@@ -151,11 +160,18 @@ class Footprints:
 
     def _store_kv(self, i: Instruction) -> tuple[Touched, Touched]:
         words = i["base"] + np.arange(self._core.cache.token_scales + -(-i["elements"] // self._core.lanes))
-        return {Memory.STAGING: words}, {Memory.SYSTEM: self._piece(i["offset"], 1)}
+        if words.max(initial=-1) >= self._core.staging_words:
+            raise CheckFailed(f"reaches word {words.max()} of {self._core.staging_words} of a lane's staging buffer")
+        lanes = np.arange(self._lanes_at_work(i))[:, None] * self._core.staging_words
+        return {Memory.STAGING: (lanes + words).ravel()}, {self._cached: self._piece(i["offset"], 1, self._cached)}
 
-    def _piece(self, beat: int, beats: int) -> Words:
-        """The piece of the image that holds `beats` from `beat` on."""
-        found = np.flatnonzero((self._starts <= beat) & (beat + beats <= self._ends))
+    def _lanes_at_work(self, i: Instruction) -> int:
+        return min(i["other_lanes"] + 1, self._core.attention_lanes)
+
+    def _piece(self, beat: int, beats: int, memory: Memory = Memory.SYSTEM) -> Words:
+        """The piece of the memory's images that holds `beats` from `beat` on."""
+        mine = self._in_channels == (memory is Memory.CACHE)
+        found = np.flatnonzero(mine & (self._starts <= beat) & (beat + beats <= self._ends))
         if not len(found):
             raise CheckFailed(f"beats {beat} to {beat + beats - 1} lie in no piece of the image")
         return found[:1]

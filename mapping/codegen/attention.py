@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from einloom.mapping.attention_operands import attention_format
 from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.lane_heads import LaneHeads
 from einloom.mapping.codegen.linear import Linears, Weights, outputs_of
 from einloom.mapping.codegen.norms import normalise_heads
 from einloom.mapping.codegen.padding import Heads
@@ -50,6 +51,7 @@ class AttentionCode:
         self.ropes = {rope: p.per_token(f"rope{n or ''}", words) for n, rope in enumerate(ropes)}
         self._keys = p.per_token("keys", linears.result_words(heads.groups * heads.size))
         self._token_scales = p.core.cache.token_scales
+        self._lanes = LaneHeads(p, heads.groups)
         self._rotated_keys = p.per_token("keys.rotated", all_keys) if ropes or self._token_scales else self._keys
         self._values = p.per_token("values", linears.result_words(heads.groups * heads.size))
         self._groups_at_once = self._how_many_at_once(layers)
@@ -59,14 +61,16 @@ class AttentionCode:
         self._scratch = HeadScratch.of(p, query_heads)
         normalised = any(layer.query_norm or layer.key_norm for layer in layers)
         self._norms = HeadNormScratch.of(p, max(query_heads, heads.groups)) if normalised else None
-        self._coder = TokenCoder(p, heads) if self._token_scales else None
-        staged = all_keys + (heads.groups if self._token_scales else 0)
-        self._staged_keys = p.staging.region("keys", staged)
-        self._staged_values = p.staging.region("values", staged)
+        self._coder = TokenCoder(p, heads, self._lanes) if self._token_scales else None
+        staged = self._lanes.turns * (words + (1 if self._token_scales else 0))
+        self._staged_keys = self._lanes.regions(p.staging, "keys", staged)
+        self._staged_values = self._lanes.regions(p.staging, "values", staged)
         self._block = 1 << (min(p.tokens, p.attention.columns // heads.group).bit_length() - 1)
         self._blocks = -(-p.tokens // self._block)
-        self._buffers = [p.queries.region(f"queries {g}", words + 1, self._blocks) for g in range(heads.groups)]
-        self._cache: dict[str, list[tuple[Region, Region]]] = {}
+        self._buffers = [
+            self._lanes.regions(p.queries, f"queries {n}", words + 1, self._blocks) for n in range(self._lanes.turns)
+        ]
+        self._cache: dict[str, list[tuple[Region, Region]]] = {}  # of each layer the keys and values of every turn
         self.output_words = p.words(weights.sizes.mixed)
         """Words of all heads' outputs, zeros behind the last head included."""
         self.output = p.per_token("mixed", self.output_words)
@@ -80,7 +84,8 @@ class AttentionCode:
         if any(layer.query_norm and layer.query_norm.size != layer.size for layer in layers):
             return heads.groups
         wanted = max(p.gemm.columns, QUERY_WORDS * p.core.lanes)
-        return min(heads.groups, max(1, wanted // (heads.group * heads.size)))
+        lanes = self._lanes.lanes
+        return min(heads.groups, max(1, wanted // (heads.group * heads.size * lanes)) * lanes)
 
     def clear_padding(self) -> None:
         """Zeros into the words of the output behind the last head, for a whole chunk."""
@@ -131,8 +136,8 @@ class AttentionCode:
             groups = range(start, min(start + self._groups_at_once, heads.groups))
             p.note(f"{layer}: queries of key heads {groups[0]} to {groups[-1]}")
             self._query_groups(attention, parameters, activations, scale, groups)
-            for g in groups:
-                self._attend(attention, g, *cache[g])
+            for turn in range(start // self._lanes.lanes, -(-groups.stop // self._lanes.lanes)):
+                self._attend(attention, turn, *cache[turn])
         p.note(f"{layer}: mixed values")
         words = self._mixed_words
         output, spread = self.output, self._spread_output
@@ -161,7 +166,7 @@ class AttentionCode:
             p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters["k.code"], parameters["k.mean"], inner=words)
             self._coder.emit(rotated, keys if rotated is not keys else self._rotated_keys, staged, parameters)
         else:
-            p.vec(VectorOp.MAD, staged.at(), rotated.at(), parameters["k.code"], inner=words, space=Space.KEY_VALUES)
+            self._stage(staged, rotated.at(), parameters["k.code"])
         self._store(staged, [k for k, _ in cache])
         staged, bias = self._staged_values, parameters.bias("v")
         p.vec(VectorOp.MAD, values.at(), values.at(), parameters["v"], inner=words)
@@ -169,14 +174,37 @@ class AttentionCode:
             p.vec(VectorOp.MAD, values.at(), values.at(), scale.each, bias, inner=words)
             self._coder.emit(values, self._rotated_keys, staged, parameters)
         else:
-            p.vec(VectorOp.MAD, staged.at(), values.at(), scale.each, bias, inner=words, space=Space.KEY_VALUES)
+            self._stage(staged, values.at(), scale.each, bias)
         self._store(staged, [v for _, v in cache])
 
-    def _store(self, staged: Region, cache: list[Region]) -> None:
+    def _stage(self, staged: list[Region], x: Operand, factor: Operand, addend: Operand | None = None) -> None:
+        """Codes of all heads into the staging buffers: x * factor + addend; `factor` is a word for each of a head, or
+        one for all."""
+        p, words = self._p, self._head_words
+        if len(staged) == 1:
+            inner = self._heads.groups * words
+            p.vec(VectorOp.MAD, staged[0].at(), x, factor, addend, inner=inner, space=Space.KEY_VALUES)
+            return
+        for lane, region in enumerate(staged):
+            for run in self._lanes.runs(lane, words):
+                d, outer = region.at(run.turn * words, outer=words), run.heads
+                by, plus = (run.of(o, words) if o and o.inner else o for o in (factor, addend))
+                a = run.of(x, words)
+                p.vec(VectorOp.MAD, d, a, by, plus, outer=outer, inner=words, space=Space.KEY_VALUES)
+
+    def _store(self, staged: list[Region], cache: list[Region]) -> None:
         head = self._head_words + (1 if self._coder else 0)
-        for g, memory in enumerate(cache):
-            base = staged.base + g * head
-            self._p.emit("store_kv", {staged}, {memory}, offset=memory.base, base=base, elements=self._heads.size)
+        for turn, memory in enumerate(cache):
+            at_work = self._lanes.at_work(turn)
+            self._p.emit(
+                "store_kv",
+                staged[:at_work],
+                {memory},
+                offset=memory.base,
+                base=staged[0].base + turn * head,
+                elements=self._heads.size,
+                other_lanes=at_work - 1,
+            )
 
     def _normalise(self, norm: Norm | None, x: Region, parameters: LayerParameters, key: str, heads: int) -> None:
         """x = its norm, over each head or over all of them together."""
@@ -225,45 +253,53 @@ class AttentionCode:
             p,
             self._scratch,
             self._coder.spread(rotated, queries, count, parameters) if self._coder else rotated,
-            [self._buffers[g] for g in groups],
+            [self._buffers[g // self._lanes.lanes][g % self._lanes.lanes] for g in groups],
             head=self._head_words,
             group=heads.group,
             block=self._block.bit_length() - 1,
         )
 
-    def _attend(self, attention: Attention, g: int, keys: Region, values: Region) -> None:
-        p, heads, buffer = self._p, self._heads, self._buffers[g]
+    def _attend(self, attention: Attention, turn: int, keys: Region, values: Region) -> None:
+        p, heads, at_work = self._p, self._heads, self._lanes.at_work(turn)
+        buffers = self._buffers[turn][:at_work]
+        first = turn * self._lanes.lanes * heads.group
         for block in range(self._blocks):
             p.emit(
                 "attend",
-                {buffer, keys, values},
+                {*buffers, keys, values},
                 {self.output},
                 keys=keys.base,
                 values=values.base,
-                queries=(buffer.base + block * buffer.stride) * p.core.lanes,
+                queries=(buffers[0].base + block * buffers[0].stride) * p.core.lanes,
                 query_head=heads.size,
                 value_head=heads.size,
                 group=heads.group,
                 first=block * self._block,
                 count=self._block,
                 condition=Condition.TOKEN_PRESENT,
-                d_base=self.output.base + g * heads.group * self._head_words,
+                d_base=self.output.base + first * self._head_words,
                 d_token=self.output.stride,
                 d_outer=self._head_words,
                 window=attention.scores.window,
                 sinks=attention.scores.sinks,
+                other_lanes=at_work - 1,
             )
 
     def reserve_cache(self, layer: str) -> None:
-        """Room in memory for the layer's keys and values: whole tiles for each head."""
+        """Room in memory for the layer's keys and values: whole tiles for each head, on each lane for its own."""
         p = self._p
         size = p.core.cache.head_bytes(self._heads.size, self._context)
 
         def room(name: str) -> Region:
-            return Region(name, Memory.SYSTEM, p.image.reserve(name, size), -(-size // p.beat_bytes))
+            if not p.core.cache_in_channels:
+                return Region(name, Memory.SYSTEM, p.image.reserve(name, size), -(-size // p.beat_bytes))
+            beats = -(-size // (p.beat_bytes * p.core.cache_stripes))
+            offset = self._linears.weights.reserve(beats)
+            p.image.behind_channels(name, offset, beats)
+            return Region(name, Memory.CACHE, offset, beats)
 
         self._cache[layer] = [
-            (room(f"{layer}.keys.{g}"), room(f"{layer}.values.{g}")) for g in range(self._heads.groups)
+            (room(f"{layer}.keys.{turn}"), room(f"{layer}.values.{turn}")) for turn in range(self._lanes.turns)
         ]
 
 

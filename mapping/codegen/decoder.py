@@ -92,10 +92,11 @@ class _Compiler:
         p, graph = self._p, self._graph
         ids = p.image.reserve("ids", self._context * p.beat_bytes)
         head = HeadCode(p, self._linears, self._weights, self._norms, graph)
-        cache = p.image.beats
+        cached = self._linears.weights if p.core.cache_in_channels else p.image
+        cache = cached.beats
         for layer in graph.layers:
             self._attention.reserve_cache(layer.name)
-        cache_beats = p.image.beats - cache
+        cache_beats = cached.beats - cache
         self._inputs(ids)
         self._attention.clear_padding()
         self._norms.load_masks()

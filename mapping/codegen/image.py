@@ -66,6 +66,10 @@ class ImageBuilder:
         self.beats += -(-size // self._beat_bytes)
         return offset
 
+    def behind_channels(self, name: str, offset: int, beats: int) -> None:
+        """Note a piece that lies in the window of every weight channel instead, from beat `offset` on."""
+        self.pieces.append(Piece(name=name, offset=offset, size=beats * self._beat_bytes, in_channels=True))
+
     def bytes(self) -> Bytes:
         """The whole image."""
         size = self.beats * self._beat_bytes

@@ -37,6 +37,14 @@ class WeightImages:
         self.beats += beats
         return offset, beats
 
+    def reserve(self, beats: int) -> int:
+        """Room for so many beats of each channel, zeros in the images; returns the first one."""
+        offset = self.beats
+        for pieces in self._contents or ():
+            pieces.append(nothing(beats * self._layout.beat_bits // 8))
+        self.beats += beats
+        return offset
+
     def bytes(self) -> tuple[Bytes, ...]:
         """The image of each channel."""
         if self._contents is None:

@@ -1,14 +1,17 @@
 """Keys and values as codes with a scale for each token and head, as instructions of the vector unit."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.codegen.builder import ProgramBuilder
 from einloom.mapping.codegen.float_ops import reciprocal
+from einloom.mapping.codegen.lane_heads import HeadRun, LaneHeads
 from einloom.mapping.codegen.padding import Heads
 from einloom.mapping.codegen.parameters import LayerParameters
 from einloom.mapping.codegen.quantize import HeadScratch
-from einloom.mapping.regions import Region
+from einloom.mapping.regions import Operand, Region
 from einloom.spec.cache_format import LARGEST_SCALE
 from einloom.spec.isa import Space, VectorOp
 
@@ -36,8 +39,8 @@ class TokenCoder:
     gain : sqrt(2^stages), by which `spread` makes norms larger.
     """
 
-    def __init__(self, p: ProgramBuilder, heads: Heads) -> None:
-        self._p, self._heads = p, heads
+    def __init__(self, p: ProgramBuilder, heads: Heads, lanes: LaneHeads) -> None:
+        self._p, self._heads, self._lanes = p, heads, lanes
         self._words = p.words(heads.size)
         self._word_stages = (self._words & -self._words).bit_length() - 1
         self._lane_stages = (p.core.lanes - 1).bit_length() if p.core.cache.exchanges else 0
@@ -82,7 +85,7 @@ class TokenCoder:
             x, other = other, x
         return x
 
-    def emit(self, x: Region, other: Region, staged: Region, parameters: LayerParameters) -> None:
+    def emit(self, x: Region, other: Region, staged: Sequence[Region], parameters: LayerParameters) -> None:
         """The headers and codes of all heads in `x`, which holds elements of the attention engine over `gain`."""
         p, s, groups, words, cache = self._p, self._scratch, self._heads.groups, self._words, self._p.core.cache
         x = self.spread(x, other, groups, parameters)
@@ -95,18 +98,21 @@ class TokenCoder:
         p.vec(VectorOp.MAX, s.scale.at(), s.scale.at(), 1.0, inner=groups)
         reciprocal(p, s.inverse.at(), s.scale.at(), s.t.at(), inner=groups)
         p.vec(VectorOp.MAD, s.inverse.at(), s.inverse.at(), steps, inner=groups)
-        p.vec(
-            VectorOp.MAD,
-            staged.at(1, outer=words + 1),
-            x.at(outer=words),
-            s.inverse.at(outer=1, inner=0),
-            outer=groups,
-            inner=words,
-            space=Space.KEY_VALUES,
-        )
+        for d, run in self._staged(staged, 1):
+            inverse = run.of(s.inverse.at(inner=0), 1)
+            a = run.of(x.at(), words)
+            p.vec(VectorOp.MAD, d, a, inverse, outer=run.heads, inner=words, space=Space.KEY_VALUES)
         shifts = parameters.operand("cache.shifts").region.at(parameters["cache.shifts"].offset, inner=0)
         p.vec(VectorOp.TOINT, s.t.at(), s.scale.at(), inner=groups)
         p.vec(VectorOp.SHL, s.t.at(), s.t.at(), shifts, inner=groups)
         p.vec(VectorOp.SHR, s.t.at(), s.t.at(), WORD_BITS - cache.code_bits, inner=groups)
-        header, lanes = staged.at(outer=words + 1), s.t.at(outer=1, inner=0)
-        p.vec(VectorOp.TOFLOAT, header, lanes, outer=groups, inner=1, space=Space.KEY_VALUES)
+        for header, run in self._staged(staged, 0):
+            fields = run.of(s.t.at(inner=0), 1)
+            p.vec(VectorOp.TOFLOAT, header, fields, outer=run.heads, inner=1, space=Space.KEY_VALUES)
+
+    def _staged(self, staged: Sequence[Region], offset: int) -> Iterator[tuple[Operand, HeadRun]]:
+        """Where the heads of each run are staged, from word `offset` of each on."""
+        head = self._words + 1
+        for lane, region in enumerate(staged):
+            for run in self._lanes.runs(lane, head):
+                yield region.at(run.turn * head + offset, outer=head), run

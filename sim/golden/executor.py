@@ -4,7 +4,7 @@ Each instruction is written from its meaning in spec/isa.py. The units of a core
 those of program order, because permits keep dependent instructions in order.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import partial
 
@@ -17,6 +17,7 @@ from einloom.sim.golden.exact_product import ExactProduct
 from einloom.sim.golden.fusemax import attend
 from einloom.sim.golden.memories import Chunk, Memories, require, walk
 from einloom.sim.golden.stream_reader import read_weights
+from einloom.sim.golden.striped_window import StripedWindow
 from einloom.sim.golden.vector_unit import Action, VectorUnit
 from einloom.spec.attention_format import Mask
 from einloom.spec.cache_format import LARGEST_SCALE, SCALE_BYTES
@@ -59,7 +60,8 @@ class GoldenCore:
     Attributes
     ----------
     system : the system window, changed by stores.
-    weights : the window of each weight channel; call `forget_weights` after a change.
+    weights : the window of each weight channel, changed by stores where these have the cache; call `forget_weights`
+        after another change.
     memories : memories on the chip.
     probes : functions that are called before instructions, by their index, with the chunk at work.
     stored_codes, limit_codes : codes of keys and values that were stored, and how many of them were the largest or the
@@ -71,6 +73,7 @@ class GoldenCore:
         self._core, self._gemm, self._attention = manifest.core, manifest.gemm, manifest.attention
         self.system, self.weights = system, weights
         self._beat = manifest.gemm.weights.beat_bits // 8
+        self._cache_beat = manifest.core.cache.beat_bits // 8
         self._vector = VectorUnit(self.memories, manifest.core.cache.code_bits, manifest.core.cache.exchanges)
         self.probes: dict[int, Callable[[Chunk], None]] = {}
         self.stored_codes = self.limit_codes = 0
@@ -239,12 +242,24 @@ class GoldenCore:
         return ExactProduct(weights, LARGEST_ACTIVATION)
 
     def _attend(self, i: Instruction, chunk: Chunk) -> None:
-        group, size, queries = i["group"], i["query_head"], self.memories.queries
-        tokens = min(i["count"], chunk.tokens - i["first"])
+        for lane, window in self._lanes_at_work(i):
+            self._attend_on(i, chunk, lane, window)
+
+    def _lanes_at_work(self, i: Instruction) -> Iterator[tuple[int, StripedWindow]]:
+        """The attention lanes that an instruction is for, each with the window of its cache."""
+        memories = (self.system, *self.weights)
+        for lane, numbers in enumerate(self._core.cache_memories[: i["other_lanes"] + 1]):
+            yield lane, StripedWindow([memories[n] for n in numbers], self._beat)
+
+    def _attend_on(self, i: Instruction, chunk: Chunk, lane: int, window: StripedWindow) -> None:
+        """Attention of one lane's heads."""
+        columns, size = len(self.memories.queries), i["query_head"]
+        group, tokens = i["group"], min(i["count"], chunk.tokens - i["first"])
         count, end = tokens * group, i["queries"] + size + 3
-        require(count <= len(queries), f"reaches column {count} of {len(queries)}")
+        queries = self.memories.queries.reshape(columns, self._core.attention_lanes, -1)[:, lane]
+        require(count <= columns, f"reaches column {count} of {columns}")
         require(end <= queries[0].size, f"reaches element {end} of {queries[0].size} of the query buffer")
-        words = queries[:count].reshape(count, -1)[:, i["queries"] : end].astype(np.int64)
+        words = queries[:count, i["queries"] : end].astype(np.int64)
         keys = chunk.position + i["first"] + tokens
         state = attend(
             attention_format(self._attention),
@@ -252,24 +267,24 @@ class GoldenCore:
             words[:, :size],
             words[:, size],
             (words[:, size + 1] & POSITION_LOW) + (words[:, size + 2] << 16),
-            self._cached(i["keys"], size, keys),
-            self._cached(i["values"], i["value_head"], keys),
+            self._cached(window, i["keys"], size, keys),
+            self._cached(window, i["values"], i["value_head"], keys),
             Mask(keys=keys, causal=True, window=i["window"], sinks=i["sinks"]),
         )
         outputs = state.outputs().T.astype(np.float32).reshape(tokens, group, -1, self._core.lanes)
-        base = i["d_base"] + i["first"] * i["d_token"]
+        base = i["d_base"] + i["first"] * i["d_token"] + lane * group * i["d_outer"]
         self._put(base, (i["d_token"], i["d_outer"], 1), outputs)
 
-    def _cached(self, beat: int, elements: int, keys: int) -> Integers:
+    def _cached(self, window: StripedWindow, beat: int, elements: int, keys: int) -> Integers:
         """Keys or values [keys, elements] of a head."""
         cache = self._core.cache
-        tiles, start = -(-keys // cache.rows), beat * self._beat
-        raw = self._bytes(start + cache.recent_bytes(elements), tiles * cache.tile_bytes(elements))
+        tiles, start = -(-keys // cache.rows), beat * self._cache_beat
+        raw = window.read(start + cache.recent_bytes(elements), tiles * cache.tile_bytes(elements))
         found = read_tiles(raw.reshape(tiles, -1), cache)
         if cache.recent:
             recent = [tile for tile in range(tiles) if cache.is_recent(tile, tiles - 1)]
             places = [cache.recent_place(tile) for tile in recent]
-            raw = self._bytes(start, cache.recent_bytes(elements)).reshape(cache.recent + 1, -1)[places]
+            raw = window.read(start, cache.recent_bytes(elements)).reshape(cache.recent + 1, -1)[places]
             of_tiles = found.reshape(tiles, cache.rows, elements)
             of_tiles[recent] = read_tiles(raw, cache, recent=True).reshape(len(recent), cache.rows, elements)
         return found[:keys]
@@ -306,24 +321,30 @@ class GoldenCore:
             self._bytes((i["offset"] + n * i["stride"]) * self._beat, raw.size)[:] = raw
 
     def _store_kv(self, i: Instruction, chunk: Chunk) -> None:
+        if i["elements"]:
+            for lane, window in self._lanes_at_work(i):
+                self._store_kv_of(i, chunk, lane, window)
+
+    def _store_kv_of(self, i: Instruction, chunk: Chunk, lane: int, window: StripedWindow) -> None:
+        """Write what one lane has staged."""
         cache, lanes, elements = self._core.cache, self._core.lanes, i["elements"]
-        if elements == 0:
-            return
         header = cache.header_bytes * 8 // cache.code_bits  # elements, the last of the word that `base` is then
         size, start = cache.tile_bytes(elements), i["base"] * lanes + (lanes - header if header else 0)
         end = start + header + elements
-        staging = self.memories.staging.reshape(cache.rows, -1)
+        staging = self.memories.staging.reshape(cache.rows, self._core.attention_lanes, -1)[:, lane]
         require(end <= staging.shape[1], f"reaches element {end} of {staging.shape[1]}")
         for n in range(chunk.tokens):
             tile, row = divmod(chunk.position + n, cache.rows)
-            codes, first = staging[row, start:end], i["offset"] * self._beat
+            codes, first = staging[row, start:end], i["offset"] * self._cache_beat
             self._count(codes, header)
-            at = first + cache.recent_bytes(elements) + tile * size
-            write_position(self._bytes(at, size), row, codes, cache)
+            places = [(first + cache.recent_bytes(elements) + tile * size, size, False)]
             if cache.recent:
                 wide = cache.recent_tile_bytes(elements)
-                at = first + cache.recent_place(tile) * wide
-                write_position(self._bytes(at, wide), row, codes, cache, recent=True)
+                places.append((first + cache.recent_place(tile) * wide, wide, True))
+            for at, bytes_, recent in places:
+                raw = window.read(at, bytes_)
+                write_position(raw, row, codes, cache, recent=recent)
+                window.write(at, raw)
 
     def _count(self, codes: npt.NDArray[np.int8], header: int) -> None:
         """Count a token's codes, or its scale where it has one, and those at their limit."""

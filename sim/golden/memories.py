@@ -35,8 +35,8 @@ class Memories:
     ----------
     vector : uint32 [words, lanes].
     activations : int8 [tokens, words, lanes].
-    queries : int16 [columns, words, lanes].
-    staging : int8 [rows of a tile, words, lanes].
+    queries : int16 [columns, words, lanes], those of one attention lane behind those of the one before.
+    staging : int8 [rows of a tile, words, lanes], likewise.
     ids : ids of the chunk's tokens.
     """
 
@@ -44,8 +44,9 @@ class Memories:
         core, gemm, attention = manifest.core, manifest.core.gemm, manifest.core.attention
         self.vector = np.zeros((core.vector_words, core.lanes), np.uint32)
         self.activations = np.zeros((gemm.rows, core.activation_words, core.lanes), np.int8)
-        self.queries = np.zeros((attention.columns, core.query_words, core.lanes), np.int16)
-        self.staging = np.zeros((attention.rows, core.staging_words, core.lanes), np.int8)
+        each = core.attention_lanes
+        self.queries = np.zeros((attention.columns, each * core.query_words, core.lanes), np.int16)
+        self.staging = np.zeros((attention.rows, each * core.staging_words, core.lanes), np.int8)
         self.ids = np.zeros(gemm.rows, np.int64)
 
 

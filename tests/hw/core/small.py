@@ -66,6 +66,13 @@ CONFIGS = {
         },
     },
 }
+LANES = {
+    **CONFIGS["int_mac"],
+    "attention": {**CONFIGS["int_mac"]["attention"], "rows": 8},
+    "core": {**CONFIGS["int_mac"]["core"], "cache_memory": "channels", "attention_lanes": 2},
+    "memory": {"channels": 4},
+}
+"""Two attention lanes, each with its cache behind two of four channels."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ class Small:
 
 @cache
 def small(name: str) -> Small:
-    config = core_config(**CONFIGS[name])
+    """The core of one of CONFIGS, or of LANES."""
+    config = core_config(**(CONFIGS | {"lanes": LANES})[name])
     return Small(core_spec(config, pe_spec(config)), describe(config))
 
 

@@ -8,12 +8,15 @@ from amaranth import Const, Mux, Value
 
 from einloom.hw.core.layouts import POSITION_BITS
 from einloom.hw.core.unit_queue import UnitQueue
+from einloom.hw.isa_layout import instruction_layout
 from einloom.hw.part import Part
 from tests.hw.core import (
+    test_attention_lanes,
     test_float_words,
     test_load_unit,
     test_recent_tiles,
     test_row_store,
+    test_store_lanes,
     test_sum_words,
     test_tile_order,
     test_tile_reader,
@@ -27,6 +30,8 @@ from tests.hw.faulty import Faulty, Swallowing
 
 LAST = 2 * POSITION_BITS
 """Where the last tile's number begins in VISITED."""
+OTHER_LANES = instruction_layout("store_kv")["other_lanes"].offset
+"""Where the field begins."""
 
 
 class Unconditional(UnitQueue):
@@ -131,6 +136,30 @@ FAULTS = {
         "8 bits",
         lambda part: Swallowing(part, "values", 3),
         lambda: test_token_scales.test_elements_are_codes_times_the_scale_of_their_row("8 bits", 0.5),
+    ),
+    "attention lanes: all queries go to the first one": Fault(
+        test_attention_lanes,
+        "lanes",
+        lambda part: Faulty(part, {"write_address": lambda _, address: address & (part.words - 1)}),
+        test_attention_lanes.test_each_lane_attends_to_its_own_channels,
+    ),
+    "attention lanes: two channels are swapped": Fault(
+        test_attention_lanes,
+        "lanes",
+        lambda part: Faulty(part, {}, swapped=("beats_2_payload", "beats_3_payload")),
+        test_attention_lanes.test_each_lane_attends_to_its_own_channels,
+    ),
+    "store lanes: one more is at work": Fault(
+        test_store_lanes,
+        "lanes",
+        lambda part: Faulty(part, {"instruction_payload": lambda _, payload: payload | (1 << OTHER_LANES)}),
+        lambda: test_store_lanes.test_each_lane_stores_behind_its_own_channels(0.0),
+    ),
+    "store lanes: the first answer is taken for all": Fault(
+        test_store_lanes,
+        "lanes",
+        lambda part: Faulty(part, {"answers": lambda _, answers: Mux(answers != 0, 0b1111, 0)}),
+        lambda: test_store_lanes.test_each_lane_stores_behind_its_own_channels(0.0),
     ),
     "memory: sums before loads": Fault(
         test_vector_memory,
