@@ -7,7 +7,7 @@ from einloom.generators.registry import describe
 from einloom.mapping.fit import needed_words, require_fit
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.decoder_model import DecoderModel
-from einloom.spec.config import LARGEST_MEMORY, Config
+from einloom.spec.config import LANE_MEMORIES, Config, largest_memories
 
 BLOCK = 512
 """Words of the smallest block memory. What is larger is made of whole ones, what is smaller is a power of two."""
@@ -20,10 +20,15 @@ def sized(config: Config, graph: DecoderGraph) -> Config:
     """
     if not config.unsized:
         return config
-    manifest = describe(config.with_memories(dict.fromkeys(config.unsized, LARGEST_MEMORY)))
+    lanes = config.core_section.attention_lanes
+    largest = largest_memories(lanes)
+    manifest = describe(config.with_memories({name: largest[name] for name in config.unsized}))
     require_fit(graph, manifest)
     needed = needed_words(graph, manifest)
-    return config.with_memories({name: _rounded(needed[name]) for name in config.unsized})
+    shared = LANE_MEMORIES if lanes > 1 else ()
+    return config.with_memories({
+        name: (_power_of_two if name in shared else _rounded)(needed[name]) for name in config.unsized
+    })
 
 
 def sized_for(config: Config, model: str | Path | DecoderModel | None) -> Config:
@@ -39,4 +44,8 @@ def sized_for(config: Config, model: str | Path | DecoderModel | None) -> Config
 
 def _rounded(words: int) -> int:
     """The size of a memory of at least so many words."""
-    return -(-words // BLOCK) * BLOCK if words > BLOCK else 1 << (words - 1).bit_length() if words > 1 else 1
+    return -(-words // BLOCK) * BLOCK if words > BLOCK else _power_of_two(words)
+
+
+def _power_of_two(words: int) -> int:
+    return 1 << (words - 1).bit_length() if words > 1 else 1

@@ -22,6 +22,7 @@ class Board:
     slrs : dies ("super logic regions") of equal size; wires between them are few and slow.
     platform : name of the platform that Vitis links kernels against; its shell takes a share.
     hbm_banks, hbm_bank_bytes : pseudo-channels of the HBM, which is at SLR0.
+    ddr_banks, ddr_bank_bytes : DIMMs beside the FPGA.
     shell : resources of each die that the shell takes, the die beside the memory first; empty where nobody has
         measured it.
     port : resources that the platform spends on each AXI port of a kernel, on its way to the HBM.
@@ -34,6 +35,8 @@ class Board:
     platform: str
     hbm_banks: int
     hbm_bank_bytes: int
+    ddr_banks: int
+    ddr_bank_bytes: int
     shell: tuple[Resources, ...]
     port: Resources
 
@@ -52,7 +55,8 @@ class Board:
             yield f"one of its {self.slrs} SLRs", self.has.share(self.slrs)
 
 
-# Both cards carry the same silicon with 8 GB (U280) or 16 GB (U55C) of HBM. AMD DS963 and DS978.
+# Both cards carry the same silicon with 8 GB (U280) or 16 GB (U55C) of HBM; the U280 also has 32 GB of DDR4. AMD DS963
+# and DS978.
 _VU37P = Resources(lut=1_304_000, ff=2_607_000, carry8=163_000, dsp=9_024, bram36=2_016, uram=960)
 # What RapidStream's device library takes off each die for the shell of the U280's platform.
 _U280_SHELL = (
@@ -72,11 +76,23 @@ BOARDS: dict[str, Board] = {
         "xilinx_u280_gen3x16_xdma_1_202211_1",
         32,
         256 << 20,
+        2,
+        16 << 30,
         _U280_SHELL,
         _HBM_PORT,
     ),
     "u55c": Board(
-        "u55c", "xcu55c-fsvh2892-2L-e", _VU37P, 3, "xilinx_u55c_gen3x16_xdma_3_202210_1", 32, 512 << 20, (), _HBM_PORT
+        "u55c",
+        "xcu55c-fsvh2892-2L-e",
+        _VU37P,
+        3,
+        "xilinx_u55c_gen3x16_xdma_3_202210_1",
+        32,
+        512 << 20,
+        0,
+        0,
+        (),
+        _HBM_PORT,
     ),
 }
 BOARDS |= {board.name: board for board in cast(tuple[Board, ...], plugins("einloom.boards"))}

@@ -4,7 +4,7 @@ from einloom.mapping.codegen.attention import attention_problems
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.models.decoder_graph import DecoderGraph
-from einloom.spec.config import LARGEST_MEMORY, MEMORIES
+from einloom.spec.config import largest_memories
 from einloom.spec.errors import InputError
 from einloom.spec.manifest import Manifest
 
@@ -37,7 +37,7 @@ def needed_words(graph: DecoderGraph, manifest: Manifest) -> dict[str, int]:
 
     InputError when no memory that a config can ask for is large enough.
     """
-    core = manifest.core.model_copy(update=dict.fromkeys(MEMORIES, LARGEST_MEMORY))
+    core = manifest.core.model_copy(update=largest_memories(manifest.core.attention_lanes))
     try:
         program = shape_only_program(graph, manifest.model_copy(update={"design": core}))
     except InputError as error:

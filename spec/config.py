@@ -43,9 +43,16 @@ class MemoryConfig(Section):
 
 MEMORIES = ("vector_words", "activation_words", "query_words", "staging_words")
 """Keys of a core's memories on the chip."""
+LANE_MEMORIES = ("query_words", "staging_words")
+"""Those that every attention lane has."""
 LARGEST_MEMORY = 1 << 16
 """Words that an instruction can address."""
 AUTO: Literal["auto"] = "auto"
+
+
+def largest_memories(attention_lanes: int) -> dict[str, int]:
+    """Words of the largest memories that a core with so many attention lanes can have, which share addresses."""
+    return {name: LARGEST_MEMORY // (attention_lanes if name in LANE_MEMORIES else 1) for name in MEMORIES}
 
 
 def _words(value: object) -> object:
@@ -171,7 +178,7 @@ class Config(Section):
                 f"an attention lane reads a power of two of channels: memory.channels, {channels}, must be one, and at "
                 f"least core.attention_lanes, {lanes}"
             )
-        for name in ("query_words", "staging_words"):
+        for name in LANE_MEMORIES:
             words = getattr(core, name)
             if lanes > 1 and words != AUTO and (words & words - 1 or words * lanes > LARGEST_MEMORY):
                 yield (

@@ -152,6 +152,8 @@ def test_a_wrong_packaging_script_is_found(files: dict[str, bytes], fault: str, 
 LINK_FAULTS = {
     "bank that the board has not": ("HBM[0]", "HBM[32]"),
     "two ports on one bank": ("HBM[1]", "HBM[0]"),
+    "a range that another port is in": ("HBM[2:31]", "HBM[1:31]"),
+    "a memory that the board has not": ("HBM[0]", "DDR[2]"),
     "unknown port": ("m_axi_weights0", "m_axi_weight0"),
     "misspelt option": ("nk=", "nx="),
     "clock for platforms with fixed clocks": ("kernel_frequency=0:300", "[clock]\nfreqHz=300000000:einloom_1.ap_clk"),
@@ -306,4 +308,4 @@ def test_images_are_compared_with_their_banks(design: Design, files: dict[str, b
     dataclasses.replace(small, weights=(small.weights[0], np.zeros(room + 1, np.uint8))).write(program)
     found = {f.check: f for f in check_folder(folder, Toolchain().lint, program=program, without=TOOLS)}
     assert failed(found) == ["banks"]
-    assert "m_axi_weights1 needs 268,439,552 bytes and its bank HBM[1]" in found["banks"].problems[0]
+    assert "m_axi_weights1 needs 268,439,552 bytes and its memory HBM[1]" in found["banks"].problems[0]

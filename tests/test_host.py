@@ -109,14 +109,20 @@ def test_an_image_larger_than_its_bank_is_refused(design: Design) -> None:
     kernel = kernel_interface(design.manifest, BOARD)
     sizes = [4096] * len(kernel.memories)
     check_banks(sizes, kernel)
-    with pytest.raises(InputError, match=r"m_axi_weights0 needs 268,439,552 bytes and its bank HBM\[0\] of the u280"):
+    with pytest.raises(InputError, match=r"m_axi_weights0 needs 268,439,552 bytes and its memory HBM\[0\] of the u280"):
         check_banks([4096, (256 << 20) + 4096, *sizes[2:]], kernel)
 
 
 def test_more_channels_than_banks_are_refused(design: Design) -> None:
-    few = dataclasses.replace(BOARD, hbm_banks=2)
-    with pytest.raises(InputError, match="weight channels and the system's memory need"):
-        kernel_interface(design.manifest, few)
+    for few in ({"hbm_banks": 1}, {"hbm_banks": 2, "ddr_banks": 0}):
+        with pytest.raises(InputError, match="2 weight channels and the system's memory need"):
+            kernel_interface(design.manifest, dataclasses.replace(BOARD, **few))
+
+
+@pytest.mark.parametrize(("hbm", "system"), [(2, "DDR[0]"), (3, "HBM[2]"), (5, "HBM[2:4]")])
+def test_the_systems_memory_is_all_that_the_channels_leave(design: Design, hbm: int, system: str) -> None:
+    kernel = kernel_interface(design.manifest, dataclasses.replace(BOARD, hbm_banks=hbm))
+    assert [memory.banks.name for memory in kernel.memories] == [system, "HBM[0]", "HBM[1]"]
 
 
 @pytest.mark.usefixtures("xrt")  # whose simulator the command finds built

@@ -97,8 +97,8 @@ def card(manifest: Manifest, program: Program, **behaviour: Any) -> CardDriver:
         ("device", "XRT cannot open device 2: device said no"),
         ("load_xclbin", "XRT cannot load kernel.xclbin into device 2: load_xclbin said no"),
         ("kernel", "XRT cannot load kernel.xclbin into device 2: kernel said no"),
-        ("bo", r"XRT cannot allocate [\d,]+ bytes in HBM\[2\] for m_axi_system: bo said no"),
-        ("set_arg", r"XRT cannot allocate [\d,]+ bytes in HBM\[2\] for m_axi_system: set_arg said no"),
+        ("bo", r"XRT cannot allocate [\d,]+ bytes in HBM\[2:31\] for m_axi_system: bo said no"),
+        ("set_arg", r"XRT cannot allocate [\d,]+ bytes in HBM\[2:31\] for m_axi_system: set_arg said no"),
         ("sync", "XRT cannot write to the buffer of m_axi_system: sync said no"),
         ("xclbin", "kernel.xclbin: not an xclbin: xclbin said no"),
     ],
@@ -169,7 +169,7 @@ def test_an_image_larger_than_its_bank_ends_the_command(tmp_path: Path, monkeypa
     monkeypatch.setattr("einloom.running.pyxrt", lambda: FakeXrt([]))
     error = refusal(tmp_path, xclbin=True)
     assert error.exit_code == 2
-    assert re.search(r"^m_axi_system needs [\d,]+ bytes and its bank HBM\[2\] of the u280 has 8,192", str(error))
+    assert re.search(r"^m_axi_weights0 needs [\d,]+ bytes and its memory HBM\[0\] of the u280 has 8,192", str(error))
 
 
 def test_a_missing_xclbin_and_a_missing_xrt_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

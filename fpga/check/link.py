@@ -40,24 +40,30 @@ def link_problems(text: str, constraints: str, kernel: KernelInterface) -> list[
 
 
 def _banks(connections: list[str], kernel: KernelInterface) -> Iterator[str]:
-    taken: dict[int, str] = {}
+    taken: dict[tuple[str, int], str] = {}
     connected = set()
     ports = {memory.name for memory in kernel.memories}
+    board = kernel.board
+    there = {"HBM": board.hbm_banks, "DDR": board.ddr_banks}
     for connection in connections:
-        match = re.fullmatch(rf"{re.escape(kernel.instance)}\.(\w+):HBM\[(\d+)\]", connection)
+        match = re.fullmatch(rf"{re.escape(kernel.instance)}\.(\w+):(HBM|DDR)\[(\d+)(?::(\d+))?\]", connection)
         if match is None:
-            yield f"sp={connection} is not {kernel.instance}.PORT:HBM[BANK]"
+            yield f"sp={connection} is not {kernel.instance}.PORT:HBM[BANK], HBM[FIRST:LAST] or DDR[BANK]"
             continue
-        port, bank = match[1], int(match[2])
+        port, memory, first, last = match[1], match[2], int(match[3]), int(match[4] or match[3])
         if port not in ports:
             yield f"sp={connection}: the kernel has no port {port}"
         if port in connected:
             yield f"sp={connection}: {port} is connected twice"
-        if bank >= kernel.board.hbm_banks:
-            yield f"sp={connection}: the {kernel.board.name} has the banks 0 to {kernel.board.hbm_banks - 1}"
-        if bank in taken:
-            yield f"sp={connection}: {taken[bank]} has that bank too, and they would share its bandwidth"
-        taken[bank] = port
+        if not first <= last < there[memory]:
+            have = f"the banks 0 to {there[memory] - 1}" if there[memory] else "none"
+            yield f"sp={connection}: of {memory} the {board.name} has {have}"
+        for bank in range(first, last + 1):
+            if (memory, bank) in taken and taken[memory, bank] != port:
+                other = taken[memory, bank]
+                yield f"sp={connection}: {other} has {memory}[{bank}] too, and they would share its bandwidth"
+                break
+        taken |= {(memory, bank): port for bank in range(first, last + 1)}
         connected.add(port)
     for port in sorted(ports - connected):
         yield f"{port} is connected to no bank"

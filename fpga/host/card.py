@@ -66,7 +66,7 @@ class CardDriver:
         for memory, size in zip(self._kernel.memories, sizes, strict=True):
             window = memory.port.name
             base = self._kernel.argument(f"{window}_base").index
-            with _told(f"allocate {size:,} bytes in HBM[{memory.bank}] for {memory.name}"):
+            with _told(f"allocate {size:,} bytes in {memory.banks.name} for {memory.name}"):
                 buffer = xrt.bo(handle, size, xrt.bo.normal, kernel.group_id(base))
                 self._run.set_arg(base, buffer)
             self._buffers.append(buffer)
@@ -146,14 +146,19 @@ def check_program(program: Program, manifest: Manifest) -> None:
 
 
 def check_banks(sizes: list[int], kernel: KernelInterface) -> None:
-    """InputError when what a port needs, in bytes, is more than its bank has."""
-    room = kernel.board.hbm_bank_bytes
+    """InputError with every port that needs more, in bytes, than its memory has."""
+    problems = []
     for memory, size in zip(kernel.memories, sizes, strict=True):
+        room = memory.banks.size
         if size > room:
-            raise InputError(
-                f"{memory.name} needs {size:,} bytes and its bank HBM[{memory.bank}] of the {kernel.board.name} has "
-                f"{room:,}: use more memory.channels, a format with fewer bits, or a shorter context"
+            problems.append(
+                f"{memory.name} needs {size:,} bytes and its memory {memory.banks.name} of the {kernel.board.name} has "
+                f"{room:,}"
             )
+    if problems:
+        raise InputError(
+            "; ".join(problems) + ": use more memory.channels, a format with fewer bits, or a shorter context"
+        )
 
 
 @contextmanager

@@ -44,17 +44,33 @@ class Argument:
 
 
 @dataclass(frozen=True)
-class BankedPort:
-    """A memory port of the kernel, and where its memory is.
+class Banks:
+    """Memory that a port can have on a board: neighbouring HBM pseudo-channels, or DIMMs.
 
     Attributes
     ----------
-    bank : number of the HBM pseudo-channel.
+    memory : "HBM" or "DDR".
+    size : bytes of all of them.
     """
+
+    memory: str
+    first: int
+    last: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """As link.cfg has it."""
+        return f"{self.memory}[{self.first}]" if self.first == self.last else f"{self.memory}[{self.first}:{self.last}]"
+
+
+@dataclass(frozen=True)
+class BankedPort:
+    """A memory port of the kernel, and where its memory is."""
 
     port: MemoryPort
     data_bits: int
-    bank: int
+    banks: Banks
 
     @property
     def name(self) -> str:
@@ -97,18 +113,25 @@ def kernel_name(digest: str) -> str:
 def kernel_interface(manifest: Manifest, board: Board) -> KernelInterface:
     """The kernel of a design on a board; InputError when it is no core, or has more ports than the board has banks.
 
-    Weight channel c is in bank c, and the system's memory in the bank behind them: every master has a bank of its own,
-    so no two share a pseudo-channel's bandwidth.
+    Weight channel c is in pseudo-channel c. The system's memory is in all those that are left, or in a DIMM where none
+    is. No two ports share a pseudo-channel, so none takes of another's bandwidth.
     """
-    ports = manifest.core.ports
-    if len(ports) > board.hbm_banks:
+    ports, bits = manifest.core.ports, manifest.gemm.weights.beat_bits
+    channels, each = manifest.gemm.weights.channels, board.hbm_bank_bytes
+    left = board.hbm_banks - channels
+    if left < 0 or (left == 0 and not board.ddr_banks):
         raise InputError(
-            f"{manifest.name}: {len(ports) - 1} weight channels and the system's memory need {len(ports)} banks; the "
-            f"{board.name} has {board.hbm_banks}: reduce memory.channels"
+            f"{manifest.name}: {channels} weight channels and the system's memory need a bank each; the {board.name} "
+            f"has {board.hbm_banks}: reduce memory.channels"
         )
-    in_banks = sorted(ports, key=lambda port: port.channel is None)
-    bits = manifest.gemm.weights.beat_bits
-    memories = tuple(BankedPort(port, bits, in_banks.index(port)) for port in ports)
+    if left:
+        rest = Banks("HBM", channels, board.hbm_banks - 1, left * each)
+    else:
+        rest = Banks("DDR", 0, 0, board.ddr_bank_bytes)
+    memories = tuple(
+        BankedPort(port, bits, rest if port.channel is None else Banks("HBM", port.channel, port.channel, each))
+        for port in ports
+    )
     bases = {f"{port.name}_base": port.axi for port in ports}
     fields = [field for r in manifest.core.registers if r.access == "rw" for field in _fields(r, r.name in bases)]
     arguments = tuple(

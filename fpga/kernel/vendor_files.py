@@ -66,7 +66,7 @@ def link_cfg(kernel: KernelInterface, clock_mhz: int, slr: int | None) -> str:
     The platforms' kernel clocks are scalable, and for those v++ has --kernel_frequency; its --clock options are for
     fixed clocks (UG1393 2023.1, "Managing clock frequencies").
     """
-    banks = "\n".join(f"sp={kernel.instance}.{m.name}:HBM[{m.bank}]" for m in kernel.memories)
+    banks = "\n".join(f"sp={kernel.instance}.{m.name}:{m.banks.name}" for m in kernel.memories)
     place = f"slr={kernel.instance}:SLR{slr}\n" if slr is not None else ""
     return f"""\
 # {kernel.name} on the {kernel.board.name}: v++ --link --config link.cfg
