@@ -16,6 +16,10 @@ job and tile 0 have codes of 8 bits, and all others the upper halves of these, r
 Each head then has `recent` + 1 tiles with codes of 8 bits, and behind them all tiles with upper halves. Tile 0 is the
 last of the former, and tile t takes the place t mod `recent`, where it stays until tile t + `recent` is written.
 Source: KIVI (Liu et al., 2024) keeps the last tokens exact, StreamingLLM (Xiao et al., 2024) the first.
+
+A window sees only the last positions, and the sinks at a text's start. So with a `ring` of N tiles a head has N + S
+tiles, however long the text is: tile t of the S tiles that have sinks is at place N + t, and any other tile t at place
+t mod N, where tile t - N was.
 """
 
 from dataclasses import dataclass
@@ -40,6 +44,7 @@ class CacheFormat:
     beat_bits : width of memory's beats.
     token_scales : each token and head has a scale.
     recent : last tiles of a job that have codes of RECENT_BITS, a power of two; 0 if all are alike.
+    ring : heads may have a ring of tiles.
     """
 
     bits: int
@@ -47,6 +52,7 @@ class CacheFormat:
     beat_bits: int
     token_scales: bool
     recent: int = 0
+    ring: bool = False
 
     @property
     def exchanges(self) -> bool:
@@ -105,6 +111,23 @@ class CacheFormat:
     def is_recent(self, tile: int, last: int) -> bool:
         """A tile of a job whose last tile is `last` has codes of RECENT_BITS."""
         return bool(self.recent) and (tile == 0 or last - tile < self.recent)
+
+    def sink_tiles(self, sinks: int) -> int:
+        """Tiles that have the first `sinks` positions."""
+        return -(-sinks // self.rows)
+
+    def ring_place(self, tile: int, ring: int, sinks: int) -> int:
+        """Place of a tile of a head with a ring of so many tiles, or with none if it is 0."""
+        if not ring:
+            return tile
+        return ring + tile if tile < self.sink_tiles(sinks) else tile % ring
+
+    def ring_for(self, window: int, tokens: int) -> int:
+        """Tiles of the smallest ring in which no position that a chunk of `tokens` sees through a window is lost.
+
+        The first token sees `window` positions up to its own, and the last one, tokens - 1 later, is stored by then.
+        """
+        return 1 << (-(-(window + tokens - 1) // self.rows) - 1).bit_length()
 
     def head_bytes(self, elements: int, positions: int) -> int:
         """Bytes of all tiles of a head's keys or values."""

@@ -74,7 +74,8 @@ class CoreConfig(Section):
     token and head, computed as they are written. With `cache_recent` tiles, those of a job's last tiles and of the
     first have eight bits, and only the others four. They lie in the `cache_memory`: with all but weights in that of the
     `system`, or beside the weights behind the `channels`. Then `attention_lanes` attention engines work side by side,
-    each with keys and values of its own behind its share of the channels.
+    each with keys and values of its own behind its share of the channels. With `cache_ring`, layers with a window keep
+    no more positions than it has, so that a text has no end.
     """
 
     lanes: Literal[8, 16, 32] = 16
@@ -87,6 +88,7 @@ class CoreConfig(Section):
     cache_bits: Literal[4, 8] = 8
     cache_scales: Literal["static", "token"] = "static"
     cache_recent: Literal[0, 1, 2, 4, 8] = 0
+    cache_ring: bool = False
     cache_memory: Literal["system", "channels"] = "system"
     attention_lanes: Literal[1, 2, 4, 8, 16, 32] = 1
     parity: bool = False
@@ -155,6 +157,8 @@ class Config(Section):
             )
         if self.core.cache_recent and (self.core.cache_bits, self.core.cache_scales) != (4, "token"):
             raise problem("core.cache_recent needs core.cache_bits 4 and core.cache_scales token")
+        if self.core.cache_recent and self.core.cache_ring:
+            raise problem("core.cache_recent keeps tiles at places of their own: set core.cache_ring to false")
         if self.attention.spans != 1:
             raise problem("a core reads one tile of keys at a time: set attention.spans to 1")
         if self.engine.rows > 128:

@@ -179,6 +179,7 @@ def _operand(name: str) -> tuple[Field, ...]:
     )
 
 
+RING = Field("ring", 5, "0, or 1 + log2 of the tiles of the head's ring; only on cores with cache_ring")
 OTHER_LANES = Field("other_lanes", 6, "attention lanes at work beside the first; more than there are mean all")
 
 OPCODES = (
@@ -261,6 +262,7 @@ OPCODES = (
             Field("d_outer", 8, "words from one head to the next"),
             Field("window", 24, "positions that a token sees, its own the last; 0 for all"),
             Field("sinks", 14, "first positions that it sees beside the window"),
+            RING,
             OTHER_LANES,
         ),
     ),
@@ -311,6 +313,8 @@ OPCODES = (
             Field("offset", 32, "first beat of the head's keys, from the start of the system window"),
             Field("base", 16, "first word in the staging buffer"),
             Field("elements", 12, "of a key"),
+            Field("sinks", 14, "first positions, whose tiles are not in the ring"),
+            RING,
             OTHER_LANES,
         ),
     ),

@@ -269,6 +269,8 @@ class CoreManifest(Data):
     """Of these elements: fixed ones, or one for each token and head."""
     cache_recent: int
     """Last tiles of an attention job with codes of eight bits; 0 if all tiles are alike."""
+    cache_ring: bool
+    """Heads may have a ring of tiles, for layers with a window."""
     attention_lanes: int
     """Attention engines side by side, each with memories of `query_words` and `staging_words` of its own: those of lane
     n begin at word n * `query_words` and n * `staging_words`."""
@@ -291,7 +293,7 @@ class CoreManifest(Data):
     def cache(self) -> CacheFormat:
         """The tiles of keys and values in memory."""
         beat_bits, token = 8 * self.beat_bytes * self.cache_stripes, self.cache_scales == "token"
-        return CacheFormat(self.cache_bits, self.attention.rows, beat_bits, token, self.cache_recent)
+        return CacheFormat(self.cache_bits, self.attention.rows, beat_bits, token, self.cache_recent, self.cache_ring)
 
     @property
     def cache_in_channels(self) -> bool:

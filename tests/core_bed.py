@@ -16,6 +16,7 @@ from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.families.llama import LlamaKeys
+from einloom.models.sliding_window import windowed
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import LIMIT, SimulatedCore
@@ -79,8 +80,14 @@ class Shape:
     vocab: int = 40
     context: int = 32
     tied: bool = False
+    window: int = 0
+    sinks: int = 0
 
     def graph(self) -> DecoderGraph:
+        graph = self._llama()
+        return windowed(graph, self.window, self.sinks, self.context) if self.window else graph
+
+    def _llama(self) -> DecoderGraph:
         return LlamaKeys(
             model_type="llama",
             hidden_size=self.hidden,

@@ -115,13 +115,33 @@ def test_a_cache_with_recent_tiles_is_golden() -> None:
 def test_attention_lanes_behind_the_channels_are_golden(lanes: int, core: Mapping[str, object]) -> None:
     """Five heads of keys and values, so some lanes have none in the last turn."""
     shape = dataclasses.replace(SHAPE, heads=5, groups=5)
-    sizes = {"cache_memory": "channels", "attention_lanes": lanes, **core}
-    attention = {"rows": 8, "columns": 1, "input_bits": 16 if "cache_scales" in core else 8}
-    design = core_design(core_config(memory={"channels": 4}, attention=attention, core=sizes))
+    design = lanes_design(lanes, core)
     bed = Bed(design, random_program(design.manifest, shape))
     try:
         rng = np.random.default_rng(lanes)
         bed.check_text(random_tokens(rng, shape, 18), random_tokens(rng, shape, 3), TIMINGS["stalls and any order"])
+    finally:
+        bed.close()
+
+
+def lanes_design(lanes: int, core: Mapping[str, object]) -> Design:
+    """A core of four channels with attention lanes, and with a ring where it may have one."""
+    sizes = {"cache_memory": "channels", "attention_lanes": lanes, "cache_ring": "cache_recent" not in core, **core}
+    attention = {"rows": 8, "columns": 1, "input_bits": 16 if "cache_scales" in core else 8}
+    return core_design(core_config(memory={"channels": 4}, attention=attention, core=sizes))
+
+
+@pytest.mark.parametrize("sinks", [0, 5])
+def test_a_text_many_times_as_long_as_its_window_is_golden(sinks: int) -> None:
+    """Rings of four tiles; they are full after 32 tokens, and have gone around three times in the end."""
+    shape = dataclasses.replace(SHAPE, heads=5, groups=5, window=20, sinks=sinks, context=400)
+    design = lanes_design(2, {})
+    program = random_program(design.manifest, shape)
+    assert program.symbols.cache_beats * 4 * 32 == 2 * 2 * 3 * 2 * (4 + (sinks > 0)) * 8 * 32
+    bed = Bed(design, program)
+    try:
+        rng = np.random.default_rng(sinks)
+        bed.check_text(random_tokens(rng, shape, 61), random_tokens(rng, shape, 50), TIMINGS["stalls and any order"])
     finally:
         bed.close()
 

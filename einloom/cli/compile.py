@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from einloom.catalogue import load_config, load_model
+from einloom.catalogue import load_config
 from einloom.choice import core_for
 from einloom.cli.figures import print_figures
-from einloom.cli.options import Calibration, ConfigName, Model, Weights
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Weights, load_windowed
 from einloom.compiled import compile as compile_model
 
 
@@ -20,12 +20,14 @@ def compile(
     config: ConfigName = None,
     weights: Weights = "",
     calibration: Calibration = None,
+    attention_window: AttentionWindow = None,
+    context: Context = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compile a model for a design: program, listing, memory images, and a report of the mapping."""
     if config is not None:
         _ = load_config(config).core_section
-    loaded, console = load_model(model), Console(stderr=True)
+    loaded, console = load_windowed(model, attention_window, context), Console(stderr=True)
     chosen, reason = core_for(loaded, config)
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)

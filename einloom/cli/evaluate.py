@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from einloom.catalogue import load_model
 from einloom.choice import core_for
-from einloom.cli.options import Calibration, ConfigName, Model, Weights
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Weights, load_windowed
 from einloom.cli.progress import TokenProgress
 from einloom.evaluation import evaluate as evaluate_model
 from einloom.spec.errors import InputError
@@ -23,6 +22,8 @@ def evaluate(
     config: ConfigName = None,
     weights: Weights = "",
     calibration: Calibration = None,
+    attention_window: AttentionWindow = None,
+    context: Context = None,
     tokens: Annotated[int, typer.Option("-n", "--tokens", help="Tokens to read, at most.")] = 1024,
     window: Annotated[
         int | None, typer.Option(help="Tokens after which reading begins anew; the model's context if left out.")
@@ -44,10 +45,12 @@ def evaluate(
         raise InputError("--tokens and --window must be 1 or more")
     if jobs < 1 or (scheduler and jobs > 1):
         raise InputError("--jobs must be 1 or more, and 1 with --scheduler")
+    if attention_window is not None and (jobs > 1 or scheduler):
+        raise InputError("--attention-window is for one process: leave out --jobs and --scheduler")
     if plot is not None:
         require_plots(plot)
     content, console = read_text(text), Console(stderr=True)
-    loaded = load_model(model)
+    loaded = load_windowed(model, attention_window, context)
     chosen, reason = core_for(loaded, config)
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)

@@ -5,6 +5,11 @@ from typing import Annotated
 
 import typer
 
+from einloom.catalogue import load_model
+from einloom.models.decoder_model import DecoderModel
+from einloom.models.sliding_window import with_window
+from einloom.spec.errors import InputError
+
 Model = Annotated[
     Path | None,
     typer.Argument(
@@ -45,3 +50,34 @@ Calibration = Annotated[
         "writes by itself if left out.",
     ),
 ]
+AttentionWindow = Annotated[
+    int | None,
+    typer.Option(
+        "--attention-window",
+        metavar="N",
+        help="A token sees only the last N positions, so that a text may be longer than the model's context.",
+        show_default="all",
+    ),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="N",
+        help="Tokens of the longest text with a window.",
+        show_default="4 times the model's own",
+    ),
+]
+LONGER = 4
+
+
+def load_windowed(model: Path | None, window: int | None, context: int | None) -> DecoderModel:
+    """The model, with a window if these options ask for one; InputError for a context without one."""
+    loaded = load_model(model)
+    if window is None:
+        if context is not None:
+            raise InputError("--context is for --attention-window N: give both, or none")
+        return loaded
+    own = loaded.graph.context
+    longest = own if loaded.graph.embedding.positions else LONGER * own
+    return with_window(loaded, window, longest if context is None else context)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from einloom.catalogue import load_config, load_model
 from einloom.choice import core_for
-from einloom.cli.options import Calibration, ConfigName, Model, Weights
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Weights, load_windowed
 from einloom.cli.progress import TokenProgress
 from einloom.cli.talk import talk
 from einloom.compiled import compile
@@ -41,6 +41,8 @@ def run(
     config: ConfigName = None,
     weights: Weights = "",
     calibration: Calibration = None,
+    attention_window: AttentionWindow = None,
+    context: Context = None,
     prompt: Annotated[
         str | None,
         typer.Option("-p", "--prompt", help="The text to continue, or the message.", show_default=DEFAULT_PROMPT),
@@ -116,7 +118,7 @@ def run(
     if span is not None:
         require_simulation(backend, "--waves")
     check_memory(backend, memory, clock)
-    loaded = load_model(model)
+    loaded = load_windowed(model, attention_window, context)
     drafting = None if draft is None else load_model(draft)
     talks, prompt = chat and prompt is None, DEFAULT_PROMPT if prompt is None else prompt
     encode_prompt(loaded, prompt, chat=chat)

@@ -109,7 +109,7 @@ class AttentionUnit(Part):
             prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
         ]
         skip = TileSkip(self.cache).place(m, "tiles", platform)
-        feed(m, i, skip, "window", "sinks", "query_head", "value_head")
+        feed(m, i, skip, "window", "sinks", "query_head", "value_head", *(["ring"] if self.cache.ring else []))
         m.d.comb += [
             skip.valid.eq(self.instruction.valid),
             skip.taken.eq(self.instruction.ready),
@@ -178,6 +178,8 @@ class AttentionUnit(Part):
             tiles.heads.tiles.eq(skip.tiles),
             tiles.jump.eq(skip.jump),
         ]
+        if self.cache.ring:
+            m.d.comb += [tiles.ring.eq(i.ring), tiles.place.eq(skip.ring_place)]
         if self.cache.recent:
             m.d.comb += [
                 tiles.heads.visited.sinks.eq(skip.jump.sinks),

@@ -51,3 +51,8 @@ def write_port(bits: int, **others: int) -> wiring.Signature:
     """The port through which the vector unit writes a word of `bits` in a cycle with `enable`; `others` go with it."""
     fields = {"enable": 1, "token": TOKEN_BITS, "address": WORD_ADDRESS_BITS, "data": bits, **others}
     return wiring.Signature({name: Out(width) for name, width in fields.items()})
+
+
+def ring_mask(ring):
+    """Ones where the number of a tile is its place in a ring, of the field `ring`, which is not 0."""
+    return ((1 << ring) - 1)[1:]

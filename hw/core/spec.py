@@ -22,6 +22,7 @@ class CoreSpec:
     cache_bits : width of an element of a key or value in memory.
     token_scales : each token and head of the cache has a scale.
     cache_recent : last tiles of an attention job with codes of eight bits.
+    cache_ring : heads may have a ring of tiles.
     attention_lanes : attention engines side by side.
     cache_in_channels : keys and values are behind the weight channels.
     design : a number of 64 bits that reports begin with.
@@ -40,6 +41,7 @@ class CoreSpec:
     cache_bits: int
     token_scales: bool
     cache_recent: int
+    cache_ring: bool
     attention_lanes: int
     cache_in_channels: bool
     design: int
@@ -60,7 +62,9 @@ class CoreSpec:
         """The tiles of keys and values in memory."""
         stripes = self.cache_masters // self.attention_lanes or 1
         beat_bits = self.beat_bits * stripes
-        return CacheFormat(self.cache_bits, self.attention.rows, beat_bits, self.token_scales, self.cache_recent)
+        return CacheFormat(
+            self.cache_bits, self.attention.rows, beat_bits, self.token_scales, self.cache_recent, self.cache_ring
+        )
 
     @property
     def cache_masters(self) -> int:

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.gearbox import Gearbox
 from einloom.hw.buffers.parity import corrupt_port
-from einloom.hw.core.layouts import POSITION_BITS, reader_ports
+from einloom.hw.core.layouts import POSITION_BITS, reader_ports, ring_mask
 from einloom.hw.core.recent_tiles import VISITED, RecentTiles
 from einloom.hw.core.tile_order import TileOrder
 from einloom.hw.core.token_scales import TokenScales, element_bits
@@ -34,8 +34,16 @@ def shape_layout(cache: CacheFormat) -> data.StructLayout:
 
 
 def tiles_layout(cache: CacheFormat) -> data.StructLayout:
-    """A job: the first beat of keys, that of values, their shape, in which nothing is 0, and what is left out."""
-    return data.StructLayout({"keys": BEAT_BITS, "values": BEAT_BITS, "heads": shape_layout(cache), "jump": JUMP})
+    """A job: the first beat of keys, that of values, their shape, in which nothing is 0, and what is left out; where a
+    cache may have a ring, that field of `attend`, and the place in it of the first tile behind the sinks."""
+    ring = {"ring": field_bits("attend", "ring"), "place": POSITION_BITS} if cache.ring else {}
+    return data.StructLayout({
+        "keys": BEAT_BITS,
+        "values": BEAT_BITS,
+        "heads": shape_layout(cache),
+        "jump": JUMP,
+        **ring,
+    })
 
 
 def tile_beats(head, cache: CacheFormat, *, recent: bool = False):
@@ -47,7 +55,8 @@ def tile_beats(head, cache: CacheFormat, *, recent: bool = False):
 
 class TileReader(Part):
     """Requests tiles of keys and values in the order of TileOrder, and cuts memory's beats into the engine's. Tiles
-    between a window and the sinks are left out.
+    between a window and the sinks are left out. Where a head has a ring of tiles, those are read behind the sinks, from
+    the window's first one on, and after the last the first.
 
     A tile lies in memory byte by byte: for each byte of a key, that byte of all rows. An engine beat is one element of
     all rows, so it is `rows` bytes, or half as many with 4 bits. With a scale per token a tile begins with the rows'
@@ -92,7 +101,7 @@ class TileReader(Part):
     def _request(self, m, platform, shapes):
         """Ask for the tiles of a job; their shape goes to `shapes`, for the delivery."""
         order = TileOrder().place(m, "requested", platform)
-        job = Signal(tiles_layout(self.cache))
+        job = self._job = Signal(tiles_layout(self.cache))
         keys, values = Signal(BEAT_BITS), Signal(BEAT_BITS)  # the next tiles' first beats
         beat_shift = (self.cache.beat_bits // BYTE).bit_length() - 1
 
@@ -136,6 +145,9 @@ class TileReader(Part):
             head = given.heads.query_head if name == "keys" else given.heads.value_head
             first = first + (cache.recent + 1) * tile_beats(head, cache, recent=True)
         before, jumps = Signal(POSITION_BITS, name=f"before_{name}"), Signal(name=f"jumps_{name}")
+        if cache.ring:
+            self._follow_ring(m, name, at, before, jumps, beats_of_tile, start, advance)
+            return
         with m.If(start):
             m.d.sync += [
                 at.eq(first + Mux(given.jump.sinks == 0, given.jump[name], 0)),
@@ -148,6 +160,32 @@ class TileReader(Part):
                 before.eq(before - 1),
                 jumps.eq(before == 2),
             ]
+
+    def _follow_ring(self, m, name, at, before, jumps, beats_of_tile, start, advance):
+        """The same where a job may have a ring: its sinks lie behind it, and behind the ring's end is its start."""
+        given, job = self.job.payload, self._job
+        head = given.heads.query_head if name == "keys" else given.heads.value_head
+        in_ring, has_ring = Signal(name=f"in_ring_{name}"), job.ring != 0
+        place, end = Signal(POSITION_BITS, name=f"place_{name}"), Signal(name=f"end_{name}")
+        m.d.comb += end.eq(place == ring_mask(job.ring))
+        ring_beats = (tile_beats(head, self.cache) << given.ring) >> 1
+        first = Mux(given.jump.sinks == 0, given.jump[name], Mux(given.ring == 0, 0, ring_beats))
+        with m.If(start):
+            m.d.sync += [
+                at.eq(given[name] + first),
+                before.eq(given.jump.sinks),
+                jumps.eq(given.jump.sinks == 1),
+                in_ring.eq((given.ring != 0) & (given.jump.sinks == 0)),
+                place.eq(given.place),
+            ]
+        with m.Elif(advance):
+            m.d.sync += [before.eq(before - 1), jumps.eq(before == 2), at.eq(at + beats_of_tile)]
+            with m.If(jumps):
+                m.d.sync += [at.eq(Mux(has_ring, job[name], at) + job.jump[name]), in_ring.eq(has_ring)]
+            with m.Elif(in_ring):
+                m.d.sync += place.eq(Mux(end, 0, place + 1))
+                with m.If(end):
+                    m.d.sync += at.eq(job[name])
 
     def _recent(self, m, platform, name, order, given):
         """(place, whether it is recent) of the present tile of `order`, whose job is `given` as it starts."""

@@ -3,13 +3,14 @@
 from amaranth import Cat, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
-from einloom.hw.core.layouts import POSITION_BITS
+from einloom.hw.core.layouts import POSITION_BITS, ring_mask
 from einloom.hw.core.tile_reader import BEAT_BITS, JUMP, tile_beats
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
 from einloom.hw.wires import members
 from einloom.spec.cache_format import CacheFormat
 
+RING_BITS = field_bits("attend", "ring")
 WINDOW_BITS = field_bits("attend", "window")
 SINK_BITS = field_bits("attend", "sinks")
 HEAD_BITS = field_bits("attend", "query_head")
@@ -23,6 +24,9 @@ class TileSkip(Part):
     is w - s tiles, or one more from the last tile of sinks. Jumps are counted in beats; the products with a tile's
     beats are added up bit by bit.
 
+    With a ring of N tiles all tiles of sinks are visited first, because they lie elsewhere, and the window begins
+    behind them at the earliest. The jump is then not a distance but the place of tile w in the ring, w mod N.
+
     Throughput and latency: one job at a time; 2 cycles from `valid` to `ready` without a window. With one, 1 more, and
     1 for each bit of a tile's beats.
 
@@ -35,11 +39,12 @@ class TileSkip(Part):
     valid : In(1), there is a job; the other inputs are stable while it is 1
     taken : In(1), the job's last cycle
     first, last : In, positions of the first and of the last query; `last` may come a cycle later
-    window, sinks, query_head, value_head : In, fields of `attend`
+    window, sinks, query_head, value_head : In, fields of `attend`; `ring` too, if the cache may have one
     ready : Out(1), the outputs hold
     tiles : Out, that are visited
     left_out : Out, tiles that are not
     jump : Out, JUMP
+    ring_place : Out, of the first tile behind the sinks, in the ring; if the cache may have one
     """
 
     def __init__(self, cache: CacheFormat):
@@ -52,6 +57,7 @@ class TileSkip(Part):
             "ready": Out(1),
             **members(Out, "tiles", *(["left_out"] if cache.recent else []), shape=POSITION_BITS),
             "jump": Out(JUMP),
+            **({"ring": In(RING_BITS), "ring_place": Out(POSITION_BITS)} if cache.ring else {}),
         })
 
     def build(self, m, platform):
@@ -65,13 +71,22 @@ class TileSkip(Part):
             begin.eq(self.first + 1 - self.window),
             wanted_sinks.eq((self.sinks + rows - 1) >> shift),
         ]
+        in_ring = self.ring != 0 if self.cache.ring else 0
         m.d.sync += [
-            windowed.eq((self.window != 0) & (self.first >= self.window)),
+            windowed.eq((self.window != 0) & (self.first >= self.window) | in_ring),
             window_tile.eq(Mux((self.window != 0) & (self.first >= self.window), begin >> shift, 0)),
-            sink_tiles.eq(Mux(wanted_sinks < window_tile, wanted_sinks, window_tile)),
+            sink_tiles.eq(Mux((wanted_sinks < window_tile) | in_ring, wanted_sinks, window_tile)),
             stage.eq(Mux(self.taken, 0, Cat(self.valid, stage))),
         ]
         left_out = Signal(POSITION_BITS)
+        tiles = left_out + (sink_tiles != 0)
+        if self.cache.ring:
+            # The registers above hold before the sum of these is used, a cycle later.
+            behind = Signal(POSITION_BITS)
+            m.d.comb += behind.eq(Mux(in_ring & (window_tile < sink_tiles), sink_tiles, window_tile))
+            window_tile = behind
+            m.d.comb += self.ring_place.eq(behind & ring_mask(self.ring))
+            tiles = Mux(in_ring, self.ring_place, tiles)
         m.d.comb += [
             left_out.eq(window_tile - sink_tiles),
             self.tiles.eq((self.last >> shift) + 1 - left_out),
@@ -79,7 +94,7 @@ class TileSkip(Part):
         ]
         if self.cache.recent:
             m.d.comb += self.left_out.eq(left_out)
-        self._products(m, stage[1] & windowed, left_out + (sink_tiles != 0), stage[1] & ~windowed)
+        self._products(m, stage[1] & windowed, tiles, stage[1] & ~windowed)
 
     def _products(self, m, start, tiles, nothing):
         """The jumps, once `start` is 1; where `nothing` is 1 they are 0 at once."""

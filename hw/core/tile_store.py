@@ -7,7 +7,7 @@ from einloom.hw.arith.named import named
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.parity import connect_parity, parity_ports
 from einloom.hw.bus.window import OFFSET_BITS
-from einloom.hw.core.layouts import POSITION_BITS, unit_ports, write_port, writer_ports
+from einloom.hw.core.layouts import POSITION_BITS, ring_mask, unit_ports, write_port, writer_ports
 from einloom.hw.core.transfer import Transfer
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
@@ -24,7 +24,8 @@ class TileStore(Part):
     are written. A chunk that reaches into the next tile takes a second request. With 4 bits a byte holds two elements
     of one key, the even one lowest. With a scale per token, the end of the word at `base` is the header of the
     elements, which begin in the next word. With recent tiles, each tile takes two requests: one for all bits of the
-    codes, and one for their upper halves, of which two groups of the buffer make one of a beat.
+    codes, and one for their upper halves, of which two groups of the buffer make one of a beat. In a ring a tile takes
+    the place of an earlier one, and tiles of sinks lie behind it.
 
     Throughput: a beat every cycle, within a request; one of upper halves every 3. Latency: 4 cycles from an instruction
     to its first request, 2 from that to the first beat.
@@ -74,6 +75,10 @@ class TileStore(Part):
             place = Mux(tile == 0, cache.recent, tile[: (cache.recent - 1).bit_length()])
             behind = Mux(halves, (cache.recent + 1) * wide, 0)
             m.d.sync += product.eq(Mux(halves, tile, place) * tile_beats + behind)
+        elif cache.ring:
+            sinks = (i.sinks + cache.rows - 1) >> row_bits
+            inside = Mux(tile < sinks, ((1 << i.ring) >> 1) + tile, tile & ring_mask(i.ring))
+            m.d.sync += product.eq(Mux(i.ring == 0, tile, inside) * tile_beats)
         else:
             m.d.sync += product.eq(tile * tile_beats)
 

@@ -17,7 +17,7 @@ from einloom.mapping.codegen.quantize import HeadNormScratch, HeadScratch, quant
 from einloom.mapping.codegen.token_coder import TokenCoder
 from einloom.mapping.regions import Memory, Operand, Region
 from einloom.models.cache_scales import CacheScales
-from einloom.models.decoder_graph import Attention, Norm, Rope
+from einloom.models.decoder_graph import Attention, Norm, Rope, Scores
 from einloom.spec.attention_format import SCALE_SHIFT, SCORE_FRACTION
 from einloom.spec.errors import InputError
 from einloom.spec.isa import Condition, Rows, Space, VectorOp
@@ -71,6 +71,7 @@ class AttentionCode:
             self._lanes.regions(p.queries, f"queries {n}", words + 1, self._blocks) for n in range(self._lanes.turns)
         ]
         self._cache: dict[str, list[tuple[Region, Region]]] = {}  # of each layer the keys and values of every turn
+        self._rings: dict[str, int] = {}  # of each layer the tiles of its heads' rings, 0 for none
         self.output_words = p.words(weights.sizes.mixed)
         """Words of all heads' outputs, zeros behind the last head included."""
         self.output = p.per_token("mixed", self.output_words)
@@ -130,14 +131,15 @@ class AttentionCode:
         """Keys and values into the cache, then the queries, group by group, and their attention into `output`."""
         p, heads = self._p, self._heads
         cache = self._cache[layer]
+        ring = {"ring": self._rings[layer].bit_length(), "sinks": attention.scores.sinks}
         p.note(f"{layer}: keys and values")
-        self._keys_and_values(attention, parameters, activations, scale, cache)
+        self._keys_and_values(attention, parameters, activations, scale, cache, ring)
         for start in range(0, heads.groups, self._groups_at_once):
             groups = range(start, min(start + self._groups_at_once, heads.groups))
             p.note(f"{layer}: queries of key heads {groups[0]} to {groups[-1]}")
             self._query_groups(attention, parameters, activations, scale, groups)
             for turn in range(start // self._lanes.lanes, -(-groups.stop // self._lanes.lanes)):
-                self._attend(attention, turn, *cache[turn])
+                self._attend(attention, turn, *cache[turn], ring["ring"])
         p.note(f"{layer}: mixed values")
         words = self._mixed_words
         output, spread = self.output, self._spread_output
@@ -153,6 +155,7 @@ class AttentionCode:
         activations: Region,
         scale: Region,
         cache: list[tuple[Region, Region]],
+        ring: dict[str, int],
     ) -> None:
         p, words, tensors = self._p, self._heads.groups * self._head_words, self._weights.tensors
         keys, values = self._keys, self._values
@@ -167,7 +170,7 @@ class AttentionCode:
             self._coder.emit(rotated, keys if rotated is not keys else self._rotated_keys, staged, parameters)
         else:
             self._stage(staged, rotated.at(), parameters["k.code"])
-        self._store(staged, [k for k, _ in cache])
+        self._store(staged, [k for k, _ in cache], ring)
         staged, bias = self._staged_values, parameters.bias("v")
         p.vec(VectorOp.MAD, values.at(), values.at(), parameters["v"], inner=words)
         if self._coder:
@@ -175,7 +178,7 @@ class AttentionCode:
             self._coder.emit(values, self._rotated_keys, staged, parameters)
         else:
             self._stage(staged, values.at(), scale.each, bias)
-        self._store(staged, [v for _, v in cache])
+        self._store(staged, [v for _, v in cache], ring)
 
     def _stage(self, staged: list[Region], x: Operand, factor: Operand, addend: Operand | None = None) -> None:
         """Codes of all heads into the staging buffers: x * factor + addend; `factor` is a word for each of a head, or
@@ -192,7 +195,7 @@ class AttentionCode:
                 a = run.of(x, words)
                 p.vec(VectorOp.MAD, d, a, by, plus, outer=outer, inner=words, space=Space.KEY_VALUES)
 
-    def _store(self, staged: list[Region], cache: list[Region]) -> None:
+    def _store(self, staged: list[Region], cache: list[Region], ring: dict[str, int]) -> None:
         head = self._head_words + (1 if self._coder else 0)
         for turn, memory in enumerate(cache):
             at_work = self._lanes.at_work(turn)
@@ -204,6 +207,7 @@ class AttentionCode:
                 base=staged[0].base + turn * head,
                 elements=self._heads.size,
                 other_lanes=at_work - 1,
+                **ring,
             )
 
     def _normalise(self, norm: Norm | None, x: Region, parameters: LayerParameters, key: str, heads: int) -> None:
@@ -259,7 +263,7 @@ class AttentionCode:
             block=self._block.bit_length() - 1,
         )
 
-    def _attend(self, attention: Attention, turn: int, keys: Region, values: Region) -> None:
+    def _attend(self, attention: Attention, turn: int, keys: Region, values: Region, ring: int) -> None:
         p, heads, at_work = self._p, self._heads, self._lanes.at_work(turn)
         buffers = self._buffers[turn][:at_work]
         first = turn * self._lanes.lanes * heads.group
@@ -282,13 +286,21 @@ class AttentionCode:
                 d_outer=self._head_words,
                 window=attention.scores.window,
                 sinks=attention.scores.sinks,
+                ring=ring,
                 other_lanes=at_work - 1,
             )
 
-    def reserve_cache(self, layer: str) -> None:
-        """Room in memory for the layer's keys and values: whole tiles for each head, on each lane for its own."""
-        p = self._p
-        size = p.core.cache.head_bytes(self._heads.size, self._context)
+    def reserve_cache(self, layer: str, scores: Scores) -> None:
+        """Room in memory for the layer's keys and values: whole tiles for each head, on each lane for its own; with a
+        ring as many as its window needs, where that is less."""
+        p, cache = self._p, self._p.core.cache
+        size = cache.head_bytes(self._heads.size, self._context)
+        self._rings[layer] = 0
+        if cache.ring and scores.window:
+            ring = cache.ring_for(scores.window, p.tokens)
+            in_ring = (ring + cache.sink_tiles(scores.sinks)) * cache.tile_bytes(self._heads.size)
+            if in_ring < size:
+                self._rings[layer], size = ring, in_ring
 
         def room(name: str) -> Region:
             if not p.core.cache_in_channels:

@@ -95,7 +95,7 @@ class _Compiler:
         cached = self._linears.weights if p.core.cache_in_channels else p.image
         cache = cached.beats
         for layer in graph.layers:
-            self._attention.reserve_cache(layer.name)
+            self._attention.reserve_cache(layer.name, layer.attention.scores)
         cache_beats = cached.beats - cache
         self._inputs(ids)
         self._attention.clear_padding()

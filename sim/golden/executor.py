@@ -267,18 +267,23 @@ class GoldenCore:
             words[:, :size],
             words[:, size],
             (words[:, size + 1] & POSITION_LOW) + (words[:, size + 2] << 16),
-            self._cached(window, i["keys"], size, keys),
-            self._cached(window, i["values"], i["value_head"], keys),
+            self._cached(window, i, "keys", size, keys),
+            self._cached(window, i, "values", i["value_head"], keys),
             Mask(keys=keys, causal=True, window=i["window"], sinks=i["sinks"]),
         )
         outputs = state.outputs().T.astype(np.float32).reshape(tokens, group, -1, self._core.lanes)
         base = i["d_base"] + i["first"] * i["d_token"] + lane * group * i["d_outer"]
         self._put(base, (i["d_token"], i["d_outer"], 1), outputs)
 
-    def _cached(self, window: StripedWindow, beat: int, elements: int, keys: int) -> Integers:
-        """Keys or values [keys, elements] of a head."""
+    def _cached(self, window: StripedWindow, i: Instruction, which: str, elements: int, keys: int) -> Integers:
+        """Keys or values [keys, elements] of a head; in a ring, of positions that are lost there are others."""
         cache = self._core.cache
-        tiles, start = -(-keys // cache.rows), beat * self._cache_beat
+        tiles, start = -(-keys // cache.rows), i[which] * self._cache_beat
+        if ring := _ring(i):
+            size = cache.tile_bytes(elements)
+            places = [cache.ring_place(tile, ring, i["sinks"]) for tile in range(tiles)]
+            raw = window.read(start, (max(places) + 1) * size).reshape(-1, size)[places]
+            return read_tiles(raw, cache)[:keys]
         raw = window.read(start + cache.recent_bytes(elements), tiles * cache.tile_bytes(elements))
         found = read_tiles(raw.reshape(tiles, -1), cache)
         if cache.recent:
@@ -337,7 +342,8 @@ class GoldenCore:
             tile, row = divmod(chunk.position + n, cache.rows)
             codes, first = staging[row, start:end], i["offset"] * self._cache_beat
             self._count(codes, header)
-            places = [(first + cache.recent_bytes(elements) + tile * size, size, False)]
+            place = cache.ring_place(tile, _ring(i), i["sinks"])
+            places = [(first + cache.recent_bytes(elements) + place * size, size, False)]
             if cache.recent:
                 wide = cache.recent_tile_bytes(elements)
                 places.append((first + cache.recent_place(tile) * wide, wide, True))
@@ -362,6 +368,11 @@ class GoldenCore:
         vector = self.memories.vector
         tokens, outer, inner, _ = words.shape
         vector[walk(base, strides, (tokens, outer, inner), len(vector))] = words.view(np.uint32)
+
+
+def _ring(i: Instruction) -> int:
+    """Tiles of the ring that an instruction is about, 0 for none."""
+    return 1 << i["ring"] >> 1
 
 
 def _wanted(i: Instruction, chunk: Chunk) -> bool:

@@ -46,6 +46,13 @@ def _without_bit(payload: Value, bit: int) -> Value:
     return value & ~Const(1 << bit, len(value))
 
 
+def _ring_longer(part: Part, job: Value) -> Value:
+    """The job of a TileReader with a ring of twice as many tiles, if it has one."""
+    field = part.job.payload.shape()["ring"]
+    ring = Value.cast(job)[field.offset : field.offset + field.width]
+    return Value.cast(job) + Mux(ring == 0, 0, 1 << field.offset)
+
+
 class Fault(NamedTuple):
     """A wrong part in the place of one in a test's table of parts, and the test that must fail.
 
@@ -113,6 +120,12 @@ FAULTS = {
         lambda part: Faulty(part, {}, swapped=("keys_payload", "values_payload")),
         lambda: test_tile_reader.test_tiles_come_in_the_engines_order("8 bits", 0.0),
     ),
+    "reader: a ring is twice as long": Fault(
+        test_tile_reader,
+        "ring",
+        lambda part: Faulty(part, {"job_payload": lambda _, job: _ring_longer(part, job)}),
+        lambda: test_tile_reader.test_a_ring_is_read_behind_its_sinks(0.0),
+    ),
     "recent tiles: the last bit of the last tile's number is lost": Fault(
         test_recent_tiles,
         2,
@@ -172,9 +185,10 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_planted_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = fault.module.PARTS[fault.key]
+    parts = next(table for table in (fault.module.PARTS, getattr(fault.module, "RING_PARTS", {})) if fault.key in table)
+    right = parts[fault.key]
     again = type(right)(**right.parameters)  # the right one has a simulator
-    monkeypatch.setitem(fault.module.PARTS, fault.key, fault.plant(again))
+    monkeypatch.setitem(parts, fault.key, fault.plant(again))
     with pytest.raises(AssertionError):
         fault.test()
 

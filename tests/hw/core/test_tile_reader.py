@@ -148,6 +148,56 @@ def test_recent_tiles_come_with_whole_codes(pause: float) -> None:
     bench.check(lambda inputs: golden_recent(memory, inputs["job"]))
 
 
+RING = CacheFormat(8, ROWS, 8 * BEAT_BYTES, token_scales=False, ring=True)
+RING_PARTS = {"ring": TileReader(RING, MAX_HEAD, parity=False)}
+RINGS = [(0, 0, 1, 1), (0, 3, 6, 3), (2, 1, 9, 2), (3, 0, 2, 4), (1, 7, 12, 4), (0, 0, 3, 0), (2, 0, 4, 0)]
+"""Tiles of sinks, the place behind them, tiles in all, and the field `ring`."""
+
+
+def ring_job(sinks: int, place: int, tiles: int, ring: int) -> dict:
+    """Without a ring the jump behind the sinks is one of five tiles."""
+    sizes = {"keys": 8, "values": 16}
+    jump = {kind: (place if ring else 5) * RING.tile_bytes(size) // BEAT_BYTES for kind, size in sizes.items()}
+    return {
+        "keys": 100,
+        "values": 2000,
+        "heads": {"query_head": 8, "value_head": 16, "tiles": tiles},
+        "jump": {"sinks": sinks, **jump},
+        "ring": ring,
+        "place": place,
+    }
+
+
+def golden_ring(memory: Memory, jobs: list[dict]) -> dict[str, list]:
+    """Sinks behind the ring, then the ring from `place` on, as often around as there are tiles."""
+    streams: dict[str, list] = {"request": [], "keys": [], "values": []}
+    for job in jobs:
+        sinks, count = job["jump"]["sinks"], 1 << job["ring"] >> 1
+        sizes = {"keys": job["heads"]["query_head"], "values": job["heads"]["value_head"]}
+        for kind, number in visited(job["heads"]["tiles"]):
+            if job["ring"]:
+                at = count + number if number < sinks else (job["place"] + number - sinks) % count
+            else:
+                at = number if number < sinks else max(sinks - 1, 0) + 5 + number - sinks
+            size = RING.tile_bytes(sizes[kind])
+            offset = job[kind] * BEAT_BYTES + at * size
+            streams["request"].append({"offset": offset, "beats": size // BEAT_BYTES})
+            streams[kind] += tile(memory, offset, sizes[kind], RING)
+    return streams
+
+
+@pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
+def test_a_ring_is_read_behind_its_sinks(pause: float) -> None:
+    memory = Memory()
+    bench = PartBench(
+        RING_PARTS["ring"],
+        {"job": [ring_job(*numbers) for numbers in RINGS]},
+        pauses=dict.fromkeys(("job", "request", "beats", "keys", "values"), pause),
+        partners=[reader(memory, BEAT_BYTES)],
+    )
+    bench.check(lambda inputs: golden_ring(memory, inputs["job"]))
+
+
 def test_a_request_in_every_cycle() -> None:
     memory = Memory()
     job = {"keys": 0, "values": 64, "heads": {"query_head": 4, "value_head": 4, "tiles": 9}, "jump": NO_JUMP}

@@ -41,15 +41,10 @@ def golden(job: dict[str, int], cache: CacheFormat) -> tuple[int, int, int, int]
     return len(tiles), at, *(None if jump is None else jump * size for size in beats)
 
 
-@pytest.mark.parametrize(
-    ("rows", "cache_bits", "scales"), [(4, 8, False), (16, 8, False), (8, 4, False), (1, 8, False), (4, 4, True)]
-)
-def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int, scales: bool) -> None:
-    cache = CacheFormat(cache_bits, rows, BEAT_BITS, scales)
-    rng = random.Random(rows)
-    jobs = [job(rng) for _ in range(JOBS)]
-    found: list[tuple[int, int, int, int]] = []
-    waited: list[int] = []
+def outputs(cache: CacheFormat, jobs: list[dict[str, int]]) -> list[tuple[int, int, int, int, int]]:
+    """Tiles, sinks, the jumps of keys and of values, and the place in the ring, for each job."""
+    found: list[tuple[int, int, int, int, int]] = []
+    rng, waited = random.Random(cache.rows), list[int]()
     cycles = 0
 
     def walk(cycle: Cycle) -> None:
@@ -61,22 +56,33 @@ def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int, scale
             cycle.set("taken", 0)
         elif valid and cycle["ready"] and rng.random() < 0.7:
             jump = cycle["jump"]
-            found.append((cycle["tiles"], jump["sinks"], jump["keys"], jump["values"]))
+            place = cycle["ring_place"] if cache.ring else 0
+            found.append((cycle["tiles"], jump["sinks"], jump["keys"], jump["values"], place))
             waited.append(cycles)
             cycle.set("taken", 1)
             return
-        if (taken or not valid) and len(found) < JOBS:
+        if (taken or not valid) and len(found) < len(jobs):
             cycle.set("valid", 1)
             for name, value in jobs[len(found)].items():
                 cycle.set(name, value)
         elif taken:
             cycle.set("valid", 0)
 
-    bench = PartBench(TileSkip(cache), partners=[walk], until=lambda: len(found) == JOBS)
+    bench = PartBench(TileSkip(cache), partners=[walk], until=lambda: len(found) == len(jobs))
     bench.check(lambda _: {})
-    assert len(found) == JOBS
     assert max(waited) <= SLOWEST + 8
-    for (tiles, sinks, keys, values), given in zip(found, jobs, strict=True):
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rows", "cache_bits", "scales", "ring"),
+    [(4, 8, False, False), (16, 8, False, False), (8, 4, False, False), (1, 8, False, False), (4, 4, True, True)],
+)
+def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int, scales: bool, ring: bool) -> None:
+    cache = CacheFormat(cache_bits, rows, BEAT_BITS, scales, ring=ring)
+    rng = random.Random(rows)
+    jobs = [job(rng) for _ in range(JOBS)]
+    for (tiles, sinks, keys, values, _), given in zip(outputs(cache, jobs), jobs, strict=True):
         expected = golden(given, cache)
         assert tiles == expected[0], given
         if expected[1] is not None:
@@ -85,3 +91,28 @@ def test_tiles_and_jumps_are_those_of_the_mask(rows: int, cache_bits: int, scale
             beats = [cache.tile_bytes(given[name]) * 8 // BEAT_BITS for name in ("query_head", "value_head")]
             step = [size * (sinks > 0) for size in beats]
             assert [keys, values] == step, given
+
+
+@pytest.mark.parametrize("rows", [1, 4, 16])
+def test_a_ring_is_read_from_the_place_of_the_windows_first_tile(rows: int) -> None:
+    cache = CacheFormat(8, rows, BEAT_BITS, token_scales=False, ring=True)
+    rng = random.Random(rows)
+    jobs = []
+    for _ in range(JOBS):
+        given = {**job(rng), "window": rng.randrange(1, 60), "sinks": rng.choice([0, 1, rng.randrange(70)])}
+        tokens = given["last"] + 1 - given["first"]
+        jobs.append({**given, "ring": cache.ring_for(given["window"], tokens).bit_length()})
+    for (tiles, sinks, keys, values, place), given in zip(outputs(cache, jobs), jobs, strict=True):
+        mask = Mask(given["last"] + 1, causal=True, window=given["window"], sinks=given["sinks"])
+        visited = mask.tiles(np.array([given["first"], given["last"]]), rows)
+        assert tiles == len(visited), given
+        of_sinks, ring = cache.sink_tiles(given["sinks"]), 1 << given["ring"] >> 1
+        assert sinks == of_sinks, given
+        if len(visited) > of_sinks:
+            assert place == visited[of_sinks] % ring, given
+            beats = [cache.tile_bytes(given[name]) * 8 // BEAT_BITS for name in ("query_head", "value_head")]
+            assert [keys, values] == [place * size for size in beats], given
+        lost = [t for t in visited[of_sinks:] if t + ring <= given["last"] // rows]
+        held = {given["last"] - n for n in range(ring * rows)}
+        seen = [p for t in lost for p in range(t * rows, (t + 1) * rows) if p > given["first"] - given["window"]]
+        assert held.issuperset(seen), given

@@ -24,8 +24,11 @@ FORMATS = {
     "int4-scales": CacheFormat(4, ROWS, 64, token_scales=True),
     "narrow-scales": CacheFormat(8, ROWS, 16, token_scales=True),
     "recent": CacheFormat(4, ROWS, 64, token_scales=True, recent=2),
+    "ring": CacheFormat(8, ROWS, 64, token_scales=False, ring=True),
     "recent-narrow": CacheFormat(4, ROWS, 16, token_scales=True, recent=1),
 }
+RING = {"ring": 1, "sinks": 3}
+"""Fields of `store_kv` where a cache may have a ring: one tile is all of it, and the first tile lies behind it."""
 PARTS: dict[str, Part] = {
     name: (StoreUnit if name == "in-its-unit" else TileStore)(LANES, format, WORDS + format.token_scales, parity=False)
     for name, format in FORMATS.items()
@@ -60,14 +63,15 @@ def golden(elements: list[list[list[int]]], cache: CacheFormat) -> tuple[list[di
         tile_beats = row_bytes * ROWS // beat
         positions = range(now["position"], now["position"] + now["tokens"])
         for tile in sorted({p // ROWS for p in positions}) if size else ():
-            requests.append({"offset": (offset + tile * tile_beats) * beat, "beats": tile_beats})
+            place = 1 - tile if cache.ring else tile
+            requests.append({"offset": (offset + place * tile_beats) * beat, "beats": tile_beats})
         for position, token in zip(positions, tokens, strict=True):
             if not size:
                 continue
             kept = token[-row_bytes * 8 // cache.bits :]
             raw = sum(e << cache.bits * n for n, e in enumerate(kept)).to_bytes(row_bytes, "little")
             tile, row = divmod(position, ROWS)
-            start = (offset + tile * tile_beats) * beat
+            start = (offset + (1 - tile if cache.ring else tile) * tile_beats) * beat
             memory |= {start + e * ROWS + row: byte for e, byte in enumerate(raw)}
     return requests, memory
 
@@ -118,7 +122,8 @@ def stage(elements: list[list[list[int]]], cache: CacheFormat) -> object:
                 prepare()
         elif cycle.number and cycle.taken("instruction") is None and not words and partner.given == step:
             base, size, offset, _ = STEPS[step]
-            cycle.put("instruction", instruction("store_kv", offset=offset, base=base, elements=size))
+            ring = RING if cache.ring else {}
+            cycle.put("instruction", instruction("store_kv", offset=offset, base=base, elements=size, **ring))
             partner.given += 1
             if partner.given == len(STEPS):
                 partner.given = -1
