@@ -16,7 +16,7 @@ READS_OUTSTANDING, WRITES_OUTSTANDING = 32, 16
 reads; the system's port is shared by three readers."""
 AP_CTRL = (("CTRL", 0x00), ("GIER", 0x04), ("IP_IER", 0x08), ("IP_ISR", 0x0C))
 PLACED = (
-    ("SLR0", ("*_master", "mux", "registers", "supervisor", "machine/sequencer", "machine/load_unit",
+    ("SLR0", ("*_master", "*mux", "registers", "supervisor", "machine/sequencer", "machine/load_unit",
               "machine/store_unit", "machine/weights_unit")),
     ("SLR1", ("machine/vector_unit", "machine/memory", "machine/attention_unit")),
     ("SLR2", ("machine/gemm_unit",)),

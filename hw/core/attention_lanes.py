@@ -117,7 +117,7 @@ class AttentionLanes(Part):
             m.d.comb += [
                 payload.eq(self.instruction.payload),
                 decoded(payload, "attend").d_base.eq(base),
-                at_work[n].eq(i.other_lanes >= n),
+                at_work[n].eq(i.other_lanes >= n if n else 1),
                 unit.instruction.payload.eq(payload),
                 unit.instruction.valid.eq(self.instruction.valid & at_work[n] & ~sent[n]),
                 taken[n].eq(sent[n] | ~at_work[n] | unit.instruction.ready),

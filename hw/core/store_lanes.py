@@ -1,6 +1,6 @@
 """Stores of keys and values on all attention lanes at once."""
 
-from amaranth import Cat, Signal
+from amaranth import Cat, Const, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -59,7 +59,7 @@ class StoreLanes(Part):
             writer = StripedWriter(stripes, self.stripe_bits).place(m, f"writer_{n}", platform)
             stores.append(store)
             feed(m, self, store, "chunk")
-            address, mine = self.write.address, 1
+            address, mine, at_work = self.write.address, 1, i.other_lanes >= n if n else Const(1)
             if self.count > 1:
                 mine = address[inside : inside + (self.count - 1).bit_length()] == n
                 address = address[:inside]
@@ -68,8 +68,8 @@ class StoreLanes(Part):
                 store.write.enable.eq(self.write.enable & mine),
                 store.write.address.eq(address),
                 store.instruction.payload.eq(self.instruction.payload),
-                store.instruction.valid.eq(self.instruction.valid & (i.other_lanes >= n) & ~finished[n]),
-                complete[n].eq((i.other_lanes < n) | finished[n]),
+                store.instruction.valid.eq(self.instruction.valid & at_work & ~finished[n]),
+                complete[n].eq(~at_work | finished[n]),
             ]
             m.d.sync += finished[n].eq(
                 ~self.instruction.ready & (finished[n] | (store.instruction.valid & store.instruction.ready))
