@@ -37,7 +37,11 @@ def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
     attention_engine, attention_part = attention_spec(attention)
     spec = CoreSpec(
         gemm=gemm_engine,
-        attention=replace(attention_engine, parity=core.parity),
+        attention=replace(
+            attention_engine,
+            parity=core.parity,
+            format=replace(attention_engine.format, sink_queries=core.cache_ring),
+        ),
         beats_at_once=core.beats_at_once,
         lanes=core.lanes,
         **config.memory_words(),

@@ -32,7 +32,9 @@ class CacheWatch:
     values: list[Floats] = field(default_factory=list)
     calls: int = 0
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+    def __call__(
+        self, queries: Floats, keys: Floats, values: Floats, scores: Scores, sink_queries: Floats | None = None
+    ) -> Floats:
         layers, new = self.model.graph.layers, slice(-queries.shape[-4], None)
         layer = self.calls % len(layers)
         added = keys[..., new, :, :]
@@ -48,7 +50,7 @@ class CacheWatch:
             else:
                 seen[layer] = np.maximum(seen[layer], largest)
         self.calls += 1
-        return float_attention(queries, keys, values, scores)
+        return float_attention(queries, keys, values, scores, sink_queries)
 
     def scales(self, largest_code: int) -> list[CacheScales]:
         """Scales of each layer's cache for codes up to `largest_code`, with means and factors of keys."""

@@ -116,12 +116,15 @@ class Scores:
     scale : factor of the dot products.
     window : keys that a query sees, its own included; 0 for all.
     sinks : first keys that are seen beside the window.
+    reach : queries behind this position look at the sinks as if they stood there, so that no distance is larger than
+        those that the model knows; 0 for as they stand.
     cap : scores are cap * tanh(score / cap); None for as they are.
     """
 
     scale: float
     window: int = 0
     sinks: int = 0
+    reach: int = 0
     cap: float | None = None
 
     def mask(self, keys: int) -> Mask:

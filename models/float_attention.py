@@ -16,17 +16,26 @@ from einloom.models.linears import Floats
 class AttentionFunction(Protocol):
     """Mixes values by the similarity of queries and keys."""
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+    def __call__(
+        self, queries: Floats, keys: Floats, values: Floats, scores: Scores, sink_queries: Floats | None = None
+    ) -> Floats:
         """float32 [T, G, R, D] of the last T of S tokens: queries [T, G, R, D], keys and values [S, G, D].
 
-        Query t sees the keys of its own token and of those before it that the window leaves.
+        Query t sees the keys of its own token and of those before it that the window leaves. With a reach the sinks are
+        seen by `sink_queries` instead.
         """
 
 
-def float_attention(queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+def float_attention(
+    queries: Floats, keys: Floats, values: Floats, scores: Scores, sink_queries: Floats | None = None
+) -> Floats:
     """The reference: softmax(q k * scale) v in float32, for one text or, with another axis in front, for several."""
     xp = queries.__array_namespace__()
     products = xp.einsum("...tgrd,...sgd->...grts", queries, keys) * np.float32(scores.scale)
+    if sink_queries is not None:
+        sinks = keys[..., : scores.sinks, :, :]
+        seen_there = xp.einsum("...tgrd,...sgd->...grts", sink_queries, sinks) * np.float32(scores.scale)
+        products = xp.concatenate([seen_there, products[..., scores.sinks :]], axis=-1)
     if scores.cap is not None:
         products = soft_cap(products, scores.cap)
     count = keys.shape[-3]

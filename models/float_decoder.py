@@ -128,16 +128,27 @@ class Decoder:
         queries = self._normalised(a.query_norm, self._linear(a.query, x), a.size).reshape(new, a.heads, a.size)
         keys = self._normalised(a.key_norm, self._linear(a.key, x), a.size).reshape(new, a.groups, a.size)
         values = self._linear(a.value, x).reshape(new, a.groups, a.size)
+        sink_queries = None
         if a.rope:
             positions = self._positions(new)
+            if a.scores.reach:
+                sink_queries = rotate(queries, np.minimum(positions, a.scores.reach), a.rope)
             queries, keys = rotate(queries, positions, a.rope), rotate(keys, positions, a.rope)
         before = self._caches.get(a.key.name)
         added = KeyValueCache(*(part.reshape(texts, -1, a.groups, a.size) for part in (keys, values)))
         cache = before.extended(added) if before else added
         self._caches[a.key.name] = cache
-        grouped = queries.reshape(texts, -1, a.groups, a.heads // a.groups, a.size)
         several = slice(None) if texts > 1 else 0
-        mixed = self._attend(grouped[several], cache.keys[several], cache.values[several], a.scores)
+
+        def grouped(made: Floats) -> Floats:
+            of_texts: Floats = made.reshape(texts, -1, a.groups, a.heads // a.groups, a.size)[several]
+            return of_texts
+
+        cached = cache.keys[several], cache.values[several]
+        if sink_queries is None:
+            mixed = self._attend(grouped(queries), *cached, a.scores)
+        else:
+            mixed = self._attend(grouped(queries), *cached, a.scores, grouped(sink_queries))
         return self._linear(a.output, self._normalised(a.inner_norm, mixed.reshape(new, a.heads * a.size)))
 
     def _tensor(self, name: str) -> Floats:

@@ -32,6 +32,8 @@ PORTS = (
     *("upset_at", "upset_memory", "upset_word", "upset_bit"),
 )
 EACH_WORD = (1 << 16) - 1
+MOST_READS = 255
+"""Words of registers that an operation can read."""
 UNUSED = dict.fromkeys(PORTS, 0)
 """Ports of core_bench.sv that an operation does not use."""
 
@@ -206,8 +208,14 @@ class SimulatedCore:
     def complete(self, writes: int = 0, **ports: int) -> JobResult:
         """Start the core with its registers as they are, after `writes` prepared ones, and wait for the job's end."""
         first = self._registers["error"].offset
-        self._start(writes, reads_from=first, reads=self._words_from(first), **ports)
-        words = self._read_words()
+        count = self._words_from(first)
+        self._start(writes, reads_from=first, reads=min(count, MOST_READS), **ports)
+        found = [self._read_words()]
+        for done in range(MOST_READS, count, MOST_READS):
+            reads = min(count - done, MOST_READS)
+            self._do(Operation.ACCESS, reads_from=first + done * WORD_BYTES, reads=reads)
+            found.append(self._read_words())
+        words = np.concatenate(found)
         names = ("error", "error_index", *counter_names(self._core_ports))
         error, index, *counters = (self._value(words, first, name) for name in names)
         return JobResult(CoreError(error), index, dict(zip(names[2:], counters, strict=True)))

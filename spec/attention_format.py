@@ -45,11 +45,15 @@ QUERY_ADDRESS_BITS = 16
 
 @dataclass(frozen=True)
 class AttentionFormat:
-    """Widths of an engine for keys and values of `input_bits`, heads up to `max_head` and up to `max_keys` keys."""
+    """Widths of an engine for keys and values of `input_bits`, heads up to `max_head` and up to `max_keys` keys.
+
+    With `sink_queries` a job has queries of their own for tiles of sinks.
+    """
 
     input_bits: int
     max_head: int
     max_keys: int
+    sink_queries: bool = False
 
     @property
     def qk_bits(self) -> int:

@@ -264,6 +264,7 @@ OPCODES = (
             Field("sinks", 14, "first positions that it sees beside the window"),
             RING,
             OTHER_LANES,
+            Field("sink_queries", 16, "as `queries`, of those for tiles of sinks; only on cores with cache_ring"),
         ),
     ),
     Opcode(

@@ -126,12 +126,13 @@ def test_attention_lanes_behind_the_channels_are_golden(lanes: int, core: Mappin
 
 def lanes_design(lanes: int, core: Mapping[str, object]) -> Design:
     """A core of four channels with attention lanes, and with a ring where it may have one."""
-    sizes = {"cache_memory": "channels", "attention_lanes": lanes, "cache_ring": "cache_recent" not in core, **core}
+    sizes = {"cache_memory": "channels", "attention_lanes": lanes, "query_words": 128, **core}
+    sizes["cache_ring"] = "cache_recent" not in core
     attention = {"rows": 8, "columns": 1, "input_bits": 16 if "cache_scales" in core else 8}
     return core_design(core_config(memory={"channels": 4}, attention=attention, core=sizes))
 
 
-@pytest.mark.parametrize("sinks", [0, 5])
+@pytest.mark.parametrize("sinks", [0, 8])
 def test_a_text_many_times_as_long_as_its_window_is_golden(sinks: int) -> None:
     """Rings of four tiles; they are full after 32 tokens, and have gone around three times in the end."""
     shape = dataclasses.replace(SHAPE, heads=5, groups=5, window=20, sinks=sinks, context=400)

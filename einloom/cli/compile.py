@@ -10,7 +10,7 @@ from rich.console import Console
 from einloom.catalogue import load_config
 from einloom.choice import core_for
 from einloom.cli.figures import print_figures
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Weights, load_windowed
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights, load_windowed
 from einloom.compiled import compile as compile_model
 
 
@@ -21,13 +21,14 @@ def compile(
     weights: Weights = "",
     calibration: Calibration = None,
     attention_window: AttentionWindow = None,
+    sinks: Sinks = 0,
     context: Context = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compile a model for a design: program, listing, memory images, and a report of the mapping."""
     if config is not None:
         _ = load_config(config).core_section
-    loaded, console = load_windowed(model, attention_window, context), Console(stderr=True)
+    loaded, console = load_windowed(model, attention_window, sinks, context), Console(stderr=True)
     chosen, reason = core_for(loaded, config)
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)

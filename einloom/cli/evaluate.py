@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from einloom.choice import core_for
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Weights, load_windowed
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights, load_windowed
 from einloom.cli.progress import TokenProgress
 from einloom.evaluation import evaluate as evaluate_model
 from einloom.spec.errors import InputError
@@ -23,6 +23,7 @@ def evaluate(
     weights: Weights = "",
     calibration: Calibration = None,
     attention_window: AttentionWindow = None,
+    sinks: Sinks = 0,
     context: Context = None,
     tokens: Annotated[int, typer.Option("-n", "--tokens", help="Tokens to read, at most.")] = 1024,
     window: Annotated[
@@ -50,7 +51,7 @@ def evaluate(
     if plot is not None:
         require_plots(plot)
     content, console = read_text(text), Console(stderr=True)
-    loaded = load_windowed(model, attention_window, context)
+    loaded = load_windowed(model, attention_window, sinks, context)
     chosen, reason = core_for(loaded, config)
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)

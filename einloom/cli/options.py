@@ -59,6 +59,14 @@ AttentionWindow = Annotated[
         show_default="all",
     ),
 ]
+Sinks = Annotated[
+    int,
+    typer.Option(
+        "--sinks",
+        metavar="N",
+        help="First positions that stay visible beside a window: whole tiles, each of the core's attention.rows.",
+    ),
+]
 Context = Annotated[
     int | None,
     typer.Option(
@@ -71,13 +79,14 @@ Context = Annotated[
 LONGER = 4
 
 
-def load_windowed(model: Path | None, window: int | None, context: int | None) -> DecoderModel:
-    """The model, with a window if these options ask for one; InputError for a context without one."""
+def load_windowed(model: Path | None, window: int | None, sinks: int, context: int | None) -> DecoderModel:
+    """The model, with a window if these options ask for one; InputError for the others without it."""
     loaded = load_model(model)
     if window is None:
-        if context is not None:
-            raise InputError("--context is for --attention-window N: give both, or none")
+        for name, given in (("--context", context is not None), ("--sinks", sinks != 0)):
+            if given:
+                raise InputError(f"{name} is for --attention-window N: give both, or none")
         return loaded
     own = loaded.graph.context
     longest = own if loaded.graph.embedding.positions else LONGER * own
-    return with_window(loaded, window, longest if context is None else context)
+    return with_window(loaded, window, sinks, longest if context is None else context)

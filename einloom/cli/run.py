@@ -11,7 +11,7 @@ from rich.console import Console
 
 from einloom.catalogue import load_config, load_model
 from einloom.choice import core_for
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Weights, load_windowed
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights, load_windowed
 from einloom.cli.progress import TokenProgress
 from einloom.cli.talk import talk
 from einloom.compiled import compile
@@ -42,6 +42,7 @@ def run(
     weights: Weights = "",
     calibration: Calibration = None,
     attention_window: AttentionWindow = None,
+    sinks: Sinks = 0,
     context: Context = None,
     prompt: Annotated[
         str | None,
@@ -118,7 +119,7 @@ def run(
     if span is not None:
         require_simulation(backend, "--waves")
     check_memory(backend, memory, clock)
-    loaded = load_windowed(model, attention_window, context)
+    loaded = load_windowed(model, attention_window, sinks, context)
     drafting = None if draft is None else load_model(draft)
     talks, prompt = chat and prompt is None, DEFAULT_PROMPT if prompt is None else prompt
     encode_prompt(loaded, prompt, chat=chat)

@@ -24,6 +24,8 @@ def job_layout(format: AttentionFormat, spans: int = 1) -> data.StructLayout:
         "window": position,  # 0 for none
         "sinks": position,
         "split": int(spans > 1),  # each query has `spans` columns, which share its keys
+        # Where the block's words for tiles of sinks start.
+        **({"sink_queries": QUERY_ADDRESS_BITS} if format.sink_queries else {}),
     })
 
 
@@ -93,7 +95,12 @@ class TileWalk(Part):
             following.eq(Mux((after >= walked.sinks) & (after < walked.window), walked.window, after)),
             self.front.last.eq(index == walked.last),
         ]
-        feed(m, running, self.front, "queries", "query_head", "value_head", "split")
+        feed(m, running, self.front, "query_head", "value_head", "split")
+        m.d.comb += self.front.queries.eq(
+            Mux(index < walked.sinks, running.sink_queries, running.queries)
+            if self.format.sink_queries
+            else running.queries
+        )
         valid, fresh = Signal(), Signal()
         m.d.comb += [self.front.valid.eq(valid), self.front.fresh.eq(fresh)]
         with m.If(self.advance):

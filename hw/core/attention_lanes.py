@@ -29,7 +29,7 @@ class AttentionLanes(Part):
     A lane reads its cache through its share of the masters, whose beats side by side are one of the cache's.
 
     Throughput: that of `count` AttentionUnits, whose outputs share the port of the vector memory. Latency: an
-    AttentionUnit's, and 1 cycle at the end.
+    AttentionUnit's, and 2 cycles at the end.
 
     Parameters
     ----------
@@ -123,10 +123,12 @@ class AttentionLanes(Part):
                 taken[n].eq(sent[n] | ~at_work[n] | unit.instruction.ready),
             ]
             waiting = Signal(range(BLOCKS + 1), name=f"complete_{n}")  # instructions that this lane has completed
+            finished = Signal(name=f"finished_{n}")
             m.d.comb += complete[n].eq((waiting != 0) | ~oldest.lanes[n])
             m.d.sync += [
+                finished.eq(unit.done),
                 sent[n].eq(~self.instruction.ready & (sent[n] | (unit.instruction.valid & unit.instruction.ready))),
-                waiting.eq(waiting + unit.done - (self.done & oldest.lanes[n])),
+                waiting.eq(waiting + finished - (self.done & oldest.lanes[n])),
             ]
         m.d.comb += [
             self.instruction.ready.eq(self.instruction.valid & taken.all() & pending.i.ready),

@@ -178,8 +178,11 @@ class AttentionUnit(Part):
             tiles.heads.tiles.eq(skip.tiles),
             tiles.jump.eq(skip.jump),
         ]
+        if self.spec.format.sink_queries:
+            m.d.comb += job.sink_queries.eq(i.sink_queries)
         if self.cache.ring:
             m.d.comb += [tiles.ring.eq(i.ring), tiles.place.eq(skip.ring_place)]
+            feed(m, skip, tiles, "ring_keys", "ring_values")
         if self.cache.recent:
             m.d.comb += [
                 tiles.heads.visited.sinks.eq(skip.jump.sinks),

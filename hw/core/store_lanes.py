@@ -58,6 +58,7 @@ class StoreLanes(Part):
             store = TileStore(self.lanes, self.cache, self.words, self.parity).place(m, f"lane_{n}", platform)
             writer = StripedWriter(stripes, self.stripe_bits).place(m, f"writer_{n}", platform)
             stores.append(store)
+            was_at_work = Signal(name=f"was_at_work_{n}")
             feed(m, self, store, "chunk")
             address, mine, at_work = self.write.address, 1, i.other_lanes >= n if n else Const(1)
             if self.count > 1:
@@ -69,8 +70,10 @@ class StoreLanes(Part):
                 store.write.address.eq(address),
                 store.instruction.payload.eq(self.instruction.payload),
                 store.instruction.valid.eq(self.instruction.valid & at_work & ~finished[n]),
-                complete[n].eq(~at_work | finished[n]),
+                complete[n].eq(~was_at_work | finished[n]),
             ]
+            # The first lane always is, so nothing is complete while that of another is of the instruction before.
+            m.d.sync += was_at_work.eq(at_work)
             m.d.sync += finished[n].eq(
                 ~self.instruction.ready & (finished[n] | (store.instruction.valid & store.instruction.ready))
             )

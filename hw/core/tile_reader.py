@@ -35,14 +35,19 @@ def shape_layout(cache: CacheFormat) -> data.StructLayout:
 
 def tiles_layout(cache: CacheFormat) -> data.StructLayout:
     """A job: the first beat of keys, that of values, their shape, in which nothing is 0, and what is left out; where a
-    cache may have a ring, that field of `attend`, and the place in it of the first tile behind the sinks."""
-    ring = {"ring": field_bits("attend", "ring"), "place": POSITION_BITS} if cache.ring else {}
+    cache may have a ring, that field of `attend`, the place in it of the first tile behind the sinks, and its beats."""
+    ring = {
+        "ring": field_bits("attend", "ring"),
+        "place": POSITION_BITS,
+        "ring_keys": BEAT_BITS,
+        "ring_values": BEAT_BITS,
+    }
     return data.StructLayout({
         "keys": BEAT_BITS,
         "values": BEAT_BITS,
         "heads": shape_layout(cache),
         "jump": JUMP,
-        **ring,
+        **(ring if cache.ring else {}),
     })
 
 
@@ -164,12 +169,10 @@ class TileReader(Part):
     def _follow_ring(self, m, name, at, before, jumps, beats_of_tile, start, advance):
         """The same where a job may have a ring: its sinks lie behind it, and behind the ring's end is its start."""
         given, job = self.job.payload, self._job
-        head = given.heads.query_head if name == "keys" else given.heads.value_head
         in_ring, has_ring = Signal(name=f"in_ring_{name}"), job.ring != 0
         place, end = Signal(POSITION_BITS, name=f"place_{name}"), Signal(name=f"end_{name}")
         m.d.comb += end.eq(place == ring_mask(job.ring))
-        ring_beats = (tile_beats(head, self.cache) << given.ring) >> 1
-        first = Mux(given.jump.sinks == 0, given.jump[name], Mux(given.ring == 0, 0, ring_beats))
+        first = Mux(given.jump.sinks == 0, given.jump[name], Mux(given.ring == 0, 0, given[f"ring_{name}"]))
         with m.If(start):
             m.d.sync += [
                 at.eq(given[name] + first),

@@ -45,6 +45,7 @@ class TileSkip(Part):
     left_out : Out, tiles that are not
     jump : Out, JUMP
     ring_place : Out, of the first tile behind the sinks, in the ring; if the cache may have one
+    ring_keys, ring_values : Out, beats of a ring of keys and of values, likewise
     """
 
     def __init__(self, cache: CacheFormat):
@@ -57,7 +58,15 @@ class TileSkip(Part):
             "ready": Out(1),
             **members(Out, "tiles", *(["left_out"] if cache.recent else []), shape=POSITION_BITS),
             "jump": Out(JUMP),
-            **({"ring": In(RING_BITS), "ring_place": Out(POSITION_BITS)} if cache.ring else {}),
+            **(
+                {
+                    "ring": In(RING_BITS),
+                    "ring_place": Out(POSITION_BITS),
+                    **members(Out, "ring_keys", "ring_values", shape=BEAT_BITS),
+                }
+                if cache.ring
+                else {}
+            ),
         })
 
     def build(self, m, platform):
@@ -86,6 +95,8 @@ class TileSkip(Part):
             m.d.comb += behind.eq(Mux(in_ring & (window_tile < sink_tiles), sink_tiles, window_tile))
             window_tile = behind
             m.d.comb += self.ring_place.eq(behind & ring_mask(self.ring))
+            for name, head in (("ring_keys", self.query_head), ("ring_values", self.value_head)):
+                m.d.sync += getattr(self, name).eq((tile_beats(head, self.cache) << self.ring) >> 1)
             tiles = Mux(in_ring, self.ring_place, tiles)
         m.d.comb += [
             left_out.eq(window_tile - sink_tiles),

@@ -188,7 +188,7 @@ class TileStore(Part):
         """The beat that these bytes make, and its strobes."""
         beat_bits, rows, at_once = self.cache.beat_bits, self.cache.rows, self._at_once
         low, high = Signal.like(end), Signal.like(end)
-        m.d.comb += [
+        m.d.sync += [  # stable long before the first beat
             low.eq(Mux(second, 0, first_row)),
             high.eq(Mux(second, end - rows, Mux(end > rows, rows, end))),
         ]

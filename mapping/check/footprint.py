@@ -126,12 +126,14 @@ class Footprints:
 
     def _attend(self, i: Instruction) -> tuple[Touched, Touched]:
         lanes, tokens = self._core.lanes, min(i["count"], self._gemm.rows - i["first"])
-        first, last = i["queries"] // lanes, (i["queries"] + i["query_head"] + POSITION_ELEMENTS - 1) // lanes
-        at_work = self._lanes_at_work(i)
-        if last >= self._core.query_words:
-            raise CheckFailed(f"reaches word {last} of {self._core.query_words} of a lane's query buffer")
+        at_work, each = self._lanes_at_work(i), self._core.query_words
+        starts = ["queries", *(["sink_queries"] if self._core.cache_ring and i["sinks"] else [])]
+        ends = {name: (i[name] + i["query_head"] + POSITION_ELEMENTS - 1) // lanes for name in starts}
+        if max(ends.values()) >= each:
+            raise CheckFailed(f"reaches word {max(ends.values())} of {each} of a lane's query buffer")
         columns = np.arange(tokens * i["group"])[:, None]
-        words = np.arange(at_work)[:, None] * self._core.query_words + np.arange(first, last + 1)
+        read = np.concatenate([np.arange(i[name] // lanes, last + 1) for name, last in ends.items()])
+        words = np.arange(at_work)[:, None] * each + np.unique(read)
         reads = {
             Memory.QUERIES: self._query_words(columns, words.ravel()),
             self._cached: np.concatenate([self._piece(i[name], 1, self._cached) for name in ("keys", "values")]),

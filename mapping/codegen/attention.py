@@ -47,8 +47,11 @@ class AttentionCode:
         words = self._head_words = p.words(heads.size)
         self._context = context
         all_keys = heads.groups * words
-        ropes = dict.fromkeys(layer.rope for layer in layers if layer.rope)
+        ropes = dict.fromkeys(
+            (layer.rope, reach) for layer in layers if layer.rope for reach in sorted({0, layer.scores.reach})
+        )
         self.ropes = {rope: p.per_token(f"rope{n or ''}", words) for n, rope in enumerate(ropes)}
+        """Tables of a token's angles: of each rotation, and of what its sinks are seen by."""
         self._keys = p.per_token("keys", linears.result_words(heads.groups * heads.size))
         self._token_scales = p.core.cache.token_scales
         self._lanes = LaneHeads(p, heads.groups)
@@ -67,9 +70,12 @@ class AttentionCode:
         self._staged_values = self._lanes.regions(p.staging, "values", staged)
         self._block = 1 << (min(p.tokens, p.attention.columns // heads.group).bit_length() - 1)
         self._blocks = -(-p.tokens // self._block)
-        self._buffers = [
-            self._lanes.regions(p.queries, f"queries {n}", words + 1, self._blocks) for n in range(self._lanes.turns)
-        ]
+        for_sinks = any(layer.scores.reach for layer in layers)
+        self._buffers, self._sink_buffers = (
+            [self._lanes.regions(p.queries, f"{name} {n}", words + 1, self._blocks) for n in range(turns)]
+            for name, turns in (("queries", self._lanes.turns), ("sink queries", self._lanes.turns * for_sinks))
+        )
+        self._for_sinks = p.per_token("queries.sinks", query_heads * words) if for_sinks else None
         self._cache: dict[str, list[tuple[Region, Region]]] = {}  # of each layer the keys and values of every turn
         self._rings: dict[str, int] = {}  # of each layer the tiles of its heads' rings, 0 for none
         self.output_words = p.words(weights.sizes.mixed)
@@ -163,7 +169,7 @@ class AttentionCode:
         self._linears.product(tensors[attention.value.weight], activations, values)
         self._linears.scaled(keys.at(), keys.at(), parameters["k"], scale, parameters.bias("k"), inner=words)
         self._normalise(attention.key_norm, keys, parameters, "k.norm", self._heads.groups)
-        rotated = self._rotate(self._rotated_keys, keys, attention.rope, self._heads.groups)
+        rotated = self._rotate(self._rotated_keys, keys, attention.rope, 0, self._heads.groups)
         staged = self._staged_keys
         if self._coder:
             p.vec(VectorOp.MAD, rotated.at(), rotated.at(), parameters["k.code"], parameters["k.mean"], inner=words)
@@ -218,14 +224,15 @@ class AttentionCode:
         count, words = (1, heads * self._head_words) if whole else (heads, self._head_words)
         normalise_heads(self._p, self._norms, norm, x, parameters[key], heads=count, words=words)
 
-    def _rotate(self, d: Region, x: Region, rope: Rope | None, heads: int) -> Region:
-        """Where the rotated heads of `x` are: `d`, or `x` itself without RoPE.
+    def _rotate(self, d: Region, x: Region, rope: Rope | None, reach: int, heads: int) -> Region:
+        """Where the rotated heads of `x` are: `d`, or `x` itself without RoPE; rotated as at position `reach` at most,
+        unless that is 0.
 
         Element i of a head turns with i + size / 2; a token's table is the cosines, then the sines.
         """
         if rope is None:
             return x
-        p, half, whole, table = self._p, self._head_words // 2, self._head_words, self.ropes[rope]
+        p, half, whole, table = self._p, self._head_words // 2, self._head_words, self.ropes[rope, reach]
         cosine, sine = table.at(), table.at(half)
 
         def part(region: Region, offset: int) -> Operand:
@@ -251,26 +258,32 @@ class AttentionCode:
         channels, bias = parameters.operand("q", at), parameters.bias("q", at)
         self._linears.scaled(queries.at(), queries.at(), channels, scale, bias, inner=words)
         self._normalise(attention.query_norm, queries, parameters, "q.norm", count)
-        turned = self._rotate(rotated, queries, attention.rope, count)
-        p.vec(VectorOp.MAD, rotated.at(), turned.at(), parameters.operand("q.code", at), inner=words)
-        quantize_queries(
-            p,
-            self._scratch,
-            self._coder.spread(rotated, queries, count, parameters) if self._coder else rotated,
-            [self._buffers[g // self._lanes.lanes][g % self._lanes.lanes] for g in groups],
-            head=self._head_words,
-            group=heads.group,
-            block=self._block.bit_length() - 1,
-        )
+        made = [(rotated, 0, self._buffers)]
+        if attention.scores.reach and self._for_sinks:  # first, because the others may mix into the queries' place
+            made.insert(0, (self._for_sinks, attention.scores.reach, self._sink_buffers))
+        for d, reach, buffers in made:
+            turned = self._rotate(d, queries, attention.rope, reach, count)
+            p.vec(VectorOp.MAD, d.at(), turned.at(), parameters.operand("q.code", at), inner=words)
+            other = queries if d is rotated else rotated
+            quantize_queries(
+                p,
+                self._scratch,
+                self._coder.spread(d, other, count, parameters) if self._coder else d,
+                [buffers[g // self._lanes.lanes][g % self._lanes.lanes] for g in groups],
+                head=self._head_words,
+                group=heads.group,
+                block=self._block.bit_length() - 1,
+            )
 
     def _attend(self, attention: Attention, turn: int, keys: Region, values: Region, ring: int) -> None:
         p, heads, at_work = self._p, self._heads, self._lanes.at_work(turn)
         buffers = self._buffers[turn][:at_work]
+        for_sinks = self._sink_buffers[turn][:at_work] if attention.scores.reach else buffers
         first = turn * self._lanes.lanes * heads.group
         for block in range(self._blocks):
             p.emit(
                 "attend",
-                {*buffers, keys, values},
+                {*buffers, *for_sinks, keys, values},
                 {self.output},
                 keys=keys.base,
                 values=values.base,
@@ -288,6 +301,7 @@ class AttentionCode:
                 sinks=attention.scores.sinks,
                 ring=ring,
                 other_lanes=at_work - 1,
+                sink_queries=(for_sinks[0].base + block * buffers[0].stride) * p.core.lanes if p.core.cache_ring else 0,
             )
 
     def reserve_cache(self, layer: str, scores: Scores) -> None:
@@ -318,6 +332,11 @@ class AttentionCode:
 def attention_problems(core: CoreManifest, heads: Heads, layers: Sequence[Attention], context: int) -> list[str]:
     """What of a design is too small for attention of this shape, or what it cannot compute, each with its key."""
     attention, problems = core.attention, list[str]()
+    rows, scores = attention.rows, [layer.scores for layer in layers]
+    if any(s.reach for s in scores) and not core.cache_ring:
+        problems.append("core.cache_ring: true is needed, because sinks have queries of their own")
+    if wrong := sorted({s.sinks for s in scores if s.reach and s.sinks % rows}):
+        problems.append(f"attention.rows: {rows} do not divide --sinks {wrong[0]}: a tile has sinks or none")
     if any(layer.scores.cap is not None for layer in layers):
         problems.append("attn_logit_softcapping: the attention array computes no soft cap of scores")
     if heads.size > attention.max_head:

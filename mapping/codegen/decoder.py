@@ -146,8 +146,8 @@ class _Compiler:
             table = table * np.float32(embedding.scale)
         # A token's row in bfloat16 takes half the memory. Most checkpoints have no more bits of it.
         tables = [("embedding", Rows.TOKENS, Elements.BFLOAT16, table, self._x)]
-        for rope, region in self._attention.ropes.items():
-            turns = rotations(rope, self._context, self._sizes.heads.size)
+        for (rope, reach), region in self._attention.ropes.items():
+            turns = rotations(rope, self._context, self._sizes.heads.size, reach)
             tables.append((region.name, Rows.POSITIONS, Elements.FLOAT32, turns, region))
         if self._positions and embedding.positions:
             learnt = floats[embedding.positions][: self._context]
@@ -259,11 +259,13 @@ def _norms(graph: DecoderGraph) -> Iterator[Norm]:
                     yield block
 
 
-def rotations(rope: Rope, context: int, size: int) -> Floats:
-    """Rotary table, float32 [context, size]: cosines, then sines, of a head's angles at each position.
+def rotations(rope: Rope, context: int, size: int, reach: int = 0) -> Floats:
+    """Rotary table, float32 [context, size]: cosines, then sines, of a head's angles at each position, or with a
+    `reach` at that position for all behind it.
 
     `size` is the padded head's; half of it is cosines. Padded elements don't turn.
     """
-    cosines, sines = angles(rope, np.arange(context))
+    positions = np.arange(context)
+    cosines, sines = angles(rope, np.minimum(positions, reach) if reach else positions)
     widths = (0, 0), (0, size // 2 - len(rope.frequencies))
     return np.concatenate([np.pad(cosines, widths, constant_values=1), np.pad(sines, widths)], axis=1)

@@ -255,11 +255,20 @@ class GoldenCore:
         """Attention of one lane's heads."""
         columns, size = len(self.memories.queries), i["query_head"]
         group, tokens = i["group"], min(i["count"], chunk.tokens - i["first"])
-        count, end = tokens * group, i["queries"] + size + 3
+        count = tokens * group
         queries = self.memories.queries.reshape(columns, self._core.attention_lanes, -1)[:, lane]
         require(count <= columns, f"reaches column {count} of {columns}")
-        require(end <= queries[0].size, f"reaches element {end} of {queries[0].size} of the query buffer")
-        words = queries[:count, i["queries"] : end].astype(np.int64)
+
+        def words_at(start: int) -> Integers:
+            end = start + size + 3
+            require(end <= queries[0].size, f"reaches element {end} of {queries[0].size} of the query buffer")
+            found: Integers = queries[:count, start:end].astype(np.int64)
+            return found
+
+        words, for_sinks = words_at(i["queries"]), None
+        if self._core.cache_ring and i["sinks"]:
+            of_sinks = words_at(i["sink_queries"])
+            for_sinks = of_sinks[:, :size], of_sinks[:, size]
         keys = chunk.position + i["first"] + tokens
         state = attend(
             attention_format(self._attention),
@@ -270,6 +279,7 @@ class GoldenCore:
             self._cached(window, i, "keys", size, keys),
             self._cached(window, i, "values", i["value_head"], keys),
             Mask(keys=keys, causal=True, window=i["window"], sinks=i["sinks"]),
+            for_sinks=for_sinks,
         )
         outputs = state.outputs().T.astype(np.float32).reshape(tokens, group, -1, self._core.lanes)
         base = i["d_base"] + i["first"] * i["d_token"] + lane * group * i["d_outer"]

@@ -101,11 +101,13 @@ def attend(
     values: Integers,
     mask: Mask,
     spans: int = 1,
+    for_sinks: tuple[Integers, Integers] | None = None,
 ) -> State:
     """The state of queries [P, E] after keys [M, E] with values [M, F], in tiles of `rows` keys.
 
     This is the 1-pass cascade; a tile without a visible key leaves the state as it is. With `spans` the tiles are dealt
     out to `spans` states. Each state's last tile is taken relative to the maximum of all, so merging them is exact.
+    Tiles of sinks are seen by the queries and scales `for_sinks`, if there are some.
 
     Only the corrections of the states are computed tile by tile; the maxima, exponentials and sums of all tiles are
     computed at once. Letters of shapes: T steps of S tiles, of R keys each.
@@ -120,7 +122,11 @@ def attend(
         return padded.reshape(steps, spans, rows, *of_keys.shape[1:])
 
     visible = tiled(mask.visible(positions))
-    x = np.where(visible, tiled(scores(format, queries, scales, keys)), MASKED)
+    found = scores(format, queries, scales, keys)
+    if for_sinks is not None:
+        ends = -(-mask.sinks // rows) * rows
+        found[:ends] = scores(format, *for_sinks, keys[:ends])
+    x = np.where(visible, tiled(found), MASKED)
     maxima = np.maximum.accumulate(x.max(axis=2), axis=0)
     maxima[-1] = maxima[-1].max(axis=0)
     before = np.concatenate([np.full_like(maxima[:1], MASKED), maxima[:-1]])

@@ -12,6 +12,7 @@ from einloom.mapping.attention_operands import AttentionJob, quantize_channels, 
 from einloom.models.decoder_graph import Scores
 from einloom.sim.golden.fusemax import attend
 from einloom.spec.attention_format import MIN_HEAD, AttentionFormat
+from einloom.spec.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -41,7 +42,11 @@ class IntegerAttention:
         self._columns = columns
         self._spans = spans
 
-    def __call__(self, queries: Floats, keys: Floats, values: Floats, scores: Scores) -> Floats:
+    def __call__(
+        self, queries: Floats, keys: Floats, values: Floats, scores: Scores, sink_queries: Floats | None = None
+    ) -> Floats:
+        if sink_queries is not None:
+            raise InputError("the attention engine alone has no queries of their own for sinks: use a core")
         new, groups, heads, size = queries.shape
         padding = ((0, 0), (0, max(0, MIN_HEAD - size)))
         positions = np.repeat(np.arange(len(keys) - new, len(keys)), heads)

@@ -47,7 +47,7 @@ def _without_bit(payload: Value, bit: int) -> Value:
 
 
 def _ring_longer(part: Part, job: Value) -> Value:
-    """The job of a TileReader with a ring of twice as many tiles, if it has one."""
+    """The job of a TileReader with a ring that ends after twice as many tiles, if it has one."""
     field = part.job.payload.shape()["ring"]
     ring = Value.cast(job)[field.offset : field.offset + field.width]
     return Value.cast(job) + Mux(ring == 0, 0, 1 << field.offset)

@@ -165,6 +165,7 @@ def ring_job(sinks: int, place: int, tiles: int, ring: int) -> dict:
         "jump": {"sinks": sinks, **jump},
         "ring": ring,
         "place": place,
+        **{f"ring_{kind}": (RING.tile_bytes(size) // BEAT_BYTES << ring) >> 1 for kind, size in sizes.items()},
     }
 
 
