@@ -1,7 +1,9 @@
 """Jobs of all kinds, one after the other, on one small core: what goes wrong in one must not be seen in the next.
 
-python -m tests.core_soak [--seed S] [--jobs N]      many jobs, from one seed
-python -m tests.core_soak --case C                   the one case that failed
+python -m tests.core_soak [--lanes] [--seed S] [--jobs N]      many jobs, from one seed
+python -m tests.core_soak [--lanes] --case C                   the one case that failed
+
+With --lanes it is a core with attention lanes, whose cache is behind the weight channels.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import INSTRUCTION_BYTES, OPCODES, CoreError
 from einloom.spec.program import Program
-from tests.core_bed import Bed, Shape, core_config, core_design, random_program, random_tokens
+from tests.core_bed import BITMOD, LANES, Bed, Shape, core_config, core_design, random_program, random_tokens
 
 SHAPE = Shape()
 BASE = 1 << 16  # bytes in front of each window
@@ -149,13 +151,14 @@ class Soak:
             if rng.integers(4) == 0:
                 text.step(random_tokens(rng, SHAPE, 1))
                 self.jobs += 1
-            self.bed.check_memory(SYSTEM)
+            self.bed.check_memory(*self.bed.design.manifest.core.written_memories)
         except Exception as error:
-            error.add_note(f"reproduce with: python -m tests.core_soak --case {seed}")
+            lanes = " --lanes" if self.bed.design.manifest.core.cache_in_channels else ""
+            error.add_note(f"reproduce with: python -m tests.core_soak{lanes} --case {seed}")
             raise
 
     def check_outside(self) -> None:
-        """CheckFailed when a byte outside the windows, or of the weights, is not what it was at first."""
+        """CheckFailed when a byte outside the windows is not what it was at first."""
         for number, (before, window) in enumerate(zip(self._memories, self.bed.core.sizes, strict=True)):
             found = self.bed.core.dump_memory(number, 0, before.size)
             inside = slice(BASE, BASE + window)
@@ -191,7 +194,8 @@ class Soak:
     def _bus_error(self, rng: np.random.Generator) -> str:
         core = self.bed.core
         number, burst = int(rng.integers(len(core.sizes))), int(rng.integers(1, MOST_BURSTS))
-        kind = "error_write" if number == SYSTEM and rng.integers(2) else "error_read"
+        written = number in self.bed.design.manifest.core.written_memories
+        kind = "error_write" if written and rng.integers(2) else "error_read"
         core.timing = dataclasses.replace(core.timing, error_memory=number, **{kind: burst})
         return self._run(rng)
 
@@ -228,10 +232,11 @@ class Soak:
         return core.run(values["position"], values["length"]).error.name
 
 
-def soak_bed() -> Bed:
-    """The core of all soaks."""
-    design = core_design(core_config())
-    return Bed(design, random_program(design.manifest, SHAPE), base=BASE, watchdog=WATCHDOG, limit=LIMIT)
+def soak_bed(*, lanes: bool = False) -> Bed:
+    """The core of all soaks, or one with attention lanes."""
+    design = core_design(core_config(base=LANES if lanes else BITMOD))
+    shape = dataclasses.replace(SHAPE, heads=3, groups=3) if lanes else SHAPE
+    return Bed(design, random_program(design.manifest, shape), base=BASE, watchdog=WATCHDOG, limit=LIMIT)
 
 
 def soak(bed: Bed, seed: int, jobs: int) -> Soak:
@@ -252,8 +257,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--case", type=int)
+    parser.add_argument("--lanes", action="store_true")
     arguments = parser.parse_args()
-    bed = soak_bed()
+    bed = soak_bed(lanes=arguments.lanes)
     try:
         started = time.perf_counter()
         if arguments.case is not None:

@@ -14,7 +14,18 @@ from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import INSTRUCTION_BYTES
-from tests.core_bed import BITMOD, Bed, Shape, Tree, core_config, core_design, decoder, random_program, random_tokens
+from tests.core_bed import (
+    BITMOD,
+    LANES,
+    Bed,
+    Shape,
+    Tree,
+    core_config,
+    core_design,
+    decoder,
+    random_program,
+    random_tokens,
+)
 from tests.marks import slow
 
 SHAPE = Shape(layers=2, context=320)
@@ -107,36 +118,31 @@ def test_a_cache_with_recent_tiles_is_golden() -> None:
     check_a_text(design, 1, 22, 3)
 
 
+RECENT_LANES = {"cache_ring": False, "cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 64}
+
+
 @pytest.mark.parametrize(
-    ("lanes", "core"),
-    [(2, {}), slow(4, {"cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 64})],
+    "changes",
+    [{}, slow({"core": {**RECENT_LANES, "attention_lanes": 4}, "attention": {"input_bits": 16}})],
     ids=["two channels a lane", "recent tiles"],
 )
-def test_attention_lanes_behind_the_channels_are_golden(lanes: int, core: Mapping[str, object]) -> None:
+def test_attention_lanes_behind_the_channels_are_golden(changes: Mapping[str, Mapping[str, object]]) -> None:
     """Five heads of keys and values, so some lanes have none in the last turn."""
     shape = dataclasses.replace(SHAPE, heads=5, groups=5)
-    design = lanes_design(lanes, core)
+    design = core_design(core_config(base=LANES, **changes))
     bed = Bed(design, random_program(design.manifest, shape))
     try:
-        rng = np.random.default_rng(lanes)
+        rng = np.random.default_rng(len(changes))
         bed.check_text(random_tokens(rng, shape, 18), random_tokens(rng, shape, 3), TIMINGS["stalls and any order"])
     finally:
         bed.close()
-
-
-def lanes_design(lanes: int, core: Mapping[str, object]) -> Design:
-    """A core of four channels with attention lanes, and with a ring where it may have one."""
-    sizes = {"cache_memory": "channels", "attention_lanes": lanes, "query_words": 128, **core}
-    sizes["cache_ring"] = "cache_recent" not in core
-    attention = {"rows": 8, "columns": 1, "input_bits": 16 if "cache_scales" in core else 8}
-    return core_design(core_config(memory={"channels": 4}, attention=attention, core=sizes))
 
 
 @pytest.mark.parametrize("sinks", [0, 8])
 def test_a_text_many_times_as_long_as_its_window_is_golden(sinks: int) -> None:
     """Rings of four tiles; they are full after 32 tokens, and have gone around three times in the end."""
     shape = dataclasses.replace(SHAPE, heads=5, groups=5, window=20, sinks=sinks, context=400)
-    design = lanes_design(2, {})
+    design = core_design(core_config(base=LANES))
     program = random_program(design.manifest, shape)
     assert program.symbols.cache_beats * 4 * 32 == 2 * 2 * 3 * 2 * (4 + (sinks > 0)) * 8 * 32
     bed = Bed(design, program)

@@ -21,6 +21,15 @@ def test_thirty_jobs_leave_no_trace(bed: Bed) -> None:
 
 
 @pytest.mark.slow
+def test_three_hundred_jobs_on_attention_lanes_leave_no_trace() -> None:
+    bed = soak_bed(lanes=True)
+    try:
+        assert soak(bed, seed=3, jobs=300).jobs >= 300
+    finally:
+        bed.close()
+
+
+@pytest.mark.slow
 def test_a_thousand_jobs_leave_no_trace(bed: Bed) -> None:
     run = soak(bed, seed=1, jobs=1000)
     assert run.jobs >= 1000
