@@ -1,12 +1,13 @@
 """Attention lanes: attention units side by side, each beside the weight channels that have its keys and values."""
 
-from amaranth import Cat, Signal
+from amaranth import Cat, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.array.attention_engine import AttentionSpec
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import connect_parity, parity_ports
+from einloom.hw.buffers.skid import SkidBuffer
 from einloom.hw.bus.read_master import beat_layout
 from einloom.hw.bus.stripes import StripedReader
 from einloom.hw.bus.window import request_layout
@@ -29,7 +30,7 @@ class AttentionLanes(Part):
     A lane reads its cache through its share of the masters, whose beats side by side are one of the cache's.
 
     Throughput: that of `count` AttentionUnits, whose outputs share the port of the vector memory. Latency: an
-    AttentionUnit's, and 2 cycles at the end.
+    AttentionUnit's, 1 cycle more for a word, and 2 at the end.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ class AttentionLanes(Part):
                 m.d.comb += self.request_indices[port].eq(unit.request_index)
             feed(m, self, unit, "chunk", "skip", "index")
             self._write(m, n, unit)
-        self._hand_out(m, platform, units)
-        self._merge(m, units)
+        words = self._merge(m, platform, units)
+        self._hand_out(m, platform, units, words)
         if self.parity:
             connect_parity(m, self, units[0], tuple(units[1:]))
             for unit in units[1:]:
@@ -100,7 +101,7 @@ class AttentionLanes(Part):
         feed(m, self.write, unit.write, "token", "data", "column", "scale")
         m.d.comb += [unit.write.enable.eq(self.write.enable & mine), unit.write.address.eq(address)]
 
-    def _hand_out(self, m, platform, units):
+    def _hand_out(self, m, platform, units, words):
         """Offer the instruction to the lanes at work, and note when all have completed it."""
         i = decoded(self.instruction.payload, "attend")
         entry = data.StructLayout({"signal": MASK_BITS, "lanes": self.count})
@@ -135,22 +136,26 @@ class AttentionLanes(Part):
             pending.i.valid.eq(self.instruction.valid & taken.all()),
             given.signal.eq(i.signal),
             given.lanes.eq(at_work),
-            self.done.eq(pending.o.valid & complete.all()),
+            # The last words may still wait for the vector memory behind the lanes.
+            self.done.eq(pending.o.valid & complete.all() & ~words.o.valid),
             self.signal.eq(oldest.signal),
             pending.o.ready.eq(self.done),
             self.idle.eq(~self.instruction.valid & (pending.level == 0)),
             self.busy.eq(~self.idle),
         ]
 
-    def _merge(self, m, units):
-        """Outputs of all lanes, the lowest one's first, and what counters count."""
+    def _merge(self, m, platform, units):
+        """Outputs of all lanes, the lowest one's first, and what counters count; returns the register behind them."""
+        words = SkidBuffer(len(Value.cast(self.result.payload))).place(m, "words", platform)
         for unit in reversed(units):
             with m.If(unit.result.valid):
-                m.d.comb += self.result.payload.eq(unit.result.payload)
+                m.d.comb += words.i.payload.eq(unit.result.payload)
         earlier = 0
         for unit in units:
-            m.d.comb += unit.result.ready.eq(self.result.ready & ~earlier)
+            m.d.comb += unit.result.ready.eq(words.i.ready & ~earlier)
             earlier |= unit.result.valid
-        m.d.comb += self.result.valid.eq(earlier)
+        m.d.comb += words.i.valid.eq(earlier)
+        join(m, words.o, self.result)
         for name in ("array_busy", "row_busy", "waiting"):
             m.d.comb += getattr(self, name).eq(Cat(getattr(unit, name) for unit in units).any())
+        return words

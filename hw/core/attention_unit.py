@@ -116,7 +116,9 @@ class AttentionUnit(Part):
             skip.first.eq(self.chunk.position + i.first),
             skip.last.eq(last),
         ]
-        nothing = self.skip | (tokens == 0) | (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
+        nothing = Signal()
+        empty = (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
+        m.d.sync += nothing.eq(self.skip | (tokens == 0) | empty)
         blocks = StreamFifo(self._pending.size, BLOCKS).place(m, "blocks", platform)
         ready = prepared[1] & (nothing | skip.ready)
         self._offer(m, ready, ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)))

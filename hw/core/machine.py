@@ -133,6 +133,7 @@ class Machine(Part):
                 spec.lanes,
                 spec.cache,
                 spec.staging_words,
+                1 << (spec.tokens - 1).bit_length(),
                 spec.parity,
                 spec.attention_lanes,
                 spec.cache_masters,

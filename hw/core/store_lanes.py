@@ -25,7 +25,7 @@ class StoreLanes(Part):
 
     Parameters
     ----------
-    lanes, cache, words, parity : see TileStore.
+    lanes, cache, words, banks, parity : see TileStore.
     count : number of lanes.
     masters : write masters of the cache, of all lanes.
 
@@ -38,7 +38,7 @@ class StoreLanes(Part):
     scrub, scrub_address, corrupt : see BankedBuffer
     """
 
-    def __init__(self, lanes: int, cache: CacheFormat, words: int, parity: bool, count: int, masters: int):
+    def __init__(self, lanes: int, cache: CacheFormat, words: int, banks: int, parity: bool, count: int, masters: int):
         self.stripe_bits = cache.beat_bits * count // masters
         super().__init__({
             **unit_ports(),
@@ -55,7 +55,8 @@ class StoreLanes(Part):
         finished, complete = Signal(self.count), Signal(self.count)
         stores = []
         for n in range(self.count):
-            store = TileStore(self.lanes, self.cache, self.words, self.parity).place(m, f"lane_{n}", platform)
+            size = (self.lanes, self.cache, self.words, self.banks, self.parity)
+            store = TileStore(*size).place(m, f"lane_{n}", platform)
             writer = StripedWriter(stripes, self.stripe_bits).place(m, f"writer_{n}", platform)
             stores.append(store)
             was_at_work = Signal(name=f"was_at_work_{n}")

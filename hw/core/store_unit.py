@@ -28,7 +28,7 @@ class StoreUnit(Part):
 
     Parameters
     ----------
-    lanes, cache, words, parity : see TileStore.
+    lanes, cache, words, banks, parity : see TileStore.
     count : attention lanes.
     masters : write masters of a cache behind weight channels; 0 for none.
 
@@ -44,7 +44,16 @@ class StoreUnit(Part):
 
     memory = MemoryClient("store", Unit.STORE, writes=True)
 
-    def __init__(self, lanes: int, cache: CacheFormat, words: int, parity: bool, count: int = 1, masters: int = 0):
+    def __init__(
+        self,
+        lanes: int,
+        cache: CacheFormat,
+        words: int,
+        banks: int,
+        parity: bool,
+        count: int = 1,
+        masters: int = 0,
+    ):
         self.beat_bits = cache.beat_bits * count // masters if masters else cache.beat_bits
         cached: dict = {}
         if masters:
@@ -65,7 +74,7 @@ class StoreUnit(Part):
 
     def build(self, m, platform):
         rows = RowStore(self.lanes, self.beat_bits).place(m, "rows", platform)
-        store = (self.lanes, self.cache, self.words, self.parity)
+        store = (self.lanes, self.cache, self.words, self.banks, self.parity)
         lanes = (self.count, self.masters)
         tiles = (StoreLanes(*store, *lanes) if self.masters else TileStore(*store)).place(m, "tiles", platform)
         if self.parity:

@@ -19,13 +19,13 @@ BYTE = 8
 class TileStore(Part):
     """Carries out `store_kv` (spec/isa.py), complete when memory has answered.
 
-    Words of a token's elements gather in a staging buffer with a bank for each row of a tile. They leave as a tile lies
-    in memory: byte e of all rows, for one e after the other, as strobed beats. Only the rows of the chunk's positions
-    are written. A chunk that reaches into the next tile takes a second request. With 4 bits a byte holds two elements
-    of one key, the even one lowest. With a scale per token, the end of the word at `base` is the header of the
-    elements, which begin in the next word. With recent tiles, each tile takes two requests: one for all bits of the
-    codes, and one for their upper halves, of which two groups of the buffer make one of a beat. In a ring a tile takes
-    the place of an earlier one, and tiles of sinks lie behind it.
+    Words of a token's elements gather in a staging buffer with a bank for each token of a chunk. They leave as a tile
+    lies in memory: byte e of all rows, for one e after the other, as strobed beats. Only the rows of the chunk's
+    positions are written, so row r gets what is in bank r mod banks. A chunk that reaches into the next tile takes a
+    second request. With 4 bits a byte holds two elements of one key, the even one lowest. With a scale per token, the
+    end of the word at `base` is the header of the elements, which begin in the next word. With recent tiles, each tile
+    takes two requests: one for all bits of the codes, and one for their upper halves, of which two groups of the buffer
+    make one of a beat. In a ring a tile takes the place of an earlier one, and tiles of sinks lie behind it.
 
     Throughput: a beat every cycle, within a request; one of upper halves every 3. Latency: 4 cycles from an instruction
     to its first request, 2 from that to the first beat.
@@ -35,6 +35,7 @@ class TileStore(Part):
     lanes : of the vector unit.
     cache : the tiles in memory; a tile has at least as many rows as a chunk has tokens.
     words : depth of each bank of the staging buffer.
+    banks : of that buffer, a power of two, at least the tokens of a chunk and at most the rows of a tile.
     parity : the staging buffer has parity bits.
 
     Members
@@ -45,7 +46,7 @@ class TileStore(Part):
     scrub, scrub_address, corrupt : see BankedBuffer
     """
 
-    def __init__(self, lanes: int, cache: CacheFormat, words: int, parity: bool):
+    def __init__(self, lanes: int, cache: CacheFormat, words: int, banks: int, parity: bool):
         super().__init__({
             **unit_ports(),
             "write": In(write_port(lanes * cache.code_bits)),
@@ -137,10 +138,10 @@ class TileStore(Part):
 
     def _bytes(self, m, platform, base, transfer, halves, part, last_part):
         """The staging buffer and its words in; returns the bytes that it gives, in memory's order."""
-        rows, at_once = self.cache.rows, self._at_once
+        rows, at_once, banks = self.cache.rows, self._at_once, self.banks
         word_bytes = self.lanes * self.cache.code_bits // BYTE
         skipped = (word_bytes - self.cache.header_bytes) // at_once if self.cache.token_scales else 0
-        buffer = BankedBuffer(rows, self.words, word_bytes, BYTE, at_once, parity=self.parity)
+        buffer = BankedBuffer(banks, self.words, word_bytes, BYTE, at_once, parity=self.parity)
         buffer.place(m, "staging", platform)
         if self.parity:
             connect_parity(m, self, buffer)
@@ -148,7 +149,7 @@ class TileStore(Part):
         follows = last_part & ~halves if self.cache.recent else last_part
         m.d.comb += [
             buffer.write.eq(self.write.enable),
-            buffer.bank.eq(self.chunk.position + self.write.token),
+            buffer.bank.eq((self.chunk.position + self.write.token)[: (banks - 1).bit_length()]),
             buffer.address.eq(self.write.address),
             buffer.data.eq(self.write.data),
             buffer.read.eq(transfer.fetch | (transfer.beat & follows)),
@@ -162,7 +163,9 @@ class TileStore(Part):
         with m.If(transfer.beat):
             m.d.sync += part.eq(Mux(last_part, 0, part + 1))
         # The buffer gives bytes row by row; memory has them byte by byte of all rows.
-        return [buffer.elements.word_select(row * at_once + n, BYTE) for n in range(at_once) for row in range(rows)]
+        return [
+            buffer.elements.word_select(row % banks * at_once + n, BYTE) for n in range(at_once) for row in range(rows)
+        ]
 
     def _halved(self, m, codes, transfer, packing, fetched):
         """While `packing`, the upper halves of two groups of codes; the first is kept as the second is read."""

@@ -79,7 +79,11 @@ class VectorMemory(Part):
         for writer in (self.attention, self.load, self.gemm):
             with m.Elif(writer.valid):
                 word = writer.payload
-                m.d.comb += [write.en.eq(1), write.addr.eq(word.address), data.eq(word.data), writer.ready.eq(1)]
+                m.d.comb += [write.en.eq(1), write.addr.eq(word.address), data.eq(word.data)]
+                if writer is not self.attention:
+                    m.d.comb += writer.ready.eq(1)
+        # Nothing but the vector unit comes before attention, whose lanes have a long way from here.
+        m.d.comb += self.attention.ready.eq(~self.vector_write)
         if self.parity:
             self._check(m, write, reads, outputs)
 

@@ -71,7 +71,7 @@ PATHS = [
     Path(UnitQueue(), "i", "instruction", {"i": [{"instruction": LOAD}]}, NOW),
     Path(LoadUnit(2, 4, 128), "instruction", "request", {"instruction": [LOAD]}, NOW),
     Path(TileReader(CACHE, 16, False), "job", "request", {"job": [TILES]}),
-    Path(TileStore(4, CACHE, 6, False), "instruction", "request", {"instruction": [STORE]}, NOW),
+    Path(TileStore(4, CACHE, 6, 1, False), "instruction", "request", {"instruction": [STORE]}, NOW),
     Path(TokenScales(CacheFormat(4, 2, 64, True)), "codes", "keys", {"codes": [{"elements": 1}]}),
     Path(Reporter(2, 64), "start", "beats", held={"start": 1}),
     Path(Sequencer(2, 256, 1), "start", "request", held={"start": 1, "instructions": 1, "length": 1}),

@@ -21,7 +21,7 @@ STEPS = [
 PARTS: dict[str, Part] = {
     "beat-is-word": RowStore(LANES, 64),
     "two-beats": RowStore(LANES, 32),
-    "in-its-unit": StoreUnit(LANES, CacheFormat(8, 4, 64, token_scales=False), words=2, parity=False),
+    "in-its-unit": StoreUnit(LANES, CacheFormat(8, 4, 64, token_scales=False), words=2, banks=4, parity=False),
 }
 
 

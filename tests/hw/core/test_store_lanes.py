@@ -15,6 +15,7 @@ PARTS = {
         SPEC.lanes,
         SPEC.cache,
         SPEC.staging_words,
+        banks=2,
         parity=False,
         count=SPEC.attention_lanes,
         masters=SPEC.cache_masters,

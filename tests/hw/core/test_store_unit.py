@@ -7,7 +7,7 @@ from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.cache_format import CacheFormat
 from tests.hw.around import PAUSES, Writer, chunk, instruction
 
-PART = StoreUnit(2, CacheFormat(8, 4, 64, token_scales=False), words=2, parity=False)
+PART = StoreUnit(2, CacheFormat(8, 4, 64, token_scales=False), words=2, banks=4, parity=False)
 
 
 @pytest.mark.parametrize("name", ["store", "store_kv"])

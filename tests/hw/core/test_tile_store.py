@@ -30,7 +30,9 @@ FORMATS = {
 RING = {"ring": 1, "sinks": 3}
 """Fields of `store_kv` where a cache may have a ring: one tile is all of it, and the first tile lies behind it."""
 PARTS: dict[str, Part] = {
-    name: (StoreUnit if name == "in-its-unit" else TileStore)(LANES, format, WORDS + format.token_scales, parity=False)
+    name: (StoreUnit if name == "in-its-unit" else TileStore)(
+        LANES, format, WORDS + format.token_scales, banks=ROWS, parity=False
+    )
     for name, format in FORMATS.items()
 }
 # (first word of the staging buffer, elements, first beat, chunk); those of a step are written before it is given.
