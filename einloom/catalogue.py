@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = "default"
 DEFAULT_MODEL = "shakespeare-1m"
+LONGER = 4
+"""Times a model's own context that a text with a window may be long, unless told otherwise."""
 
 
 def examples_folder() -> Path:
@@ -78,6 +80,21 @@ def load_model(model: "str | Path | DecoderModel | None" = None) -> "DecoderMode
         return model
     path = find_model(model)
     return load_gguf(path) if is_gguf(path) else load_folder(path)
+
+
+def load_windowed(model: str | Path | None, window: int | None, sinks: int, context: int | None) -> "DecoderModel":
+    """The model, with a window if these options ask for one; InputError for the others without it."""
+    from einloom.models.sliding_window import with_window
+
+    loaded = load_model(model)
+    if window is None:
+        for name, given in (("--context", context is not None), ("--sinks", sinks != 0)):
+            if given:
+                raise InputError(f"{name} is for --attention-window N: give both, or none")
+        return loaded
+    own = loaded.graph.context
+    longest = own if loaded.graph.embedding.positions else LONGER * own
+    return with_window(loaded, window, sinks, longest if context is None else context)
 
 
 def load_cascade(cascade: str | Path) -> "Cascade":

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from einloom.catalogue import load_config
+from einloom.catalogue import load_config, load_windowed
 from einloom.choice import core_for
 from einloom.cli.figures import print_figures
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights, load_windowed
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights
 from einloom.compiled import compile as compile_model
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from einloom.catalogue import load_windowed
 from einloom.choice import core_for
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights, load_windowed
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights
 from einloom.cli.progress import TokenProgress
 from einloom.evaluation import evaluate as evaluate_model
 from einloom.spec.errors import InputError

@@ -5,11 +5,6 @@ from typing import Annotated
 
 import typer
 
-from einloom.catalogue import load_model
-from einloom.models.decoder_model import DecoderModel
-from einloom.models.sliding_window import with_window
-from einloom.spec.errors import InputError
-
 Model = Annotated[
     Path | None,
     typer.Argument(
@@ -76,17 +71,3 @@ Context = Annotated[
         show_default="4 times the model's own",
     ),
 ]
-LONGER = 4
-
-
-def load_windowed(model: Path | None, window: int | None, sinks: int, context: int | None) -> DecoderModel:
-    """The model, with a window if these options ask for one; InputError for the others without it."""
-    loaded = load_model(model)
-    if window is None:
-        for name, given in (("--context", context is not None), ("--sinks", sinks != 0)):
-            if given:
-                raise InputError(f"{name} is for --attention-window N: give both, or none")
-        return loaded
-    own = loaded.graph.context
-    longest = own if loaded.graph.embedding.positions else LONGER * own
-    return with_window(loaded, window, sinks, longest if context is None else context)

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from einloom.catalogue import load_config, load_model
+from einloom.catalogue import load_config, load_model, load_windowed
 from einloom.choice import core_for
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights, load_windowed
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights
 from einloom.cli.progress import TokenProgress
 from einloom.cli.talk import talk
 from einloom.compiled import compile
