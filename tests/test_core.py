@@ -138,9 +138,9 @@ def test_attention_lanes_behind_the_channels_are_golden(changes: Mapping[str, Ma
         bed.close()
 
 
-@pytest.mark.parametrize("sinks", [0, 8])
+@pytest.mark.parametrize("sinks", [slow(0), 8])
 def test_a_text_many_times_as_long_as_its_window_is_golden(sinks: int) -> None:
-    """Rings of four tiles; they are full after 32 tokens, and have gone around three times in the end."""
+    """Rings of four tiles; they are full after 32 tokens, and have gone around twice in the end."""
     shape = dataclasses.replace(SHAPE, heads=5, groups=5, window=20, sinks=sinks, context=400)
     design = core_design(core_config(base=LANES))
     program = random_program(design.manifest, shape)
@@ -148,7 +148,7 @@ def test_a_text_many_times_as_long_as_its_window_is_golden(sinks: int) -> None:
     bed = Bed(design, program)
     try:
         rng = np.random.default_rng(sinks)
-        bed.check_text(random_tokens(rng, shape, 61), random_tokens(rng, shape, 50), TIMINGS["stalls and any order"])
+        bed.check_text(random_tokens(rng, shape, 61), random_tokens(rng, shape, 12), TIMINGS["stalls and any order"])
     finally:
         bed.close()
 
