@@ -118,11 +118,15 @@ class AttentionLanes(Part):
             m.d.comb += [
                 payload.eq(self.instruction.payload),
                 decoded(payload, "attend").d_base.eq(base),
-                at_work[n].eq(i.other_lanes >= n if n else 1),
                 unit.instruction.payload.eq(payload),
                 unit.instruction.valid.eq(self.instruction.valid & at_work[n] & ~sent[n]),
                 taken[n].eq(sent[n] | ~at_work[n] | unit.instruction.ready),
             ]
+            # A register, since a unit takes no instruction before its third cycle; the first lane is always at work.
+            if n:
+                m.d.sync += at_work[n].eq(i.other_lanes >= n)
+            else:
+                m.d.comb += at_work[n].eq(1)
             waiting = Signal(range(BLOCKS + 1), name=f"complete_{n}")  # instructions that this lane has completed
             finished = Signal(name=f"finished_{n}")
             m.d.comb += complete[n].eq((waiting != 0) | ~oldest.lanes[n])
