@@ -7,17 +7,18 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.array.attention_engine import AttentionSpec
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import connect_parity, parity_ports
-from einloom.hw.buffers.skid import SkidBuffer
+from einloom.hw.buffers.stream_arbiter import StreamArbiter
 from einloom.hw.bus.read_master import beat_layout
 from einloom.hw.bus.stripes import StripedReader
 from einloom.hw.bus.window import request_layout
 from einloom.hw.core.attention_unit import BLOCKS, COLUMN_BITS, AttentionUnit
-from einloom.hw.core.layouts import INDEX_BITS, WORD_ADDRESS_BITS, unit_ports, word_layout, write_port
+from einloom.hw.core.float_words import integers_layout
+from einloom.hw.core.layouts import INDEX_BITS, WORD_ADDRESS_BITS, unit_ports, write_port
 from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
-from einloom.spec.attention_format import QUERY_BITS
+from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS
 from einloom.spec.cache_format import CacheFormat
 from einloom.spec.isa import INSTRUCTION_BITS
 
@@ -29,8 +30,8 @@ class AttentionLanes(Part):
     follow those of lane n - 1 in the vector memory. Word w of lane n's query buffer is word n * `words` + w of all.
     A lane reads its cache through its share of the masters, whose beats side by side are one of the cache's.
 
-    Throughput: that of `count` AttentionUnits, whose outputs share the port of the vector memory. Latency: an
-    AttentionUnit's, 1 cycle more for a word, and 2 at the end.
+    Throughput: that of `count` AttentionUnits, whose outputs share FloatWords and the port of the vector memory.
+    Latency: an AttentionUnit's, 2 cycles more for a word, and 2 at the end.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ class AttentionLanes(Part):
 
     Members
     -------
-    instruction, chunk, busy, skip, done, signal, idle, index, write, result, array_busy, row_busy, waiting, scrub,
-    scrub_address, corrupt, oldest_index : see AttentionUnit; `waiting`, `array_busy` and `row_busy` of any lane
+    instruction, chunk, busy, skip, done, signal, idle, index, write, integers, written, array_busy, row_busy, waiting,
+    scrub, scrub_address, corrupt, oldest_index : see AttentionUnit; `waiting`, `array_busy` and `row_busy` of any lane
     requests, beats : to and from the read masters, an array each
     request_indices : Out, array: number of the instruction whose tiles are requested from each master
     """
@@ -60,7 +61,8 @@ class AttentionLanes(Part):
             "write": In(write_port(lanes * QUERY_BITS, column=COLUMN_BITS, scale=1)),
             "requests": Out(stream.Signature(request_layout())).array(masters),
             "beats": In(stream.Signature(beat_layout(self.stripe_bits))).array(masters),
-            "result": Out(stream.Signature(word_layout(lanes))),
+            "integers": Out(stream.Signature(integers_layout(lanes, OUTPUT_BITS))),
+            "written": In(1),
             **parity_ports(parity),
             **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
         })
@@ -80,8 +82,8 @@ class AttentionLanes(Part):
                 m.d.comb += self.request_indices[port].eq(unit.request_index)
             feed(m, self, unit, "chunk", "skip", "index")
             self._write(m, n, unit)
-        words = self._merge(m, platform, units)
-        self._hand_out(m, platform, units, words)
+        on_the_way = self._merge(m, platform, units)
+        self._hand_out(m, platform, units, on_the_way)
         if self.parity:
             connect_parity(m, self, units[0], tuple(units[1:]))
             for unit in units[1:]:
@@ -101,7 +103,7 @@ class AttentionLanes(Part):
         feed(m, self.write, unit.write, "token", "data", "column", "scale")
         m.d.comb += [unit.write.enable.eq(self.write.enable & mine), unit.write.address.eq(address)]
 
-    def _hand_out(self, m, platform, units, words):
+    def _hand_out(self, m, platform, units, on_the_way):
         """Offer the instruction to the lanes at work, and note when all have completed it."""
         i = decoded(self.instruction.payload, "attend")
         entry = data.StructLayout({"signal": MASK_BITS, "lanes": self.count})
@@ -140,8 +142,8 @@ class AttentionLanes(Part):
             pending.i.valid.eq(self.instruction.valid & taken.all()),
             given.signal.eq(i.signal),
             given.lanes.eq(at_work),
-            # The last words may still wait for the vector memory behind the lanes.
-            self.done.eq(pending.o.valid & complete.all() & ~words.o.valid),
+            # A lane's work ends as its last word is taken; all words must be in the vector memory.
+            self.done.eq(pending.o.valid & complete.all() & ~on_the_way),
             self.signal.eq(oldest.signal),
             pending.o.ready.eq(self.done),
             self.idle.eq(~self.instruction.valid & (pending.level == 0)),
@@ -149,17 +151,18 @@ class AttentionLanes(Part):
         ]
 
     def _merge(self, m, platform, units):
-        """Outputs of all lanes, the lowest one's first, and what counters count; returns the register behind them."""
-        words = SkidBuffer(len(Value.cast(self.result.payload))).place(m, "words", platform)
-        for unit in reversed(units):
-            with m.If(unit.result.valid):
-                m.d.comb += words.i.payload.eq(unit.result.payload)
-        earlier = 0
-        for unit in units:
-            m.d.comb += unit.result.ready.eq(words.i.ready & ~earlier)
-            earlier |= unit.result.valid
-        m.d.comb += words.i.valid.eq(earlier)
-        join(m, words.o, self.result)
+        """Outputs of all lanes, and what counters count; returns whether a lane's last word is still on its way."""
+        arbiter = StreamArbiter(len(Value.cast(self.integers.payload)), self.count).place(m, "arbiter", platform)
+        last = Signal(self.count)  # bit n: lane n's instruction has its last word taken
+        for n, unit in enumerate(units):
+            join(m, unit.integers, arbiter.inputs[n])
+            m.d.comb += [
+                last[n].eq(unit.integers.valid & unit.integers.ready & unit.integers.payload.last),
+                unit.written.eq(last[n]),
+            ]
+        join(m, arbiter.o, self.integers)
+        on_the_way = Signal(range(self.count * BLOCKS + 1))
+        m.d.sync += on_the_way.eq(on_the_way + last.any() - self.written)
         for name in ("array_busy", "row_busy", "waiting"):
             m.d.comb += getattr(self, name).eq(Cat(getattr(unit, name) for unit in units).any())
-        return words
+        return on_the_way != 0

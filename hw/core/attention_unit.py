@@ -8,13 +8,13 @@ from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import connect_parity, parity_ports
+from einloom.hw.core.float_words import integers_layout
 from einloom.hw.core.layouts import (
     INDEX_BITS,
     POSITION_BITS,
     TOKEN_BITS,
     reader_ports,
     unit_ports,
-    word_layout,
     write_port,
 )
 from einloom.hw.core.memory_client import MemoryClient
@@ -25,7 +25,7 @@ from einloom.hw.core.tile_skip import TileSkip
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
-from einloom.spec.attention_format import QUERY_BITS
+from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS
 from einloom.spec.cache_format import CacheFormat
 from einloom.spec.isa import Unit
 
@@ -40,7 +40,7 @@ class AttentionUnit(Part):
     outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched
     ahead and the engine goes on without a gap. Throughput: the engine's. Latency: 2 cycles from an instruction to the
     engine's job, with a window as many more as TileSkip takes; an instruction alone costs the engine's cycles, memory's
-    latency, and OutputWords'.
+    latency, OutputWords', and that of what writes the words.
 
     Parameters
     ----------
@@ -60,7 +60,8 @@ class AttentionUnit(Part):
     index : In, number of the instruction
     request, beats : to and from a read master of the system window
     request_index : Out, number of the instruction whose tiles are requested
-    result : Out, stream of words for the vector memory
+    integers : Out, stream of words for FloatWords
+    written : In(1), the word marked as an instruction's last is in the vector memory
     array_busy, row_busy : Out(1), the engine's 2D array and 1D row are at work
     waiting : Out(1), the engine could take a beat of keys or values and there is none
     scrub, scrub_address, corrupt : see BankedBuffer; `corrupt` is also the other memories'
@@ -79,7 +80,8 @@ class AttentionUnit(Part):
             "request_index": Out(INDEX_BITS),
             "write": In(write_port(lanes * QUERY_BITS, column=COLUMN_BITS, scale=1)),
             **reader_ports(cache.beat_bits),
-            "result": Out(stream.Signature(word_layout(lanes))),
+            "integers": Out(stream.Signature(integers_layout(lanes, OUTPUT_BITS))),
+            "written": In(1),
             **parity_ports(parity),
             **({"oldest_index": Out(INDEX_BITS)} if parity else {}),
         })
@@ -139,7 +141,7 @@ class AttentionUnit(Part):
             (engine.outputs, outputs.outputs),
             (reader.request, self.request),
             (self.beats, reader.beats),
-            (outputs.words, self.result),
+            (outputs.words, self.integers),
         ):
             join(m, source, sink)
 
@@ -201,7 +203,7 @@ class AttentionUnit(Part):
         m.d.comb += [
             outputs.block.eq(pending.block),
             outputs.start.eq(blocks.o.valid & ~pending.nothing & ~begun),
-            self.done.eq(blocks.o.valid & (pending.nothing | (begun & outputs.done))),
+            self.done.eq(blocks.o.valid & (pending.nothing | (begun & self.written))),
             self.signal.eq(pending.signal),
             blocks.o.ready.eq(self.done),
         ]

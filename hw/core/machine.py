@@ -11,6 +11,7 @@ from einloom.hw.bus.window import OFFSET_BITS, request_layout
 from einloom.hw.bus.write_master import strobed_layout
 from einloom.hw.core.attention_lanes import AttentionLanes
 from einloom.hw.core.attention_unit import AttentionUnit
+from einloom.hw.core.float_words import FloatWords
 from einloom.hw.core.gemm_unit import GemmUnit
 from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, reader_ports, writer_ports
 from einloom.hw.core.load_unit import LoadUnit
@@ -26,7 +27,7 @@ from einloom.hw.part import Part
 from einloom.hw.vector.slot import READS
 from einloom.hw.vector.vector_unit import VectorUnit
 from einloom.hw.wires import feed, join, members
-from einloom.spec.attention_format import QUERY_BITS
+from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS
 from einloom.spec.isa import UNITS, CoreError, Space, Unit
 
 RESULT_LATENCY = 2  # from a vector unit's result to a read that finds it: a register lies before the memories
@@ -146,8 +147,20 @@ class Machine(Part):
             self._check_parity(m, sequencer, memory, units)
         self._ports(m, sequencer, units)
         self._vector(m, memory, units)
-        for name, unit in (("gemm", Unit.GEMM), ("attention", Unit.ATTENTION), ("load", Unit.LOAD)):
-            join(m, units[unit].result, getattr(memory, name))
+        self._results(m, platform, memory, units)
+
+    def _results(self, m, platform, memory, units):
+        """Take the units' words to the vector memory; attention's become floats on their way."""
+        attention = units[Unit.ATTENTION]
+        floats = FloatWords(self.spec.lanes, OUTPUT_BITS).place(m, "attention_floats", platform)
+        join(m, attention.integers, floats.integers)
+        m.d.comb += attention.written.eq(floats.done)
+        for words, sink in (
+            (units[Unit.GEMM].result, memory.gemm),
+            (floats.words, memory.attention),
+            (units[Unit.LOAD].result, memory.load),
+        ):
+            join(m, words, sink)
         connect(m, units[Unit.STORE].word, memory.store)
 
     def _attention_unit(self):

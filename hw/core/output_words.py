@@ -1,14 +1,13 @@
-"""Attention's outputs on their way to the vector memory."""
+"""Attention's outputs, cut into words for the vector memory."""
 
 from amaranth import Cat, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.hw.core.float_words import FloatWords
-from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS, word_layout
+from einloom.hw.core.float_words import integers_layout
+from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS
 from einloom.hw.isa_layout import field_bits
 from einloom.hw.part import Part
-from einloom.hw.wires import join
 from einloom.spec.attention_format import OUTPUT_BITS
 
 HEAD_BITS = field_bits("attend", "value_head")
@@ -28,11 +27,11 @@ class OutputWords(Part):
     """Turns outputs into words: from one element of all columns to `lanes` elements of one column.
 
     The engine gives element f of every column at once. `lanes` elements gather in a shift register for each column.
-    Then the columns that hold a query leave one after the other, token by token and head by head, as float32 words at
+    Then the columns that hold a query leave one after the other, token by token and head by head, as words at
     base + token * token stride + head * outer stride + word of the head.
 
     Throughput: `lanes` elements take `lanes` cycles and one for each query, in which the dividers compute the next.
-    Latency: 6 cycles from a word's last elements to its first query's word.
+    Latency: 1 cycle from a word's last elements to its first query's word.
 
     Parameters
     ----------
@@ -41,10 +40,9 @@ class OutputWords(Part):
 
     Members
     -------
-    start : In(1), a block begins; `block` is stable up to `done`, and outputs of the next one wait
+    start : In(1), a block begins; `block` is stable up to its last word, and outputs of the next one wait
     outputs : In, stream, for each element those of all columns
-    words : Out, stream of words for the vector memory
-    done : Out(1), the last word is taken
+    words : Out, stream of `integers_layout`
     """
 
     def __init__(self, columns: int, lanes: int):
@@ -52,12 +50,10 @@ class OutputWords(Part):
             "start": In(1),
             "block": In(BLOCK),
             "outputs": In(stream.Signature(columns * OUTPUT_BITS)),
-            "words": Out(stream.Signature(word_layout(lanes))),
-            "done": Out(1),
+            "words": Out(stream.Signature(integers_layout(lanes, OUTPUT_BITS))),
         })
 
     def build(self, m, platform):
-        floats = FloatWords(self.lanes, OUTPUT_BITS).place(m, "floats", platform)
         columns = [Signal(self.lanes * OUTPUT_BITS, name=f"column_{n}", reset_less=True) for n in range(self.columns)]
         gathered = Signal(range(self.lanes + 1))
         word = Signal(HEAD_BITS)  # of each head
@@ -69,17 +65,15 @@ class OutputWords(Part):
         m.d.comb += [
             self.outputs.ready.eq(active & (gathered != self.lanes)),
             take.eq(self.outputs.valid & self.outputs.ready),
-            floats.integers.valid.eq(gathered == self.lanes),
-            move.eq(floats.integers.valid & floats.integers.ready),
-            floats.integers.payload.integers.eq(columns[0]),
-            floats.integers.payload.address.eq(head_base + word),
+            self.words.valid.eq(gathered == self.lanes),
+            move.eq(self.words.valid & self.words.ready),
+            self.words.payload.integers.eq(columns[0]),
+            self.words.payload.address.eq(head_base + word),
             last_head.eq(head == self.block.group - 1),
             last_token.eq(token == self.block.tokens - 1),
             last_word.eq(word == (self.block.value_head >> (self.lanes - 1).bit_length()) - 1),
-            floats.integers.payload.last.eq(last_head & last_token & last_word),
-            self.done.eq(floats.done),
+            self.words.payload.last.eq(last_head & last_token & last_word),
         ]
-        join(m, floats.words, self.words)
         with m.If(take):
             m.d.sync += gathered.eq(gathered + 1)
             for n, column in enumerate(columns):
@@ -100,7 +94,7 @@ class OutputWords(Part):
                         gathered.eq(0),
                     ]
         # The next block's outputs may be there while the last words still wait for the vector memory.
-        with m.If(move & floats.integers.payload.last):
+        with m.If(move & self.words.payload.last):
             m.d.sync += active.eq(0)
         with m.If(self.start):
             m.d.sync += [

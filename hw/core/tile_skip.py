@@ -105,15 +105,17 @@ class TileSkip(Part):
         ]
         if self.cache.recent:
             m.d.comb += self.left_out.eq(left_out)
-        self._products(m, stage[1] & windowed, tiles, stage[1] & ~windowed)
+        self._products(m, stage[1] & windowed, tiles, stage[0] & ~windowed)
 
     def _products(self, m, start, tiles, nothing):
-        """The jumps, once `start` is 1; where `nothing` is 1 they are 0 at once."""
+        """The jumps, once `start` is 1; where `nothing` is 1 they are 0 in the next cycle."""
         heads = {"keys": self.query_head, "values": self.value_head}
         beats = {name: tile_beats(head, self.cache) for name, head in heads.items()}
         addend, begun = Signal(BEAT_BITS), Signal()
         left = {name: Signal(len(value), name=f"left_{name}") for name, value in beats.items()}
-        m.d.comb += self.ready.eq(nothing | (begun & (Cat(left.values()) == 0)))
+        # A register, as the queue of instructions waits for it: it is set as the last bits are added.
+        added = begun & (Cat(bits[1:] for bits in left.values()) == 0)
+        m.d.sync += self.ready.eq(~self.taken & (nothing | added))
         with m.If(self.taken | ~start):
             m.d.sync += [begun.eq(0), *(self.jump[name].eq(0) for name in left)]
         with m.Elif(~begun):

@@ -9,8 +9,10 @@ import numpy.typing as npt
 from einloom.generators.core import core_spec
 from einloom.generators.registry import describe, pe_spec
 from einloom.hw.core.spec import CoreSpec
+from einloom.sim.bench.part_bench import Cycle
 from einloom.sim.golden.executor import GoldenCore
 from einloom.sim.golden.memories import Chunk
+from einloom.spec.attention_format import OUTPUT_BITS
 from einloom.spec.instruction import Instruction
 from einloom.spec.manifest import Manifest
 from tests.cores import core_config
@@ -114,3 +116,27 @@ def word(core: GoldenCore, address: int) -> dict[str, int]:
 def packed(values: npt.NDArray[np.integer], bits: int) -> int:
     """Integers side by side, the first lowest."""
     return sum((int(v) & (1 << bits) - 1) << bits * n for n, v in enumerate(values))
+
+
+def integers(core: GoldenCore, address: int, *, last: bool) -> dict[str, int]:
+    """A word of the golden vector memory, as attention's integers: OUTPUT_BITS have a float each."""
+    lanes = core.memories.vector[address].view(np.float32).astype(np.int64)
+    return {"address": address, "integers": packed(lanes, OUTPUT_BITS), "last": int(last)}
+
+
+class Writes:
+    """Stands for what writes an attention unit's words: says `written` some cycles after a last one is taken."""
+
+    def __init__(self, delay: int) -> None:
+        self._delay = delay
+        self._due: list[int] = []
+        self._now = 0
+        self.written = 0  # last words
+
+    def __call__(self, cycle: Cycle) -> None:
+        self._now += 1
+        word = cycle.taken("integers")
+        if word is not None and word["last"]:
+            self._due.append(self._now + self._delay)
+        cycle.set("written", int(self._now in self._due))
+        self.written += self._now in self._due

@@ -1,11 +1,12 @@
 """`attend` on lanes against the golden core: each lane has its own queries, its own channels, and its own outputs."""
 
 import numpy as np
+import pytest
 
 from einloom.hw.core.attention_lanes import AttentionLanes
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from tests.hw.around import Memory, chunk, instruction, reader
-from tests.hw.core.small import execute, packed, small
+from tests.hw.core.small import Writes, execute, integers, packed, small
 
 HEAD = 16
 NOW = chunk(position=9, tokens=2)
@@ -16,6 +17,8 @@ BLOCKS = [
     {**COMMON, "first": 0, "count": 0, "group": 1, "d_base": 0, "other_lanes": 1, "signal": 1 << 1},
     {**COMMON, "first": 1, "count": 1, "group": 2, "d_base": 128, "other_lanes": 63, "signal": 1 << 6},
 ]
+LAST_WORDS = [2, 3, 3, 5]
+"""Last words of lanes, up to each block."""
 CHANNEL_BEATS = 64
 
 
@@ -36,7 +39,8 @@ PARTS = {
 class Around:
     """Writes random queries into the buffers of all lanes, then gives one instruction after the other."""
 
-    def __init__(self, queries: np.ndarray, words: int) -> None:
+    def __init__(self, queries: np.ndarray, words: int, memory: Writes) -> None:
+        self.memory = memory
         self.signals: list[int] = []
         self.found: dict[int, int] = {}
         self.requested: dict[int, set[int]] = {}
@@ -58,11 +62,13 @@ class Around:
 
     def __call__(self, cycle: Cycle) -> None:
         if cycle["done"]:
+            written, block = self.memory.written, len(self.signals)
+            assert written >= LAST_WORDS[block], f"block {block} is done with {written} last words written"
             self.signals.append(cycle["signal"])
-        result = cycle.taken("result")
-        if result is not None:
-            assert result["address"] not in self.found, "a word is written twice"
-            self.found[result["address"]] = result["data"]
+        word = cycle.taken("integers")
+        if word is not None:
+            assert word["address"] not in self.found, "a word is written twice"
+            self.found[word["address"]] = word["integers"]
         for n in range(4):
             if cycle.taken(f"requests_{n}") is not None:
                 self.requested.setdefault(n, set()).add(cycle[f"request_indices_{n}"])
@@ -76,7 +82,8 @@ class Around:
             cycle.set(name, value)
 
 
-def test_each_lane_attends_to_its_own_channels() -> None:
+@pytest.mark.parametrize("delay", [0, 30])
+def test_each_lane_attends_to_its_own_channels(delay: int) -> None:
     spec, golden = SPEC, small("lanes").golden(beats=CHANNEL_BEATS)
     beat, words = spec.beat_bits // 8, spec.query_words
     channels = [Memory() for _ in golden.weights]
@@ -89,22 +96,21 @@ def test_each_lane_attends_to_its_own_channels() -> None:
     for column in range(len(queries)):
         for lane in range(2):
             queries[column, lane * words + scale, :3] = 0x180, NOW["position"] + min(column, NOW["tokens"] - 1), 0
-    around = Around(queries.copy(), words)
+    around = Around(queries.copy(), words, Writes(delay))
     streams = [f"{name}_{n}" for name in ("requests", "beats") for n in range(4)]
     bench = PartBench(
         PARTS["lanes"],
         held={"chunk": NOW},
-        pauses={name: 0.1 * n for n, name in enumerate(streams)} | {"result": 0.3},
-        partners=[*(reader(m, beat, f"requests_{n}", f"beats_{n}") for n, m in enumerate(channels)), around],
+        pauses={name: 0.1 * n for n, name in enumerate(streams)} | {"integers": 0.3},
+        partners=[*(reader(m, beat, f"requests_{n}", f"beats_{n}") for n, m in enumerate(channels)), around.memory, around],
         until=lambda: len(around.signals) == len(BLOCKS),
     )
-    bench.check(lambda _: {"result": None, **{f"requests_{n}": None for n in range(4)}})
+    bench.check(lambda _: {"integers": None, **{f"requests_{n}": None for n in range(4)}})
     golden.memories.vector[:] = 0
     for block in (block for block in BLOCKS if block["count"]):
         execute(golden, NOW, "attend", **{k: v for k, v in block.items() if k != "signal"})
     for address, data in around.found.items():
-        row = golden.memories.vector[address]
-        assert data == int.from_bytes(row.astype("<u4").tobytes(), "little"), f"word {address}"
+        assert data == integers(golden, address, last=False)["integers"], f"word {address}"
         golden.memories.vector[address] = 0
     assert not golden.memories.vector.any(), "words that golden wrote are missing"
     assert around.signals == [block["signal"] for block in BLOCKS]

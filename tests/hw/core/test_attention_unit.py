@@ -1,4 +1,4 @@
-"""`attend` against the golden core: queries in, tiles of the cache in, words of float32 out."""
+"""`attend` against the golden core: queries in, tiles of the cache in, words of integers out."""
 
 import random
 from functools import cache
@@ -9,7 +9,7 @@ import pytest
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from tests.hw.around import Memory, chunk, instruction, reader
-from tests.hw.core.small import CONFIGS, execute, packed, small, word
+from tests.hw.core.small import CONFIGS, Writes, execute, integers, packed, small
 
 HEAD = 32  # the longest
 SCALE = 0x0180
@@ -82,20 +82,21 @@ def test_outputs_become_the_words_that_the_golden_core_has(name: str) -> None:
             token = block["first"] + column // block["group"]
             flat[column, size + 1 : size + 3] = NOW["position"] + min(token, NOW["tokens"] - 1), 0
         execute(golden, NOW, "attend", **block)
-        words += [
-            word(golden, block["d_base"] + (block["first"] + t) * block["d_token"] + h * block["d_outer"] + n)
+        places = [
+            block["d_base"] + (block["first"] + t) * block["d_token"] + h * block["d_outer"] + n
             for n in range(block["value_head"] // lanes)
             for t in range(tokens)
             for h in range(block["group"])
         ]
+        words += [integers(golden, place, last=n == len(places) - 1) for n, place in enumerate(places)]
     bench = PartBench(
         part(name),
         held={"chunk": NOW},
-        pauses=pauses("result", "beats", "request"),
-        partners=[reader(memory, beat), Around(fields, elements, lanes)],
+        pauses=pauses("integers", "beats", "request"),
+        partners=[reader(memory, beat), Around(fields, elements, lanes), Writes(turn)],
     )
     # Requests are TileReader's, whose own test has their order.
-    bench.check(lambda _: {"result": words, "request": None})
+    bench.check(lambda _: {"integers": words, "request": None})
     around = bench.partners[1]
     assert around.signals == [block.get("signal", 0) for block in fields]
     assert set(around.requests) == {100 + n for n, block in enumerate(fields) if block["count"] * block["group"]}

@@ -34,7 +34,7 @@ class Block:
             "value_head": len(self.outputs),
         }
 
-    def words(self) -> dict[int, list[float]]:
+    def words(self) -> dict[int, list[int]]:
         """What the vector memory is to hold, by address."""
         heads = np.array(self.outputs).T[: self.queries].reshape(-1, LANES)
         return {self.base + n: word.tolist() for n, word in enumerate(heads)}
@@ -46,11 +46,19 @@ def random_block(rng: random.Random, base: int, queries: int) -> Block:
     return Block(base, [[rng.randint(-largest, largest) for _ in range(COLUMNS)] for _ in range(size)], queries)
 
 
-def write(blocks: list[Block], ready: list[bool]) -> dict[int, list[float]]:
+def integers(word: int) -> list[int]:
+    """The signed integers of a word."""
+    fields = [word >> n * OUTPUT_BITS & (1 << OUTPUT_BITS) - 1 for n in range(LANES)]
+    return [field - (field >> OUTPUT_BITS - 1 << OUTPUT_BITS) for field in fields]
+
+
+def write(blocks: list[Block], ready: list[bool]) -> dict[int, list[int]]:
     """The words that are written for `blocks`, when the memory takes one in the cycles that `ready` says, again and
     again; TimeoutError when the last one never comes."""
     part = OutputWords(COLUMNS, LANES)
-    written: dict[int, list[float]] = {}
+    written: dict[int, list[int]] = {}
+
+    last: list[bool] = []  # of the words of the present block: it is marked as the last
 
     async def give(ctx):
         for block in blocks:
@@ -69,7 +77,8 @@ def write(blocks: list[Block], ready: list[bool]) -> dict[int, list[float]]:
             ctx.set(part.words.ready, ready[cycle % len(ready)])
             _, _, valid, word = await ctx.tick().sample(part.words.valid, part.words.payload)
             if valid and ready[cycle % len(ready)]:
-                written[word.address] = np.frombuffer(word.data.to_bytes(4 * LANES, "little"), "<f4").tolist()
+                written[word.address] = integers(word.integers)
+                last.append(bool(word.last))
             cycle += 1
 
     async def start(ctx):
@@ -78,12 +87,12 @@ def write(blocks: list[Block], ready: list[bool]) -> dict[int, list[float]]:
             ctx.set(part.start, 1)
             await ctx.tick()
             ctx.set(part.start, 0)
-            done = False
+            last.clear()
             for _ in range(CYCLES):
-                _, _, done = await ctx.tick().sample(part.done)
-                if done:
+                await ctx.tick()
+                if last and last[-1]:
                     break
-            if not done:
+            else:
                 raise TimeoutError(f"the block at {block.base} does not end")
 
     simulator = Simulator(part)

@@ -154,13 +154,19 @@ FAULTS = {
         test_attention_lanes,
         "lanes",
         lambda part: Faulty(part, {"write_address": lambda _, address: address & (part.words - 1)}),
-        test_attention_lanes.test_each_lane_attends_to_its_own_channels,
+        lambda: test_attention_lanes.test_each_lane_attends_to_its_own_channels(0),
     ),
     "attention lanes: two channels are swapped": Fault(
         test_attention_lanes,
         "lanes",
         lambda part: Faulty(part, {}, swapped=("beats_2_payload", "beats_3_payload")),
-        test_attention_lanes.test_each_lane_attends_to_its_own_channels,
+        lambda: test_attention_lanes.test_each_lane_attends_to_its_own_channels(0),
+    ),
+    "attention lanes: words that are taken count as written": Fault(
+        test_attention_lanes,
+        "lanes",
+        lambda part: Faulty(part, {"written": lambda _, written: part.integers.valid & part.integers.payload.last}),
+        lambda: test_attention_lanes.test_each_lane_attends_to_its_own_channels(30),
     ),
     "store lanes: one more is at work": Fault(
         test_store_lanes,
