@@ -12,9 +12,9 @@ from einloom.hw.wires import join
 class StreamArbiter(Part):
     """Gives the words of `count` streams one after the other, the lowest stream's first.
 
-    A register holds which stream has its turn, and is set again with each word that leaves: to the lowest other stream
-    with a word. So nothing of the choice is in the words' path, which is an OR of all streams' words, each masked by its
-    bit of that register.
+    A register holds which stream has its turn. With each word that leaves it is set to the lowest other stream that has
+    one. So nothing of the choice is in the words' path, which is an OR of all streams' words, each masked by its bit of
+    that register.
 
     Throughput: a word a cycle while two streams have words, and one every other cycle where one has. Latency: 2 cycles.
 

@@ -11,6 +11,7 @@ from einloom.hw.buffers.stream_arbiter import StreamArbiter
 from einloom.hw.bus.read_master import beat_layout
 from einloom.hw.bus.stripes import StripedReader
 from einloom.hw.bus.window import request_layout
+from einloom.hw.core.attend_extent import extent_layout
 from einloom.hw.core.attention_unit import BLOCKS, COLUMN_BITS, AttentionUnit
 from einloom.hw.core.float_words import integers_layout
 from einloom.hw.core.layouts import INDEX_BITS, WORD_ADDRESS_BITS, unit_ports, write_port
@@ -41,8 +42,9 @@ class AttentionLanes(Part):
 
     Members
     -------
-    instruction, chunk, busy, skip, done, signal, idle, index, write, integers, written, array_busy, row_busy, waiting,
-    scrub, scrub_address, corrupt, oldest_index : see AttentionUnit; `waiting`, `array_busy` and `row_busy` of any lane
+    instruction, chunk, busy, prepared, extent, done, signal, idle, index, write, integers, written, scrub,
+    scrub_address, corrupt, oldest_index : see AttentionUnit
+    array_busy, row_busy, waiting : Out(1), those of any lane
     requests, beats : to and from the read masters, an array each
     request_indices : Out, array: number of the instruction whose tiles are requested from each master
     """
@@ -53,7 +55,8 @@ class AttentionLanes(Part):
         self.stripe_bits = cache.beat_bits * count // masters
         super().__init__({
             **unit_ports(),
-            "skip": In(1),
+            "prepared": In(1),
+            "extent": In(extent_layout(cache)),
             **members(Out, "done", "idle", "array_busy", "row_busy", "waiting"),
             "signal": Out(MASK_BITS),
             "index": In(INDEX_BITS),
@@ -80,7 +83,7 @@ class AttentionLanes(Part):
                 join(m, reader.requests[stripe], self.requests[port])
                 join(m, self.beats[port], reader.stripes[stripe])
                 m.d.comb += self.request_indices[port].eq(unit.request_index)
-            feed(m, self, unit, "chunk", "skip", "index")
+            feed(m, self, unit, "chunk", "prepared", "extent", "index")
             self._write(m, n, unit)
         on_the_way = self._merge(m, platform, units)
         self._hand_out(m, platform, units, on_the_way)
@@ -124,7 +127,7 @@ class AttentionLanes(Part):
                 unit.instruction.valid.eq(self.instruction.valid & at_work[n] & ~sent[n]),
                 taken[n].eq(sent[n] | ~at_work[n] | unit.instruction.ready),
             ]
-            # A register, since a unit takes no instruction before its third cycle; the first lane is always at work.
+            # A register, since no instruction is prepared before its third cycle; the first lane is always at work.
             if n:
                 m.d.sync += at_work[n].eq(i.other_lanes >= n)
             else:

@@ -8,11 +8,10 @@ from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.fifo import StreamFifo
 from einloom.hw.buffers.parity import connect_parity, parity_ports
+from einloom.hw.core.attend_extent import extent_layout
 from einloom.hw.core.float_words import integers_layout
 from einloom.hw.core.layouts import (
     INDEX_BITS,
-    POSITION_BITS,
-    TOKEN_BITS,
     reader_ports,
     unit_ports,
     write_port,
@@ -21,7 +20,6 @@ from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.output_words import BLOCK, OutputWords
 from einloom.hw.core.permit_board import MASK_BITS
 from einloom.hw.core.tile_reader import TileReader
-from einloom.hw.core.tile_skip import TileSkip
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join, members
@@ -38,9 +36,9 @@ class AttentionUnit(Part):
 
     The engine reads queries from a buffer with a bank for each column. Keys and values come through a TileReader;
     outputs leave through OutputWords. An instruction is taken while the one before is at work, so its tiles are fetched
-    ahead and the engine goes on without a gap. Throughput: the engine's. Latency: 2 cycles from an instruction to the
-    engine's job, with a window as many more as TileSkip takes; an instruction alone costs the engine's cycles, memory's
-    latency, OutputWords', and that of what writes the words.
+    ahead and the engine goes on without a gap. Throughput: the engine's. Latency: none from an instruction that is
+    prepared to the engine's job; alone it costs the engine's cycles, memory's latency, OutputWords', and that of what
+    writes the words.
 
     Parameters
     ----------
@@ -53,7 +51,7 @@ class AttentionUnit(Part):
     Members
     -------
     instruction, chunk, busy : see `unit_ports`; but `ready` is not completion
-    skip : In(1), the instruction only passes its permits on
+    prepared, extent : In, what `instruction` covers is there; see AttendExtent
     done, signal : Out, the oldest instruction is complete, and its field of that name
     idle : Out(1), no instruction is there
     write : In, a word of a `column` of the query buffer; if it is a query's `scale`, the token's position is put behind
@@ -73,7 +71,8 @@ class AttentionUnit(Part):
     def __init__(self, spec: AttentionSpec, lanes: int, cache: CacheFormat, words: int, parity: bool):
         super().__init__({
             **unit_ports(),
-            "skip": In(1),
+            "prepared": In(1),
+            "extent": In(extent_layout(cache)),
             **members(Out, "done", "idle", "array_busy", "row_busy", "waiting"),
             "signal": Out(MASK_BITS),
             "index": In(INDEX_BITS),
@@ -100,31 +99,10 @@ class AttentionUnit(Part):
             connect_parity(m, self, buffer, (reader, engine))
         i = decoded(self.instruction.payload, "attend")
 
-        # These depend on the chunk. They are stable after two cycles.
-        tokens, last = Signal(TOKEN_BITS), Signal(POSITION_BITS)
-        prepared = Signal(2)
-        present = Signal(TOKEN_BITS)
-        m.d.comb += present.eq(Mux(self.chunk.tokens > i.first, self.chunk.tokens - i.first, 0))
-        m.d.sync += [
-            tokens.eq(Mux(i.count < present, i.count, present)),
-            last.eq(self.chunk.position + i.first + tokens - 1),
-            prepared.eq(Mux(self.instruction.ready, 0, Cat(self.instruction.valid, prepared))),
-        ]
-        skip = TileSkip(self.cache).place(m, "tiles", platform)
-        feed(m, i, skip, "window", "sinks", "query_head", "value_head", *(["ring"] if self.cache.ring else []))
-        m.d.comb += [
-            skip.valid.eq(self.instruction.valid),
-            skip.taken.eq(self.instruction.ready),
-            skip.first.eq(self.chunk.position + i.first),
-            skip.last.eq(last),
-        ]
-        nothing = Signal()
-        empty = (i.group == 0) | (i.query_head == 0) | (i.value_head < self.lanes)
-        m.d.sync += nothing.eq(self.skip | (tokens == 0) | empty)
+        extent = self.extent
         blocks = StreamFifo(self._pending.size, BLOCKS).place(m, "blocks", platform)
-        ready = prepared[1] & (nothing | skip.ready)
-        self._offer(m, ready, ((engine.job, ~nothing), (reader.job, ~nothing), (blocks.i, 1)))
-        self._describe(m, i, tokens, last, nothing, skip, engine.job.payload, reader.job.payload, blocks.i.payload)
+        self._offer(m, ((engine.job, ~extent.nothing), (reader.job, ~extent.nothing), (blocks.i, 1)))
+        self._describe(m, i, engine.job.payload, reader.job.payload, blocks.i.payload)
         self._complete(m, blocks, outputs)
         with m.If(reader.job.valid & reader.job.ready):
             m.d.sync += self.request_index.eq(self.index)
@@ -145,10 +123,10 @@ class AttentionUnit(Part):
         ):
             join(m, source, sink)
 
-    def _offer(self, m, prepared, sinks):
+    def _offer(self, m, sinks):
         """Offer the instruction to each of (stream, it is needed); it is taken when all that are needed have it."""
         offered = Signal()
-        m.d.comb += offered.eq(self.instruction.valid & prepared)
+        m.d.comb += offered.eq(self.instruction.valid & self.prepared)
         taken = []
         for n, (sink, needed) in enumerate(sinks):
             sent = Signal(name=f"sent_{n}")
@@ -157,9 +135,9 @@ class AttentionUnit(Part):
             m.d.sync += sent.eq(~self.instruction.ready & (sent | (sink.valid & sink.ready)))
         m.d.comb += self.instruction.ready.eq(offered & Cat(taken).all())
 
-    def _describe(self, m, i, tokens, last, nothing, skip, job, tiles, block):
+    def _describe(self, m, i, job, tiles, block):
         """The instruction as the engine's job, as the reader's, and as the rest of its work."""
-        max_keys = self.spec.format.max_keys
+        max_keys, extent = self.spec.format.max_keys, self.extent
         entry = data.View(self._pending, block)
         if self.parity:
             m.d.comb += entry.index.eq(self.index)
@@ -168,30 +146,30 @@ class AttentionUnit(Part):
         feed(m, i, tiles.heads, "query_head", "value_head")
         feed(m, i, entry.block, "group", "value_head")
         m.d.comb += [
-            entry.nothing.eq(nothing),
+            entry.nothing.eq(extent.nothing),
             entry.signal.eq(i.signal),
             entry.block.base.eq(i.d_base + i.first * i.d_token),
             entry.block.token.eq(i.d_token),
             entry.block.outer.eq(i.d_outer),
-            entry.block.tokens.eq(tokens),
-            job.keys.eq(last + 1),
-            job.first_position.eq(self.chunk.position + i.first),
-            job.last_position.eq(last),
+            entry.block.tokens.eq(extent.tokens),
+            job.keys.eq(extent.last + 1),
+            job.first_position.eq(extent.first),
+            job.last_position.eq(extent.last),
             job.causal.eq(1),
             *(job[name].eq(Mux(i[name] > max_keys, max_keys, i[name])) for name in ("window", "sinks")),
-            tiles.heads.tiles.eq(skip.tiles),
-            tiles.jump.eq(skip.jump),
+            tiles.heads.tiles.eq(extent.tiles),
+            tiles.jump.eq(extent.jump),
         ]
         if self.spec.format.sink_queries:
             m.d.comb += job.sink_queries.eq(i.sink_queries)
         if self.cache.ring:
-            m.d.comb += [tiles.ring.eq(i.ring), tiles.place.eq(skip.ring_place)]
-            feed(m, skip, tiles, "ring_keys", "ring_values")
+            m.d.comb += [tiles.ring.eq(i.ring), tiles.place.eq(extent.ring_place)]
+            feed(m, extent, tiles, "ring_keys", "ring_values")
         if self.cache.recent:
             m.d.comb += [
-                tiles.heads.visited.sinks.eq(skip.jump.sinks),
-                tiles.heads.visited.left_out.eq(skip.left_out),
-                tiles.heads.visited.last.eq(last >> (self.cache.rows - 1).bit_length()),
+                tiles.heads.visited.sinks.eq(extent.jump.sinks),
+                tiles.heads.visited.left_out.eq(extent.left_out),
+                tiles.heads.visited.last.eq(extent.last >> (self.cache.rows - 1).bit_length()),
             ]
 
     def _complete(self, m, blocks, outputs):

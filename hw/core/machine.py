@@ -9,6 +9,7 @@ from einloom.hw.buffers.parity import parity_ports
 from einloom.hw.bus.read_master import beat_layout
 from einloom.hw.bus.window import OFFSET_BITS, request_layout
 from einloom.hw.bus.write_master import strobed_layout
+from einloom.hw.core.attend_extent import AttendExtent
 from einloom.hw.core.attention_lanes import AttentionLanes
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.hw.core.float_words import FloatWords
@@ -196,7 +197,8 @@ class Machine(Part):
             else:
                 feed(m, sequencer, part, "chunk")
             if unit is Unit.ATTENTION:
-                feed(m, queue, part, "skip", "index")
+                feed(m, queue, part, "index")
+                self._prepare_attention(m, platform, queue, part)
             given = queue.give
             if unit in OVERLAPPING:
                 m.d.comb += queue.unit_idle.eq(part.idle)
@@ -205,6 +207,19 @@ class Machine(Part):
             idle.append(queue.idle)
         m.d.sync += sequencer.units_idle.eq(Cat(idle).all())
         m.d.comb += self.error.eq(Mux(board.overflow, CoreError.PERMITS, sequencer.error))
+
+    def _prepare_attention(self, m, platform, queue, attention):
+        """What an instruction of attention covers, found once for all lanes."""
+        extent = AttendExtent(self.spec.lanes, self.spec.cache).place(m, "attend_extent", platform)
+        m.d.comb += [
+            extent.payload.eq(attention.instruction.payload),
+            extent.valid.eq(attention.instruction.valid),
+            extent.taken.eq(attention.instruction.ready),
+            attention.prepared.eq(extent.ready),
+        ]
+        feed(m, attention, extent, "chunk")
+        feed(m, queue, extent, "skip")
+        feed(m, extent, attention, "extent")
 
     def _find_oldest(self, m, sequencer):
         """Find the oldest instruction, by comparing with one unit's in each cycle."""

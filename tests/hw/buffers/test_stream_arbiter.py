@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einloom.hw.buffers.stream_arbiter import StreamArbiter
 from einloom.sim.bench.part_bench import PartBench
+from tests.properties import given
 
 WORDS = 40
 BITS = 16
@@ -18,11 +18,10 @@ def words_of(count: int, each: int) -> dict[str, list[int]]:
     return {f"inputs_{n}": [n << 8 | word for word in range(each)] for n in range(count)}
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 9), seed=st.integers(0, 99), pause=st.sampled_from([0.0, 0.3, 0.8]))
 def test_every_word_comes_once_and_each_stream_in_its_order(count: int, seed: int, pause: float) -> None:
     inputs = words_of(count, random.Random(seed).randint(1, WORDS // count + 1))
-    pauses = {name: pause for name in (*inputs, "o")}
+    pauses = dict.fromkeys((*inputs, "o"), pause)
     wanted = {"o": sum(map(len, inputs.values()))}
     found = PartBench(StreamArbiter(BITS, count), inputs, pauses=pauses, seed=seed).run(wanted).outputs["o"]
     for n, expected in enumerate(inputs.values()):

@@ -6,6 +6,7 @@ import pytest
 from einloom.hw.core.attention_lanes import AttentionLanes
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from tests.hw.around import Memory, chunk, instruction, reader
+from tests.hw.core.attending import Attending
 from tests.hw.core.small import Writes, execute, integers, packed, small
 
 HEAD = 16
@@ -24,14 +25,16 @@ CHANNEL_BEATS = 64
 
 SPEC = small("lanes").spec
 PARTS = {
-    "lanes": AttentionLanes(
-        SPEC.attention,
-        SPEC.lanes,
-        SPEC.cache,
-        SPEC.query_words,
-        parity=False,
-        count=SPEC.attention_lanes,
-        masters=SPEC.cache_masters,
+    "lanes": Attending(
+        AttentionLanes(
+            SPEC.attention,
+            SPEC.lanes,
+            SPEC.cache,
+            SPEC.query_words,
+            parity=False,
+            count=SPEC.attention_lanes,
+            masters=SPEC.cache_masters,
+        )
     )
 }
 
@@ -102,7 +105,11 @@ def test_each_lane_attends_to_its_own_channels(delay: int) -> None:
         PARTS["lanes"],
         held={"chunk": NOW},
         pauses={name: 0.1 * n for n, name in enumerate(streams)} | {"integers": 0.3},
-        partners=[*(reader(m, beat, f"requests_{n}", f"beats_{n}") for n, m in enumerate(channels)), around.memory, around],
+        partners=[
+            *(reader(m, beat, f"requests_{n}", f"beats_{n}") for n, m in enumerate(channels)),
+            around.memory,
+            around,
+        ],
         until=lambda: len(around.signals) == len(BLOCKS),
     )
     bench.check(lambda _: {"integers": None, **{f"requests_{n}": None for n in range(4)}})

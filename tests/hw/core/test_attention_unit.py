@@ -9,6 +9,7 @@ import pytest
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from tests.hw.around import Memory, chunk, instruction, reader
+from tests.hw.core.attending import Attending
 from tests.hw.core.small import CONFIGS, Writes, execute, integers, packed, small
 
 HEAD = 32  # the longest
@@ -19,9 +20,9 @@ FULL_RATE = 460  # cycles without a pause, up to the second block; from there on
 
 
 @cache
-def part(name: str) -> AttentionUnit:
+def part(name: str) -> Attending:
     spec = small(name).spec
-    return AttentionUnit(spec.attention, spec.lanes, spec.cache, spec.query_words, parity=False)
+    return Attending(AttentionUnit(spec.attention, spec.lanes, spec.cache, spec.query_words, parity=False))
 
 
 def blocks(columns: int, keys: int, values: int) -> list[dict[str, int]]:

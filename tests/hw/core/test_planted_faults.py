@@ -165,7 +165,7 @@ FAULTS = {
     "attention lanes: words that are taken count as written": Fault(
         test_attention_lanes,
         "lanes",
-        lambda part: Faulty(part, {"written": lambda _, written: part.integers.valid & part.integers.payload.last}),
+        lambda part: Faulty(part, {"written": lambda *_: part.integers.valid & part.integers.payload.last}),
         lambda: test_attention_lanes.test_each_lane_attends_to_its_own_channels(30),
     ),
     "store lanes: one more is at work": Fault(
