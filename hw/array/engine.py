@@ -100,7 +100,8 @@ class EngineSpec:
 
     @property
     def metadata_unit(self) -> int:
-        """Bytes; where metadata are joined to codes, the largest unit with which no stream grows by a hundredth.
+        """Bytes; where metadata are joined to codes, the largest unit with which no stream grows by a hundredth, or two
+        in beats of 512 bits, whose gearboxes are the largest.
 
         Of formats that choose N of M, blocks with a quarter of the weights count.
         """
@@ -108,7 +109,8 @@ class EngineSpec:
         unit = gcd(self.beat_bits, *steps, LARGEST_UNIT) if self.joined else 1
         bits = -(-self._used_metadata_bits // 8) * 8
         shortest = min(self._quarter_bits(f) if f.of else self._block_bits(f) for f in self.formats)
-        while unit > 8 and (-bits % unit) * 100 >= shortest:
+        percent = max(1, self.beat_bits // 256)
+        while unit > 8 and (-bits % unit) * 100 >= shortest * percent:
             unit //= 2
         return max(unit, 8)
 

@@ -6,6 +6,7 @@ from amaranth import Cat, Const, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect
 
+from einloom.hw.buffers.half_rate import HalfRateBuffer
 from einloom.hw.buffers.skid import SkidBuffer
 from einloom.hw.bus.axi import BusError, axi_lite, axi_read, axi_write, connect_flat, flat_members
 from einloom.hw.bus.control_registers import ControlRegisters
@@ -75,7 +76,7 @@ class Core(Part):
     """An accelerator: AXI4-Lite control, and an AXI4 port for each of `CoreSpec.ports`.
 
     What a port carries says which masters are on it (spec/memory_ports.py). They stand beside the memory; registers
-    (`SkidBuffer`) cut every stream between them and the machine.
+    (`SkidBuffer`, `HalfRateBuffer`) cut every stream between them and the machine.
     Throughput: a beat a cycle on each port. Latency: that of masters and machine, and 1 cycle for each crossing.
 
     Members
@@ -205,17 +206,19 @@ class Core(Part):
         writer = WriteMaster(self.spec.beat_bits, ADDRESS_BITS, MAX_BURST, id_bits=self._muxes[port].id_bits)
         writer.place(m, f"key_values{c}_master", platform)
         connect_flat(m, self, port.axi, writer.axi)
-        self._cross(m, platform, f"key_values{c}_beats", supervisor, machine.key_values[c], writer.data)
+        # A few beats a token: they need no full rate.
+        source = machine.key_values[c]
+        self._cross(m, platform, f"key_values{c}_beats", supervisor, source, writer.data, HalfRateBuffer)
         m.d.comb += machine.key_values_answers[c].eq(writer.done)
         index = machine.indices[UNITS.index(Unit.STORE)]
         return _Placed(writer, port, Traffic.KEY_VALUES, index, machine.key_values_requests[c])
 
-    def _cross(self, m, platform, name, supervisor, source, sink):
+    def _cross(self, m, platform, name, supervisor, source, sink, buffer=SkidBuffer):
         """Join two streams by registers, because the machine may lie on other dies than the masters."""
         width = len(Value.cast(source.payload))
-        skid = SkidBuffer(width).place(m, f"{name}_crossing", platform, reset=supervisor.clear)
-        join(m, source, skid.i)
-        join(m, skid.o, sink)
+        crossing = buffer(width).place(m, f"{name}_crossing", platform, reset=supervisor.clear)
+        join(m, source, crossing.i)
+        join(m, crossing.o, sink)
 
     def _culprit(self, m, platform, name, supervisor, master, request, index):
         """Index of the instruction whose request failed. A log has it, since the unit may execute a later one."""

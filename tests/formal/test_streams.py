@@ -1,4 +1,4 @@
-"""Unbounded proofs of the stream rules: queues, the skid buffer, the burst splitter, the window."""
+"""Unbounded proofs of the stream rules: queues, buffers of registers, the burst splitter, the window."""
 
 from pathlib import Path
 
@@ -7,10 +7,12 @@ from amaranth import Cat, Signal
 
 from einloom.hw.buffers import fifo
 from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.buffers.half_rate import HalfRateBuffer
 from einloom.hw.buffers.skid import SkidBuffer
 from einloom.hw.bus.axi import PAGE_BYTES
 from einloom.hw.bus.burst_splitter import BurstSplitter
 from einloom.hw.bus.window import WindowCheck, request_layout
+from einloom.hw.part import Part
 from tests.formal.engine import PROVED, Proof, Word, abc
 from tests.marks import slow
 
@@ -42,12 +44,12 @@ def test_queues_keep_order_and_words(
     assert queue_proof(StreamFifo(1, depth)).run(tmp_path) == PROVED
 
 
-def test_the_skid_buffer_keeps_order_and_words(tmp_path: Path) -> None:
-    part = SkidBuffer(1)
+@pytest.mark.parametrize(("part", "words"), [(SkidBuffer(1), 2), (HalfRateBuffer(1), 1)])
+def test_buffers_of_registers_keep_order_and_words(part: Part, words: int, tmp_path: Path) -> None:
     proof = Proof(part)
     proof.check("output is stable", proof.stable("output", part.o))
-    inside = proof.queue("buffer", moved(part.i), moved(part.o), 2)
-    proof.reach("full", inside == 2)
+    inside = proof.queue("buffer", moved(part.i), moved(part.o), words)
+    proof.reach("full", inside == words)
     assert proof.run(tmp_path) == PROVED
 
 

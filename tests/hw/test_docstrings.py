@@ -10,6 +10,7 @@ import pytest
 from einloom.hw.array.tile_walk import TileWalk
 from einloom.hw.buffers.beat_queue import BeatQueue
 from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.buffers.half_rate import HalfRateBuffer
 from einloom.hw.buffers.skid import SkidBuffer
 from einloom.hw.bus.burst_splitter import BurstSplitter
 from einloom.hw.bus.window import WindowCheck
@@ -62,6 +63,7 @@ CACHE = CacheFormat(8, 4, 64, token_scales=False)
 PATHS = [
     Path(StreamFifo(8, 4), "i", "o", {"i": [1]}),
     Path(SkidBuffer(8), "i", "o", {"i": [1]}),
+    Path(HalfRateBuffer(8), "i", "o", {"i": [1]}),
     Path(BeatQueue(8, 2, 128), "i", "o", {"i": [1, 2]}),
     Path(BurstSplitter(32), "i", "o", {"i": [{"beats": 1}]}),
     Path(WindowCheck(32), "i", "o", {"i": [{"beats": 1}]}, WINDOW),

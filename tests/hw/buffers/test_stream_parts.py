@@ -7,6 +7,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from einloom.hw.buffers.fifo import StreamFifo
+from einloom.hw.buffers.half_rate import HalfRateBuffer
 from einloom.hw.buffers.skid import SkidBuffer
 from einloom.hw.bus.axi import PAGE_BYTES, axi_read, burst_limit
 from einloom.hw.bus.burst_splitter import BurstSplitter
@@ -119,13 +120,14 @@ def test_a_cleared_queue_is_empty(depth: int) -> None:
     simulator.run()
 
 
+@pytest.mark.parametrize(("part", "distance"), [(SkidBuffer, 1), (HalfRateBuffer, 2)])
 @pytest.mark.parametrize("pause", PAUSES.values(), ids=PAUSES)
-def test_a_skid_buffer_passes_words_on(pause: tuple[float, float]) -> None:
+def test_a_buffer_of_registers_passes_words_on(part: type, distance: int, pause: tuple[float, float]) -> None:
     words = _words(400)
-    out = through(SkidBuffer(16), words, pause, lambda out: len(out) == len(words))
+    out = through(part(16), words, pause, lambda out: len(out) == len(words))
     assert [word for _, word in out] == words
     if pause == PAUSES["full-rate"]:
-        assert [cycle for cycle, _ in out] == list(range(1, len(words) + 1))
+        assert [cycle for cycle, _ in out] == list(range(1, distance * len(words), distance))
 
 
 def _requests(data_bytes: int) -> Iterator[dict[str, int]]:
