@@ -44,7 +44,8 @@ def run(device: AttentionDevice, jobs: Sequence[AttentionJob]) -> tuple[Attentio
 
 def shapes(device: AttentionDevice, longest: int) -> Table:
     """Cycles and utilisation of encoder, causal and decode jobs."""
-    rng, columns, rows = np.random.default_rng(0), device.manifest.columns, device.manifest.rows
+    manifest = device.manifest
+    rng, columns, rows = np.random.default_rng(0), manifest.columns, manifest.rows
     table = Table(title=f"{device.design.manifest.name}, E = F = {HEAD}")
     for heading in ("shape", "cycles", "cost model", "2D array", "1D row", "bound", "cycles over bound"):
         table.add_column(heading, justify="right")
@@ -64,7 +65,7 @@ def shapes(device: AttentionDevice, longest: int) -> Table:
         if length <= longest:
             both = data(length)
             jobs = [make_job(device, rng.normal(size=(columns, HEAD)), *both, Mask(length), 0) for _ in range(blocks)]
-            bound = blocks * (length // rows) * tile_cycles(HEAD, HEAD)
+            bound = blocks * (length // rows) * tile_cycles(manifest, HEAD, HEAD)
             add(f"{blocks * columns} queries, {length} keys", jobs, bound)
     keys, values = data(4096)
     starts = range(0, 4096, columns)
@@ -74,7 +75,7 @@ def shapes(device: AttentionDevice, longest: int) -> Table:
         for s in starts[7::8]
     ]
     tiles = sum(len(job.tiles(rows)) for job in causal)
-    add("4096 keys, causal", causal, tiles * tile_cycles(HEAD, HEAD))
+    add("4096 keys, causal", causal, tiles * tile_cycles(manifest, HEAD, HEAD))
     # Decode: two key/value heads, four query heads each. A beat of keys or values is what a port brings in a cycle.
     decode = [make_job(device, rng.normal(size=(4, HEAD)), *data(8192), Mask(8192), 8191) for _ in range(2)]
     add("decode, 8192 keys, 8 heads in 2 groups", decode, 2 * 8192 // rows * (HEAD + HEAD))

@@ -7,10 +7,10 @@ from einloom.generators.gemm import MARGIN, NETLIST_BITS
 from einloom.generators.make_design import make_design
 from einloom.hw.array.attention_control import final_delay
 from einloom.hw.array.attention_engine import AttentionEngine, AttentionSpec
-from einloom.hw.array.attention_sequencer import exp_at
+from einloom.hw.array.attention_sequencer import exp_end
 from einloom.hw.array.tile_walk import job_layout
 from einloom.hw.pe.normaliser import division_steps
-from einloom.spec.attention_format import OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
+from einloom.spec.attention_format import EXP2_STEPS, OUTPUT_BITS, QUERY_BITS, SCORE_BITS, AttentionFormat
 from einloom.spec.config import Config
 from einloom.spec.engines.fusemax import FuseMaxConfig
 from einloom.spec.errors import InputError
@@ -40,7 +40,8 @@ def attention_spec(config: Config) -> tuple[AttentionSpec, AttentionManifest]:
             f"{config.name}: a beat of keys would have {beat:,} bits, more than the {NETLIST_BITS:,} that one module "
             "can be written with: use fewer spans"
         )
-    spec = AttentionSpec(format, engine.rows, engine.columns, engine.quotient_bits, engine.spans)
+    serial = engine.exponentials == "serial"
+    spec = AttentionSpec(format, engine.rows, engine.columns, engine.quotient_bits, engine.spans, serial=serial)
     fields = {name: Shape.cast(field.shape).width for name, field in job_layout(format, engine.spans)}
     manifest = AttentionManifest(
         kind=engine.kind,
@@ -53,9 +54,10 @@ def attention_spec(config: Config) -> tuple[AttentionSpec, AttentionManifest]:
         max_head=engine.max_head,
         max_keys=engine.max_keys,
         spans=engine.spans,
-        exp_end=exp_at(engine.rows, engine.spans)[-1] + 1,
+        exp_steps=0 if serial else EXP2_STEPS,
+        exp_end=exp_end(engine.rows, engine.spans, serial),
         # The control's register, and the read of the denominator.
-        row_cycles=final_delay(engine.rows, engine.spans) + 2,
+        row_cycles=final_delay(engine.rows, engine.spans, serial) + 2,
         division_cycles=2 + division_steps(engine.quotient_bits),
         job=AttentionJobLayout(**fields),
     )

@@ -41,7 +41,7 @@ def describe(config: Config, part: EngineOrCore) -> Manifest:
     """The manifest of a design that has not been emitted: all but what the Verilog tells, which is empty."""
     name = "einloom_" + config.name.replace("-", "_")  # the prefix keeps clear of keywords
     return Manifest(
-        version=4,
+        version=5,
         name=config.name,
         config=config,
         digest=config.digest,

@@ -238,8 +238,10 @@ class AttentionManifest(Data):
     max_head: int
     max_keys: int
     spans: int
+    exp_steps: int
+    """Steps of the arrays for a tile's exponentials; none where each column has a unit for them."""
     exp_end: int
-    """Cycles of the second half of an epoch up to the last step of the exponential."""
+    """Cycles of the second half of an epoch until the exponentials are complete."""
     row_cycles: int
     """Cycles from the last step of a block of queries to its first division."""
     division_cycles: int
@@ -321,7 +323,7 @@ class CoreManifest(Data):
 class Manifest(Data):
     """A generated design: a GEMM engine, an attention engine, or a core with one of each."""
 
-    version: Literal[4]
+    version: Literal[5]
     name: str
     config: Config
     digest: str

@@ -30,7 +30,17 @@ def addend(step: int) -> int:
     return (coefficient << SCORE_FRACTION) + (1 << (SCORE_FRACTION - 1))
 
 
+def shifted(power, exponent):
+    """power / 2^exponent with one more bit than PROBABILITY_FRACTION, cut off behind it."""
+    drop = POWER_FRACTION - PROBABILITY_FRACTION
+    return power.as_unsigned()[drop - 1 :] >> exponent
+
+
+def rounded(power):
+    """What `shifted` gives, rounded to PROBABILITY_FRACTION bits."""
+    return (power + Const(1, 1)) >> 1
+
+
 def scaled(power, exponent):
     """power / 2^exponent, rounded to PROBABILITY_FRACTION bits."""
-    drop = POWER_FRACTION - PROBABILITY_FRACTION
-    return ((power.as_unsigned()[drop - 1 :] >> exponent) + Const(1, 1)) >> 1
+    return rounded(shifted(power, exponent))

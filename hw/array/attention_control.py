@@ -6,9 +6,11 @@ from amaranth.lib.wiring import In, Out
 from einloom.hw.arith.delay import Delays
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import MASK_CONTROL
+from einloom.hw.pe.attention_mac import DOT_CYCLES, MAC_CONTROL, PRODUCT_CYCLES
 from einloom.hw.pe.fusemax import PE_CONTROL, PE_LATENCY, Step
 from einloom.hw.pe.online_softmax import row_control
 from einloom.hw.pe.reduction import stages
+from einloom.hw.pe.serial_exponential import SERIAL_CONTROL, serial_cycles
 from einloom.hw.wires import members
 from einloom.spec.attention_format import EXP2_STEPS, AttentionFormat
 
@@ -40,6 +42,11 @@ def merge_delay(spans: int) -> int:
     return span_stages(spans) + 1 if spans > 1 else 0
 
 
+def product_cycles(serial: bool) -> int:
+    """Cycles from the issue of a VALUE step to its products."""
+    return PRODUCT_CYCLES if serial else 2
+
+
 def exp_delay(rows: int, spans: int = 1) -> int:
     """Cycles from the issue of SCALE to the first issue of EXP.
 
@@ -49,12 +56,21 @@ def exp_delay(rows: int, spans: int = 1) -> int:
     return PE_LATENCY + stages(rows) + 2 + merge_delay(spans)
 
 
-def final_delay(rows: int, spans: int = 1) -> int:
+def final_delay(rows: int, spans: int = 1, serial: bool = False) -> int:
     """Cycles from the issue of a VALUE step to the write of its state for the divider.
 
     They are those of the product, of its sum over the rows, of the 1D row's sum, and of the sum over the spans.
     """
-    return 3 + stages(rows) + span_stages(spans)
+    return product_cycles(serial) + 1 + stages(rows) + span_stages(spans)
+
+
+SERIAL_START = DOT_CYCLES - 1 - PE_LATENCY
+"""Cycles from the issue of SCALE, PE_LATENCY behind the last SCORE, to the one before the dot products are there."""
+
+
+def serial_delay(rows: int) -> int:
+    """Cycles from the issue of SCALE until a SerialExponential has written all probabilities."""
+    return SERIAL_START + serial_cycles(rows)
 
 
 class AttentionControl(Part):
@@ -66,15 +82,17 @@ class AttentionControl(Part):
     -------
     issue : In
     control, row_control, mask_control : Out, to the columns
+    serial_control : Out, to those with `serial` exponentials
     row_busy : Out(1), the 1D row is at work
     final, final_address, final_end : Out, a final state is written for the dividers; its address; it is the last one
     sum_spans : Out, with more than one span: the written states are summed over the spans
     """
 
-    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
+    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1, serial: bool = False):
         super().__init__({
             "issue": In(issue_layout(format, spans)),
-            "control": Out(PE_CONTROL),
+            "control": Out(MAC_CONTROL if serial else PE_CONTROL),
+            **({"serial_control": Out(SERIAL_CONTROL)} if serial else {}),
             "row_control": Out(row_control(format, spans)),
             "mask_control": Out(MASK_CONTROL),
             **members(Out, "row_busy", "final"),
@@ -83,7 +101,7 @@ class AttentionControl(Part):
         })
 
     def build(self, m, platform):
-        issue, pe, row, mask = self.issue, self.control, self.row_control, self.mask_control
+        issue, row, mask = self.issue, self.row_control, self.mask_control
         scale = issue.valid & (issue.step == Step.SCALE)
         exp = issue.valid & (issue.step == Step.EXP)
         value = issue.valid & (issue.step == Step.VALUE)
@@ -102,17 +120,13 @@ class AttentionControl(Part):
         at = Delays(m, values, resets=values).at
         maximum = PE_LATENCY + stages(self.rows)
         difference = maximum + 1 + merge_delay(self.spans)
-        sums = 2 + stages(self.rows)  # a product's tile sum is there: cycle 3 of the 1D row
-        final = final_delay(self.rows, self.spans)
+        sums = product_cycles(self.serial) + stages(self.rows)  # a product's tile sum is there: cycle 3 of the 1D row
+        final = final_delay(self.rows, self.spans, self.serial)
+        if self.serial:
+            self._drive_serial(m, at)
+        else:
+            self._drive_pes(m, at, difference)
         m.d.comb += [
-            pe.step.eq(issue.step),
-            pe.accumulate.eq(at("score", 2)),
-            pe.first.eq(at("first", 2)),
-            pe.scale.eq(at("scale", 2)),
-            pe.exp.eq(at("exp", 2)),
-            pe.term.eq(at("term", 2)),
-            pe.difference.eq(at("scale", difference)),
-            pe.load.eq(issue.load),
             row.maximum.eq(at("scale", maximum)),
             row.fresh.eq(at("first", maximum)),
             row.difference.eq(at("scale", difference)),
@@ -137,3 +151,31 @@ class AttentionControl(Part):
                 row.merge.eq(at("merge", maximum + merge_delay(self.spans))),
                 self.sum_spans.eq(at("sum_spans", final - span_stages(self.spans))),
             ]
+
+    def _drive_pes(self, m, at, difference):
+        """Control of FuseMaxPEs."""
+        issue, pe = self.issue, self.control
+        m.d.comb += [
+            pe.step.eq(issue.step),
+            pe.accumulate.eq(at("score", 2)),
+            pe.first.eq(at("first", 2)),
+            pe.scale.eq(at("scale", 2)),
+            pe.exp.eq(at("exp", 2)),
+            pe.term.eq(at("term", 2)),
+            pe.difference.eq(at("scale", difference)),
+            pe.load.eq(issue.load),
+        ]
+
+    def _drive_serial(self, m, at):
+        """Control of AttentionMacs and of SerialExponential."""
+        mac, serial = self.control, self.serial_control
+        m.d.comb += [
+            mac.value.eq(at("value", 0)),
+            mac.load.eq(self.issue.load),
+            mac.restart.eq(at("value", 3) | at("first", 3)),
+            mac.enable.eq(at("value", 4) | at("score", 4)),
+            mac.score.eq(at("score", 5)),
+            serial.scale.eq(at("scale", 0)),
+            serial.fresh.eq(at("first", 0)),
+            serial.start.eq(at("scale", SERIAL_START)),
+        ]

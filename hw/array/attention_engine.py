@@ -14,6 +14,7 @@ from einloom.hw.buffers.parity import corrupt_port
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import AttentionColumn
 from einloom.hw.pe.normaliser import DivisionControl
+from einloom.hw.pe.serial_column import SerialColumn
 from einloom.hw.replicated import Replicated
 from einloom.hw.wires import feed, join, members
 from einloom.spec.attention_format import OUTPUT_BITS, QUERY_ADDRESS_BITS, QUERY_BITS, AttentionFormat
@@ -30,6 +31,8 @@ class AttentionSpec:
     digits : quotient bits a cycle.
     spans : columns that can share a query, and tiles in a beat.
     parity : states have parity bits; with one span only.
+    serial : a column computes its exponentials one after the other (SerialColumn) instead of in its PEs; with one span
+        only.
     """
 
     format: AttentionFormat
@@ -38,8 +41,11 @@ class AttentionSpec:
     digits: int
     spans: int = 1
     parity: bool = False
+    serial: bool = False
 
     def __post_init__(self) -> None:
+        if self.serial and self.spans > 1:
+            raise ValueError(f"exponentials are serial with one span only, not with {self.spans}")
         if self.parity and self.spans > 1:
             raise ValueError(f"states have parity with one span only, not with {self.spans}")
 
@@ -52,8 +58,9 @@ class AttentionEngine(Part):
     computed. The memory on the chip does not grow with the number of keys.
     With `spans` a job of few queries can be split. Column `spans` * p + s has the keys of span s for query p, and
     column `spans` * p gives the output for all of them (SpanGroup); a tile is `spans` times as long.
-    Throughput: a tile in E + F + 6 cycles (AttentionSequencer); of the outputs, DivisionControl's. Latency: 3 cycles
-    from a job to its first key; 1 + `final_delay` and DivisionControl's from its last value to its first output.
+    Throughput: a tile in E + F + 6 cycles, or E + F + 2 with `serial` exponentials (AttentionSequencer); of the
+    outputs, DivisionControl's. Latency: 3 cycles from a job to its first key; 1 + `final_delay` and DivisionControl's
+    from its last value to its first output.
     Source: FuseMax (MICRO 2024); the spans, LeanAttention (2024).
 
     Members
@@ -73,7 +80,7 @@ class AttentionEngine(Part):
 
     def __init__(self, spec: AttentionSpec):
         beat = spec.spans * spec.rows * spec.format.input_bits
-        self.sequencer = AttentionSequencer(spec.format, spec.rows, spec.spans)
+        self.sequencer = AttentionSequencer(spec.format, spec.rows, spec.spans, spec.serial)
         super().__init__({
             "job": In(stream.Signature(job_layout(spec.format, spec.spans))),
             **members(In, "keys", "values", shape=stream.Signature(beat)),
@@ -88,10 +95,12 @@ class AttentionEngine(Part):
     def build(self, m, platform):
         spec, format = self.spec, self.spec.format
         sequencer = self.sequencer.place(m, "sequencer", platform)
-        control = AttentionControl(format, spec.rows, spec.spans).place(m, "control", platform)
+        control = AttentionControl(format, spec.rows, spec.spans, spec.serial).place(m, "control", platform)
         division = DivisionControl(format, spec.digits).place(m, "division", platform)
         if spec.spans > 1:
             column = SpanGroup(format, spec.rows, spec.digits, spec.spans)
+        elif spec.serial:
+            column = SerialColumn(format, spec.rows, spec.digits, spec.parity)
         else:
             column = AttentionColumn(format, spec.rows, spec.digits, parity=spec.parity)
         sliced = ("query", "result", "corrupt")
@@ -102,7 +111,7 @@ class AttentionEngine(Part):
         join(m, self.job, sequencer.job)
         feed(m, sequencer, self, "query_address", "query_read")
         feed(m, sequencer, control, "issue")
-        feed(m, control, grid, "control", "row_control", "mask_control")
+        feed(m, control, grid, "control", "row_control", "mask_control", *(["serial_control"] if spec.serial else []))
         feed(m, control, self, "row_busy")
         m.d.comb += [
             sequencer.key_valid.eq(self.keys.valid),

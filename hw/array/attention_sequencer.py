@@ -4,7 +4,7 @@ from amaranth import Cat, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from einloom.hw.array.attention_control import exp_delay, issue_layout
+from einloom.hw.array.attention_control import exp_delay, issue_layout, serial_delay
 from einloom.hw.array.tile_walk import TileWalk, job_layout
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import tile_layout
@@ -16,8 +16,16 @@ LOAD_AT = PE_LATENCY - 1  # cycle of the first half in which the exponentials of
 SCALE_AT = PE_LATENCY - 1  # cycle of the second half in which the dot products are complete
 
 
+def exp_end(rows: int, spans: int = 1, serial: bool = False) -> int:
+    """Cycles of the second half of an epoch up to the last step of the exponential.
+
+    Serial exponentials take no step, and have as much time as if they did: up to LOAD_AT of the next epoch.
+    """
+    return serial_delay(rows) + SCALE_AT - LOAD_AT if serial else exp_at(rows, spans)[-1] + 1
+
+
 def exp_at(rows: int, spans: int = 1) -> tuple[int, ...]:
-    """Cycles of the exponential's steps in the second half of an epoch."""
+    """Cycles of the exponential's steps in the second half of an epoch, where PEs take them."""
     start = SCALE_AT + exp_delay(rows, spans)
     return tuple(range(start, start + EXP2_STEPS * PE_LATENCY, PE_LATENCY))
 
@@ -29,6 +37,8 @@ class AttentionSequencer(Part):
         second half   F + 1 VALUE steps of back, and among them SCALE and the EXP steps of front
 
     Throughput: a step every cycle. An epoch takes E + F + 1 + 1 + EXP2_STEPS cycles, in each of which every PE is busy.
+    With `serial` exponentials there are no EXP steps, and the second half lasts until they are complete, if that is
+    longer.
     Latency: 3 cycles from a job to its first key, and 1 from a take to its step's issue. The exponentials are complete
     when their tile is the back of the next epoch. Steps of a missing front (after the last tile) or back (before the
     first) are left out. Jobs follow each other without a gap.
@@ -53,7 +63,9 @@ class AttentionSequencer(Part):
     idle : Out(1), no job is known
     """
 
-    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1):
+    def __init__(self, format: AttentionFormat, rows: int, spans: int = 1, serial: bool = False):
+        self.exp_end = exp_end(rows, spans, serial)
+        self.exp_places = () if serial else exp_at(rows, spans)
         super().__init__({
             "job": In(stream.Signature(job_layout(format, spans))),
             **members(In, "key_valid", "value_valid"),
@@ -70,7 +82,7 @@ class AttentionSequencer(Part):
     def build(self, m, platform):
         spans = self.spans
         walk = TileWalk(self.format, self.rows, spans).place(m, "walk", platform)
-        front, at = walk.front, Signal(range(max(self.format.max_head, max(exp_at(self.rows, spans))) + 8))
+        front, at = walk.front, Signal(range(max(self.format.max_head, self.exp_end - 1) + 8))
         head = range(self.format.max_head + 1)
         back = Signal(data.StructLayout({"valid": 1, "head": head, "last": 1, "split": int(spans > 1)}))
         second = Signal()
@@ -103,12 +115,11 @@ class AttentionSequencer(Part):
             values_end = self._second_half(m, front, back, at, fetch, moves_on, special, given)
             m.d.comb += ends.eq(moves_on & values_end & (~front.valid | past))
             with m.If(moves_on):
-                places = exp_at(self.rows, self.spans)
                 following = at + 1
                 m.d.sync += [
                     at.eq(following),
-                    special.eq(Cat(following == place for place in (SCALE_AT, *places)).any()),
-                    past.eq(following >= places[-1]),
+                    special.eq(Cat(following == place for place in (SCALE_AT, *self.exp_places)).any()),
+                    past.eq(following >= self.exp_end - 1),
                 ]
         with m.If(ends):
             m.d.sync += [
@@ -139,10 +150,9 @@ class AttentionSequencer(Part):
     def _second_half(self, m, front, back, at, fetch, moves, special, given):
         """Issue the steps of front at their places and VALUE steps at all others; returns whether these end."""
         values_end = Signal()
-        places = exp_at(self.rows, self.spans)
         with m.If(front.valid):
             with m.Switch(at):
-                for n, place in enumerate(places):
+                for n, place in enumerate(self.exp_places):
                     with m.Case(place):
                         m.d.comb += [fetch.step.eq(Step.EXP), fetch.term.eq(n)]
                 with m.Case(SCALE_AT):

@@ -43,26 +43,33 @@ class OnlineSoftmax(Part):
     With more than one span, other columns may have other keys of the same query. On the last tile RM is the maximum
     over all of them. So all states are relative to the same maximum and only need to be added (SpanGroup).
 
+    Where the correction is `given`, RM and PRM are a SerialExponential's, and only the states are here.
+
     Throughput: a VALUE step a cycle. Latency: STATE_STAGES cycles from a step's address to the state's write.
     Source: FuseMax (MICRO 2024), section IV (the 1-pass cascade) and VI (the 1D array).
 
     Members
     -------
-    tile_maximum : In, LM
+    tile_maximum : In, LM; unless `given`
+    correction, fresh : In, if `given`: PRM, and that there is nothing to correct
     merged_maximum : In, with more than one span: the largest RM of all of the query's columns
     tile_sum : In, exact sum over the tile, in cycle 3 of its step
     control : In, see `row_control`
-    maximum : Out, RM
+    maximum : Out, RM; unless `given`
     state : Out, the state that a VALUE step writes, in its cycle 4
     corrupt : Out(1), with `parity` only: the state to which the step in its cycle 4 adds lost a bit
     """
 
-    def __init__(self, format: fmt.AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False):
+    def __init__(
+        self, format: fmt.AttentionFormat, sum_bits: int, spans: int = 1, parity: bool = False, given: bool = False
+    ):
+        score = signed(fmt.SCORE_BITS)
+        correction = {"correction": In(signed(fmt.PROBABILITY_BITS)), "fresh": In(1)}
         super().__init__({
-            "tile_maximum": In(signed(fmt.SCORE_BITS)),
+            **(correction if given else {"tile_maximum": In(score)}),
             "tile_sum": In(signed(sum_bits)),
             "control": In(row_control(format, spans)),
-            "maximum": Out(signed(fmt.SCORE_BITS)),
+            **({} if given else {"maximum": Out(score)}),
             "state": Out(signed(format.state_bits)),
             **corrupt_port(parity),
             **({"merged_maximum": In(signed(fmt.SCORE_BITS))} if spans > 1 else {}),
@@ -76,18 +83,24 @@ class OnlineSoftmax(Part):
         read, write = states.read_port(), states.write_port()
         state = read.data[: format.state_bits].as_signed() if self.parity else read.data
         correction = Signal(signed(fmt.PROBABILITY_BITS), reset_less=True)
-        power = Signal(signed(fmt.POWER_BITS), reset_less=True)
-        fraction, fresh = self._maximum(m, power, correction)
-
         m.d.comb += read.addr.eq(control.address)
-        operand_a = registered(m, "operand_a", Mux(control.exp, power, state), signed(format.state_bits))
-        operand_b = registered(m, "operand_b", Mux(control.exp, fraction, correction), signed(fmt.PROBABILITY_BITS))
+        if self.given:
+            fresh, factors = self.fresh, (state, correction)
+            with m.If(control.load):
+                m.d.sync += correction.eq(self.correction)
+        else:
+            power = Signal(signed(fmt.POWER_BITS), reset_less=True)
+            fraction, fresh = self._maximum(m, power, correction)
+            factors = (Mux(control.exp, power, state), Mux(control.exp, fraction, correction))
+        operand_a = registered(m, "operand_a", factors[0], signed(format.state_bits))
+        operand_b = registered(m, "operand_b", factors[1], signed(fmt.PROBABILITY_BITS))
         product = registered(m, "product", operand_a * operand_b)
 
-        term = Signal(signed(fmt.POWER_BITS + fmt.SCORE_FRACTION))
-        choose(m, term, control.term, {n: exp2.addend(n) for n in range(fmt.EXP2_STEPS)})
-        with m.If(control.power):
-            m.d.sync += power.eq((product + term) >> fmt.SCORE_FRACTION)
+        if not self.given:
+            term = Signal(signed(fmt.POWER_BITS + fmt.SCORE_FRACTION))
+            choose(m, term, control.term, {n: exp2.addend(n) for n in range(fmt.EXP2_STEPS)})
+            with m.If(control.power):
+                m.d.sync += power.eq((product + term) >> fmt.SCORE_FRACTION)
         half = 1 << (fmt.PROBABILITY_FRACTION - 1)
         added = (self.tile_sum + (1 << (format.value_drop - 1))) >> format.value_drop
         m.d.sync += self.state.eq(((product + half) >> fmt.PROBABILITY_FRACTION) + added)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from einloom.mapping.attention_operands import AttentionJob
-from einloom.spec.attention_format import EXP2_STEPS, Mask
+from einloom.spec.attention_format import Mask
 from einloom.spec.manifest import AttentionManifest
 
-SPECIAL_STEPS = 2 + EXP2_STEPS  # a tile's steps beside E + F: the scale, the exponential, and the denominator's sum
 JOB_CYCLES = 4  # from the offer of the first job to its first step
 DRAIN_CYCLES = 3  # cycles of the half epoch without a tile, which completes the last exponentials
 
@@ -56,16 +55,21 @@ class AttentionCost:
         return self.row_busy / self.cycles
 
 
-def tile_cycles(query_head: int, value_head: int) -> int:
-    """Cycles of one tile when its operands are at hand: each is a step of the 2D array."""
-    return query_head + value_head + SPECIAL_STEPS
+def tile_steps(manifest: AttentionManifest, query_head: int, value_head: int) -> int:
+    """Steps of the 2D array for one tile: also the scale, the exponential, and the denominator's sum."""
+    return query_head + value_head + 2 + manifest.exp_steps
+
+
+def tile_cycles(manifest: AttentionManifest, query_head: int, value_head: int) -> int:
+    """Cycles of one tile when its operands are at hand: its steps, or more where the exponentials take longer."""
+    return max(tile_steps(manifest, query_head, value_head), query_head + manifest.exp_end)
 
 
 def attention_cycles(manifest: AttentionManifest, blocks: Sequence[AttentionShape]) -> AttentionCost:
     """Cost of blocks that run back to back, when keys and values come at a beat a cycle and outputs are taken at once.
 
     An epoch is one tile of keys. Its first half is the SCORE steps of that tile (E). Its second half is the VALUE steps
-    of the tile before (F + 1), and the five other steps of the tile itself. The first epoch has no tile before, and the
+    of the tile before (F + 1), and the other steps of the tile itself. The first epoch has no tile before, and the
     last half epoch has no tile of its own. The divisions of a block run beside the tiles of the next block, whose last
     epoch waits for their end. Merging spans takes no step of any array; only the pipelines from a score to its
     exponential and from a state to its division are longer.
@@ -81,16 +85,16 @@ def attention_cycles(manifest: AttentionManifest, blocks: Sequence[AttentionShap
             return at + manifest.exp_end
         head, last = before
         start = max(at, divided) if last else at
-        end = max(start + head + 1 + (SPECIAL_STEPS - 1) * front, at + manifest.exp_end * front)
+        end = start + head + 1 + (1 + manifest.exp_steps) * front
         if last:
             divided = end + manifest.row_cycles + head * manifest.division_cycles
-        return end
+        return max(end, start + manifest.exp_end * front)  # no place of a half passes while its first step waits
 
     for block in blocks:
         count = block.tiles(manifest.rows)
-        busy += count * tile_cycles(block.query_head, block.value_head)
-        row_busy += count * (block.value_head + 1 + EXP2_STEPS)
-        epoch = tile_cycles(block.query_head, block.value_head)
+        busy += count * tile_steps(manifest, block.query_head, block.value_head)
+        row_busy += count * (block.value_head + 1 + manifest.exp_steps)
+        epoch = tile_cycles(manifest, block.query_head, block.value_head)
         time = values(time + block.query_head, True)
         before = (block.value_head, count == 1)
         if count > 1:

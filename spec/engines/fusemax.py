@@ -13,6 +13,10 @@ class FuseMaxConfig(Section):
 
     A beat of keys or values has `spans` tiles side by side. A job of few queries can give each query `spans` columns,
     which share its keys (LeanAttention).
+
+    Exponentials are computed in each PE ("parallel"), all of a tile at once, or by one unit for each column ("serial"),
+    one after the other. The latter takes a quarter of the LUTs. It costs time where a tile's values are fewer than two
+    for each key and 31 more.
     """
 
     kind: Literal["fusemax"]
@@ -23,6 +27,7 @@ class FuseMaxConfig(Section):
     max_keys: Annotated[int, Field(strict=True, ge=1, le=1 << 24)] = 1 << 20
     quotient_bits: Literal[1, 2, 4, 8] = 2
     spans: PositiveCount = 1
+    exponentials: Literal["parallel", "serial"] = "parallel"
 
     @field_validator("rows", "spans")
     @classmethod
@@ -37,6 +42,14 @@ class FuseMaxConfig(Section):
     def _a_whole_tile(self) -> "FuseMaxConfig":
         if self.max_keys < self.rows:
             raise problem(f"max_keys must hold at least one tile of {self.rows} keys, not {self.max_keys}")
+        return self
+
+    @model_validator(mode="after")
+    def _serial_columns(self) -> "FuseMaxConfig":
+        if self.exponentials == "serial" and self.spans > 1:
+            raise problem(f"serial exponentials need columns with keys of their own: set spans to 1, not {self.spans}")
+        if self.exponentials == "serial" and self.rows < 2:
+            raise problem(f"serial exponentials need at least 2 rows, not {self.rows}")
         return self
 
     @model_validator(mode="after")

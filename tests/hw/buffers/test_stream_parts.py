@@ -127,7 +127,7 @@ def test_a_buffer_of_registers_passes_words_on(part: type, distance: int, pause:
     out = through(part(16), words, pause, lambda out: len(out) == len(words))
     assert [word for _, word in out] == words
     if pause == PAUSES["full-rate"]:
-        assert [cycle for cycle, _ in out] == list(range(1, distance * len(words), distance))
+        assert [cycle for cycle, _ in out] == [1 + distance * n for n in range(len(words))]
 
 
 def _requests(data_bytes: int) -> Iterator[dict[str, int]]:
