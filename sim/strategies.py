@@ -139,6 +139,7 @@ def fusemax_configs(draw: st.DrawFn, max_size: int = 4) -> Config:
         "max_head": draw(st.sampled_from([32, 45, 64, 128])),
         "max_keys": max(rows, draw(st.sampled_from([1, 100, 4096, 1 << 20]))),
         "quotient_bits": draw(st.sampled_from([1, 2, 4, 8])),
+        "exponentials": draw(st.sampled_from(["parallel", "serial"] if spans == 1 and rows > 1 else ["parallel"])),
     }
     return make_config(engine)
 

@@ -28,6 +28,7 @@ from tests.properties import given, settings
 
 SMALL = {"kind": "fusemax", "rows": 4, "columns": 3, "max_head": 64, "max_keys": 4096}
 SPLIT = {**SMALL, "columns": 4, "spans": 2}
+SERIAL = {**SMALL, "rows": 8, "exponentials": "serial"}
 
 
 # RTL against golden.
@@ -44,6 +45,11 @@ def check(config: Config, seed: int, cases: int, max_keys: int) -> None:
 @pytest.mark.parametrize("input_bits", [8, slow(16)])
 def test_rtl_is_golden(input_bits: int) -> None:
     check(make_config({**SMALL, "input_bits": input_bits, "max_head": 128}), seed=1, cases=30, max_keys=200)
+
+
+@pytest.mark.parametrize("input_bits", [8, slow(16)])
+def test_rtl_with_serial_exponentials_is_golden(input_bits: int) -> None:
+    check(make_config({**SERIAL, "input_bits": input_bits, "max_head": 128}), seed=1, cases=30, max_keys=200)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,25 @@ def test_the_bench_finds_a_planted_fault(
         simulate(design, cases=10, max_keys=40)
 
 
-@pytest.mark.parametrize("engine", [slow(SMALL), {**SPLIT, "spans": 4}], ids=["whole", "split"])
+@pytest.mark.parametrize(
+    ("module", "name", "wrong"),
+    [
+        slow(exp2_hardware, "rounded", lambda right: lambda power: right(power) ^ (power[1] & power[2] & power[3])),
+        slow(attention_control, "SERIAL_START", lambda right: right - 2),
+        (attention_control, "serial_cycles", lambda right: lambda rows: right(rows) - rows),
+    ],
+    ids=["rounded", "before the last key is summed", "half of the keys are late"],
+)
+def test_the_bench_finds_a_planted_fault_of_serial_exponentials(
+    module: ModuleType, name: str, wrong: Callable[[object], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
+    design = fusemax.attention_design(make_config(SERIAL))
+    with pytest.raises(CheckFailed, match="RTL is not golden"):
+        simulate(design, cases=10, max_keys=40)
+
+
+@pytest.mark.parametrize("engine", [slow(SMALL), {**SPLIT, "spans": 4}, SERIAL], ids=["whole", "split", "serial"])
 def test_cycles_are_those_of_the_formula_on_thirty_shapes(engine: dict[str, object]) -> None:
     rng = np.random.default_rng(3)
     with AttentionDevice(make_config(engine)) as device:

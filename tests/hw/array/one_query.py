@@ -7,12 +7,13 @@ import numpy.typing as npt
 from amaranth import Module
 from amaranth.lib.wiring import In, Out
 
-from einloom.hw.array.attention_control import AttentionControl, exp_delay, issue_layout
+from einloom.hw.array.attention_control import AttentionControl, exp_delay, issue_layout, serial_delay
 from einloom.hw.array.span_group import SpanGroup
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import AttentionColumn, tile_layout
 from einloom.hw.pe.fusemax import PE_LATENCY, Step
 from einloom.hw.pe.normaliser import DivisionControl
+from einloom.hw.pe.serial_column import SerialColumn
 from einloom.sim.bench.part_bench import PartBench
 from einloom.sim.golden.fusemax import attend
 from einloom.spec.attention_format import EXP2_STEPS, OUTPUT_BITS, QUERY_BITS, AttentionFormat, Mask
@@ -24,7 +25,7 @@ DIGITS = 2
 class OneQuery(Part):
     """A column, or the columns of a query's spans, with the control of the arrays and of the dividers."""
 
-    def __init__(self, format: AttentionFormat, rows: int, spans: int):
+    def __init__(self, format: AttentionFormat, rows: int, spans: int, serial: bool = False):
         super().__init__({
             "issue": In(issue_layout(format, spans)),
             "query": In(QUERY_BITS),
@@ -38,15 +39,18 @@ class OneQuery(Part):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         format, rows, spans = self.format, self.rows, self.spans
-        control = AttentionControl(format, rows, spans).place(m, "control", platform)
+        control = AttentionControl(format, rows, spans, self.serial).place(m, "control", platform)
         division = DivisionControl(format, DIGITS).place(m, "division", platform)
-        column = SpanGroup(format, rows, DIGITS, spans) if spans > 1 else AttentionColumn(format, rows, DIGITS)
+        alone = SerialColumn if self.serial else AttentionColumn
+        column = SpanGroup(format, rows, DIGITS, spans) if spans > 1 else alone(format, rows, DIGITS)
         column.place(m, "column", platform)
         if spans > 1:
             m.d.comb += column.sum_spans.eq(control.sum_spans)
             m.d.comb += [column.tile[s].eq(self.tile[s]) for s in range(spans)]
         else:
             m.d.comb += column.tile.eq(self.tile[0])
+        if self.serial:
+            m.d.comb += column.serial_control.eq(control.serial_control)
         write = column.divider_control
         m.d.comb += [
             control.issue.eq(self.issue),
@@ -106,9 +110,9 @@ def check(part: OneQuery, tile: Tile) -> None:
     for _ in range(PE_LATENCY):
         cycle()
     cycle(tile.scale, valid=1, step=Step.SCALE, first=1, **split)
-    for _ in range(exp_delay(rows, spans) - 1):
+    for _ in range((serial_delay(rows) if part.serial else exp_delay(rows, spans)) - 1):
         cycle()
-    for n in range(EXP2_STEPS):
+    for n in range(0 if part.serial else EXP2_STEPS):
         cycle(valid=1, step=Step.EXP, term=n)
         for _ in range(PE_LATENCY - 1):
             cycle()

@@ -22,6 +22,15 @@ def test_one_query_against_its_keys_is_golden(shape: str) -> None:
         check(part, random_tile(seed, FORMAT, rows * spans))
 
 
+@pytest.mark.parametrize("input_bits", [8, 16])
+@pytest.mark.parametrize("rows", [2, 4, 16])
+def test_one_query_with_serial_exponentials_is_golden(rows: int, input_bits: int) -> None:
+    format = AttentionFormat(input_bits, max_head=32, max_keys=64)
+    part = OneQuery(format, rows, 1, serial=True)
+    for seed in range(6):
+        check(part, random_tile(seed, format, rows))
+
+
 def test_the_exponential_starts_when_the_maximum_over_all_rows_and_spans_is_there() -> None:
     for rows, spans in SHAPES.values():
         issue = [{"valid": 1, "step": Step.SCALE}, {"valid": 0}]

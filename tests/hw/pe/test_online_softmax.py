@@ -14,10 +14,13 @@ HEAD = 5
 STEP = 3  # cycles from one step of an exponential to the next
 
 
+@pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("parity", [False, True])
-def test_states_are_sums_relative_to_the_largest_maximum(parity: bool) -> None:
+def test_states_are_sums_relative_to_the_largest_maximum(parity: bool, given: bool) -> None:
+    """Also where somebody else found maximum and correction."""
     rng = np.random.default_rng(3)
-    part = OnlineSoftmax(FORMAT, SUM_BITS, parity=parity)
+    part = OnlineSoftmax(FORMAT, SUM_BITS, parity=parity, given=given)
+    corrections: dict[int, tuple[int, int]] = {}
     controls: dict[int, dict[str, int]] = {}
     maxima: dict[int, int] = {}
     sums: dict[int, int] = {}
@@ -45,6 +48,7 @@ def test_states_are_sums_relative_to_the_largest_maximum(parity: bool) -> None:
         load = start + STEP * (EXP2_STEPS - 1) + 4
         control(load, load=1)
         correction = 0 if fresh else int(exp2(np.array([before - maximum]))[0])
+        corrections[load] = correction, int(fresh)
         for f in range(HEAD):
             step = load + f
             control(step, address=f)
@@ -59,11 +63,14 @@ def test_states_are_sums_relative_to_the_largest_maximum(parity: bool) -> None:
     cycles = range(now)
     held = {
         "control": [controls.get(n, {}) for n in cycles],
-        "tile_maximum": [maxima.get(n, 0) for n in cycles],
         "tile_sum": [sums.get(n, 0) for n in cycles],
     }
-    golden = {
-        "state": [expected_state.get(n) for n in cycles],
-        "maximum": [expected_maximum.get(n) for n in cycles],
-    } | ({"corrupt": [0] * now} if parity else {})
+    golden = {"state": [expected_state.get(n) for n in cycles]} | ({"corrupt": [0] * now} if parity else {})
+    if given:
+        held |= {
+            name: [corrections.get(n, (0, 0))[i] for n in cycles] for i, name in enumerate(("correction", "fresh"))
+        }
+    else:
+        held["tile_maximum"] = [maxima.get(n, 0) for n in cycles]
+        golden["maximum"] = [expected_maximum.get(n) for n in cycles]
     PartBench(part, held=held, tail=0).check(lambda _: golden)
