@@ -44,7 +44,7 @@ class AttentionLanes(Part):
     -------
     instruction, chunk, busy, prepared, extent, done, signal, idle, index, write, integers, written, scrub,
     scrub_address, corrupt, oldest_index : see AttentionUnit
-    array_busy, row_busy, waiting : Out(1), those of any lane
+    array_busy, row_busy, waiting : Out(1), those of any lane, a cycle later
     requests, beats : to and from the read masters, an array each
     request_indices : Out, array: number of the instruction whose tiles are requested from each master
     """
@@ -83,7 +83,7 @@ class AttentionLanes(Part):
                 join(m, reader.requests[stripe], self.requests[port])
                 join(m, self.beats[port], reader.stripes[stripe])
                 m.d.comb += self.request_indices[port].eq(unit.request_index)
-            feed(m, self, unit, "chunk", "prepared", "extent", "index")
+            feed(m, self, unit, "chunk", "extent", "index")
             self._write(m, n, unit)
         on_the_way = self._merge(m, platform, units)
         self._hand_out(m, platform, units, on_the_way)
@@ -125,6 +125,7 @@ class AttentionLanes(Part):
                 decoded(payload, "attend").d_base.eq(base),
                 unit.instruction.payload.eq(payload),
                 unit.instruction.valid.eq(self.instruction.valid & at_work[n] & ~sent[n]),
+                unit.prepared.eq(self.prepared & at_work[n] & ~sent[n]),
                 taken[n].eq(sent[n] | ~at_work[n] | unit.instruction.ready),
             ]
             # A register, since no instruction is prepared before its third cycle; the first lane is always at work.
@@ -137,12 +138,13 @@ class AttentionLanes(Part):
             m.d.comb += complete[n].eq((waiting != 0) | ~oldest.lanes[n])
             m.d.sync += [
                 finished.eq(unit.done),
-                sent[n].eq(~self.instruction.ready & (sent[n] | (unit.instruction.valid & unit.instruction.ready))),
+                sent[n].eq(~self.instruction.ready & (sent[n] | (unit.prepared & unit.instruction.ready))),
                 waiting.eq(waiting + finished - (self.done & oldest.lanes[n])),
             ]
         m.d.comb += [
-            self.instruction.ready.eq(self.instruction.valid & taken.all() & pending.i.ready),
-            pending.i.valid.eq(self.instruction.valid & taken.all()),
+            # The first lane takes only what is prepared.
+            self.instruction.ready.eq(taken.all() & pending.i.ready),
+            pending.i.valid.eq(taken.all()),
             given.signal.eq(i.signal),
             given.lanes.eq(at_work),
             # A lane's work ends as its last word is taken; all words must be in the vector memory.
@@ -166,6 +168,7 @@ class AttentionLanes(Part):
         join(m, arbiter.o, self.integers)
         on_the_way = Signal(range(self.count * BLOCKS + 1))
         m.d.sync += on_the_way.eq(on_the_way + last.any() - self.written)
+        # Counters have a long way from here, and do not mind a cycle.
         for name in ("array_busy", "row_busy", "waiting"):
-            m.d.comb += getattr(self, name).eq(Cat(getattr(unit, name) for unit in units).any())
+            m.d.sync += getattr(self, name).eq(Cat(getattr(unit, name) for unit in units).any())
         return on_the_way != 0

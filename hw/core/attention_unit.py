@@ -125,15 +125,14 @@ class AttentionUnit(Part):
 
     def _offer(self, m, sinks):
         """Offer the instruction to each of (stream, it is needed); it is taken when all that are needed have it."""
-        offered = Signal()
-        m.d.comb += offered.eq(self.instruction.valid & self.prepared)
+        # What is prepared is an instruction that is offered.
         taken = []
         for n, (sink, needed) in enumerate(sinks):
             sent = Signal(name=f"sent_{n}")
-            m.d.comb += sink.valid.eq(offered & needed & ~sent)
+            m.d.comb += sink.valid.eq(self.prepared & needed & ~sent)
             taken.append(sent | sink.ready | ~Value.cast(needed))
             m.d.sync += sent.eq(~self.instruction.ready & (sent | (sink.valid & sink.ready)))
-        m.d.comb += self.instruction.ready.eq(offered & Cat(taken).all())
+        m.d.comb += self.instruction.ready.eq(self.prepared & Cat(taken).all())
 
     def _describe(self, m, i, job, tiles, block):
         """The instruction as the engine's job, as the reader's, and as the rest of its work."""

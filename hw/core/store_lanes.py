@@ -21,7 +21,7 @@ class StoreLanes(Part):
 
     Word w of lane n's staging buffer is word n * `words` + w of all. A lane writes its cache through its share of the
     masters, whose beats side by side are one of the cache's. Throughput: that of `count` TileStores. Latency: the
-    longest of theirs, and 1 cycle.
+    longest of theirs, and 2 cycles.
 
     Parameters
     ----------
@@ -86,8 +86,9 @@ class StoreLanes(Part):
                 join(m, writer.requests[stripe], self.requests[port])
                 join(m, writer.stripes[stripe], self.beats[port])
                 m.d.comb += writer.answers[stripe].eq(self.answers[port])
+        # A register, because the permits of all units wait for it.
+        m.d.sync += self.instruction.ready.eq(self.instruction.valid & complete.all() & ~self.instruction.ready)
         m.d.comb += [
-            self.instruction.ready.eq(self.instruction.valid & complete.all()),
             self.busy.eq(Cat(store.busy for store in stores).any()),
         ]
         if self.parity:

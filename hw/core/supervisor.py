@@ -3,6 +3,7 @@
 from amaranth import Cat, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import delayed
 from einloom.hw.bus.axi import BusError
 from einloom.hw.core.layouts import INDEX_BITS
 from einloom.hw.core.sequencer import ERROR_BITS
@@ -11,6 +12,7 @@ from einloom.hw.wires import members
 from einloom.spec.isa import CoreError
 
 WATCHDOG_BITS = 32
+TREE_MASTERS = 16
 
 
 class Supervisor(Part):
@@ -132,7 +134,16 @@ class Supervisor(Part):
                 error.eq(self.machine_error),
                 index.eq(Mux(self.machine_error == CoreError.PERMITS, self.oldest, self.machine_index)),
             ]
-        at_fault, found, at = self._last_of(m, list(zip(self.errors, self.indices, strict=True)))
+        masters = list(zip(self.errors, self.indices, strict=True))
+        if len(masters) > TREE_MASTERS:
+            # A register for each part of a large tree. A program's mistake that follows from a master's error comes
+            # later still, because its beat passes more registers.
+            parts = [masters[n : n + TREE_MASTERS] for n in range(0, len(masters), TREE_MASTERS)]
+            masters = [
+                (delayed(m, f"found_{n}", found, 1, reset_less=False), delayed(m, f"found_at_{n}", at, 1))
+                for n, (_, found, at) in enumerate(self._last_of(m, part) for part in parts)
+            ]
+        at_fault, found, at = self._last_of(m, masters)
         with m.If(at_fault):
             m.d.comb += [error.eq(Mux(found == BusError.WINDOW, CoreError.WINDOW, CoreError.RESPONSE)), index.eq(at)]
         with m.If(self.abort):

@@ -3,6 +3,7 @@
 from amaranth import Cat, Mux, Signal
 from amaranth.lib.wiring import In
 
+from einloom.hw.arith.delay import registered
 from einloom.hw.arith.named import named
 from einloom.hw.buffers.banked_buffer import BankedBuffer
 from einloom.hw.buffers.parity import connect_parity, parity_ports
@@ -88,6 +89,7 @@ class TileStore(Part):
         finished = last_tile & halves if cache.recent else last_tile
         sent = Signal.like(tile_beats)
         fetched = Signal() if cache.recent else 1  # all that the next beat needs is read
+        last_beat = registered(m, "last_beat", tile_beats - 1, len(tile_beats))  # stable long before the first beat
         part = Signal(range(max(self._parts, 2)))  # of the bytes that the buffer gives, in the present beat
         last_part = part == self._parts - 1
         settled = Signal(2)  # cycles since the tile's number changed; its product is two registers behind
@@ -95,7 +97,7 @@ class TileStore(Part):
             start=self.instruction.valid & ~nothing,
             prepared=settled == 2,
             fetched=fetched,
-            last_beat=sent == tile_beats - 1,
+            last_beat=sent == last_beat,
             again=~finished,
             refetch=halves & last_part if cache.recent else 0,
         )

@@ -11,11 +11,15 @@ from einloom.spec.isa import CoreError
 
 MASTERS = 3
 PART = Supervisor(MASTERS)
+MANY = 40
+CROWD = Supervisor(MANY)
 BUSY = {"idle": 0b111}
 Events = dict[str, list[int]]
 
 
-def run(script: Mapping[int, Mapping[str, int]], cycles: int, **held: int) -> tuple[Events, dict[str, list[int]]]:
+def run(
+    script: Mapping[int, Mapping[str, int]], cycles: int, part: Supervisor = PART, **held: int
+) -> tuple[Events, dict[str, list[int]]]:
     """(the cycles in which each output of one bit is set, all outputs by cycle) of inputs that change as `script` says:
     from a cycle on."""
     values: dict[str, list[int]] = {"idle": [0b111], **{name: [value] for name, value in held.items()}}
@@ -28,7 +32,7 @@ def run(script: Mapping[int, Mapping[str, int]], cycles: int, **held: int) -> tu
             inputs[name].append(now[name])
     flags = ("start", "running", "stop", "clear", "ap_done", "ap_idle", "reporting")
     watch = (*flags, "error", "error_index")
-    traces = PartBench(PART, held=inputs, watch=watch, cycles=cycles, tail=0).check(lambda _: {}).traces
+    traces = PartBench(part, held=inputs, watch=watch, cycles=cycles, tail=0).check(lambda _: {}).traces
     return {name: [n for n, value in enumerate(traces[name]) if value] for name in flags}, traces
 
 
@@ -86,6 +90,19 @@ def test_the_first_error_ends_the_job_and_stands(inputs: dict[str, int], error: 
     assert len(events["ap_done"]) == 1
     assert {*traces["error"][10:]} == {error}
     assert {*traces["error_index"][10:]} == {index}
+
+
+@pytest.mark.parametrize("master", [0, 15, 16, MANY - 1])
+def test_of_many_masters_any_ones_error_ends_the_job_a_cycle_later(master: int) -> None:
+    idle = {0: {"idle": (1 << MANY) - 1}}
+    failing = {9: {f"errors_{master}": BusError.WINDOW.value, f"indices_{master}": 70 + master}}
+    cleared = {11: {f"errors_{master}": BusError.NONE.value}}
+    script = merged(idle, pulse(1, ap_start=1), failing, cleared, pulse(14, ap_start=1), pulse(20, machine_done=1))
+    events, traces = run(script, 30, CROWD)
+    assert events["stop"] == [11, 21]
+    assert traces["error"][13] == CoreError.WINDOW
+    assert traces["error_index"][13] == 70 + master
+    assert traces["error"][29] == CoreError.NONE  # of the next job
 
 
 def test_the_next_job_has_no_error() -> None:
