@@ -72,17 +72,19 @@ class ControlRegisters(Part):
         values = self._control(m, write, mask, read)
         for register in self.table:
             for word in range(register.words):
-                values[register.offset + word * reg.WORD_BYTES] = self._word(m, register, word, write)
+                values[register.offset + word * reg.WORD_BYTES] = self._word(m, register, word, written, words)
         words_read = {offset // reg.WORD_BYTES: value for offset, value in values.items()}
         choose(m, answer, self.axi.araddr[2:], words_read)
 
-    def _word(self, m: Module, register: reg.Register, word: int, write):
+    def _word(self, m: Module, register: reg.Register, word: int, written: Signal, words: Signal):
         """One word of a register, writable if the register is."""
         value = getattr(self, register.name)[word * reg.WORD_BITS : (word + 1) * reg.WORD_BITS]
         if register.access == "rw":
-            hit, new = write(register.offset + word * reg.WORD_BYTES, value)
-            with m.If(hit):
-                m.d.sync += value.eq(new)
+            offset = register.offset + word * reg.WORD_BYTES
+            for first in range(0, len(value), 8):  # an enable for each byte, and no multiplexer before the bits
+                with m.If(written & (words == offset // reg.WORD_BYTES) & self.axi.wstrb[first // 8]):
+                    byte = value[first : first + 8]
+                    m.d.sync += byte.eq(self.axi.wdata[first : first + len(byte)])
         return value
 
     def _writes(self, m: Module, words: Signal, written: Signal) -> None:

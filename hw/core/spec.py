@@ -67,6 +67,12 @@ class CoreSpec:
         )
 
     @property
+    def slow_lanes(self) -> bool:
+        """An attention lane takes a beat of each of its masters in every other cycle at most."""
+        taken = self.cache.rows * 8  # bits a cycle; fewer with codes of 4 bits
+        return self.cache_in_channels and 2 * taken * self.attention_lanes <= self.beat_bits * self.cache_masters
+
+    @property
     def cache_masters(self) -> int:
         """Weight channels that the cache is behind; 0 if it is behind the system port."""
         return self.channels if self.cache_in_channels else 0
