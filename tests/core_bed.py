@@ -47,7 +47,7 @@ BITMOD: Tree = {
 """A core of 64 PEs that takes four tokens at once."""
 LANES: Tree = BITMOD | {
     "memory": {"channels": 4},
-    "attention": {**BITMOD["attention"], "rows": 8, "columns": 1},
+    "attention": {**BITMOD["attention"], "rows": 8, "columns": 1, "exponentials": "serial"},
     "core": {
         **BITMOD["core"],
         "query_words": 128,
@@ -56,7 +56,7 @@ LANES: Tree = BITMOD | {
         "attention_lanes": 2,
     },
 }
-"""That core with two attention lanes of two channels each, and rings."""
+"""That core with two attention lanes of two channels each, serial exponentials, and rings."""
 SMALLEST: Tree = {"engine": {"rows": 2, "columns": 8}, "attention": {"columns": 1}}
 """Changes that make it one of 16 PEs."""
 SPREAD = 0.2

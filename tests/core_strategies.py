@@ -46,6 +46,7 @@ def cores(draw: st.DrawFn) -> dict[str, Mapping[str, object]]:
         "max_head": 64,
         "max_keys": 1024,
         "quotient_bits": draw(st.sampled_from([1, 2, 4, 8])),
+        "exponentials": draw(st.sampled_from(["parallel", "serial"] if tile_rows > 1 else ["parallel"])),
     }
     core = {"lanes": lanes, "cache_bits": cache_bits, "fifo_beats": draw(st.sampled_from([64, 100, 256]))}
     memory = {"channels": channels, "beat_bits": beat_bits}

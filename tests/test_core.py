@@ -123,8 +123,12 @@ RECENT_LANES = {"cache_ring": False, "cache_bits": 4, "cache_scales": "token", "
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, slow({"core": {**RECENT_LANES, "attention_lanes": 4}, "attention": {"input_bits": 16}})],
-    ids=["two channels a lane", "recent tiles"],
+    [
+        {},
+        slow({"attention": {"exponentials": "parallel"}}),
+        slow({"core": {**RECENT_LANES, "attention_lanes": 4}, "attention": {"input_bits": 16}}),
+    ],
+    ids=["two channels a lane", "parallel exponentials", "recent tiles"],
 )
 def test_attention_lanes_behind_the_channels_are_golden(changes: Mapping[str, Mapping[str, object]]) -> None:
     """Five heads of keys and values, so some lanes have none in the last turn."""

@@ -36,17 +36,17 @@ class StreamArbiter(Part):
         super().__init__({"inputs": In(word).array(count), "o": Out(word)})
 
     def build(self, m, platform):
-        output = SkidBuffer(self.width).place(m, "output", platform)
+        register = SkidBuffer(self.width).place(m, "register", platform)
         turn, waiting = Signal(self.count), Signal(self.count)  # at most one bit of `turn` is 1
         word = 0
         for n, source in enumerate(self.inputs):
             m.d.comb += [
                 waiting[n].eq(source.valid & ~turn[n]),
-                source.ready.eq(turn[n] & output.i.ready),
+                source.ready.eq(turn[n] & register.i.ready),
             ]
             word |= source.payload & turn[n].replicate(self.width)
         # A stream whose turn it is has a word, since it had one when it was chosen and keeps it until it is taken.
-        m.d.comb += [output.i.valid.eq(turn.any()), output.i.payload.eq(word)]
-        with m.If(output.i.ready | ~turn.any()):
+        m.d.comb += [register.i.valid.eq(turn.any()), register.i.payload.eq(word)]
+        with m.If(register.i.ready | ~turn.any()):
             m.d.sync += turn.eq(waiting & -waiting)
-        join(m, output.o, self.o)
+        join(m, register.o, self.o)
