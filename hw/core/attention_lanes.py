@@ -32,7 +32,7 @@ class AttentionLanes(Part):
     A lane reads its cache through its share of the masters, whose beats side by side are one of the cache's.
 
     Throughput: that of `count` AttentionUnits, whose outputs share FloatWords and the port of the vector memory.
-    Latency: an AttentionUnit's, 2 cycles more for a word, and 2 at the end.
+    Latency: an AttentionUnit's, 1 cycle more for the instruction, 2 for a word, and 2 at the end.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class AttentionLanes(Part):
         # The first word of a lane's outputs is right two cycles after the instruction came, when a unit takes it.
         heads = Signal(WORD_ADDRESS_BITS)
         m.d.sync += heads.eq(i.group * i.d_outer)
-        sent, taken, at_work = Signal(self.count), Signal(self.count), Signal(self.count)
+        sent, at_work = Signal(self.count), Signal(self.count)
         complete = Signal(self.count)
         for n, unit in enumerate(units):
             payload, base = Signal(INSTRUCTION_BITS, name=f"instruction_{n}"), Signal(16, name=f"base_{n}")
@@ -126,7 +126,6 @@ class AttentionLanes(Part):
                 unit.instruction.payload.eq(payload),
                 unit.instruction.valid.eq(self.instruction.valid & at_work[n] & ~sent[n]),
                 unit.prepared.eq(self.prepared & at_work[n] & ~sent[n]),
-                taken[n].eq(sent[n] | ~at_work[n] | unit.instruction.ready),
             ]
             # A register, since no instruction is prepared before its third cycle; the first lane is always at work.
             if n:
@@ -142,9 +141,9 @@ class AttentionLanes(Part):
                 waiting.eq(waiting + finished - (self.done & oldest.lanes[n])),
             ]
         m.d.comb += [
-            # The first lane takes only what is prepared.
-            self.instruction.ready.eq(taken.all() & pending.i.ready),
-            pending.i.valid.eq(taken.all()),
+            # Registers, because the permits of all units wait for it. The first lane takes only what is prepared.
+            self.instruction.ready.eq((sent | ~at_work).all() & pending.i.ready),
+            pending.i.valid.eq((sent | ~at_work).all()),
             given.signal.eq(i.signal),
             given.lanes.eq(at_work),
             # A lane's work ends as its last word is taken; all words must be in the vector memory.

@@ -4,6 +4,7 @@ from amaranth import Cat, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from einloom.hw.arith.delay import registered
 from einloom.hw.core.float_words import integers_layout
 from einloom.hw.core.layouts import TOKEN_BITS, WORD_ADDRESS_BITS
 from einloom.hw.isa_layout import field_bits
@@ -62,6 +63,16 @@ class OutputWords(Part):
         take, move = Signal(), Signal()
         active = Signal()
         last_head, last_token, last_word = Signal(), Signal(), Signal()
+        # Registers, which are right long before a block's first word.
+        words = self.block.value_head >> (self.lanes - 1).bit_length()
+        final_head, final_token, final_word = (
+            registered(m, f"final_{name}", count - 1, bits)
+            for name, count, bits in (
+                ("head", self.block.group, HEAD_BITS),
+                ("token", self.block.tokens, TOKEN_BITS),
+                ("word", words, HEAD_BITS),
+            )
+        )
         m.d.comb += [
             self.outputs.ready.eq(active & (gathered != self.lanes)),
             take.eq(self.outputs.valid & self.outputs.ready),
@@ -69,9 +80,9 @@ class OutputWords(Part):
             move.eq(self.words.valid & self.words.ready),
             self.words.payload.integers.eq(columns[0]),
             self.words.payload.address.eq(head_base + word),
-            last_head.eq(head == self.block.group - 1),
-            last_token.eq(token == self.block.tokens - 1),
-            last_word.eq(word == (self.block.value_head >> (self.lanes - 1).bit_length()) - 1),
+            last_head.eq(head == final_head),
+            last_token.eq(token == final_token),
+            last_word.eq(word == final_word),
             self.words.payload.last.eq(last_head & last_token & last_word),
         ]
         with m.If(take):

@@ -81,7 +81,10 @@ class Supervisor(Part):
         owed = Signal()  # the host was told of the job's end before memory had answered
         written = Signal()  # the report is written, or given up
         error, index = Signal(ERROR_BITS), Signal(INDEX_BITS)
-        failed = Cat(found != BusError.NONE for found in self.errors).any()
+        # For the report, which some cycles' delay does not harm. Errors of the job itself are cleared before it.
+        wrong = Cat(found != BusError.NONE for found in self.errors).any()
+        failed = Signal()
+        m.d.sync += failed.eq(wrong & self.reporting)
         m.d.comb += late.eq((self.watchdog != 0) & (quiet == self.watchdog))
         m.d.sync += [quiet.eq(Mux(self.progress | late | waits, 0, quiet + 1)), self.ap_done.eq(0)]
         self._first(m, late, error, index)

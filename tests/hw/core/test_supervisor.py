@@ -159,7 +159,7 @@ def test_a_report_that_cannot_be_written_is_given_up() -> None:
     failing = {15: {"errors_0": BusError.WINDOW.value, "indices_0": 8}}
     script = merged(pulse(1, ap_start=1), pulse(5, machine_done=1), failing)
     events, traces = run(script, 40, reports=1)
-    assert events["reporting"][-1] == 15
+    assert events["reporting"][-1] == 16
     assert len(events["ap_done"]) == 1
     assert {*traces["error"]} == {CoreError.NONE}  # the job's own end stands
 
