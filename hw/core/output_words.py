@@ -80,9 +80,6 @@ class OutputWords(Part):
             move.eq(self.words.valid & self.words.ready),
             self.words.payload.integers.eq(columns[0]),
             self.words.payload.address.eq(head_base + word),
-            last_head.eq(head == final_head),
-            last_token.eq(token == final_token),
-            last_word.eq(word == final_word),
             self.words.payload.last.eq(last_head & last_token & last_word),
         ]
         with m.If(take):
@@ -90,30 +87,41 @@ class OutputWords(Part):
             for n, column in enumerate(columns):
                 element = self.outputs.payload.word_select(n, OUTPUT_BITS)
                 m.d.sync += column.eq(Cat(column[OUTPUT_BITS:], element))
+        # Numbers of the next cycle, which are compared a cycle ahead.
+        next_head, next_token, next_word = (
+            Signal.like(number, name=f"next_{name}")
+            for name, number in (("head", head), ("token", token), ("word", word))
+        )
+        m.d.comb += [next_head.eq(head), next_token.eq(token), next_word.eq(word)]
+        m.d.sync += [head.eq(next_head), token.eq(next_token), word.eq(next_word)]
+        m.d.sync += [
+            last_head.eq(next_head == final_head),
+            last_token.eq(next_token == final_token),
+            last_word.eq(next_word == final_word),
+        ]
         with m.If(move):
-            m.d.sync += [head.eq(head + 1), head_base.eq(head_base + self.block.outer)]
+            m.d.comb += next_head.eq(head + 1)
+            m.d.sync += head_base.eq(head_base + self.block.outer)
             m.d.sync += [here.eq(there) for here, there in zip(columns, columns[1:], strict=False)]
             with m.If(last_head):
                 following = token_base + self.block.token
-                m.d.sync += [head.eq(0), token.eq(token + 1), token_base.eq(following), head_base.eq(following)]
+                m.d.comb += [next_head.eq(0), next_token.eq(token + 1)]
+                m.d.sync += [token_base.eq(following), head_base.eq(following)]
                 with m.If(last_token):
+                    m.d.comb += [next_token.eq(0), next_word.eq(word + 1)]
                     m.d.sync += [
-                        token.eq(0),
                         token_base.eq(self.block.base),
                         head_base.eq(self.block.base),
-                        word.eq(word + 1),
                         gathered.eq(0),
                     ]
         # The next block's outputs may be there while the last words still wait for the vector memory.
         with m.If(move & self.words.payload.last):
             m.d.sync += active.eq(0)
         with m.If(self.start):
+            m.d.comb += [next_head.eq(0), next_token.eq(0), next_word.eq(0)]
             m.d.sync += [
                 active.eq(1),
                 gathered.eq(0),
-                word.eq(0),
-                head.eq(0),
-                token.eq(0),
                 token_base.eq(self.block.base),
                 head_base.eq(self.block.base),
             ]
