@@ -12,6 +12,7 @@ from typing import Any
 from einloom.catalogue import load_config
 from einloom.fpga.boards import BOARDS, Board
 from einloom.fpga.depth import Path as LogicPath
+from einloom.fpga.floorplan import Plan, floorplan, on_dies
 from einloom.fpga.recipes import Recipe, cell_library, ultrascale
 from einloom.fpga.resources import Resources
 from einloom.fpga.synthesise import LEVELS, Part, Synthesis
@@ -53,6 +54,7 @@ class SynthesisReport:
     ports : memory ports, whose logic in the shell is charged to the board.
     results : synthesis of each design, by the name of its top module.
     seconds : time that synthesis took.
+    plan : floorplan of a core, over all dies of a board.
     """
 
     target: str
@@ -60,6 +62,7 @@ class SynthesisReport:
     ports: int
     results: Mapping[str, Synthesis]
     seconds: float
+    plan: Plan | None = None
 
     @property
     def total(self) -> Resources:
@@ -81,6 +84,15 @@ class SynthesisReport:
         taken = self.total if total is None else total
         return {key: round(getattr(taken, key) / getattr(of, key), 4) for key in FPGA}
 
+    @property
+    def dies(self) -> dict[str, tuple[Resources, Resources]]:
+        """(what a core's floorplan puts on it, what it has without shell and memory ports) of each die, by its name."""
+        if self.board is None or self.plan is None:
+            return {}
+        ((top, result),) = self.results.items()
+        held = on_dies(self.plan, {part.name: part for part in result.parts}, top)
+        return {die: (held[die], has) for die, has in zip(held, self.board.dies(self.ports), strict=False)}
+
     def plot(self, file: str | Path) -> None:
         """Draw a bar for each part into an .svg, .png or .pdf file; InputError without matplotlib."""
         require_plots(Path(file))
@@ -95,6 +107,7 @@ class SynthesisReport:
             "target": self.target,
             **asdict(self.total),
             "shares": {name: self.shares(of) for name, of in self.board.regions(self.ports)} if self.board else {},
+            "dies": {die: {**asdict(held), "shares": self.shares(has, held)} for die, (held, has) in self.dies.items()},
             "levels": max(result.levels for result in results.values()),
             "parts": [_part(part) for result in results.values() for part in result.parts],
             "paths": [{"part": name, **asdict(path)} for result in results.values() for name, path in result.deepest()],
@@ -135,7 +148,10 @@ def synthesise(
     for design in designs:
         top = design.manifest.top
         results[top] = synthesise_design(design.verilog, top, recipe, advance=partial(progress, top))
-    return SynthesisReport(target, BOARDS.get(target), ports, results, round(time.perf_counter() - started, 1))
+    cores = [design.manifest.core for design in designs if design.manifest.core is not None]
+    plan = floorplan(*cores) if len(designs) == len(cores) == 1 else None
+    seconds = round(time.perf_counter() - started, 1)
+    return SynthesisReport(target, BOARDS.get(target), ports, results, seconds, plan)
 
 
 def _recipe(target: str, liberty: Sequence[Path]) -> Recipe:

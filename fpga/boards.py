@@ -49,10 +49,15 @@ class Board:
         if self.shell:
             taken = sum(self.shell, self.port * ports)
             yield f"{self.name} less shell and {ports} memory ports", self.has - taken
-            die = self.has.share(self.slrs) - self.shell[0] - self.port * ports
-            yield "SLR0 less the same", die
+            yield "SLR0 less the same", self.dies(ports)[0]
         else:
             yield f"one of its {self.slrs} SLRs", self.has.share(self.slrs)
+
+    def dies(self, ports: int) -> tuple[Resources, ...]:
+        """What each die has for a design with so many AXI ports; none where nobody has measured the shell."""
+        each = self.has.share(self.slrs)
+        left = [each - shell for shell in self.shell]
+        return (left[0] - self.port * ports, *left[1:]) if left else ()
 
 
 # Both cards carry the same silicon with 8 GB (U280) or 16 GB (U55C) of HBM; the U280 also has 32 GB of DDR4. AMD DS963

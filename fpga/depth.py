@@ -125,7 +125,7 @@ def depth(
         *(path.levels for path in paths),
         *(levels for levels, _ in (*boundary.before.values(), *boundary.behind.values())),
         *(levels for sources in through.values() for levels in sources.values()),
-        *(children[kind].levels for kind in netlist.children),
+        *(children[kind].levels for kind in netlist.instances.values()),
         0,
         0,
     )

@@ -51,14 +51,14 @@ class Netlist:
     ----------
     inputs, outputs : the bits of each port.
     names : a readable name of each bit that has one.
-    children : number of each other module of the design that it places.
+    instances : the other modules of the design that it places, by the name of the instance.
     """
 
     inputs: dict[str, list[Bit]]
     outputs: dict[str, list[Bit]]
     cells: list[Instance]
     names: dict[int, str]
-    children: Counter[str] = field(default_factory=Counter)
+    instances: dict[str, str] = field(default_factory=dict)
 
 
 def read_netlist(module: Mapping[str, Any], children: Mapping[str, Any]) -> Netlist:
@@ -72,8 +72,8 @@ def read_netlist(module: Mapping[str, Any], children: Mapping[str, Any]) -> Netl
         for pin, bits in cell["connections"].items():
             pins[cell["port_directions"][pin]][pin] = bits
         cells.append(Instance(name, cell["type"], cell["parameters"], pins["input"], pins["output"]))
-    counts = Counter(cell.type for cell in cells if cell.type in children)
-    return Netlist(ports["input"], ports["output"], cells, _names(module["netnames"]), counts)
+    instances = {cell.name.removeprefix("\\"): cell.type for cell in cells if cell.type in children}
+    return Netlist(ports["input"], ports["output"], cells, _names(module["netnames"]), instances)
 
 
 def _names(wires: Mapping[str, Any]) -> dict[int, str]:

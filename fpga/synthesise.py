@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Part:
     paths : the deepest paths from register to register that none of its children has for itself.
     memories : kind that each of its memories became: lutram, blockram, uram or ff.
     children : number of each other module that it places.
+    instances : those modules by the names of their instances; not in a generate loop.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Part:
     paths: tuple[LogicPath, ...]
     memories: Mapping[str, str]
     children: Mapping[str, int]
+    instances: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def synthesise(
     results, reused = _netlists(logic, modules, recipe, advance or (lambda *_: None), jobs)
     boundaries: dict[str, Boundary] = {}
     children: dict[str, Mapping[str, int]] = {}
+    instances: dict[str, Mapping[str, str]] = {}
     totals: dict[str, tuple[Resources, Resources]] = {}
     for name in used:
         if name in loops:
@@ -124,7 +128,8 @@ def synthesise(
             netlist = read_netlist(results[name].netlist, modules)
             own = cost(netlist, recipe.cells)
             boundaries[name] = depth(netlist, boundaries, recipe.cells, above=above)
-            children[name] = dict(netlist.children)
+            instances[name] = netlist.instances
+            children[name] = dict(Counter(netlist.instances.values()))
         totals[name] = own, sum((totals[c][1] * n for c, n in children[name].items()), own)
     copies = _copies(children, top)
     parts = [
@@ -137,6 +142,7 @@ def synthesise(
             paths=tuple(boundaries[name].paths),
             memories=results[name].memories if name in results else {},
             children=children[name],
+            instances=instances.get(name, {}),
         )
         for name in reversed(used)
         if copies[name]

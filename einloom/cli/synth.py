@@ -107,6 +107,8 @@ def _share_table(total: Resources, board: Board, report: SynthesisReport) -> Tab
     table = Table("", *FPGA, title=f"share of {board.name} ({board.part})")
     for name, of in board.regions(report.ports):
         table.add_row(name, *(f"{share:.1%}" for share in report.shares(of, total).values()))
+    for die, (held, has) in report.dies.items():
+        table.add_row(f"{die}, what the floorplan puts there", *(f"{s:.1%}" for s in report.shares(has, held).values()))
     return table
 
 

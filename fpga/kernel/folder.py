@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from einloom.fpga.boards import TOOLS, Board
+from einloom.fpga.floorplan import floorplan
 from einloom.fpga.kernel.interface import kernel_interface
 from einloom.fpga.kernel.kernel_xml import kernel_xml
 from einloom.fpga.kernel.vendor_files import clock_xdc, design_tcl, floorplan_tcl, fusesoc_core, link_cfg
@@ -58,7 +59,7 @@ def kernel_folder(design: Design, board: Board, *, clock_mhz: int, slr: int | No
         DESIGN_TCL: design_tcl(kernel, sources),
         LINK: link_cfg(kernel, clock_mhz, slr),
         CLOCK: clock_xdc(clock_mhz),
-        FLOORPLAN: floorplan_tcl(kernel, slr),
+        FLOORPLAN: floorplan_tcl(kernel, floorplan(manifest.core), slr),
         f"{kernel.name}.core": fusesoc_core(kernel, sources),
     }
     templates = resources.files("einloom.fpga.kernel") / "templates"

@@ -3,6 +3,7 @@
 import yaml
 
 from einloom.fpga.boards import TOOLS
+from einloom.fpga.floorplan import Plan
 from einloom.fpga.kernel.interface import CONTROL, KernelInterface
 from einloom.fpga.kernel.kernel_xml import LIBRARY, VENDOR, VERSION
 from einloom.fpga.kernel.vivado_project import OUT_OF_CONTEXT
@@ -15,14 +16,6 @@ READS_OUTSTANDING, WRITES_OUTSTANDING = 32, 16
 """Bursts on their way that the platform's interconnect makes room for, on each port. A weight channel has up to 16
 reads; the system's port is shared by three readers."""
 AP_CTRL = (("CTRL", 0x00), ("GIER", 0x04), ("IP_IER", 0x08), ("IP_ISR", 0x0C))
-PLACED = (
-    ("SLR0", ("*_master", "*mux", "registers", "supervisor", "machine/sequencer", "machine/load_unit",
-              "machine/store_unit", "machine/weights_unit")),
-    ("SLR1", ("machine/vector_unit", "machine/memory", "machine/attention_unit")),
-    ("SLR2", ("machine/gemm_unit",)),
-)  # fmt: skip
-"""Instances by die, for a kernel that takes all three. Ports are on SLR0, because HBM and PCIe are there; the vector
-memory, where all units meet, is on the middle die."""
 
 
 def design_tcl(kernel: KernelInterface, sources: list[str]) -> str:
@@ -84,12 +77,12 @@ def clock_xdc(clock_mhz: int) -> str:
     return f"# {clock_mhz} MHz\ncreate_clock -name ap_clk -period {1000 / clock_mhz:.3f} [get_ports ap_clk]\n"
 
 
-def floorplan_tcl(kernel: KernelInterface, slr: int | None) -> str:
+def floorplan_tcl(kernel: KernelInterface, plan: Plan, slr: int | None) -> str:
     """Soft assignments of parts to dies, run before placement."""
     if slr is not None:
         return f"# The whole kernel is on SLR{slr}; link.cfg says so.\n"
     lines = ["# Which part goes on which die. Soft: the placer may move what does not fit."]
-    for die, instances in PLACED:
+    for die, instances in plan.items():
         for instance in instances:
             cells = f"[get_cells -quiet -hierarchical -filter {{NAME =~ */{kernel.instance}/*core/{instance}}}]"
             lines.append(f"set_property -quiet USER_SLR_ASSIGNMENT {die} {cells}")

@@ -21,8 +21,15 @@ from einloom.hw.replicated import Replicated
 from einloom.hw.wires import feed, join
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
+MANY_CHANNELS = 16
+"""An engine with more of them spans dies."""
 LARGEST_UNIT = 128
 """Most bits that metadata are padded to whole numbers of."""
+
+
+def grids_of(channels: int) -> int:
+    """Grids of PEs that an engine with so many channels has side by side."""
+    return 8 if channels > MANY_CHANNELS and channels % 8 == 0 else 1
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class GemmEngine(Part):
         sequencer = self.sequencer.place(m, "sequencer", platform)
         control = ControlPipeline(spec.pe.timing).place(m, "control", platform)
         drain = Drain(spec.rows).place(m, "drain", platform)
-        grid = pe_grid(spec.pe, spec.rows, spec.columns).place(m, "grid", platform)
+        grids = self._place_grids(m, platform)
         words = self._place_gearboxes(m, sequencer, platform)
         columns = self._place_columns(m, sequencer, control, words, platform)
 
@@ -215,8 +222,6 @@ class GemmEngine(Part):
         feed(m, sequencer, control, "issue")
         feed(m, sequencer, drain, "tokens")
         feed(m, drain, control, "shift")
-        feed(m, self, grid, "activations")
-        feed(m, control, grid, "control")
         m.d.comb += [
             self.activation_address.eq(sequencer.address),
             self.activation_read.eq(sequencer.read),
@@ -224,14 +229,29 @@ class GemmEngine(Part):
             drain.start.eq(sequencer.issue.valid & sequencer.issue.tile_last),
             drain.load.eq(control.control.load),
             drain.ready.eq(self.sums.ready),
-            grid.operand.eq(Cat(column.operand for column in columns)),
             self.sums.valid.eq(drain.valid),
-            grid.drain_in.eq(0),  # nothing follows the last row
-            self.sums.payload.eq(grid.drain_out),
+            self.sums.payload.eq(Cat(grid.drain_out for grid in grids)),
             self.idle.eq(sequencer.idle & ~drain.busy),
         ]
+        operand, scale_bit = Cat(column.operand for column in columns), None
         if spec.pe.timing.scale_bits:
-            m.d.comb += grid.scale_bit.eq(Cat(column.scale_bit for column in columns))
+            scale_bit = Cat(column.scale_bit for column in columns)
+        for n, grid in enumerate(grids):
+            feed(m, self, grid, "activations")
+            feed(m, control, grid, "control")
+            m.d.comb += [
+                grid.drain_in.eq(0),  # nothing follows the last row
+                grid.operand.eq(operand.word_select(n, len(operand) // len(grids))),
+            ]
+            if scale_bit is not None:
+                m.d.comb += grid.scale_bit.eq(scale_bit.word_select(n, len(scale_bit) // len(grids)))
+
+    def _place_grids(self, m, platform):
+        """The PEs; an engine as wide as a card's memory has several grids side by side, which can lie on other dies."""
+        spec = self.spec
+        count = grids_of(spec.channels)
+        names = [f"grid_{n}" for n in range(count)] if count > 1 else ["grid"]
+        return [pe_grid(spec.pe, spec.rows, spec.columns // count).place(m, name, platform) for name in names]
 
     def _place_gearboxes(self, m, sequencer, platform):
         """Place a gearbox for each memory channel, all moving together; returns their words."""
