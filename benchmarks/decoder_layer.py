@@ -1,6 +1,8 @@
 """One decoder layer and the head of a real model's shape on a core in simulation: cycles, share of a card's memory.
 
     python -m benchmarks.decoder_layer CONFIG [--shape llama-2-7b] [--format bitmod-fp4] [--position 1023]
+    python -m benchmarks.decoder_layer u280-accllm --format int2-2of4 --other lm_head=int4
+    python -m benchmarks.decoder_layer u280-flightllm --format int4-8of16 --other self_attn=int4 --other lm_head=int4
 
 Random weights, and a cache of random bytes in front of the token; memories behind the ports are HBM2 channels. All
 memory that the core writes is compared with golden's in every byte. The cycles of a whole token are those of this
@@ -9,6 +11,7 @@ layer, times the model's layers, and of the rest of the step once.
 
 import argparse
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -61,14 +64,16 @@ class Measured(NamedTuple):
     run_seconds: float
 
 
-def measure(config_name: str, shape: Shape, format: str, position: int, clock_mhz: float) -> Measured:
+def measure(
+    config_name: str, shape: Shape, format: str, position: int, clock_mhz: float, others: Mapping[str, str]
+) -> Measured:
     """One step of a model with a single layer; SystemExit when a byte of memory is not golden's."""
     sizes = {name: getattr(shape, name) for name in ("hidden", "inner", "heads", "groups", "vocab")}
     graph = llama_graph(**sizes, layers=1, context=position + 1)
     config = sized(load_config(config_name), graph)
     (design,) = cached_designs(config)
     manifest, core_manifest = design.manifest, design.manifest.core
-    tensors, floats = random_tensors(graph, format, config.gemm.group, seed=1)
+    tensors, floats = random_tensors(graph, format, config.gemm.group, seed=1, others=others)
     program = compile_decoder(graph, tensors, floats, unit_scales(graph), manifest)
     print(
         f"{config.name}: {len(program.instructions)} instructions, {program.image_bytes:,} bytes of memory", flush=True
@@ -103,17 +108,20 @@ def main() -> None:
     parser.add_argument("config")
     parser.add_argument("--shape", choices=SHAPES, default="llama-2-7b")
     parser.add_argument("--format", default="bitmod-fp4")
+    parser.add_argument("--other", action="append", default=[], metavar="WORD=FORMAT", help="of some matrices")
     parser.add_argument("--position", type=int, default=1023)
     parser.add_argument("--clock", type=float, default=300.0, metavar="MHZ")
     arguments = parser.parse_args()
     shape = SHAPES[arguments.shape]
-    found = measure(arguments.config, shape, arguments.format, arguments.position, arguments.clock)
+    others = dict(other.split("=", 1) for other in arguments.other)
+    found = measure(arguments.config, shape, arguments.format, arguments.position, arguments.clock, others)
     counters, ports = found.counters, found.manifest.core.ports
     cycles, beat = counters["cycles"], found.manifest.core.beat_bytes
     moved = {t: sum(counters.get(f"{t}{p.channel}_beats", 0) for p in ports) * beat for t in Traffic}
     per_cycle = CARD_BYTES_PER_SECOND / (arguments.clock * 1e6)
     token = shape.layers * found.layer + cycles - found.layer
-    print(f"{arguments.shape}, {arguments.format}, position {arguments.position}: all memory golden's, bit for bit")
+    formats = ", ".join([arguments.format, *arguments.other])
+    print(f"{arguments.shape}, {formats}, position {arguments.position}: all memory golden's, bit for bit")
     print(f"cycles: {found.layer:,} to the end of the layer, {cycles - found.layer:,} behind it")
     print(f"moved: {moved[Traffic.WEIGHTS]:,} bytes of weights, {moved[Traffic.CACHE]:,} of keys and values")
     share = (moved[Traffic.WEIGHTS] + moved[Traffic.CACHE]) / (cycles * per_cycle)
