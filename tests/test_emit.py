@@ -35,6 +35,7 @@ EXTRA = {
     "one-pe": {"kind": "bitmod", "rows": 1, "columns": 1, "lanes": 1},
     "one-mac": {"kind": "int_mac", "rows": 1, "columns": 1, "lanes": 1},
     "spans": {"kind": "fusemax", "rows": 2, "columns": 8, "spans": 4, "max_head": 32, "max_keys": 8},
+    "serial": {"kind": "fusemax", "rows": 4, "columns": 2, "max_head": 32, "max_keys": 64, "exponentials": "serial"},
     "one-key": {"kind": "fusemax", "rows": 1, "columns": 1, "max_head": 32, "max_keys": 1},
 }
 CONFIGS = {name: read_config(path) for name, path in shipped_configs().items()}
@@ -183,7 +184,8 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
 
 
 ALIKE = (
-    *("u280", "u280-slr", "core-2ch", "core-4ch", "core-int8", "core-dsp", "bitmod-decode"),
+    *("u280", "u280-slr", "u280-dense", "u280-accllm", "u280-flightllm"),
+    *("core-2ch", "core-4ch", "core-int8", "core-dsp", "bitmod-decode"),
     *("lut-w2", "lut-w4", "bitmod-256x256", "fusemax-256x256", "fusemax-16x16"),
 )
 """Configs whose modules others have in other sizes: default, core-16x32, dsp-decode, lut-ternary, bitmod-64x64 and

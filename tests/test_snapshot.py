@@ -8,8 +8,9 @@ from einloom.catalogue import shipped_configs
 from tests.marks import slow
 from tests.snapshot import differences, modules, recorded, shape, snapshot_of
 
-ALIKE = ("bitmod-decode", "core-2ch", "core-4ch", "lut-w2", "lut-w4", "u280-slr")
-"""Configs that differ from default, u280 and lut-ternary in sizes and formats; `python -m tests.snapshot` has all."""
+FLAGSHIPS = ("u280", "u280-slr", "u280-dense", "u280-accllm", "u280-flightllm")
+ALIKE = ("bitmod-decode", "core-2ch", "core-4ch", "lut-w2", "lut-w4", *FLAGSHIPS)
+"""Configs that differ from others in sizes and formats, or take long; `python -m tests.snapshot` has all."""
 
 
 @pytest.mark.parametrize("name", [slow(name) if name in ALIKE else name for name in shipped_configs()])
