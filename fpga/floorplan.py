@@ -34,7 +34,7 @@ def floorplan(core: CoreManifest) -> Plan:
     ports = ["*mux", "*_crossing", "*_log", "registers", "supervisor", "reporter"]
     ports += [machine + name for name in ("sequencer", "load_unit", "weights_unit", "store_unit")]
     middle = [machine + name for name in ("vector_unit", "memory", "attention_floats", "attend_extent", "*_queue")]
-    far = [gemm + name for name in ("activations", "sums")]
+    far = [gemm + name for name in ("activations*", "sums")]
     if attention > 1:
         middle += [f"{machine}attention_unit/{name}" for name in ("arbiter", "pending")]
         lanes = ([f"{machine}attention_unit/{part}_{n}" for part in ("lane", "reader")] for n in range(attention))
@@ -46,7 +46,7 @@ def floorplan(core: CoreManifest) -> Plan:
         far += [gemm + name for name in ("engine", "weights_*")]
         return {PORTS: tuple(ports), MIDDLE: tuple(middle), FAR: tuple(far)}
     ports += [f"{name}_master" for name in ("program", "load", "store", "weights*", "key_values*")]
-    far += [f"{gemm}engine/{name}" for name in ("sequencer", "control", "drain", "gearbox_*", "columns_*")]
+    far += [f"{gemm}engine/{name}" for name in ("sequencer", "control*", "drain", "gearbox_*", "columns_*")]
     _divide(([f"cache{n}_master"] for n in range(channels)), MASTERS_ON_PORTS, ports, middle)
     _divide(([f"{gemm}weights_{n}"] for n in range(channels)), QUEUES_ON_MIDDLE, middle, far)
     _divide(([f"{gemm}engine/grid_{n}"] for n in range(grids)), GRIDS_ON_MIDDLE, middle, far)

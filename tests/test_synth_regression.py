@@ -38,3 +38,17 @@ def test_the_configs_for_the_board_leave_room_for_wires(name: str, region: str) 
     [room] = [of for what, of in BOARDS["u280"].regions(ports) if what.startswith(region)]
     for key in KEYS:
         assert RECORDED["configs"][name][key] <= 0.7 * getattr(room, key), key
+
+
+@pytest.mark.parametrize("name", ["u280-dense"])
+def test_a_flagship_leaves_room_on_the_card_and_on_every_die(name: str) -> None:
+    """At most 70 % of any resource of the card, and of each die with what the floorplan puts there; nine levels."""
+    board, record = BOARDS["u280"], RECORDED["configs"][name]
+    ports = load_config(name).memory.channels + 1
+    [room] = [of for what, of in board.regions(ports) if what.startswith("u280 less")]
+    assert record["levels"] <= 9
+    for key in KEYS:
+        assert record[key] <= 0.7 * getattr(room, key), key
+        assert record[key] == sum(die[key] for die in record["dies"].values())
+        for (die, held), has in zip(record["dies"].items(), board.dies(ports), strict=True):
+            assert held[key] <= 0.7 * getattr(has, key), f"{key} of {die}"
