@@ -5,7 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect
 
 from einloom.hw.buffers.fifo import StreamFifo
-from einloom.hw.bus.axi import Response, axi_write, beat_bytes
+from einloom.hw.bus.axi import Response, axi_write
 from einloom.hw.bus.burst_splitter import BurstSplitter
 from einloom.hw.bus.master import check_requests, master_ports, put_bursts, stop_at_errors
 from einloom.hw.bus.window import WindowCheck
@@ -14,7 +14,7 @@ from einloom.hw.part import Part
 
 def strobed_layout(data_bits: int) -> data.StructLayout:
     """A beat for memory, and which of its bytes to write."""
-    return data.StructLayout({"data": data_bits, "strobe": beat_bytes(data_bits)})
+    return data.StructLayout({"data": data_bits, "strobe": data_bits // 8})
 
 
 class WriteMaster(Part):
