@@ -25,7 +25,7 @@ def test_no_instance_of_a_floorplan_holds_another(name: str) -> None:
 
 def test_lanes_and_grids_of_a_wide_core_are_on_two_dies() -> None:
     plan = floorplan(describe(load_config("u280-dense")).core)
-    for part in ("lane_", "grid_", "weights_"):
+    for part in ("attention_unit/lane_", "engine/grid_", "gemm_unit/weights_"):
         dies = [die for die, paths in plan.items() if any(f"/{part}" in path for path in paths)]
         assert len(dies) == 2, part
 
@@ -38,8 +38,8 @@ def test_what_is_named_is_on_its_die_and_all_else_in_the_middle() -> None:
     parts = {
         "top": part("top", 171, own=1, program_master="master", machine="machine", other="lane"),
         "machine": part("machine", 67, own=7, a_0="lane", a_1="lane", b_0="master"),
-        "master": part("master", 40),
-        "lane": part("lane", 10),
+        "master": part("master", 40, own=40),
+        "lane": part("lane", 10, own=10),
     }
     plan = {"SLR0": ("*_master", "machine/a_1"), MIDDLE: (), "SLR2": ("machine/b_*",)}
     held = {die: resources.lut for die, resources in on_dies(plan, parts, "top").items()}
