@@ -1,7 +1,7 @@
 """One decoder layer and the head of a real model's shape on a core in simulation: cycles, share of a card's memory.
 
     python -m benchmarks.decoder_layer CONFIG [--shape llama-2-7b] [--format bitmod-fp4] [--position 1023]
-    python -m benchmarks.decoder_layer u280-accllm --format int2-2of4 --other lm_head=int4
+    python -m benchmarks.decoder_layer u280-accllm --format int2-2of4 --attention-window 512 --sinks 32
     python -m benchmarks.decoder_layer u280-flightllm --format int4-8of16 --other self_attn=int4 --other lm_head=int4
 
 Random weights, and a cache of random bytes in front of the token; memories behind the ports are HBM2 channels. All
@@ -22,6 +22,7 @@ from einloom.generators.cached_designs import cached_designs
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.memory_sizes import sized
 from einloom.models.core_decoder import CoreDecoder
+from einloom.models.sliding_window import windowed
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
@@ -47,6 +48,13 @@ class Shape(NamedTuple):
     layers: int
 
 
+class Window(NamedTuple):
+    """Positions that a token sees, 0 for all, and first ones that it always sees."""
+
+    positions: int
+    sinks: int
+
+
 SHAPES = {
     "llama-2-7b": Shape(4096, 11008, 32, 32, 32000, 32),
     "llama-3-8b": Shape(4096, 14336, 32, 8, 128256, 32),
@@ -65,11 +73,19 @@ class Measured(NamedTuple):
 
 
 def measure(
-    config_name: str, shape: Shape, format: str, position: int, clock_mhz: float, others: Mapping[str, str]
+    config_name: str,
+    shape: Shape,
+    format: str,
+    position: int,
+    clock_mhz: float,
+    others: Mapping[str, str],
+    window: Window,
 ) -> Measured:
     """One step of a model with a single layer; SystemExit when a byte of memory is not golden's."""
     sizes = {name: getattr(shape, name) for name in ("hidden", "inner", "heads", "groups", "vocab")}
     graph = llama_graph(**sizes, layers=1, context=position + 1)
+    if window.positions:
+        graph = windowed(graph, window.positions, window.sinks, graph.context)
     config = sized(load_config(config_name), graph)
     (design,) = cached_designs(config)
     manifest, core_manifest = design.manifest, design.manifest.core
@@ -109,12 +125,15 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="llama-2-7b")
     parser.add_argument("--format", default="bitmod-fp4")
     parser.add_argument("--other", action="append", default=[], metavar="WORD=FORMAT", help="of some matrices")
+    parser.add_argument("--attention-window", type=int, default=0, metavar="N", help="positions that a token sees")
+    parser.add_argument("--sinks", type=int, default=0, metavar="N", help="first positions that it always sees")
     parser.add_argument("--position", type=int, default=1023)
     parser.add_argument("--clock", type=float, default=300.0, metavar="MHZ")
     arguments = parser.parse_args()
     shape = SHAPES[arguments.shape]
     others = dict(other.split("=", 1) for other in arguments.other)
-    found = measure(arguments.config, shape, arguments.format, arguments.position, arguments.clock, others)
+    window = Window(arguments.attention_window, arguments.sinks)
+    found = measure(arguments.config, shape, arguments.format, arguments.position, arguments.clock, others, window)
     counters, ports = found.counters, found.manifest.core.ports
     cycles, beat = counters["cycles"], found.manifest.core.beat_bytes
     moved = {t: sum(counters.get(f"{t}{p.channel}_beats", 0) for p in ports) * beat for t in Traffic}

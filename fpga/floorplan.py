@@ -16,6 +16,8 @@ GRIDS_ON_MIDDLE = 0.375
 """Share of the grids of an engine as wide as a card's memory, whose DSPs would be most of a die's."""
 QUEUES_ON_MIDDLE = 0.5
 """Share of its queues of weights, whose UltraRAM would be."""
+GEARBOXES_ON_PORTS = 0.25
+"""Share of its gearboxes beside the HBM, where there are LUTs left."""
 MASTERS_ON_PORTS = 0.625
 """Share of its masters of keys and values beside the HBM, where their queues would take most of the block RAM."""
 
@@ -46,7 +48,8 @@ def floorplan(core: CoreManifest) -> Plan:
         far += [gemm + name for name in ("engine", "weights_*")]
         return {PORTS: tuple(ports), MIDDLE: tuple(middle), FAR: tuple(far)}
     ports += [f"{name}_master" for name in ("program", "load", "store", "weights*", "key_values*")]
-    far += [f"{gemm}engine/{name}" for name in ("sequencer", "control*", "drain", "gearbox_*", "columns_*")]
+    far += [f"{gemm}engine/{name}" for name in ("sequencer", "control*", "drain", "columns_*")]
+    _divide(([f"{gemm}engine/gearbox_{n}"] for n in range(channels)), GEARBOXES_ON_PORTS, ports, far)
     _divide(([f"cache{n}_master"] for n in range(channels)), MASTERS_ON_PORTS, ports, middle)
     _divide(([f"{gemm}weights_{n}"] for n in range(channels)), QUEUES_ON_MIDDLE, middle, far)
     _divide(([f"{gemm}engine/grid_{n}"] for n in range(grids)), GRIDS_ON_MIDDLE, middle, far)
