@@ -48,18 +48,22 @@ class Shape(NamedTuple):
     layers: int
 
 
-class Window(NamedTuple):
-    """Positions that a token sees, 0 for all, and first ones that it always sees."""
-
-    positions: int
-    sinks: int
-
-
 SHAPES = {
     "llama-2-7b": Shape(4096, 11008, 32, 32, 32000, 32),
     "llama-3-8b": Shape(4096, 14336, 32, 8, 128256, 32),
     "tinyllama": Shape(2048, 5632, 32, 4, 32000, 22),
 }
+
+
+class Model(NamedTuple):
+    """A model of one layer: its shape, the format of its matrices and of those whose names contain a word, and how many
+    positions a token sees, 0 for all, and how many first ones always."""
+
+    shape: Shape
+    format: str
+    others: Mapping[str, str]
+    window: int
+    sinks: int
 
 
 class Measured(NamedTuple):
@@ -72,24 +76,16 @@ class Measured(NamedTuple):
     run_seconds: float
 
 
-def measure(
-    config_name: str,
-    shape: Shape,
-    format: str,
-    position: int,
-    clock_mhz: float,
-    others: Mapping[str, str],
-    window: Window,
-) -> Measured:
+def measure(config_name: str, model: Model, position: int, clock_mhz: float) -> Measured:
     """One step of a model with a single layer; SystemExit when a byte of memory is not golden's."""
-    sizes = {name: getattr(shape, name) for name in ("hidden", "inner", "heads", "groups", "vocab")}
+    sizes = {name: getattr(model.shape, name) for name in ("hidden", "inner", "heads", "groups", "vocab")}
     graph = llama_graph(**sizes, layers=1, context=position + 1)
-    if window.positions:
-        graph = windowed(graph, window.positions, window.sinks, graph.context)
+    if model.window:
+        graph = windowed(graph, model.window, model.sinks, graph.context)
     config = sized(load_config(config_name), graph)
     (design,) = cached_designs(config)
     manifest, core_manifest = design.manifest, design.manifest.core
-    tensors, floats = random_tensors(graph, format, config.gemm.group, seed=1, others=others)
+    tensors, floats = random_tensors(graph, model.format, config.gemm.group, seed=1, others=model.others)
     program = compile_decoder(graph, tensors, floats, unit_scales(graph), manifest)
     print(
         f"{config.name}: {len(program.instructions)} instructions, {program.image_bytes:,} bytes of memory", flush=True
@@ -132,14 +128,16 @@ def main() -> None:
     arguments = parser.parse_args()
     shape = SHAPES[arguments.shape]
     others = dict(other.split("=", 1) for other in arguments.other)
-    window = Window(arguments.attention_window, arguments.sinks)
-    found = measure(arguments.config, shape, arguments.format, arguments.position, arguments.clock, others, window)
+    model = Model(shape, arguments.format, others, arguments.attention_window, arguments.sinks)
+    found = measure(arguments.config, model, arguments.position, arguments.clock)
     counters, ports = found.counters, found.manifest.core.ports
     cycles, beat = counters["cycles"], found.manifest.core.beat_bytes
     moved = {t: sum(counters.get(f"{t}{p.channel}_beats", 0) for p in ports) * beat for t in Traffic}
     per_cycle = CARD_BYTES_PER_SECOND / (arguments.clock * 1e6)
     token = shape.layers * found.layer + cycles - found.layer
     formats = ", ".join([arguments.format, *arguments.other])
+    if model.window:
+        formats += f", window {model.window} and {model.sinks} sinks"
     print(f"{arguments.shape}, {formats}, position {arguments.position}: all memory golden's, bit for bit")
     print(f"cycles: {found.layer:,} to the end of the layer, {cycles - found.layer:,} behind it")
     print(f"moved: {moved[Traffic.WEIGHTS]:,} bytes of weights, {moved[Traffic.CACHE]:,} of keys and values")
