@@ -13,7 +13,7 @@ from einloom.hw.array.block_sequencer import BlockSequencer, header_layout
 from einloom.hw.array.control import ControlPipeline, Drain
 from einloom.hw.array.grid import pe_grid
 from einloom.hw.array.sequencer import Sequencer
-from einloom.hw.buffers.gearbox import Gearbox
+from einloom.hw.buffers.gearbox import Gearbox, following
 from einloom.hw.part import Part
 from einloom.hw.pe.column import codes_port, word_formats
 from einloom.hw.pe.spec import PeSpec, stored_bits
@@ -265,7 +265,13 @@ class GemmEngine(Part):
             gearboxes.append(gearbox)
         # Bit n: all gearboxes have a word of size n. It is found a cycle ahead, so that no take waits for all of them.
         enough = Signal(len(sizes))
-        m.d.sync += enough.eq(Cat(Cat(g.coming[n] for g in gearboxes).all() for n in range(len(sizes))))
+        coming = []
+        for n in range(len(sizes) + 2):
+            everywhere = Signal(len(sizes), name=f"coming_{n}")
+            together = (Cat(g.coming[n][size] for g in gearboxes).all() for size in range(len(sizes)))
+            m.d.comb += everywhere.eq(Cat(together))
+            coming.append(everywhere)
+        m.d.sync += enough.eq(following(coming, sequencer))
         firsts = len(sizes) - len(spec.word_formats)
         if spec.by_blocks:
             m.d.comb += [sequencer.metadata_there.eq(enough[:-1:2]), sequencer.steps_there.eq(enough[1:-1:2])]

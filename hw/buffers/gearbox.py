@@ -19,7 +19,8 @@ class Gearbox(Part):
     multiplexers: log2(beat_bits / unit) for each bit of a word, and one for each bit of a waiting beat but the last.
 
     A beat is accepted whenever there is room for one, whatever the consumer does. `coming` tells a cycle ahead which
-    words will be there, because a long path begins there when gearboxes move together.
+    words will be there, for each thing that the consumer may do. When gearboxes move together, what all of them have is
+    known before the consumer's choice, which comes last.
 
     Throughput: a beat in and a word out every cycle. Latency: 1 cycle from a word's last beat.
 
@@ -33,7 +34,8 @@ class Gearbox(Part):
     beats : In, stream of `beat_bits`
     select : In, index of the wanted word's size
     available : Out(1), all of the wanted word is there
-    coming : Out, bit n: in the next cycle all of a word of size n is there
+    coming : Out, array; bit n: in the next cycle all of a word of size n is there, in entry 0 if nothing is done now,
+        in entry 1 + k if a word of size k is taken, and in the last one with `align`
     word : Out, in its low bits; above them is what follows
     take : In(1), consume the word; only while `available`
     align : In(1), drop what is left of the oldest beat; not together with `take`
@@ -45,7 +47,7 @@ class Gearbox(Part):
             "beats": In(stream.Signature(beat_bits)),
             "select": In(range(max(len(word_bits), 2))),
             "available": Out(1),
-            "coming": Out(len(word_bits)),
+            "coming": Out(len(word_bits)).array(len(word_bits) + 2),
             "word": Out(max(word_bits)),
             "take": In(1),
             "align": In(1),
@@ -63,9 +65,11 @@ class Gearbox(Part):
         enough = Signal(len(self.word_bits))  # bit n: a word of size n is there
         accept, leaving = Signal(), Signal(range(depth))  # beats that are used up
 
-        def reaches(units, used=0):
-            """The value of `coming` if `used` of the `units` leave."""
-            return Cat(units >= used + size // unit for size in self.word_bits)
+        used = [size // unit for size in self.word_bits]
+        whole = Cat(Const(0, inside), supplied[inside:])
+        left = [(supplied, 0), *((supplied, units) for units in used), (whole, 0)]
+        for coming, (there, taken) in zip(self.coming, left, strict=True):
+            m.d.comb += coming.eq(Cat(there >= taken + units for units in used))
 
         m.d.comb += [
             self.available.eq(Array(enough)[self.select]),
@@ -74,21 +78,18 @@ class Gearbox(Part):
             accept.eq(self.beats.valid & self.beats.ready),
             supplied.eq(level + Mux(accept, per_beat, 0)),
         ]
-        m.d.sync += [enough.eq(self.coming), count.eq(count + accept - leaving)]
+        m.d.sync += [enough.eq(following(self.coming, self)), count.eq(count + accept - leaving)]
         with m.If(self.align):
-            whole = Cat(Const(0, inside), supplied[inside:])
-            m.d.comb += [self.coming.eq(reaches(whole)), leaving.eq(offset != 0)]
+            m.d.comb += leaving.eq(offset != 0)
             m.d.sync += [offset.eq(0), level.eq(whole)]
         with m.Elif(self.take):
             with m.Switch(self.select):  # it comes last, so it only chooses
-                for n, size in enumerate(self.word_bits):
+                for n, units in enumerate(used):
                     with m.Case(n):
-                        used = size // unit
-                        end = offset + used
-                        m.d.comb += [self.coming.eq(reaches(supplied, used)), leaving.eq(end[inside:])]
-                        m.d.sync += [offset.eq(end[:inside]), level.eq(supplied - used)]
+                        end = offset + units
+                        m.d.comb += leaving.eq(end[inside:])
+                        m.d.sync += [offset.eq(end[:inside]), level.eq(supplied - units)]
         with m.Else():
-            m.d.comb += self.coming.eq(reaches(supplied))
             m.d.sync += level.eq(supplied)
         for n, beat in enumerate(beats):
             with m.If(accept & (count == n + leaving)):
@@ -98,6 +99,12 @@ class Gearbox(Part):
                     for moved in range(1, depth - n):
                         with m.Case(moved):
                             m.d.sync += beat.eq(beats[n + moved])
+
+
+def following(coming, control):
+    """The entry of `coming` for what `take`, `select` and `align` of `control` do in this cycle."""
+    nothing, *taken, aligned = coming
+    return Mux(control.align, aligned, Mux(control.take, Array(taken)[control.select], nothing))
 
 
 def beats_touched(beat_bits: int, word_bits: Sequence[int]) -> int:

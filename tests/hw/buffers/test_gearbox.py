@@ -34,6 +34,11 @@ def golden(shape: str, steps: list[int], beats: list[int]) -> tuple[list[int], i
     return words, at
 
 
+def following(cycle: Cycle, sizes: int) -> int:
+    """What `coming` says of the next cycle."""
+    return cycle[f"coming_{sizes + 1 if cycle['align'] else 1 + cycle['select'] if cycle['take'] else 0}"]
+
+
 @pytest.mark.parametrize(("pause", "chance"), [(0.0, 1.0), (0.6, 1.0), (0.0, 0.4), (0.5, 0.5)])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_words_follow_each_other_without_gaps(shape: str, pause: float, chance: float) -> None:
@@ -51,7 +56,7 @@ def test_words_follow_each_other_without_gaps(shape: str, pause: float, chance: 
         if cycle.number:
             # `coming` said in the cycle before which sizes are there now.
             assert cycle["available"] == coming >> cycle["select"] & 1
-        coming = cycle["coming"]
+        coming = following(cycle, len(sizes))
         if cycle["take"]:
             words.append(cycle["word"] & (1 << sizes[cycle["select"]]) - 1)
         done += cycle["take"] or cycle["align"]
@@ -94,9 +99,9 @@ def test_a_beat_a_cycle_is_used_up() -> None:
     def consumer(cycle: Cycle) -> None:
         if cycle["take"]:
             cycles.append(cycle.number)
-        select = int(bool(cycles))
+        select, coming = int(bool(cycles)), following(cycle, 2)
         cycle.set("select", select)
-        cycle.set("take", cycle["coming"] >> select & 1)
+        cycle.set("take", coming >> select & 1)
 
     bench = PartBench(part, {"beats": list(range(60))}, partners=[consumer], until=lambda: len(cycles) >= 50)
     bench.check(lambda _: {})
