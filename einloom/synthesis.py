@@ -148,8 +148,7 @@ def synthesise(
     for design in designs:
         top = design.manifest.top
         results[top] = synthesise_design(design.verilog, top, recipe, advance=partial(progress, top))
-    cores = [design.manifest.core for design in designs if design.manifest.core is not None]
-    plan = floorplan(*cores) if len(designs) == len(cores) == 1 else None
+    plan = floorplan(designs[0].manifest.core) if chosen.core is not None else None
     seconds = round(time.perf_counter() - started, 1)
     return SynthesisReport(target, BOARDS.get(target), ports, results, seconds, plan)
 
