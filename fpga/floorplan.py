@@ -10,7 +10,7 @@ from einloom.spec.manifest import CoreManifest
 
 PORTS, MIDDLE, FAR = "SLR0", "SLR1", "SLR2"
 """The die beside HBM and PCIe, where ports are; the one in the middle, where all units meet; the third one."""
-LANES_ON_MIDDLE = 0.625
+LANES_ON_MIDDLE = 0.6
 """Share of many attention lanes that goes beside the vector unit; the rest goes beside the GEMM engine."""
 GRIDS_ON_MIDDLE = 0.375
 """Share of the grids of an engine as wide as a card's memory, whose DSPs would be most of a die's."""

@@ -76,6 +76,7 @@ FUSEMAX: dict[str, Any] = {
         "max_keys": 1024,
         "quotient_bits": 2,
         "spans": 1,
+        "exponentials": "parallel",
     },
 }
 FUSEMAX_KNOBS: dict[str, list[Any]] = {
@@ -87,6 +88,7 @@ FUSEMAX_KNOBS: dict[str, list[Any]] = {
     "engine.max_keys": [2, 4096],
     "engine.quotient_bits": [1, 4, 8],
     "engine.spans": [2, 4],
+    "engine.exponentials": ["serial"],
 }
 KNOBS: dict[str, list[Any]] = {
     "name": ["other"],
