@@ -20,12 +20,12 @@ from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.memory_sizes import sized
 from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import JobResult
 from einloom.spec.isa import UNITS
 from einloom.spec.manifest import Manifest
 from einloom.spec.memory_ports import Traffic
+from einloom.spec.memory_timing import MemoryTiming
 
 CARD_BYTES_PER_SECOND = 32 * 13.27e9
 """Of the U280's 32 pseudo-channels, as Shuhai (FCCM 2020) measured them."""

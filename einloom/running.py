@@ -59,7 +59,7 @@ class Memory(StrEnum):
     ideal = "ideal"
     """A memory that gives a beat in each cycle."""
     hbm = "hbm"
-    """A pseudo-channel of HBM2 behind each port: its bandwidth, refreshes and rows (sim/memory_timing.py)."""
+    """A pseudo-channel of HBM2 behind each port: its bandwidth, refreshes and rows (spec/memory_timing.py)."""
 
 
 CLOCK_MHZ = 300.0
@@ -269,10 +269,10 @@ def open(
         card = CardDriver(pyxrt(), Path(xclbin), manifest, program, BOARDS[board], device=device)
         return Accelerator(compiled, chosen, golden, card, None)
     # The simulator's toolchain is needed here only.
-    from einloom.sim.memory_timing import MemoryTiming
     from einloom.sim.simulated_core import SimulatedCore, Waves
     from einloom.sim.verilator import waves_suffix
     from einloom.sim.xrt import SimulatedXrt
+    from einloom.spec.memory_timing import MemoryTiming
 
     file = None if waves is None else Waves(*waves, Path.cwd() / f"{manifest.name}{waves_suffix()}")
     ideal, clock = MemoryTiming(), CLOCK_MHZ if clock_mhz is None else clock_mhz
