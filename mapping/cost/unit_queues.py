@@ -1,0 +1,125 @@
+"""Queues of instructions in front of units, and the permits between them, as times."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from einloom.mapping.cost.events import Events, Process, Signal
+from einloom.mapping.cost.latencies import PERMIT_LATENCY, QUEUE_DEPTH, QUEUE_LATENCY
+from einloom.spec.instruction import Instruction
+from einloom.spec.isa import UNITS, Condition, Unit
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The tokens at work: the position of the first, their number, and whether no chunk follows."""
+
+    position: int
+    tokens: int
+    last: bool
+
+    def carries_out(self, instruction: Instruction) -> bool:
+        """The condition of an instruction holds."""
+        condition = instruction["condition"]
+        if condition == Condition.TOKEN_PRESENT:
+            return instruction["first"] < self.tokens
+        return self.tokens > 0 and (condition != Condition.LAST_CHUNK or self.last)
+
+
+class Permits:
+    """Permits from one unit to another, by the cycle from which each can be taken."""
+
+    def __init__(self, events: Events) -> None:
+        count = len(Unit)
+        self._given: list[list[deque[int]]] = [[deque() for _ in range(count)] for _ in range(count)]
+        self._signals = [Signal(events) for _ in range(count)]
+
+    def give(self, giver: int, mask: int, cycle: int) -> None:
+        """A permit from `giver` to each unit in `mask`, at the end of `cycle`."""
+        for unit in UNITS:
+            if mask >> unit & 1:
+                self._given[giver][unit].append(cycle + PERMIT_LATENCY)
+                self._signals[unit].raise_now()
+
+    def there(self, taker: int, mask: int) -> Signal | None:
+        """What to wait for until all permits in `mask` for `taker` are known; None if they are."""
+        known = all(self._given[giver][taker] for giver in UNITS if mask >> giver & 1)
+        return None if known else self._signals[taker]
+
+    def take(self, taker: int, mask: int) -> int:
+        """Take one from each unit in `mask`; the first cycle in which all are there."""
+        return max((self._given[giver][taker].popleft() for giver in UNITS if mask >> giver & 1), default=0)
+
+
+@dataclass
+class Presented:
+    """An instruction in front of its unit.
+
+    Attributes
+    ----------
+    waits, starts : the cycles from which on it waits for permits, and is carried out.
+    """
+
+    index: int
+    instruction: Instruction
+    chunk: Chunk
+    waits: int
+    starts: int
+
+
+class UnitQueue:
+    """The instructions of a unit, in order.
+
+    Attributes
+    ----------
+    popped : the cycles in which instructions left the queue for the unit.
+    room : raised with each.
+    """
+
+    def __init__(self, events: Events, unit: Unit, permits: Permits) -> None:
+        self.unit = unit
+        self._permits = permits
+        self._waiting: deque[tuple[int, int, Instruction, Chunk]] = deque()
+        self._put, self.room = Signal(events), Signal(events)
+        self._count = 0
+        self.popped: list[int] = []
+        self._free = 0  # the cycle from which on the unit can be presented with the next one
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
+    def has_room(self, cycle: int) -> int | None:
+        """The cycle from `cycle` on in which the next instruction can be put, None if it isn't known."""
+        before = self._count - QUEUE_DEPTH
+        if before < 0:
+            return cycle
+        return max(cycle, self.popped[before] + 1) if before < len(self.popped) else None
+
+    def put(self, cycle: int, index: int, instruction: Instruction, chunk: Chunk) -> None:
+        """The sequencer hands over an instruction."""
+        self._count += 1
+        self._waiting.append((cycle, index, instruction, chunk))
+        self._put.raise_now()
+
+    def next(self) -> Process:
+        """Wait for the next instruction and its permits; then `presented` is it."""
+        while not self._waiting:
+            yield self._put
+        cycle, index, instruction, chunk = self._waiting.popleft()
+        waits = max(self._free, cycle + QUEUE_LATENCY)
+        self.popped.append(waits - 1)
+        self.room.raise_now()
+        mask = instruction["wait"]
+        while signal := self._permits.there(self.unit, mask):
+            yield signal
+        starts = max(waits, self._permits.take(self.unit, mask))
+        self.presented = Presented(index, instruction, chunk, waits, starts)
+
+    def taken(self, cycle: int) -> None:
+        """The unit has taken the presented instruction at the end of `cycle`."""
+        self._free = cycle + 1
+
+    def give(self, instruction: Instruction, cycle: int) -> None:
+        """An instruction is complete at the end of `cycle`."""
+        if instruction["signal"]:
+            self._permits.give(self.unit, instruction["signal"], cycle)

@@ -1,0 +1,105 @@
+"""The write port of the vector memory, which the vector unit shares with sums and loads."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from einloom.mapping.cost.latencies import PAUSE_CYCLES, VECTOR_RESULT
+
+
+@dataclass(frozen=True)
+class SumsComing:
+    """Words of sums of a product, `words` at each tile's end.
+
+    Attributes
+    ----------
+    first : the cycle in which the first word could be written.
+    period : cycles from one tile to the next.
+    """
+
+    first: int
+    period: float
+    tiles: int
+    words: int
+
+    def by(self, cycle: float) -> int:
+        """Words that could be written up to `cycle`."""
+        since = cycle - self.first
+        if since < 0:
+            return 0
+        tile = int(since // self.period)
+        if tile >= self.tiles:
+            return self.tiles * self.words
+        return tile * self.words + min(self.words, int(since - tile * self.period) + 1)
+
+
+class WritePort:
+    """One word a cycle; the vector unit's first, then loads, then sums.
+
+    Sums are written in cycles in which the vector unit writes nothing. While some wait, it leaves out one slot in
+    PAUSE_CYCLES; since its results come VECTOR_RESULT cycles later, it does so a few times more than there are words
+    (hw/core/vector_memory.py). Waits of attention's outputs, of loads and of the store are left out: they are few.
+    """
+
+    def __init__(self) -> None:
+        self._sums: SumsComing | None = None
+        self._gone = 0  # words of `_sums` that are written
+        self._begin = self._end = 0  # cycles of the vector unit's last unbroken run of writes
+        self._holes: deque[int] = deque()  # cycles inside it in which it writes nothing
+        self._loads = (0, 0)  # the last load's words, if there is one in every cycle
+
+    def coming(self, sums: SumsComing) -> None:
+        """A product has begun."""
+        self._sums, self._gone = sums, 0
+
+    def load(self, first: int, last: int) -> None:
+        """A load writes a word in every cycle from `first` to `last`."""
+        self._loads = (first, last)
+
+    def issue(self, cycle: int, slots: int) -> int:
+        """Issue `slots` that write the vector memory, from `cycle` on; the cycle of the last one."""
+        write = cycle + VECTOR_RESULT
+        if write > self._end:
+            self._drain(write - self._end, write)
+            self._begin = write
+            self._holes.clear()
+        sums = self._sums
+        if sums is None or sums.by(cycle + slots + slots // 2) <= self._gone:
+            self._end = write + slots
+            return cycle + slots - 1
+        last = cycle - 1
+        while slots:
+            turn = cycle + -cycle % PAUSE_CYCLES
+            count = min(turn - cycle, slots)
+            cycle, slots = cycle + count, slots - count
+            if count:
+                last = cycle - 1
+            if not slots:
+                break
+            while self._holes and self._holes[0] < turn:
+                self._drain(1, self._holes.popleft())
+            if sums.by(turn - 1) > self._gone:
+                self._holes.append(turn + VECTOR_RESULT)
+                cycle += 1
+            last, cycle, slots = cycle, cycle + 1, slots - 1
+        self._end = last + VECTOR_RESULT + 1
+        return last
+
+    def _drain(self, cycles: int, until: int) -> None:
+        """Sums go in so many free cycles, those that are there by `until`."""
+        if self._sums is not None:
+            self._gone += max(0, min(cycles, self._sums.by(until) - self._gone))
+
+    def sums_end(self, cycle: int) -> int:
+        """The cycle in which the last word of sums is written, which is there in `cycle`."""
+        sums = self._sums
+        if sums is not None and self._begin <= cycle < self._end:
+            waiting = max(1, sums.by(cycle) - self._gone)
+            holes = [hole for hole in self._holes if hole >= cycle]
+            if waiting <= len(holes):
+                cycle = holes[waiting - 1]
+            else:
+                last = holes[-1] if holes else cycle + VECTOR_RESULT
+                cycle = min(self._end, last + (waiting - len(holes)) * PAUSE_CYCLES)
+        first, last = self._loads
+        self._sums = None
+        return last + 1 if first <= cycle <= last else cycle
