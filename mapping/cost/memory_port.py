@@ -19,6 +19,7 @@ from einloom.spec.memory_timing import MemoryTiming
 
 ROW_SHIFT, BANK_BITS = 10, 4  # of an HBM2 pseudo-channel: 1 KiB, 16 banks; as sim/bench/axi_memory.sv
 APART = 401  # cycles between the refreshes of neighbouring memories, likewise
+BEGUN = 10  # cycles from a job's preparation, at which refreshes begin, to its start, likewise
 REQUESTS = 5  # of a master: two in the crossing, two in the check of the window, one that is cut into bursts
 
 
@@ -33,28 +34,32 @@ class MemoryPort:
         self._timing = timing
         self._each = 256 / timing.bandwidth if timing.bandwidth else 1.0  # cycles of a beat
         self._free = 0.0
-        self._refresh = (number * APART + timing.seed) % timing.refresh_every if timing.refresh_every else 0
+        # The cycle of the first refresh, or before the job's first one.
+        self._refresh = (number * APART + timing.seed) % timing.refresh_every - BEGUN if timing.refresh_every else 0
         self._open: dict[int, int] = {}
         self._bank_free: dict[int, int] = {}
 
     def read(self, now: int, address: int, beats: int, beat_bytes: int) -> tuple[int, int]:
         """The cycles in which the first and the last beat of a burst come, whose address is accepted `now`."""
         wait = self._open_rows(now, address, beats * beat_bytes) if self._timing.row_miss else 0
-        return self._beats(max(now + self._timing.latency + wait, self._free), beats)
+        first, last = self._beats(max(now + self._timing.latency + wait, self._free), beats)
+        self._free = last + self._each
+        return ceil(first), ceil(last)
 
     def write(self, now: int, beats: int) -> int:
-        """The cycle of the last of `beats` that are written from `now` on."""
+        """The cycle of the last of `beats` that are written from `now` on; beats to be read wait for them."""
         if not self._timing.bandwidth:
             return now + beats - 1
-        return self._beats(max(now, self._free), beats)[1]
+        _, last = self._beats(now, beats)
+        if self._free > now:
+            self._free += beats * self._each
+        return ceil(last)
 
-    def _beats(self, start: float, beats: int) -> tuple[int, int]:
-        """The first and the last cycle of consecutive beats from `start` on."""
+    def _beats(self, start: float, beats: int) -> tuple[float, float]:
+        """The first and the last cycle of consecutive beats from `start` on, outside refreshes."""
         every, lasts = self._timing.refresh_every, self._timing.refresh_for
         if not every:
-            last = start + (beats - 1) * self._each
-            self._free = last + self._each
-            return ceil(start), ceil(last)
+            return start, start + (beats - 1) * self._each
         first: float | None = None
         while True:
             since = (start - self._refresh) % every
@@ -65,12 +70,9 @@ class MemoryPort:
             first = start if first is None else first
             fit = floor((until - start) / self._each)
             if beats <= fit:
-                break
+                return first, start + (beats - 1) * self._each
             beats -= fit
             start = until
-        last = start + (beats - 1) * self._each
-        self._free = last + self._each
-        return ceil(first), ceil(last)
 
     def _open_rows(self, now: int, address: int, size: int) -> int:
         """Cycles until the first row of a burst is open; the others are opened while it runs."""
