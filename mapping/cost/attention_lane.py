@@ -10,9 +10,11 @@ from einloom.mapping.cost.latencies import (
     ENGINE_START,
     GEARBOX_LATENCY,
     OUTPUT_LATENCY,
+    SHORT_QUEUE,
     SPECIAL_STEPS,
     TILE_FIRST,
     TILE_JOBS,
+    VALUE_QUEUE,
 )
 from einloom.mapping.cost.memory_port import Reader
 from einloom.spec.attention_format import EXP2_STEPS
@@ -83,6 +85,8 @@ class AttentionLane:
         self._requested_at = 0
         self._delivered: deque[int] = deque()  # jobs' last deliveries
         self._delivery: float = 0  # the cycle by which the present element is delivered
+        self._first: float = 0  # ... the present tile's first one
+        self._queue = VALUE_QUEUE if attention.max_head > SHORT_QUEUE else 1
         self._used, self._burst = 0, 0
         self._divided = 0  # the cycle in which the dividers are free again
         self._written = 0  # ... and OutputWords
@@ -127,12 +131,15 @@ class AttentionLane:
         end = self._used + beats
         pace = (elements + self._cache.header_bytes) / beats
         cycle = max(self._delivery, start)
+        self._first = cycle
         self._reader.take(self._used, cycle)
         while self._used < end:
             while self._burst >= len(self._reader.bursts):
                 yield self._reader.arrived
             until, first, last = self._reader.bursts[self._burst]
             spent = (until - self._used) * pace
+            if until - self._used == until - end + beats:
+                self._first = max(cycle, first + GEARBOX_LATENCY)
             cycle = max(cycle + spent, first + GEARBOX_LATENCY + spent, last + GEARBOX_LATENCY + min(1.0, pace))
             self._used = until
             self._reader.take(until, cycle)
@@ -180,8 +187,11 @@ class AttentionLane:
         start = max(at, self._divided) if last else at
         steps = before.value_head + 1
         self.array += steps
-        end = max(start + steps + (STEPS - 1 if front is not None else 0), ceil(self._delivery) + 1)
-        self.starved += max(0, end - start - steps - (STEPS - 1 if front is not None else 0))
+        # The first step needs no value; a value goes through its queue.
+        late = max(0, ceil(self._first) + self._queue - start - 1)
+        whole = start + steps + (STEPS - 1 if front is not None else 0)
+        end = max(whole + late, ceil(self._delivery) + self._queue)
+        self.starved += end - whole
         if front is not None:
             end = max(end, at + attention.exp_end)
         if last:

@@ -245,7 +245,9 @@ class CoreSimulation:
         self.starved += max(0, ceil(cycle - ideal - ROUNDING))
         written = ceil(cycle - ROUNDING) + found.end
         yield written
-        return self.port.sums_end(written)
+        while (end_cycle := self.port.sums_end(written, self.events.now)) is None:
+            yield self.port.busy_until
+        return end_cycle
 
     _next_burst = 0
 
@@ -294,8 +296,9 @@ class CoreSimulation:
             self._loaded = until
             self._load_burst += 1
         end = ceil(cycle)
-        if word_beats == 1 and not ids and not short:
-            self.port.load(end + 2 - rows * i["words"], end + 1)
+        if not ids:
+            words = rows * i["words"]
+            self.port.load(end + 1 - (words - 1) * word_beats, end + 1, word_beats)
         return end + (1 if ids else LOAD_END)
 
     _loaded = _load_burst = 0

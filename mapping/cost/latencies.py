@@ -60,6 +60,7 @@ ATTEND_START = 2  # from an instruction to the jobs of engine and reader
 ATTEND_BLOCKS = 4  # instructions that are taken and not complete
 TILE_FIRST = 1  # from a job to its first request
 TILE_JOBS = 2  # that are requested and not wholly delivered
+VALUE_QUEUE, SHORT_QUEUE = 3, 32  # of values (hw/buffers/fifo.py); 1 if it is no longer than the latter
 ENGINE_START = 3  # from a job to the engine's first key
 SPECIAL_STEPS = 2  # SCALE and the denominator's sum, beside those of the exponential
 DRAIN_CYCLES = 3  # of the half epoch without a tile, which completes the last exponentials

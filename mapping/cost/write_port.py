@@ -45,15 +45,15 @@ class WritePort:
         self._gone = 0  # words of `_sums` that are written
         self._begin = self._end = 0  # cycles of the vector unit's last unbroken run of writes
         self._holes: deque[int] = deque()  # cycles inside it in which it writes nothing
-        self._loads = (0, 0)  # the last load's words, if there is one in every cycle
+        self._loads = (0, -1, 1)  # first and last word of the last load, and cycles from one to the next
 
     def coming(self, sums: SumsComing) -> None:
         """A product has begun."""
         self._sums, self._gone = sums, 0
 
-    def load(self, first: int, last: int) -> None:
-        """A load writes a word in every cycle from `first` to `last`."""
-        self._loads = (first, last)
+    def load(self, first: int, last: int, step: int) -> None:
+        """A load writes a word in every `step`-th cycle from `first` to `last`."""
+        self._loads = (first, last, step)
 
     def issue(self, cycle: int, slots: int) -> int:
         """Issue `slots` that write the vector memory, from `cycle` on; the cycle of the last one."""
@@ -89,17 +89,28 @@ class WritePort:
         if self._sums is not None:
             self._gone += max(0, min(cycles, self._sums.by(until) - self._gone))
 
-    def sums_end(self, cycle: int) -> int:
-        """The cycle in which the last word of sums is written, which is there in `cycle`."""
+    def sums_end(self, cycle: int, now: int) -> int | None:
+        """The cycle in which the last word of sums is written, which is there in `cycle`; None before `busy_until`.
+
+        What is known up to `now` is counted.
+        """
         sums = self._sums
-        if sums is not None and self._begin <= cycle < self._end:
-            waiting = max(1, sums.by(cycle) - self._gone)
-            holes = [hole for hole in self._holes if hole >= cycle]
-            if waiting <= len(holes):
-                cycle = holes[waiting - 1]
-            else:
-                last = holes[-1] if holes else cycle + VECTOR_RESULT
-                cycle = min(self._end, last + (waiting - len(holes)) * PAUSE_CYCLES)
-        first, last = self._loads
+        assert sums is not None
+        left = max(1, sums.tiles * sums.words - self._gone)
+        if max(cycle, now) < self._end:
+            if len(self._holes) < left:
+                return None
+            cycle = max(cycle, self._holes[left - 1])
+        elif self._begin <= cycle < self._end:
+            cycle = self._end + left - 1
         self._sums = None
-        return last + 1 if first <= cycle <= last else cycle
+        first, last, step = self._loads
+        if first <= cycle <= last:
+            # The words of a tile find every other cycle taken, or all of them.
+            cycle = last + 1 if step == 1 else cycle + min(sums.words, last - cycle + 1, cycle - first + 1)
+        return cycle
+
+    @property
+    def busy_until(self) -> int:
+        """The cycle before which the vector unit writes in each but those in which it pauses."""
+        return self._end
