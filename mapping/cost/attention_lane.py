@@ -32,9 +32,10 @@ class AttentionWork:
     ----------
     query_head, value_head : elements.
     requests : (first beat, beats) of each tile of keys, and of each tile of values.
-    queries : columns whose outputs leave.
+    queries : columns whose outputs leave by one port, on all lanes at work.
     taken : the cycle in which engine and reader take it.
-    running : the cycle from which the engine works on it, when that is known.
+    starved : cycles in which the engine waits for its keys or values.
+    running, done : the cycles from which the engine works on it, and in which its last word is written, when known.
     """
 
     query_head: int
@@ -43,6 +44,7 @@ class AttentionWork:
     values: list[tuple[int, int]]
     queries: int
     taken: int
+    starved: int = 0
     running: int | None = None
     done: int | None = None
 
@@ -67,16 +69,22 @@ class AttentionLane:
     Attributes
     ----------
     progress : raised when a job is requested as a whole, runs, or is done.
-    array : cycles in which the 2D array is at work.
-    starved : cycles in which it waits for keys or values.
     """
 
     def __init__(
-        self, events: Events, reader: Reader, attention: AttentionManifest, cache: CacheFormat, lanes: int, merged: int
+        self,
+        events: Events,
+        reader: Reader,
+        attention: AttentionManifest,
+        cache: CacheFormat,
+        lanes: int,
+        *,
+        free: bool = False,
     ) -> None:
-        """`lanes` are the vector unit's; outputs of `merged` attention lanes share a port."""
+        """`lanes` are the vector unit's. With `free` only memory takes time."""
+        self._free = free
         self._reader, self._attention, self._cache = reader, attention, cache
-        self.lanes, self._merged = lanes, merged
+        self.lanes = lanes
         self._work: deque[AttentionWork] = deque()
         self._offered = Signal(events)
         self.progress = Signal(events)
@@ -90,7 +98,6 @@ class AttentionLane:
         self._used, self._burst = 0, 0
         self._divided = 0  # the cycle in which the dividers are free again
         self._written = 0  # ... and OutputWords
-        self.array = self.starved = 0
         events.start(self._request())
         events.start(self._engine())
 
@@ -129,7 +136,7 @@ class AttentionLane:
     def _deliver(self, beats: int, elements: int, start: float) -> Process:
         """Bring a tile's elements to the engine, from `start` on: `_delivery` is then the cycle of the last one."""
         end = self._used + beats
-        pace = (elements + self._cache.header_bytes) / beats
+        pace = 0.0 if self._free else (elements + self._cache.header_bytes) / beats
         cycle = max(self._delivery, start)
         self._first = cycle
         self._reader.take(self._used, cycle)
@@ -172,36 +179,32 @@ class AttentionLane:
         self, time: int, front: AttentionWork | None, tile: int, back: tuple[AttentionWork, int] | None
     ) -> Steps:
         """An epoch from `time` on, of the scores of a tile and the values of the tile before; returns its end."""
-        attention = self._attention
-        at = time + DRAIN_CYCLES
+        specials, exponentials, at = 0, 0, time + (0 if self._free else DRAIN_CYCLES)
         if front is not None:
             yield from self._deliver(front.keys[tile][1], front.query_head, time)
-            at = max(time + front.query_head, ceil(self._delivery))
-            self.starved += at - time - front.query_head
-            self.array += front.query_head + STEPS - 1
+            scored = time + (0 if self._free else front.query_head)
+            at = max(scored, ceil(self._delivery))
+            front.starved += at - scored
+            specials, exponentials = (0, 0) if self._free else (STEPS - 1, self._attention.exp_end)
         if back is None:
-            return at + attention.exp_end
+            return at + exponentials
         before, last_tile = back
         yield from self._deliver(before.values[last_tile][1], before.value_head, 0)
         last = last_tile == before.tiles - 1
         start = max(at, self._divided) if last else at
-        steps = before.value_head + 1
-        self.array += steps
         # The first step needs no value; a value goes through its queue.
         late = max(0, ceil(self._first) + self._queue - start - 1)
-        whole = start + steps + (STEPS - 1 if front is not None else 0)
+        whole = start + (0 if self._free else before.value_head + 1 + specials)
         end = max(whole + late, ceil(self._delivery) + self._queue)
-        self.starved += end - whole
-        if front is not None:
-            end = max(end, at + attention.exp_end)
+        before.starved += end - whole
         if last:
             self._finish(before, end)
-        return end
+        return max(end, at + exponentials)
 
     def _finish(self, work: AttentionWork, end: int) -> None:
         """Divide a job's states, and send its outputs, whose last VALUE step is taken in the cycle before `end`."""
-        each, lanes = self._attention.division_cycles, self.lanes
-        words, leave = work.value_head // lanes, work.queries * self._merged
+        each, lanes = 0 if self._free else self._attention.division_cycles, self.lanes
+        words, leave = work.value_head // lanes, work.queries
         divided = max(end, self._written) + self._attention.row_cycles
         for word in range(words):
             # The first division of a further word runs while the one before leaves.

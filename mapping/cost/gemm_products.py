@@ -1,9 +1,11 @@
 """When the GEMM unit takes its weights, and when a product is complete."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from einloom.mapping.cost.events import Events, Signal, Steps
 from einloom.mapping.cost.latencies import (
     CROSSING_ROOM,
     GEARBOX_LATENCY,
@@ -11,8 +13,14 @@ from einloom.mapping.cost.latencies import (
     SUMS_LATENCY,
     WEIGHT_QUEUE_LATENCY,
 )
+from einloom.mapping.cost.memory_port import Reader
+from einloom.mapping.cost.unit_queues import Presented
+from einloom.mapping.cost.write_port import SumsComing, WritePort
 from einloom.spec.formats import FORMATS
 from einloom.spec.manifest import BlockLayout, CoreManifest
+
+WEIGHT_PATH = WEIGHT_QUEUE_LATENCY + GEARBOX_LATENCY  # cycles from the master's beat to the array
+ROUNDING = 1e-6  # of cycles that are summed up
 
 
 @dataclass(frozen=True)
@@ -66,27 +74,73 @@ def product(core: CoreManifest, i: Mapping[str, int], tokens: int, beats: int) -
     return Product(tiles, first, terms, max(terms, drain), end)
 
 
-@dataclass(frozen=True)
-class WeightPath:
-    """The way of weights from a channel's master to the array.
+class Products:
+    """The weights unit and the GEMM unit: requests, and the products that take their beats in the same order.
 
     Attributes
     ----------
-    cycles : from the master's beat to a term that it can be used in.
-    holds : beats behind the master, up to the array.
-    each : fewest cycles between beats that the array takes.
+    holds : beats between a channel's master and the array.
     """
 
-    cycles: int
-    holds: int
-    each: float
-
-    @classmethod
-    def of(cls, core: CoreManifest, fifo_beats: int) -> "WeightPath":
-        """That of a core whose channels' queues hold `fifo_beats`."""
+    def __init__(self, core: CoreManifest, fifo_beats: int, events: Events, free: bool) -> None:
+        """`fifo_beats` are a channel's queue; with `free` terms take no time."""
         layout = core.gemm.weights
+        self._core, self._free = core, free
         widest = max(layout.metadata.bits * layout.joined + step.bits for step in layout.steps)
-        at_once = layout.beats_at_once
-        words = ceil(widest / (layout.beat_bits * at_once)) + 2  # of the gearbox
-        holds = CROSSING_ROOM + at_once + fifo_beats + words * at_once
-        return cls(WEIGHT_QUEUE_LATENCY + GEARBOX_LATENCY, holds, 1 / at_once)
+        words = ceil(widest / (layout.beat_bits * layout.beats_at_once)) + 2  # of the gearbox
+        self.holds = CROSSING_ROOM + layout.beats_at_once + fifo_beats + words * layout.beats_at_once
+        self._each = 0.0 if free else 1 / layout.beats_at_once  # fewest cycles between beats that the array takes
+        self._asked = Signal(events)
+        self._events = events
+        self._requests: deque[int] = deque()  # beats of requests that no product has taken
+        self._taken = self._burst = 0  # beats and bursts that products have taken
+
+    def connect(self, reader: Reader, port: WritePort) -> None:
+        """The channel's reader, and where sums are written."""
+        self._reader, self._port = reader, port
+
+    def request(self, p: Presented) -> Steps:
+        """A `weights` instruction, complete when the master has its request."""
+        beats, accepted = p.instruction["beats"], p.starts
+        if not beats:
+            return accepted
+        while (ready := self._reader.ready(p.starts)) is None:
+            yield self._reader.accepted
+        self._reader.request(ready, p.instruction["offset"], beats)
+        self._requests.append(beats)
+        self._asked.raise_now()
+        return ready
+
+    def carry_out(self, p: Presented) -> Steps:
+        """A `gemm`, complete when its last sums are written."""
+        i, tokens = p.instruction.values, p.chunk.tokens
+        if not (i["blocks"] and i["tiles"] and tokens):
+            return p.starts
+        while not self._requests:
+            yield self._asked
+        beats = self._requests.popleft()
+        found = product(self._core, i, tokens, beats)
+        terms = 0 if self._free else found.tile + (found.tiles - 1) * found.following
+        pace = max(terms / beats, self._each)
+        words = tokens * (self._core.gemm.columns // self._core.lanes)
+        cycle: float = p.starts + found.first
+        ideal = cycle + terms
+        first = p.starts + found.first + found.tile + found.end - words
+        self._port.coming(SumsComing(first, max(1, pace * beats / found.tiles), found.tiles, words))
+        until = self._taken + beats
+        self._reader.take(self._taken, cycle)
+        while self._taken < until:
+            while self._burst >= len(self._reader.bursts):
+                yield self._reader.arrived
+            end, first_beat, last_beat = self._reader.bursts[self._burst]
+            spent = (end - self._taken) * pace
+            cycle = max(cycle + spent, first_beat + WEIGHT_PATH + spent, last_beat + WEIGHT_PATH + pace)
+            self._taken = end
+            self._reader.take(end, cycle)
+            self._burst += 1
+        p.record.starved = max(0, ceil(cycle - ideal - ROUNDING))
+        there = ceil(cycle - ROUNDING) + found.end
+        yield there
+        while (written := self._port.sums_end(there, self._events.now)) is None:
+            yield self._port.busy_until
+        return written

@@ -30,9 +30,10 @@ class MemoryPort:
     cycle is idle are left out; so is the share of writes where memory gives a beat in each cycle.
     """
 
-    def __init__(self, timing: MemoryTiming, number: int) -> None:
+    def __init__(self, timing: MemoryTiming, number: int, *, at_once: bool = False) -> None:
+        """Memory `number` of a core; with `at_once` a burst comes as a whole."""
         self._timing = timing
-        self._each = 256 / timing.bandwidth if timing.bandwidth else 1.0  # cycles of a beat
+        self._each = 0.0 if at_once else 256 / timing.bandwidth if timing.bandwidth else 1.0  # cycles of a beat
         self._free = 0.0
         # The cycle of the first refresh, or before the job's first one.
         self._refresh = (number * APART + timing.seed) % timing.refresh_every - BEGUN if timing.refresh_every else 0

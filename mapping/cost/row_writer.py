@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from einloom.mapping.cost.events import Steps
 from einloom.mapping.cost.latencies import (
     ANSWER_LATENCY,
     CROSSING,
@@ -14,7 +15,7 @@ from einloom.mapping.cost.latencies import (
     WRITE_LATENCY,
 )
 from einloom.mapping.cost.memory_port import MemoryPort
-from einloom.mapping.cost.unit_queues import Chunk
+from einloom.mapping.cost.unit_queues import Chunk, Presented
 from einloom.spec.instruction import Instruction
 from einloom.spec.manifest import CoreManifest
 from einloom.spec.memory_timing import MemoryTiming
@@ -48,6 +49,15 @@ class RowWriter:
 
     def __init__(self, core: CoreManifest, system: MemoryPort, cache: MemoryPort, timing: MemoryTiming) -> None:
         self._core, self._system, self._cache, self._timing = core, system, cache, timing
+
+    def carry_out(self, p: Presented) -> Steps:
+        """A `store` or a `store_kv`, complete when memory has answered."""
+        cycle = p.starts
+        for write in self.requests(p.instruction, p.chunk):
+            yield cycle
+            cycle = self.write(cycle, write)
+        p.record.starved = cycle - p.starts
+        return cycle
 
     def requests(self, i: Instruction, chunk: Chunk) -> Iterator[Write]:
         """Those of a `store` or a `store_kv`."""

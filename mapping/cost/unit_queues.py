@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from einloom.mapping.cost.events import Events, Process, Signal
+from einloom.mapping.cost.executed import Executed
 from einloom.mapping.cost.latencies import PERMIT_LATENCY, QUEUE_DEPTH, QUEUE_LATENCY
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import UNITS, Condition, Unit
@@ -26,18 +27,18 @@ class Chunk:
 
 
 class Permits:
-    """Permits from one unit to another, by the cycle from which each can be taken."""
+    """Permits from one unit to another: the cycle from which each can be taken, and the instruction that gives it."""
 
     def __init__(self, events: Events) -> None:
         count = len(Unit)
-        self._given: list[list[deque[int]]] = [[deque() for _ in range(count)] for _ in range(count)]
+        self._given: list[list[deque[tuple[int, Executed]]]] = [[deque() for _ in range(count)] for _ in range(count)]
         self._signals = [Signal(events) for _ in range(count)]
 
-    def give(self, giver: int, mask: int, cycle: int) -> None:
-        """A permit from `giver` to each unit in `mask`, at the end of `cycle`."""
+    def give(self, executed: Executed, mask: int) -> None:
+        """A permit from an instruction that ends to each unit in `mask`."""
         for unit in UNITS:
             if mask >> unit & 1:
-                self._given[giver][unit].append(cycle + PERMIT_LATENCY)
+                self._given[executed.unit][unit].append((executed.ends + PERMIT_LATENCY, executed))
                 self._signals[unit].raise_now()
 
     def there(self, taker: int, mask: int) -> Signal | None:
@@ -45,25 +46,29 @@ class Permits:
         known = all(self._given[giver][taker] for giver in UNITS if mask >> giver & 1)
         return None if known else self._signals[taker]
 
-    def take(self, taker: int, mask: int) -> int:
-        """Take one from each unit in `mask`; the first cycle in which all are there."""
-        return max((self._given[giver][taker].popleft() for giver in UNITS if mask >> giver & 1), default=0)
+    def take(self, taker: int, mask: int) -> tuple[int, Executed | None]:
+        """Take one from each unit in `mask`; the first cycle in which all are there, and who gave the last one."""
+        cycle, after = 0, None
+        for giver in UNITS:
+            if mask >> giver & 1:
+                given, by = self._given[giver][taker].popleft()
+                if given >= cycle:
+                    cycle, after = given, by
+        return cycle, after
 
 
 @dataclass
 class Presented:
-    """An instruction in front of its unit.
+    """An instruction in front of its unit."""
 
-    Attributes
-    ----------
-    waits, starts : the cycles from which on it waits for permits, and is carried out.
-    """
-
-    index: int
     instruction: Instruction
     chunk: Chunk
-    waits: int
-    starts: int
+    record: Executed
+
+    @property
+    def starts(self) -> int:
+        """The cycle from which on it is carried out."""
+        return self.record.starts
 
 
 class UnitQueue:
@@ -71,18 +76,19 @@ class UnitQueue:
 
     Attributes
     ----------
-    popped : the cycles in which instructions left the queue for the unit.
-    room : raised with each.
+    presented : the present one.
+    room : raised when one leaves the queue for the unit.
     """
 
     def __init__(self, events: Events, unit: Unit, permits: Permits) -> None:
-        self.unit = unit
-        self._permits = permits
+        self._unit, self._permits = unit, permits
         self._waiting: deque[tuple[int, int, Instruction, Chunk]] = deque()
         self._put, self.room = Signal(events), Signal(events)
         self._count = 0
-        self.popped: list[int] = []
+        self._popped: list[int] = []  # the cycles in which instructions left for the unit
         self._free = 0  # the cycle from which on the unit can be presented with the next one
+        self._before: Executed | None = None
+        self.presented: Presented
 
     @property
     def empty(self) -> bool:
@@ -93,7 +99,7 @@ class UnitQueue:
         before = self._count - QUEUE_DEPTH
         if before < 0:
             return cycle
-        return max(cycle, self.popped[before] + 1) if before < len(self.popped) else None
+        return max(cycle, self._popped[before] + 1) if before < len(self._popped) else None
 
     def put(self, cycle: int, index: int, instruction: Instruction, chunk: Chunk) -> None:
         """The sequencer hands over an instruction."""
@@ -107,19 +113,26 @@ class UnitQueue:
             yield self._put
         cycle, index, instruction, chunk = self._waiting.popleft()
         waits = max(self._free, cycle + QUEUE_LATENCY)
-        self.popped.append(waits - 1)
+        self._popped.append(waits - 1)
         self.room.raise_now()
         mask = instruction["wait"]
-        while signal := self._permits.there(self.unit, mask):
+        while signal := self._permits.there(self._unit, mask):
             yield signal
-        starts = max(waits, self._permits.take(self.unit, mask))
-        self.presented = Presented(index, instruction, chunk, waits, starts)
+        permitted, after = self._permits.take(self._unit, mask)
+        late = permitted > waits
+        record = Executed(
+            self._unit, index, waits, max(waits, permitted), after=after if late else None, before=self._before
+        )
+        self._before = record
+        self.presented = Presented(instruction, chunk, record)
 
     def taken(self, cycle: int) -> None:
         """The unit has taken the presented instruction at the end of `cycle`."""
+        self.presented.record.taken = cycle
         self._free = cycle + 1
 
-    def give(self, instruction: Instruction, cycle: int) -> None:
+    def end(self, presented: Presented, cycle: int) -> None:
         """An instruction is complete at the end of `cycle`."""
-        if instruction["signal"]:
-            self._permits.give(self.unit, instruction["signal"], cycle)
+        presented.record.ends = cycle
+        if mask := presented.instruction["signal"]:
+            self._permits.give(presented.record, mask)

@@ -45,8 +45,9 @@ class VectorSlots:
     issued : slots in all.
     """
 
-    def __init__(self, lanes: int, port: WritePort) -> None:
-        self._lanes, self._port = lanes, port
+    def __init__(self, lanes: int, port: WritePort, *, free: bool = False) -> None:
+        """With `free` instructions take no time."""
+        self._lanes, self._port, self._free = lanes, port, free
         self._leaves = -1  # the last slot's issue
         self._writes: dict[int, int] = {}  # by address: issue of the slot that writes it
         self._written = -VECTOR_REUSE  # issue of the last slot that writes the vector memory
@@ -58,6 +59,8 @@ class VectorSlots:
 
         The instruction is taken when its last slot waits behind the one before; the next one is presented then.
         """
+        if self._free:
+            return start, start
         self._writes = {a: t for a, t in self._writes.items() if t > start - VECTOR_REUSE}
         outer, inner, op = i["outer"], i["inner"], i["op"]
         if not (outer and inner and tokens):
