@@ -136,7 +136,8 @@ class AttentionLane:
     def _deliver(self, beats: int, elements: int, start: float) -> Process:
         """Bring a tile's elements to the engine, from `start` on: `_delivery` is then the cycle of the last one."""
         end = self._used + beats
-        pace = 0.0 if self._free else (elements + self._cache.header_bytes) / beats
+        # A beat a cycle, even if more are there.
+        pace = 0.0 if self._free else max(1.0, (elements + self._cache.header_bytes) / beats)
         cycle = max(self._delivery, start)
         self._first = cycle
         self._reader.take(self._used, cycle)

@@ -89,6 +89,7 @@ class Products:
         widest = max(layout.metadata.bits * layout.joined + step.bits for step in layout.steps)
         words = ceil(widest / (layout.beat_bits * layout.beats_at_once)) + 2  # of the gearbox
         self.holds = CROSSING_ROOM + layout.beats_at_once + fifo_beats + words * layout.beats_at_once
+        self._ahead = words * layout.beats_at_once  # beats that the gearbox has when a product begins
         self._each = 0.0 if free else 1 / layout.beats_at_once  # fewest cycles between beats that the array takes
         self._asked = Signal(events)
         self._events = events
@@ -121,20 +122,25 @@ class Products:
         beats = self._requests.popleft()
         found = product(self._core, i, tokens, beats)
         terms = 0 if self._free else found.tile + (found.tiles - 1) * found.following
-        pace = max(terms / beats, self._each)
+        pace = terms / beats
         words = tokens * (self._core.gemm.columns // self._core.lanes)
         cycle: float = p.starts + found.first
         ideal = cycle + terms
         first = p.starts + found.first + found.tile + found.end - words
         self._port.coming(SumsComing(first, max(1, pace * beats / found.tiles), found.tiles, words))
-        until = self._taken + beats
+        until, supplied = self._taken + beats, cycle - (self._taken + self._ahead) * self._each
         self._reader.take(self._taken, cycle)
         while self._taken < until:
             while self._burst >= len(self._reader.bursts):
                 yield self._reader.arrived
             end, first_beat, last_beat = self._reader.bursts[self._burst]
             spent = (end - self._taken) * pace
-            cycle = max(cycle + spent, first_beat + WEIGHT_PATH + spent, last_beat + WEIGHT_PATH + pace)
+            cycle = max(
+                cycle + spent,
+                supplied + end * self._each,
+                first_beat + WEIGHT_PATH + spent,
+                last_beat + WEIGHT_PATH + pace,
+            )
             self._taken = end
             self._reader.take(end, cycle)
             self._burst += 1

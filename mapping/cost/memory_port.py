@@ -34,7 +34,7 @@ class MemoryPort:
         """Memory `number` of a core; with `at_once` a burst comes as a whole."""
         self._timing = timing
         self._each = 0.0 if at_once else 256 / timing.bandwidth if timing.bandwidth else 1.0  # cycles of a beat
-        self._free = 0.0
+        self._burst = self._free = 0.0  # the cycles in which the last burst begins, and behind it
         # The cycle of the first refresh, or before the job's first one.
         self._refresh = (number * APART + timing.seed) % timing.refresh_every - BEGUN if timing.refresh_every else 0
         self._open: dict[int, int] = {}
@@ -44,15 +44,19 @@ class MemoryPort:
         """The cycles in which the first and the last beat of a burst come, whose address is accepted `now`."""
         wait = self._open_rows(now, address, beats * beat_bytes) if self._timing.row_miss else 0
         first, last = self._beats(max(now + self._timing.latency + wait, self._free), beats)
-        self._free = last + self._each
+        self._burst, self._free = first, last + self._each
         return ceil(first), ceil(last)
 
     def write(self, now: int, beats: int) -> int:
-        """The cycle of the last of `beats` that are written from `now` on; beats to be read wait for them."""
-        if not self._timing.bandwidth:
+        """The cycle of the last of `beats` that are written from `now` on.
+
+        Where there are beats to be read, memory alternates.
+        """
+        if not self._timing.bandwidth or not self._each:
             return now + beats - 1
-        _, last = self._beats(now, beats)
-        if self._free > now:
+        between = min(beats, max(0, ceil((self._free - max(now, self._burst)) / self._each)))
+        _, last = self._beats(now, beats + between)
+        if between:
             self._free += beats * self._each
         return ceil(last)
 
