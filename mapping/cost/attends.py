@@ -60,7 +60,7 @@ class Attends:
                 while work.done is None:
                     yield lane.progress
                 done = work.done + behind
-                p.record.starved = work.starved
+                p.record.work, p.record.starved = work.steps, work.starved
             ends = max(ends + 1, done)
             self._ended.append(ends)
             self._queue.end(p, ends)

@@ -34,6 +34,7 @@ class AttentionWork:
     requests : (first beat, beats) of each tile of keys, and of each tile of values.
     queries : columns whose outputs leave by one port, on all lanes at work.
     taken : the cycle in which engine and reader take it.
+    steps : cycles of the engine's steps, and of the divisions of its outputs.
     starved : cycles in which the engine waits for its keys or values.
     running, done : the cycles from which the engine works on it, and in which its last word is written, when known.
     """
@@ -44,6 +45,7 @@ class AttentionWork:
     values: list[tuple[int, int]]
     queries: int
     taken: int
+    steps: int = 0
     starved: int = 0
     running: int | None = None
     done: int | None = None
@@ -185,6 +187,7 @@ class AttentionLane:
             yield from self._deliver(front.keys[tile][1], front.query_head, time)
             scored = time + (0 if self._free else front.query_head)
             at = max(scored, ceil(self._delivery))
+            front.steps += scored - time
             front.starved += at - scored
             specials, exponentials = (0, 0) if self._free else (STEPS - 1, self._attention.exp_end)
         if back is None:
@@ -197,6 +200,7 @@ class AttentionLane:
         late = max(0, ceil(self._first) + self._queue - start - 1)
         whole = start + (0 if self._free else before.value_head + 1 + specials)
         end = max(whole + late, ceil(self._delivery) + self._queue)
+        before.steps += whole - start
         before.starved += end - whole
         if last:
             self._finish(before, end)
@@ -206,6 +210,7 @@ class AttentionLane:
         """Divide a job's states, and send its outputs, whose last VALUE step is taken in the cycle before `end`."""
         each, lanes = 0 if self._free else self._attention.division_cycles, self.lanes
         words, leave = work.value_head // lanes, work.queries
+        work.steps += words * lanes * each
         divided = max(end, self._written) + self._attention.row_cycles
         for word in range(words):
             # The first division of a further word runs while the one before leaves.

@@ -43,7 +43,8 @@ class CoreSimulation:
         core, self._rows = manifest.core, manifest.core.gemm.rows
         timing = unlimited.timing(timing)
         events = self._events = Events()
-        inside, beat = core.cache_in_channels, core.beat_bytes
+        self._inside = inside = core.cache_in_channels
+        beat = core.beat_bytes
         system, channel = (MemoryPort(timing, n, at_once=unlimited.bandwidth) for n in range(2))
         behind = channel if inside else system  # the cache
         products = Products(core, manifest.config.core_section.fifo_beats, events, unlimited.array)
@@ -83,9 +84,10 @@ class CoreSimulation:
         return self._progress.last
 
     @property
-    def slots(self) -> int:
-        """Words and partial results that went into the vector unit's lanes."""
-        return self._vector.issued
+    def channel_beats(self) -> int:
+        """Beats of weights, and of keys and values where these lie beside them, that a weight channel brought."""
+        readers = [self.weights, *([self.cache] if self._inside else [])]
+        return sum(reader.bursts[-1][0] for reader in readers if reader.bursts)
 
     def run(self, position: int, length: int, *, goes_on: bool = False) -> int:
         """Cycles of a job of `length` tokens from `position` on.
@@ -121,7 +123,9 @@ class CoreSimulation:
             taken = done = max(p.starts, idle)
             if p.chunk.carries_out(p.instruction):
                 yield p.starts  # sums that come by then are known
+                issued = self._vector.issued
                 taken, done = self._vector.run(p.instruction.values, p.chunk.tokens, p.starts)
+                p.record.work = self._vector.issued - issued
                 idle = max(idle, done + 1)
             queue.taken(taken)
             queue.end(p, done)

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from einloom.spec.isa import UNITS, Unit
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What the sequencer last waited for: that an instruction left its queue, or at a barrier that it was complete."""
+
+    executed: "Executed"
+    complete: bool
+
+
 @dataclass(slots=True)
 class Executed:
     """An instruction that was carried out, or skipped.
@@ -16,20 +24,24 @@ class Executed:
     starts : ... in which it has its permits.
     taken : ... in which the unit makes room for the next one.
     ends : ... in which it is complete.
-    starved : cycles of these in which it waits for memory.
+    work : cycles of these that its throughput takes: terms, words, steps of the attention engine, beats.
+    starved : ... in which the GEMM or the attention engine waits for memory.
     after : the instruction whose permit came last, None if none came after `waits`.
     before : the unit's instruction before it.
+    behind : what the sequencer had waited for before it handed it out.
     """
 
     unit: Unit
     index: int
     waits: int
-    starts: int
+    starts: int = 0
     taken: int = 0
     ends: int = 0
+    work: int = 0
     starved: int = 0
     after: "Executed | None" = None
     before: "Executed | None" = None
+    behind: Behind | None = None
 
 
 @dataclass(frozen=True)
@@ -45,23 +57,30 @@ def critical_path(last: Executed, cycles: int) -> Iterator[Span]:
     """What a job of so many cycles that ends with `last` has waited for, from its end to its start.
 
     Each instruction starts when a permit comes, when its unit has taken the one before, or when the sequencer hands it
-    out, whichever is last. The spans add up to all cycles.
+    out, whichever is last; of instructions that overlap, one has only the cycles behind the end of the one before. The
+    spans add up to all cycles.
     """
-    until, executed = cycles, last
-    while True:
-        yield Span(executed, until - min(until, executed.starts))
-        until = min(until, executed.starts)
-        if executed.after is not None:
-            executed = executed.after
-            continue
+    until = cycles
+    executed: Executed | None = last
+    while executed is not None:
         before = executed.before
-        handed_over = executed.waits if before is None else executed.waits - before.taken - 1
-        if handed_over > 0:
-            yield Span(executed, min(until, handed_over), dispatch=True)
-            until -= min(until, handed_over)
-        if before is None:
-            return
-        executed = before
+        overlaps = before is not None and before.ends > executed.starts
+        since = before.ends if before is not None and overlaps else executed.starts
+        yield Span(executed, until - min(until, since))
+        until = min(until, since)
+        if overlaps:
+            executed = before
+        elif executed.after is not None:
+            executed = executed.after
+        elif before is not None and executed.waits <= before.taken + 1:
+            executed = before
+        else:
+            # It came late: the sequencer had stood, or it is the first.
+            behind = executed.behind
+            since = 0 if behind is None else behind.executed.ends if behind.complete else behind.executed.waits
+            yield Span(executed, until - min(until, since), dispatch=True)
+            until = min(until, since)
+            executed = None if behind is None else behind.executed if behind.complete else behind.executed.before
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,7 @@ class Products:
             self._taken = end
             self._reader.take(end, cycle)
             self._burst += 1
+        p.record.work = terms
         p.record.starved = max(0, ceil(cycle - ideal - ROUNDING))
         there = ceil(cycle - ROUNDING) + found.end
         yield there

@@ -51,7 +51,7 @@ class Loads:
             self._used = until
             self._burst += 1
         end = ceil(cycle)
-        p.record.starved = end - p.starts
+        p.record.work = rows * beats
         if ids:
             return end + 1
         words = rows * i["words"]

@@ -56,7 +56,7 @@ class RowWriter:
         for write in self.requests(p.instruction, p.chunk):
             yield cycle
             cycle = self.write(cycle, write)
-        p.record.starved = cycle - p.starts
+            p.record.work += write.beats
         return cycle
 
     def requests(self, i: Instruction, chunk: Chunk) -> Iterator[Write]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from einloom.mapping.cost.events import Events, Process, Signal
-from einloom.mapping.cost.executed import Executed
+from einloom.mapping.cost.executed import Behind, Executed
 from einloom.mapping.cost.latencies import DISPATCH, FETCH_BLOCK, FIRST_FETCH, IDLE_LATENCY, JOB_END
 from einloom.mapping.cost.memory_port import Reader
 from einloom.mapping.cost.unit_queues import Chunk, UnitQueue
@@ -111,6 +111,7 @@ class Sequencer:
         self._instructions, self._fetch = instructions, fetch
         self._queues, self._progress = queues, progress
         self.cycles: int | None = None
+        self._behind: Behind | None = None
 
     def run(self, position: int, length: int, rows: int, *, goes_on: bool = False) -> Process:
         """A job of `length` tokens from `position` on, in chunks of `rows`.
@@ -142,12 +143,15 @@ class Sequencer:
                 while (accepted := queue.has_room(decoded)) is None:
                     yield queue.room
                 self._progress.give()
-                queue.put(accepted, index, instruction, chunk)
+                if accepted > decoded:
+                    self._behind = Behind(queue.made_room(), complete=False)
+                queue.put(accepted, index, instruction, chunk, self._behind)
                 run = accepted + DISPATCH - 1
                 continue
             while not self._progress.idle:
                 yield self._progress.ended
             last = self._progress.last
+            self._behind = None if last is None else Behind(last, complete=True)
             self._passed = max(decoded + 1, last.ends + IDLE_LATENCY if last else 0)
             yield self._passed
             if instruction.opcode.name == "end":

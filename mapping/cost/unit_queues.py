@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from einloom.mapping.cost.events import Events, Process, Signal
-from einloom.mapping.cost.executed import Executed
+from einloom.mapping.cost.executed import Behind, Executed
 from einloom.mapping.cost.latencies import PERMIT_LATENCY, QUEUE_DEPTH, QUEUE_LATENCY
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import UNITS, Condition, Unit
@@ -82,12 +82,11 @@ class UnitQueue:
 
     def __init__(self, events: Events, unit: Unit, permits: Permits) -> None:
         self._unit, self._permits = unit, permits
-        self._waiting: deque[tuple[int, int, Instruction, Chunk]] = deque()
+        self._waiting: deque[tuple[int, int, Instruction, Chunk, Behind | None]] = deque()
         self._put, self.room = Signal(events), Signal(events)
         self._count = 0
-        self._popped: list[int] = []  # the cycles in which instructions left for the unit
+        self._records: list[Executed] = []  # of instructions that left for the unit
         self._free = 0  # the cycle from which on the unit can be presented with the next one
-        self._before: Executed | None = None
         self.presented: Presented
 
     @property
@@ -99,31 +98,34 @@ class UnitQueue:
         before = self._count - QUEUE_DEPTH
         if before < 0:
             return cycle
-        return max(cycle, self._popped[before] + 1) if before < len(self._popped) else None
+        return max(cycle, self._records[before].waits) if before < len(self._records) else None
 
-    def put(self, cycle: int, index: int, instruction: Instruction, chunk: Chunk) -> None:
-        """The sequencer hands over an instruction."""
+    def made_room(self) -> Executed:
+        """The instruction that made room for the next one, where it had to wait for room."""
+        return self._records[self._count - QUEUE_DEPTH]
+
+    def put(self, cycle: int, index: int, instruction: Instruction, chunk: Chunk, behind: Behind | None) -> None:
+        """The sequencer hands over an instruction; it last waited `behind` another one."""
         self._count += 1
-        self._waiting.append((cycle, index, instruction, chunk))
+        self._waiting.append((cycle, index, instruction, chunk, behind))
         self._put.raise_now()
 
     def next(self) -> Process:
         """Wait for the next instruction and its permits; then `presented` is it."""
         while not self._waiting:
             yield self._put
-        cycle, index, instruction, chunk = self._waiting.popleft()
+        cycle, index, instruction, chunk, behind = self._waiting.popleft()
         waits = max(self._free, cycle + QUEUE_LATENCY)
-        self._popped.append(waits - 1)
+        before = self._records[-1] if self._records else None
+        record = Executed(self._unit, index, waits, before=before, behind=behind)
+        self._records.append(record)
         self.room.raise_now()
         mask = instruction["wait"]
         while signal := self._permits.there(self._unit, mask):
             yield signal
         permitted, after = self._permits.take(self._unit, mask)
-        late = permitted > waits
-        record = Executed(
-            self._unit, index, waits, max(waits, permitted), after=after if late else None, before=self._before
-        )
-        self._before = record
+        record.starts = max(waits, permitted)
+        record.after = after if permitted > waits else None
         self.presented = Presented(instruction, chunk, record)
 
     def taken(self, cycle: int) -> None:
