@@ -96,6 +96,7 @@ class AttentionLane:
         self._delivered: deque[int] = deque()  # jobs' last deliveries
         self._delivery: float = 0  # the cycle by which the present element is delivered
         self._first: float = 0  # ... the present tile's first one
+        self._values: tuple[float, float] = (0, 0)  # ... the first and the last one of the last tile of values
         self._queue = VALUE_QUEUE if attention.max_head > SHORT_QUEUE else 1
         self._used, self._burst = 0, 0
         self._divided = 0  # the cycle in which the dividers are free again
@@ -183,6 +184,9 @@ class AttentionLane:
     ) -> Steps:
         """An epoch from `time` on, of the scores of a tile and the values of the tile before; returns its end."""
         specials, exponentials, at = 0, 0, time + (0 if self._free else DRAIN_CYCLES)
+        last = back is not None and back[1] == back[0].tiles - 1
+        if back is not None and last:  # its values come before the next job's keys
+            yield from self._deliver_values(back)
         if front is not None:
             yield from self._deliver(front.keys[tile][1], front.query_head, time)
             scored = time + (0 if self._free else front.query_head)
@@ -192,19 +196,25 @@ class AttentionLane:
             specials, exponentials = (0, 0) if self._free else (STEPS - 1, self._attention.exp_end)
         if back is None:
             return at + exponentials
-        before, last_tile = back
-        yield from self._deliver(before.values[last_tile][1], before.value_head, 0)
-        last = last_tile == before.tiles - 1
+        if not last:
+            yield from self._deliver_values(back)
+        before = back[0]
         start = max(at, self._divided) if last else at
         # The first step needs no value; a value goes through its queue.
-        late = max(0, ceil(self._first) + self._queue - start - 1)
+        late = max(0, ceil(self._values[0]) + self._queue - start - 1)
         whole = start + (0 if self._free else before.value_head + 1 + specials)
-        end = max(whole + late, ceil(self._delivery) + self._queue)
+        end = max(whole + late, ceil(self._values[1]) + self._queue)
         before.steps += whole - start
         before.starved += end - whole
         if last:
             self._finish(before, end)
         return max(end, at + exponentials)
+
+    def _deliver_values(self, back: tuple[AttentionWork, int]) -> Process:
+        """Bring the values of a tile to their queue."""
+        work, tile = back
+        yield from self._deliver(work.values[tile][1], work.value_head, 0)
+        self._values = self._first, self._delivery
 
     def _finish(self, work: AttentionWork, end: int) -> None:
         """Divide a job's states, and send its outputs, whose last VALUE step is taken in the cycle before `end`."""
@@ -216,7 +226,7 @@ class AttentionLane:
             # The first division of a further word runs while the one before leaves.
             divided += lanes * each if word == 0 else (lanes - 1) * each + max(each, leave + 1)
         self._divided = divided
-        self._written = divided + OUTPUT_LATENCY + leave - 1
+        self._written = divided - 1 + OUTPUT_LATENCY + leave - 1
         work.done = self._written
         self._delivered.append(end)
         self.progress.raise_now()

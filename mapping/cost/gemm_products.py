@@ -138,7 +138,7 @@ class Products:
             cycle = max(
                 cycle + spent,
                 supplied + end * self._each,
-                first_beat + WEIGHT_PATH + spent,
+                first_beat + WEIGHT_PATH + found.first - GEMM_START + spent,
                 last_beat + WEIGHT_PATH + pace,
             )
             self._taken = end

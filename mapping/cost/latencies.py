@@ -12,7 +12,6 @@ QUEUE_DEPTH = 16  # instructions that wait behind the one that a unit is present
 QUEUE_LATENCY = 2  # from the sequencer's hand to the unit
 PERMIT_LATENCY = 1  # from a permit given to the start of who waits for it
 IDLE_LATENCY = 2  # from the last instruction's end to the barrier that waits for it
-JOB_END = 2  # from the barrier's pass to the last cycle that is counted
 
 # hw/bus/skid.py (between machine and masters), window.py, burst_splitter.py, read_master.py, write_master.py
 CROSSING = 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from einloom.mapping.cost.events import Events, Process, Signal
 from einloom.mapping.cost.executed import Behind, Executed
-from einloom.mapping.cost.latencies import DISPATCH, FETCH_BLOCK, FIRST_FETCH, IDLE_LATENCY, JOB_END
+from einloom.mapping.cost.latencies import DISPATCH, FETCH_BLOCK, FIRST_FETCH, IDLE_LATENCY
 from einloom.mapping.cost.memory_port import Reader
 from einloom.mapping.cost.unit_queues import Chunk, UnitQueue
 from einloom.spec.errors import CheckFailed
@@ -155,7 +155,7 @@ class Sequencer:
             self._passed = max(decoded + 1, last.ends + IDLE_LATENCY if last else 0)
             yield self._passed
             if instruction.opcode.name == "end":
-                self.cycles = self._passed + JOB_END
+                self.cycles = self._passed  # those of the supervisor behind it do not count
                 return
             if not chunk.last:
                 return

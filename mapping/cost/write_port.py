@@ -42,7 +42,7 @@ class WritePort:
 
     def __init__(self) -> None:
         self._sums: SumsComing | None = None
-        self._gone = 0  # words of `_sums` that are written
+        self._gone = self._gone_at = 0  # words of `_sums` that are written, and the cycle of the last one
         self._begin = self._end = 0  # cycles of the vector unit's last unbroken run of writes
         self._holes: deque[int] = deque()  # cycles inside it in which it writes nothing
         self._loads = (0, -1, 1)  # first and last word of the last load, and cycles from one to the next
@@ -87,7 +87,10 @@ class WritePort:
     def _drain(self, cycles: int, until: int) -> None:
         """Sums go in so many free cycles, those that are there by `until`."""
         if self._sums is not None:
-            self._gone += max(0, min(cycles, self._sums.by(until) - self._gone))
+            count = min(cycles, self._sums.by(until) - self._gone)
+            if count > 0:
+                self._gone += count
+                self._gone_at = until
 
     def sums_end(self, cycle: int, now: int) -> int | None:
         """The cycle in which the last word of sums is written, which is there in `cycle`; None before `busy_until`.
@@ -96,8 +99,10 @@ class WritePort:
         """
         sums = self._sums
         assert sums is not None
-        left = max(1, sums.tiles * sums.words - self._gone)
-        if max(cycle, now) < self._end:
+        left = sums.tiles * sums.words - self._gone
+        if left <= 0:
+            cycle = max(cycle, self._gone_at)
+        elif max(cycle, now) < self._end:
             if len(self._holes) < left:
                 return None
             cycle = max(cycle, self._holes[left - 1])
