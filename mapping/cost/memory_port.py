@@ -1,7 +1,7 @@
 """A memory port: what is behind it in simulation, and the read masters that share it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil, floor
 
 from einloom.mapping.cost.events import Events, Process, Signal
@@ -20,6 +20,7 @@ from einloom.spec.memory_timing import MemoryTiming
 ROW_SHIFT, BANK_BITS = 10, 4  # of an HBM2 pseudo-channel: 1 KiB, 16 banks; as sim/bench/axi_memory.sv
 APART = 401  # cycles between the refreshes of neighbouring memories, likewise
 BEGUN = 10  # cycles from a job's preparation, at which refreshes begin, to its start, likewise
+RECENT = 8  # bursts that writes are compared with
 REQUESTS = 5  # of a master: two in the crossing, two in the check of the window, one that is cut into bursts
 
 
@@ -34,7 +35,10 @@ class MemoryPort:
         """Memory `number` of a core; with `at_once` a burst comes as a whole."""
         self._timing = timing
         self._each = 0.0 if at_once else 256 / timing.bandwidth if timing.bandwidth else 1.0  # cycles of a beat
-        self._burst = self._free = 0.0  # the cycles in which the last burst begins, and behind it
+        self._free = 0.0  # the cycle behind the last burst
+        # Of the last bursts and writes the first cycle, and the one behind them.
+        self._reads: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        self._written: deque[tuple[float, float]] = deque(maxlen=RECENT)
         # The cycle of the first refresh, or before the job's first one.
         self._refresh = (number * APART + timing.seed) % timing.refresh_every - BEGUN if timing.refresh_every else 0
         self._open: dict[int, int] = {}
@@ -44,21 +48,29 @@ class MemoryPort:
         """The cycles in which the first and the last beat of a burst come, whose address is accepted `now`."""
         wait = self._open_rows(now, address, beats * beat_bytes) if self._timing.row_miss else 0
         first, last = self._beats(max(now + self._timing.latency + wait, self._free), beats)
-        self._burst, self._free = first, last + self._each
+        if self._timing.bandwidth and self._each:
+            last += self._beside(first, last + self._each, self._written) * self._each
+        self._free = last + self._each
+        self._reads.append((first, self._free))
         return ceil(first), ceil(last)
 
-    def write(self, now: int, beats: int) -> int:
-        """The cycle of the last of `beats` that are written from `now` on.
+    def announce(self, now: int, beats: int) -> None:
+        """So many beats will be written from `now` on."""
+        self._written.append((now, now + beats * self._each))
 
-        Where there are beats to be read, memory alternates.
+    def write(self, now: int, beats: int) -> int:
+        """The cycle of the last of the announced `beats`; what is read by then is known.
+
+        Where there are beats to be read and to be written, memory alternates.
         """
         if not self._timing.bandwidth or not self._each:
             return now + beats - 1
-        between = min(beats, max(0, ceil((self._free - max(now, self._burst)) / self._each)))
-        _, last = self._beats(now, beats + between)
-        if between:
-            self._free += beats * self._each
-        return ceil(last)
+        between = min(beats, round(self._beside(now, now + beats * self._each, self._reads)))
+        return ceil(self._beats(now, beats + between)[1])
+
+    def _beside(self, first: float, end: float, others: Iterable[tuple[float, float]]) -> float:
+        """Beats of `others` in the cycles from `first` up to `end`."""
+        return sum(max(0.0, min(stop, end) - max(start, first)) for start, stop in others) / self._each
 
     def _beats(self, start: float, beats: int) -> tuple[float, float]:
         """The first and the last cycle of consecutive beats from `start` on, outside refreshes."""

@@ -54,8 +54,16 @@ class RowWriter:
         """A `store` or a `store_kv`, complete when memory has answered."""
         cycle = p.starts
         for write in self.requests(p.instruction, p.chunk):
-            yield cycle
-            cycle = self.write(cycle, write)
+            request = cycle + write.begins
+            # The first beat waits until its burst is announced.
+            first = max(request + write.first, request + REQUEST_LATENCY) + CROSSING + WRITE_LATENCY
+            port = self._cache if write.is_tile else self._system
+            yield first
+            port.announce(first, write.beats)
+            yield first + write.sends  # reads beside it are known then
+            last = max(first + write.sends, port.write(first, write.beats))
+            lanes = LANE_ANSWER if write.is_tile and self._core.cache_in_channels else 0
+            cycle = last + self._timing.latency + ANSWER_LATENCY + lanes
             p.record.work += write.beats
         return cycle
 
@@ -65,16 +73,6 @@ class RowWriter:
             yield from self._rows(i, chunk)
         else:
             yield from self._tiles(i, chunk)
-
-    def write(self, cycle: int, write: Write) -> int:
-        """The cycle in which a request that follows `cycle` is answered."""
-        request = cycle + write.begins
-        # The first beat waits until its burst is announced.
-        first = max(request + write.first, request + CROSSING + REQUEST_LATENCY - CROSSING) + CROSSING + WRITE_LATENCY
-        port = self._cache if write.is_tile else self._system
-        last = max(first + write.sends, port.write(first, write.beats))
-        lanes = LANE_ANSWER if write.is_tile and self._core.cache_in_channels else 0
-        return last + self._timing.latency + ANSWER_LATENCY + lanes
 
     def _rows(self, i: Instruction, chunk: Chunk) -> Iterator[Write]:
         """A request for the row of each token; each word is fetched, and then sent."""

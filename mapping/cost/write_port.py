@@ -99,15 +99,15 @@ class WritePort:
         """
         sums = self._sums
         assert sums is not None
-        left = sums.tiles * sums.words - self._gone
+        left, at = sums.tiles * sums.words - self._gone, max(cycle, now)
         if left <= 0:
             cycle = max(cycle, self._gone_at)
-        elif max(cycle, now) < self._end:
+        elif self._begin <= at < self._end:
             if len(self._holes) < left:
                 return None
             cycle = max(cycle, self._holes[left - 1])
-        elif self._begin <= cycle < self._end:
-            cycle = self._end + left - 1
+        elif at >= self._end:  # what waited then has a cycle for each word
+            cycle = max(cycle, self._end + left - 1)
         self._sums = None
         first, last, step = self._loads
         if first <= cycle <= last:
