@@ -38,9 +38,9 @@ def main() -> int:
         cycles = job_cycles(manifest, program, timing, position)
         rate = CLOCK_MHZ * 1e6 / cycles
         print(f"position {position:,}: {cycles:,} cycles, {rate:.1f} tokens/s at {CLOCK_MHZ:g} MHz", flush=True)
-    seconds = time.perf_counter() - started
+    seconds, work = time.perf_counter() - started, time.process_time()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"{seconds:.1f} s and {most / (1 << 20):.0f} MiB in all")
+    print(f"{seconds:.1f} s, {work:.1f} s of them at work with all imports, and {most / (1 << 20):.0f} MiB in all")
     return int(seconds > SECONDS or most > BYTES)
 
 

@@ -48,7 +48,9 @@ class MemoryPort:
         """The cycles in which the first and the last beat of a burst come, whose address is accepted `now`."""
         wait = self._open_rows(now, address, beats * beat_bytes) if self._timing.row_miss else 0
         first, last = self._beats(max(now + self._timing.latency + wait, self._free), beats)
-        if self._timing.bandwidth and self._each:
+        while self._written and self._written[0][1] <= first:
+            self._written.popleft()
+        if self._written:
             last += self._beside(first, last + self._each, self._written) * self._each
         self._free = last + self._each
         self._reads.append((first, self._free))
@@ -56,7 +58,8 @@ class MemoryPort:
 
     def announce(self, now: int, beats: int) -> None:
         """So many beats will be written from `now` on."""
-        self._written.append((now, now + beats * self._each))
+        if self._timing.bandwidth and self._each:
+            self._written.append((now, now + beats * self._each))
 
     def write(self, now: int, beats: int) -> int:
         """The cycle of the last of the announced `beats`; what is read by then is known.
