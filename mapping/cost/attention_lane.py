@@ -31,7 +31,7 @@ class AttentionWork:
     Attributes
     ----------
     query_head, value_head : elements.
-    requests : (first beat, beats) of each tile of keys, and of each tile of values.
+    keys, values : first beat and beats of each tile.
     queries : columns whose outputs leave by one port, on all lanes at work.
     taken : the cycle in which engine and reader take it.
     steps : cycles of the engine's steps, and of the divisions of its outputs.
@@ -93,7 +93,7 @@ class AttentionLane:
         self._to_request: deque[AttentionWork] = deque()
         self._requests = 0  # jobs that are requested as a whole
         self._requested_at = 0
-        self._delivered: deque[int] = deque()  # jobs' last deliveries
+        self._delivered: list[int] = []  # the cycles in which jobs' last values are taken
         self._delivery: float = 0  # the cycle by which the present element is delivered
         self._first: float = 0  # ... the present tile's first one
         self._values: tuple[float, float] = (0, 0)  # ... the first and the last one of the last tile of values
