@@ -19,6 +19,8 @@ from einloom.spec.errors import InputError
 from einloom.spec.formats import Format, format_named
 from einloom.spec.manifest import Manifest
 from einloom.spec.memory_timing import MemoryTiming
+from einloom.spec.program import Program
+from einloom.timeline import write_timeline
 
 POSITION = 1023
 """Of the token whose cost is predicted, unless told otherwise or the model's context is shorter."""
@@ -35,6 +37,7 @@ class CostReport:
     prompt : tokens of a prompt, if it was asked for.
     prompt_cycles : from its start to the logits behind it.
     seconds : that the prediction took.
+    program : that was simulated.
     """
 
     manifest: Manifest
@@ -45,6 +48,11 @@ class CostReport:
     prompt: int | None
     prompt_cycles: int | None
     seconds: float
+    program: Program
+
+    def draw_timeline(self, path: str | Path) -> None:
+        """Draw what each unit does in the token's job into an .svg or .png, or write a .json that Perfetto opens."""
+        write_timeline(self.step.events, self.program.instructions, self.program.notes, Path(path))
 
     @property
     def seconds_per_token(self) -> float:
@@ -132,7 +140,7 @@ def cost(
     step = job_cost(manifest, program, timing, [layer.name for layer in graph.layers], at)
     without = cycles_without(manifest, program, timing, at)
     first = None if prompt is None else prompt_cycles(manifest, program, timing, prompt)
-    return CostReport(manifest, behind, clock, step, without, prompt, first, time.perf_counter() - started)
+    return CostReport(manifest, behind, clock, step, without, prompt, first, time.perf_counter() - started, program)
 
 
 def _memory(name: str) -> Memory:

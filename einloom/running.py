@@ -31,9 +31,8 @@ from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.driver import Driver
 from einloom.spec.errors import CheckFailed, InputError
-from einloom.spec.files import write_file
 from einloom.spec.sampling import GREEDY, Sampling
-from einloom.timeline import draw_timeline, trace_events
+from einloom.timeline import write_timeline
 
 if TYPE_CHECKING:
     from einloom.sim.simulated_core import SimulatedCore
@@ -118,10 +117,7 @@ class Accelerator:
         require_simulation(self.backend, "--timeline")
         assert self._simulation is not None
         events, program = self._simulation.trace(), self.compiled.program
-        if Path(path).suffix == ".json":
-            write_file(Path(path), trace_events(events, program.instructions, program.notes))
-        else:
-            draw_timeline(events, program.instructions, Path(path))
+        write_timeline(events, program.instructions, program.notes, Path(path))
 
     def generate_text(
         self,

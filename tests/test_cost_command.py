@@ -92,6 +92,17 @@ def test_later_positions_clocks_and_memories_cost_what_they_must(model: Path) ->
     assert other.step.least["memory"] < 0.8 * ideal.step.least["memory"]
 
 
+def test_a_timeline(model: Path, tmp_path: Path) -> None:
+    found = figures(model, "-c", CONFIG, "--timeline", tmp_path / "job.json")
+    events = json.loads((tmp_path / "job.json").read_text())["traceEvents"]
+    slices = [event for event in events if event["ph"] == "X"]
+    assert {event["tid"] for event in slices} == set(range(6))
+    assert max(event["ts"] + event["dur"] for event in slices) == pytest.approx(found["cycles"], abs=3)
+    pytest.importorskip("matplotlib")
+    call(model, "-c", CONFIG, "--timeline", tmp_path / "job.svg")
+    assert (tmp_path / "job.svg").stat().st_size > 10_000
+
+
 def test_a_core_is_chosen_for_the_model(model: Path) -> None:
     assert figures(model)["config"] == einloom.cost(model).manifest.name
 

@@ -1,11 +1,13 @@
 """`einloom cost`: what a token of a model costs on a config's core, and why."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from einloom.cli.options import ConfigName, Model
 from einloom.costing import CostReport
@@ -41,6 +43,14 @@ def cost(
         float | None,
         typer.Option("--clock", metavar="MHZ", help="Clock of the core.", show_default="300"),
     ] = None,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(
+            "--timeline",
+            metavar="FILE",
+            help="Draw what each unit does into an .svg or .png, or write a .json that Perfetto opens.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Predict what a model costs on a design: cycles of a token, what bounds them, and what would help most."""
@@ -48,6 +58,9 @@ def cost(
         report = predict(
             model, config, position=position, prompt=prompt, weights=weights, memory=memory, clock_mhz=clock
         )
+    if timeline is not None:
+        report.draw_timeline(timeline)
+        Console(stderr=True).print(Text(f"wrote {timeline}"))
     if as_json:
         typer.echo(json.dumps(report.figures()))
         return

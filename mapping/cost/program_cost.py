@@ -9,7 +9,7 @@ from enum import StrEnum
 from einloom.mapping.cost.core_simulation import CoreSimulation
 from einloom.mapping.cost.executed import Span, UnitCycles, critical_path, unit_cycles
 from einloom.mapping.cost.unlimited import NOTHING, Unlimited
-from einloom.spec.isa import Unit
+from einloom.spec.isa import UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
@@ -79,6 +79,7 @@ class JobCost:
     layers, operations : its parts; the cycles of either add up to those of the job.
     units : time of each unit.
     least : fewest cycles that each resource needs for its work, if nothing ever waits.
+    events : unit, instruction, first and last cycle of all that was carried out, as in a trace of RTL.
     """
 
     position: int
@@ -88,6 +89,7 @@ class JobCost:
     operations: tuple[PartCost, ...]
     units: dict[Unit, UnitCycles]
     least: dict[Bound, int]
+    events: tuple[tuple[int, int, int, int], ...]
 
     @property
     def bounds(self) -> dict[Bound, int]:
@@ -131,6 +133,7 @@ def job_cost(
         tuple(operations),
         units,
         _least(simulation, timing),
+        tuple((UNITS.index(e.unit), e.index, e.starts, e.ends) for e in simulation.executed),
     )
 
 
