@@ -54,6 +54,10 @@ class Loads:
         p.record.work = rows * beats
         if ids:
             return end + 1
-        words = rows * i["words"]
-        self._port.load(end + 1 - (words - 1) * self._word_beats, end + 1, self._word_beats)
+        begin = end + 1 - (rows * i["words"] - 1) * self._word_beats  # the first word is written
+        self._port.load(begin, end + 1, self._word_beats)
+        if self._word_beats == 1:  # a word that waits holds up those behind it
+            yield end
+            end += self._port.written(begin, end + 1)
+            self._port.load(begin, end + 1, self._word_beats)
         return end + LOAD_END

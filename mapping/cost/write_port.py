@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from einloom.mapping.cost.latencies import PAUSE_CYCLES, VECTOR_RESULT
 
+RUNS = 64  # of the vector unit's writes, with which a load is compared
+
 
 @dataclass(frozen=True)
 class SumsComing:
@@ -37,7 +39,7 @@ class WritePort:
 
     Sums are written in cycles in which the vector unit writes nothing. While some wait, it leaves out one slot in
     PAUSE_CYCLES; since its results come VECTOR_RESULT cycles later, it does so a few times more than there are words
-    (hw/core/vector_memory.py). Waits of attention's outputs, of loads and of the store are left out: they are few.
+    (hw/core/vector_memory.py). Waits of attention's outputs and of the store are left out: they are few.
     """
 
     def __init__(self) -> None:
@@ -45,6 +47,7 @@ class WritePort:
         self._gone = self._gone_at = 0  # words of `_sums` that are written, and the cycle of the last one
         self._begin = self._end = 0  # cycles of the vector unit's last unbroken run of writes
         self._holes: deque[int] = deque()  # cycles inside it in which it writes nothing
+        self._runs: deque[tuple[int, int]] = deque(maxlen=RUNS)  # first cycle and the one behind, of its last runs
         self._loads = (0, -1, 1)  # first and last word of the last load, and cycles from one to the next
 
     def coming(self, sums: SumsComing) -> None:
@@ -55,11 +58,17 @@ class WritePort:
         """A load writes a word in every `step`-th cycle from `first` to `last`."""
         self._loads = (first, last, step)
 
+    def written(self, first: int, last: int) -> int:
+        """Cycles from `first` to `last` in which the vector unit writes."""
+        runs = (*self._runs, (self._begin, self._end))
+        return sum(max(0, min(end, last + 1) - max(begin, first)) for begin, end in runs)
+
     def issue(self, cycle: int, slots: int) -> int:
         """Issue `slots` that write the vector memory, from `cycle` on; the cycle of the last one."""
         write = cycle + VECTOR_RESULT
         if write > self._end:
             self._drain(write - self._end, write)
+            self._runs.append((self._begin, self._end))
             self._begin = write
             self._holes.clear()
         sums = self._sums
