@@ -21,10 +21,10 @@ from einloom.generators.registry import generate_all
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.isa import UNITS
 from einloom.spec.memory_ports import memory_ports
+from einloom.spec.memory_timing import MemoryTiming
 
 SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "vocab": 512}
 CONTEXT = 512

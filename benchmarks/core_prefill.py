@@ -19,9 +19,9 @@ from einloom.generators.registry import generate_all
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.models.core_decoder import CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.manifest import Manifest
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from einloom.timeline import draw_timeline
 

@@ -18,10 +18,10 @@ from einloom.compiled import compile as compile_for
 from einloom.generators.cached_designs import cached_designs
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import JobResult
 from einloom.spec.isa import UNITS
+from einloom.spec.memory_timing import MemoryTiming
 
 
 def main() -> None:

@@ -24,12 +24,12 @@ from einloom.memory_sizes import sized
 from einloom.models.core_decoder import CoreDecoder
 from einloom.models.sliding_window import windowed
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import JobResult
 from einloom.spec.isa import UNITS
 from einloom.spec.manifest import Manifest
 from einloom.spec.memory_ports import Traffic
+from einloom.spec.memory_timing import MemoryTiming
 
 CARD_BYTES_PER_SECOND = 32 * 13.27e9
 """Of the U280's 32 pseudo-channels, as Shuhai (FCCM 2020) measured them."""

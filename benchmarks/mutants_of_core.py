@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from benchmarks.mutations import Mutant, Mutants, Outcome
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.errors import EinloomError
 from einloom.spec.isa import CoreError
+from einloom.spec.memory_timing import MemoryTiming
 from tests import test_core_counters as counters
 from tests.core_bed import Bed, Shape, random_program, random_tokens, small_program
 from tests.test_core import TIMINGS

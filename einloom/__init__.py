@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from einloom.cascades import cascade
     from einloom.catalogue import load_config, load_model
     from einloom.compiled import compile
+    from einloom.costing import cost
     from einloom.designs import generate
     from einloom.diagnosis import diagnose
     from einloom.evaluation import evaluate
@@ -39,6 +40,7 @@ __all__ = [
     "cascade",
     "check",
     "compile",
+    "cost",
     "diagnose",
     "evaluate",
     "generate",
@@ -57,6 +59,7 @@ _HOMES = {
     "cascade": "cascades",
     "check": "kernels",
     "compile": "compiled",
+    "cost": "costing",
     "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "generate": "designs",

@@ -11,6 +11,7 @@ from einloom.spec.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from einloom.mapping.cascade.model import Cascade
+    from einloom.models.decoder_graph import DecoderGraph
     from einloom.models.decoder_model import DecoderModel
 
 DEFAULT_CONFIG = "default"
@@ -80,6 +81,19 @@ def load_model(model: "str | Path | DecoderModel | None" = None) -> "DecoderMode
         return model
     path = find_model(model)
     return load_gguf(path) if is_gguf(path) else load_folder(path)
+
+
+def load_graph(model: "str | Path | None" = None) -> "DecoderGraph":
+    """The shape of a model; of a folder it needs config.json alone. InputError when it can't be read."""
+    from einloom.models.importer.gguf_file import is_gguf
+    from einloom.models.importer.registry import load_keys
+
+    path = find_model(model)
+    if is_gguf(path):
+        return load_model(path).graph
+    if not path.is_dir():
+        raise InputError(f"{path}: no such model folder")
+    return load_keys(path / "config.json").graph()
 
 
 def load_windowed(model: str | Path | None, window: int | None, sinks: int, context: int | None) -> "DecoderModel":

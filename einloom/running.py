@@ -31,9 +31,8 @@ from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.config import Config
 from einloom.spec.driver import Driver
 from einloom.spec.errors import CheckFailed, InputError
-from einloom.spec.files import write_file
 from einloom.spec.sampling import GREEDY, Sampling
-from einloom.timeline import draw_timeline, trace_events
+from einloom.timeline import write_timeline
 
 if TYPE_CHECKING:
     from einloom.sim.simulated_core import SimulatedCore
@@ -59,7 +58,7 @@ class Memory(StrEnum):
     ideal = "ideal"
     """A memory that gives a beat in each cycle."""
     hbm = "hbm"
-    """A pseudo-channel of HBM2 behind each port: its bandwidth, refreshes and rows (sim/memory_timing.py)."""
+    """A pseudo-channel of HBM2 behind each port: its bandwidth, refreshes and rows (spec/memory_timing.py)."""
 
 
 CLOCK_MHZ = 300.0
@@ -118,10 +117,7 @@ class Accelerator:
         require_simulation(self.backend, "--timeline")
         assert self._simulation is not None
         events, program = self._simulation.trace(), self.compiled.program
-        if Path(path).suffix == ".json":
-            write_file(Path(path), trace_events(events, program.instructions, program.notes))
-        else:
-            draw_timeline(events, program.instructions, Path(path))
+        write_timeline(events, program.instructions, program.notes, Path(path))
 
     def generate_text(
         self,
@@ -269,10 +265,10 @@ def open(
         card = CardDriver(pyxrt(), Path(xclbin), manifest, program, BOARDS[board], device=device)
         return Accelerator(compiled, chosen, golden, card, None)
     # The simulator's toolchain is needed here only.
-    from einloom.sim.memory_timing import MemoryTiming
     from einloom.sim.simulated_core import SimulatedCore, Waves
     from einloom.sim.verilator import waves_suffix
     from einloom.sim.xrt import SimulatedXrt
+    from einloom.spec.memory_timing import MemoryTiming
 
     file = None if waves is None else Waves(*waves, Path.cwd() / f"{manifest.name}{waves_suffix()}")
     ideal, clock = MemoryTiming(), CLOCK_MHZ if clock_mhz is None else clock_mhz

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from einloom.spec.errors import InputError
+from einloom.spec.files import write_file
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import UNITS
 
@@ -50,6 +51,16 @@ def draw_timeline(
         raise InputError(f"{path}: cannot be drawn: {error}") from error
     finally:
         plt.close(figure)
+
+
+def write_timeline(
+    events: Sequence[Event], instructions: Sequence[Instruction], notes: Sequence[str], path: Path
+) -> None:
+    """Draw a job into an .svg or .png, or write a .json that Perfetto opens."""
+    if path.suffix == ".json":
+        write_file(path, trace_events(events, instructions, notes))
+    else:
+        draw_timeline(events, instructions, path)
 
 
 def trace_events(events: Sequence[Event], instructions: Sequence[Instruction], notes: Sequence[str]) -> bytes:

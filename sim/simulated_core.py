@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from einloom.generators.design import Design
 from einloom.sim.bench.core import Top, build_core, memory_beats, upset_memories, waves_file
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.server import BenchServer
 from einloom.spec.core_registers import counter_names
 from einloom.spec.driver import Bytes, JobResult
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import CoreError
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from einloom.spec.registers import WORD_BITS, WORD_BYTES
 

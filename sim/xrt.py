@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from einloom.generators.design import Design
 from einloom.sim.bench.core import Top
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import LIMIT, SimulatedCore, Waves
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 
 Bytes = npt.NDArray[np.uint8]

@@ -18,7 +18,6 @@ from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.families.llama import LlamaKeys
 from einloom.models.sliding_window import windowed
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import LIMIT, SimulatedCore
 from einloom.spec.config import Config, parse_config
 from einloom.spec.driver import SYSTEM
@@ -26,6 +25,7 @@ from einloom.spec.errors import CheckFailed
 from einloom.spec.formats import format_named
 from einloom.spec.instruction import assemble
 from einloom.spec.manifest import Manifest
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from einloom.spec.quantized import QuantizedTensor
 

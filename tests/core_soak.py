@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import INSTRUCTION_BYTES, OPCODES, CoreError
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from tests.core_bed import BITMOD, LANES, Bed, Shape, core_config, core_design, random_program, random_tokens
 

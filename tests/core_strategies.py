@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from einloom.generators.registry import describe
 from einloom.memory_sizes import sized
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.config import AUTO, MEMORIES, Config, parse_config
 from einloom.spec.engines.sparse_dsp import three_fit
 from einloom.spec.formats import FORMATS, PLANE_FORMATS, SCALE_BITS, TERM_FORMATS
 from einloom.spec.lane_sets import LaneSets
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from tests.core_bed import Shape, random_program
 

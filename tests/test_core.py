@@ -10,10 +10,10 @@ import pytest
 from einloom.generators.design import Design
 from einloom.generators.registry import describe
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import INSTRUCTION_BYTES
+from einloom.spec.memory_timing import MemoryTiming
 from tests.core_bed import (
     BITMOD,
     LANES,

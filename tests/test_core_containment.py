@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.errors import CheckFailed
 from einloom.spec.instruction import Instruction, assemble
 from einloom.spec.isa import INSTRUCTION_BYTES, PERMIT_LIMIT, CoreError, Elements, Rows
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from tests.core_bed import (
     Bed,

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from einloom.mapping.cost.fusemax import AttentionShape, attention_cycles
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.attention_format import Mask
 from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.isa import UNITS, CoreError
+from einloom.spec.memory_timing import MemoryTiming
 from tests.core_bed import Bed, Shape, core_config, core_design, random_program, small_program
 
 LATENCY = 600

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
 from einloom.spec.isa import CoreError
+from einloom.spec.memory_timing import MemoryTiming
 from tests.core_bed import SMALLEST, Bed, Shape, core_config, core_design, random_program, small_program
 
 ROWS = 6000

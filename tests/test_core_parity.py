@@ -8,10 +8,10 @@ import pytest
 
 from einloom.generators.registry import describe
 from einloom.generators.verilog_text import without_comments
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.simulated_core import EACH_WORD, Upset
 from einloom.spec.driver import SYSTEM
 from einloom.spec.isa import CoreError
+from einloom.spec.memory_timing import MemoryTiming
 from tests.core_bed import Bed, Shape, core_config, core_design, random_program, random_tokens, small_program
 from tests.marks import slow
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import Phase, seed
 from hypothesis import strategies as st
 
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.spec.config import Config
+from einloom.spec.memory_timing import MemoryTiming
 from tests.core_bed import Bed, Shape, core_design, random_program, random_tokens
 from tests.core_strategies import cores_with_models, timings
 from tests.properties import given, settings

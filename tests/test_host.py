@@ -21,11 +21,11 @@ from einloom.fpga.kernel.wrapper import wrapper
 from einloom.generators.design import Design
 from einloom.generators.registry import describe
 from einloom.sim.golden.driver import GoldenDriver
-from einloom.sim.memory_timing import MemoryTiming
 from einloom.sim.xrt import Kernel, SimulatedXrt
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.isa import CoreError
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from tests.core_bed import BITMOD, SMALLEST, Shape, core_config, core_design, random_program, random_tokens
 from tests.tiny_llama import write_tiny_llama

@@ -2,7 +2,7 @@
 
 import pytest
 
-from einloom.sim.memory_timing import MemoryTiming
+from einloom.spec.memory_timing import MemoryTiming
 
 MEASURED = 13.27e9
 """Bytes a second of a pseudo-channel (Shuhai, FCCM 2020)."""

@@ -6,17 +6,24 @@ from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import DecoderGraph
-from einloom.spec.formats import FORMATS
+from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS, Format
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
 from einloom.spec.quantized import QuantizedTensor
 
 
-def shape_only_program(graph: DecoderGraph, manifest: Manifest) -> Program:
+def shape_only_program(
+    graph: DecoderGraph, manifest: Manifest, format: Format | None = None, context: int | None = None
+) -> Program:
     """The program of any model of this graph; its images are laid out, but are zeros that take no memory.
 
-    InputError when no such model fits the design.
+    Its matrices are in `format`, the design's first one if None, and there is room for `context` positions, the model's
+    own if None. InputError when no such model fits the design, or its program depends on more than its shape.
     """
+    format = format or FORMATS[manifest.gemm.weights.steps[0].format]
+    if format.of:
+        raise InputError(f"{format.name}: how many weights of a block it keeps depends on the weights")
     sizes, layout = PaddedSizes.of(graph, manifest.core), manifest.core.gemm.weights
     floats = {tensor.name: np.broadcast_to(np.float32(1), tensor.shape) for tensor in graph.tensors()}
     tensors = {}
@@ -24,7 +31,7 @@ def shape_only_program(graph: DecoderGraph, manifest: Manifest) -> Program:
         outputs, inputs = sizes.shape(tensor)
         groups = (outputs, inputs // layout.block)
         tensors[tensor.name] = QuantizedTensor(
-            FORMATS[layout.steps[0].format],
+            format,
             layout.block,
             np.broadcast_to(np.uint8(0), (outputs, inputs)),
             np.broadcast_to(np.uint8(1), groups),
@@ -34,4 +41,4 @@ def shape_only_program(graph: DecoderGraph, manifest: Manifest) -> Program:
     attention = graph.attention
     scale = np.broadcast_to(np.float32(1), (attention.groups, attention.size))
     scales = [CacheScales(scale, scale)] * len(graph.layers)
-    return compile_decoder(graph, tensors, floats, scales, manifest, contents=False)
+    return compile_decoder(graph, tensors, floats, scales, manifest, context=context, contents=False)
