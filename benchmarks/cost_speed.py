@@ -26,7 +26,7 @@ SECONDS, BYTES = 10, 1 << 30
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config", nargs="?", default="benchmarks/u280-dense.yaml")
+    parser.add_argument("config", nargs="?", default="u280-dense")
     parser.add_argument("--positions", type=int, nargs="*", default=[0, 1023, 2047])
     parser.add_argument("--layers", type=int, default=SHAPES["llama-2-7b"].layers)
     arguments = parser.parse_args()

@@ -17,11 +17,8 @@ from einloom.mapping.cost.latencies import (
     VALUE_QUEUE,
 )
 from einloom.mapping.cost.memory_port import Reader
-from einloom.spec.attention_format import EXP2_STEPS
 from einloom.spec.cache_format import CacheFormat
 from einloom.spec.manifest import AttentionManifest
-
-STEPS = SPECIAL_STEPS + EXP2_STEPS  # of a tile, beside those of its keys and values
 
 
 @dataclass
@@ -193,7 +190,9 @@ class AttentionLane:
             at = max(scored, ceil(self._delivery))
             front.steps += scored - time
             front.starved += at - scored
-            specials, exponentials = (0, 0) if self._free else (STEPS - 1, self._attention.exp_end)
+            if not self._free:
+                specials = SPECIAL_STEPS - 1 + self._attention.exp_steps
+                exponentials = self._attention.exp_end
         if back is None:
             return at + exponentials
         if not last:
@@ -208,7 +207,7 @@ class AttentionLane:
         before.starved += end - whole
         if last:
             self._finish(before, end)
-        return max(end, at + exponentials)
+        return max(end, start + exponentials)
 
     def _deliver_values(self, back: tuple[AttentionWork, int]) -> Process:
         """Bring the values of a tile to their queue."""

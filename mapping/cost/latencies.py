@@ -64,4 +64,4 @@ ENGINE_START = 3  # from a job to the engine's first key
 SPECIAL_STEPS = 2  # SCALE and the denominator's sum, beside those of the exponential
 DRAIN_CYCLES = 3  # of the half epoch without a tile, which completes the last exponentials
 OUTPUT_LATENCY = 6  # from a word's last elements to its first query's word
-LANES_LATENCY = 3  # of AttentionLanes: 1 for a word, 2 at the end
+LANES_LATENCY = 5  # of AttentionLanes: 1 for the instruction, 2 for a word, 2 at the end

@@ -21,7 +21,7 @@ from einloom.spec.manifest import CoreManifest
 from einloom.spec.memory_timing import MemoryTiming
 
 HALVED = 3  # cycles of a beat of upper halves (hw/core/tile_store.py)
-LANE_ANSWER = 1  # cycles from a lane's last answer to that of all (hw/core/store_lanes.py)
+LANE_ANSWER = 2  # cycles from a lane's last answer to the end of the instruction (hw/core/store_lanes.py)
 
 
 @dataclass(frozen=True)
