@@ -2,7 +2,7 @@
 
     python -m benchmarks.decoder_layer CONFIG [--shape llama-2-7b] [--format bitmod-fp4] [--position 1023]
     python -m benchmarks.decoder_layer u280-accllm --format int2-2of4 --attention-window 512 --sinks 32
-    python -m benchmarks.decoder_layer u280-flightllm --format int4-8of16 --other self_attn=int4 --other lm_head=int4
+    python -m benchmarks.decoder_layer benchmarks/u280-flightllm.yaml --format int4-8of16 --other self_attn=int4
 
 Random weights, and a cache of random bytes in front of the token; memories behind the ports are HBM2 channels. All
 memory that the core writes is compared with golden's in every byte. The cycles of a whole token are those of this
