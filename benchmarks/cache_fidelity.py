@@ -56,21 +56,13 @@ WAYS = ("static", "token", "words", "rotated", "centred", "mixed", "tiles", "rec
 Coding = Callable[[Floats], Floats]
 
 
-def attend(
-    queries: Floats, keys: Floats, values: Floats, scores: Scores, recent: tuple[int, Floats] | None = None
-) -> Floats:
-    """models/float_attention.py for one text, by matrix products: those are several times faster over 1,000 keys.
-
-    With `recent`, a size of tiles and other keys, a query sees these others in its own tile.
-    """
+def attend(queries: Floats, keys: Floats, values: Floats, scores: Scores, size: int, others: Floats) -> Floats:
+    """models/float_attention.py for one text, but that a query sees `others` in its own tile of `size` keys."""
     new, count = len(queries), len(keys)
-    products = queries.transpose(1, 2, 0, 3) @ keys.transpose(1, 2, 0)[:, None]
-    if recent:
-        size, others = recent
-        tiles = np.arange(count) // size
-        own = tiles[count - new :, None] == tiles
-        products = np.where(own, queries.transpose(1, 2, 0, 3) @ others.transpose(1, 2, 0)[:, None], products)
-    products *= np.float32(scores.scale)
+    tiles = np.arange(count) // size
+    own = tiles[count - new :, None] == tiles
+    of_keys, of_others = (queries.transpose(1, 2, 0, 3) @ k.transpose(1, 2, 0)[:, None] for k in (keys, others))
+    products = np.where(own, of_others, of_keys) * np.float32(scores.scale)
     if scores.cap is not None:
         products = soft_cap(products, scores.cap)
     seen = scores.mask(count).visible(np.arange(count - new, count)).T
@@ -91,7 +83,7 @@ class StaticCache:
         scale = self.scales[self.calls % len(self.scales)]
         self.calls += 1
         coded = (self._coded(x, s) for x, s in ((keys, scale.keys), (values, scale.values)))
-        return attend(queries, *coded, scores)
+        return float_attention(queries, *coded, scores)
 
     def _coded(self, x: Floats, scale: Floats) -> Floats:
         coded: Floats = np.clip(np.rint(x / scale), -self.limit, self.limit) * scale
@@ -117,7 +109,7 @@ class TokenCache:
             self.calls += 1
         h = self.rotation
         coded_keys, coded_values = coded(keys @ h, self.key_bits), coded(values @ h, self.value_bits)
-        mixed: Floats = attend(queries @ h, coded_keys, coded_values, scores) @ h.T
+        mixed: Floats = float_attention(queries @ h, coded_keys, coded_values, scores) @ h.T
         return mixed
 
 
@@ -134,7 +126,7 @@ class TileCache:
         low, high = whole.min(axis=1, keepdims=True), whole.max(axis=1, keepdims=True)
         step = np.maximum(high - low, np.float32(1e-20)) / np.float32((1 << self.bits) - 1)
         tiles: Floats = (np.rint((whole - low) / step) * step + low).reshape(-1, *keys.shape[1:])[:count]
-        mixed: Floats = attend(queries, tiles, coded(values @ h, self.bits), scores, (TILE, coded(keys, 8))) @ h.T
+        mixed: Floats = attend(queries, tiles, coded(values @ h, self.bits), scores, TILE, coded(keys, 8)) @ h.T
         return mixed
 
 
@@ -268,7 +260,7 @@ def main() -> None:
     windows = range(0, min(arguments.windows * step, len(ids) - step + 1), step)
     for start in windows:
         text = [*begin, *ids[start : start + step]]
-        expected = log_softmax(Decoder(model, FloatLinears(model.linears), attend).step(text))
+        expected = log_softmax(Decoder(model, FloatLinears(model.linears)).step(text))
         for name, attention in ways.items():
             found = log_softmax(Decoder(model, FloatLinears(model.linears), attention).step(text))
             totals[name] += (np.exp(expected) * (expected - found)).sum(axis=-1)

@@ -6,9 +6,9 @@
 Rows: the float model; int8 with a scale per output channel; at 4 and at 3 bits asymmetric integers, the minifloat
 without special values and BitMoD's format, all rounded to nearest; BitMoD's format with the scale search, and with
 balance and error feedback (mapping/compress) on the model's own texts and on the given one; a mixture of 3.5
-bits; and float weights with keys and values in 8 and in 4 bits, with scales as cores have them. Padding, groups and
-formats are those of the config's engine. With `--files` the rows are the float model and files that `einloom
-quantize -o` wrote for the config, such as distilled ones.
+bits; and float weights with keys and values in 8 and in 4 bits, in those of the ways of benchmarks/cache_fidelity.py
+that cores have. Padding, groups and formats are those of the config's engine. With `--files` the rows are the float
+model and files that `einloom quantize -o` wrote for the config, such as distilled ones.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cache_fidelity import StaticCache
+from benchmarks.cache_fidelity import StaticCache, caches
 from einloom.catalogue import load_config, load_model
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.padding import PaddedSizes
@@ -42,6 +42,10 @@ from einloom.models.linears import FloatLinears, Floats
 from einloom.spec.formats import FORMATS, Format
 
 WINDOW = 1024
+CACHES = ("static, 8", "words, 8", "static, 4", "words, 4", "recent, 4")
+"""Ways of cores to keep keys and values."""
+RECENT = 2
+"""Last tiles with codes of eight bits, in the row `recent`."""
 
 
 def perplexity(
@@ -130,16 +134,19 @@ class Measure:
         weights = {t.name: self.sizes.cut(t, found.tensors[t.name].dequantize()) for t in model.graph.linears()}
         self.add(path.stem, found.bits_per_weight, weights, time.perf_counter() - started, model=model)
 
-    def cache(self, bits: int, texts: npt.NDArray[np.int64]) -> None:
-        """Keys and values in `bits`, with scales from a text."""
-        name = f"float, cache in {bits} bits"
-        if self.only not in name:
+    def caches(self, texts: npt.NDArray[np.int64]) -> None:
+        """Keys and values as cores keep them, with what has to be known before from `texts`."""
+        names = {way: f"float, cache {way} bits" for way in CACHES if self.only in f"float, cache {way} bits"}
+        if not names:
             return
-        started, watch = time.perf_counter(), CacheWatch(self.model)
+        watch = CacheWatch(self.model)
         Decoder(self.model, FloatLinears(self.model.linears), watch, texts=len(texts)).step(texts.ravel().tolist())
-        limit = (1 << (bits - 1)) - 1
-        attention = StaticCache(watch.scales(limit), limit)
-        self.add(name, 32, self.model.linears, time.perf_counter() - started, attention)
+        ways = dict(caches(self.model, ["words", "recent"], texts, [8, 4], RECENT))
+        for bits in (8, 4):
+            limit = (1 << (bits - 1)) - 1
+            ways[f"static, {bits}"] = StaticCache(watch.scales(limit), limit)
+        for way, name in names.items():
+            self.add(name, 32, self.model.linears, 0, ways[way])
 
 
 class Change:
@@ -195,8 +202,7 @@ def main() -> None:
             measure.calibrated(f"{format.name}, calibrated on {name}", tokens, format)
     for name, tokens in texts.items():
         measure.calibrated(f"auto:3.5, calibrated on {name}", tokens, None, 3.5)
-    for bits in (8, 4):
-        measure.cache(bits, tokens)
+    measure.caches(tokens)
     show(measure, len(ids) - 1)
 
 

@@ -5,7 +5,7 @@ The reference takes the functions of the arrays that it gets, as models/float_fu
 Letters of shapes: T new tokens, S tokens so far, G key/value heads, R query heads for each of them, D values per head.
 """
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -31,10 +31,9 @@ def float_attention(
 ) -> Floats:
     """The reference: softmax(q k * scale) v in float32, for one text or, with another axis in front, for several."""
     xp = queries.__array_namespace__()
-    products = xp.einsum("...tgrd,...sgd->...grts", queries, keys) * np.float32(scores.scale)
+    products = _products(queries, keys) * np.float32(scores.scale)
     if sink_queries is not None:
-        sinks = keys[..., : scores.sinks, :, :]
-        seen_there = xp.einsum("...tgrd,...sgd->...grts", sink_queries, sinks) * np.float32(scores.scale)
+        seen_there = _products(sink_queries, keys[..., : scores.sinks, :, :]) * np.float32(scores.scale)
         products = xp.concatenate([seen_there, products[..., scores.sinks :]], axis=-1)
     if scores.cap is not None:
         products = soft_cap(products, scores.cap)
@@ -42,13 +41,28 @@ def float_attention(
     own = np.arange(count - queries.shape[-4], count)
     seen = scores.mask(count).visible(own).T  # [T, S]
     weights = softmax(xp.where(seen, products, np.float32(-np.inf)))
-    mixed: Floats = xp.einsum("...grts,...sgd->...tgrd", weights, values)
-    return mixed
+    *texts, new, groups, heads, size = queries.shape
+    mixed = weights.reshape(*texts, groups, heads * new, count) @ xp.moveaxis(values, -2, -3)
+    of_tokens: Floats = xp.moveaxis(mixed.reshape(*texts, groups, heads, new, size), -2, -4)
+    return of_tokens
+
+
+def _products(queries: Floats, keys: Floats) -> Floats:
+    """q k of each pair, [..., G, R, T, S]: one product of matrices for all queries of a group."""
+    xp = queries.__array_namespace__()
+    *texts, new, groups, heads, size = queries.shape
+    rows = xp.moveaxis(queries, -4, -2).reshape(*texts, groups, heads * new, size)
+    products: Floats = (rows @ xp.moveaxis(keys, -3, -1)).reshape(*texts, groups, heads, new, -1)
+    return products
 
 
 def softmax(x: Floats) -> Floats:
     """exp(x) over its sum along the last axis; -inf becomes 0."""
-    powers = x.__array_namespace__().exp(x - x.max(axis=-1, keepdims=True))
+    if not isinstance(x, np.ndarray):
+        from jax.nn import softmax as with_gradient  # which knows that the maximum has none
+
+        return cast(Floats, with_gradient(x))
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
     result: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return result
 

@@ -127,25 +127,6 @@ def with_norms(model: DecoderModel, norms: Mapping[str, Floats]) -> dict[str, Fl
     return {name: model.tensors[name] * factors.get(name, np.float32(1)) for name in names}
 
 
-class _Teacher:
-    """The float model's residual streams behind the last layer, each window's once."""
-
-    def __init__(self, model: DecoderModel) -> None:
-        self._model, self._linears = model, FloatLinears(model.linears)
-        self._found = dict[bytes, Floats]()
-
-    def hidden(self, window: Tokens) -> Floats:
-        """float32 [T, hidden]."""
-        key = window.tobytes()
-        if key not in self._found:
-            decoder = Decoder(self._model, self._linears)
-            x = decoder.embedded(window.tolist())
-            for layer in self._model.graph.layers:
-                x = decoder.through(layer, x)
-            self._found[key] = x
-        return self._found[key]
-
-
 @dataclass(frozen=True)
 class _Function:
     """How a block is computed from its numbers, which are under the places of its tensors."""
@@ -158,17 +139,20 @@ class _Function:
         block = tensor.name.rpartition(".")[0]
         return f"norm {[t.name for t in self.tensors].index(f'{block}.weight')}"
 
-    def decoder(self, model: DecoderModel, trained: Tree, fixed: Tree) -> Decoder:
-        """A decoder with these numbers, at the start of BATCH texts."""
+    def decoder(self, model: DecoderModel, trained: Tree, fixed: Tree, texts: int = BATCH) -> Decoder:
+        """A decoder with these numbers, at the start of so many texts; matrices without a layout are fixed."""
         matrices, others = dict[str, Any](), dict[str, Any]()
         for place, (tensor, layout) in enumerate(zip(self.tensors, self.layouts, strict=True)):
             key = str(place)
             if layout is not None:
                 matrices[tensor.name] = layout.weights(trained[key], fixed[key])
                 continue
+            if tensor.linear:
+                matrices[tensor.name] = fixed[key]
+                continue
             factor = trained.get(self.norm_key(tensor))
             others[tensor.name] = fixed[key] if factor is None else fixed[key] * jnp.exp(factor)
-        return Decoder(replace(model, tensors=others), lambda name, x: x @ matrices[name].T, texts=BATCH)
+        return Decoder(replace(model, tensors=others), lambda name, x: x @ matrices[name].T, texts=texts)
 
 
 class _Block:
@@ -191,6 +175,31 @@ class _Block:
         self.state = student.optimizer.init(self.trained)
 
 
+class _Teacher:
+    """The float model's residual streams behind the last layer, each window's once."""
+
+    def __init__(self, model: DecoderModel) -> None:
+        self._start = Decoder(model, FloatLinears({}))
+        self._found = dict[bytes, Floats]()
+        self._layers = list[tuple[Any, Tree]]()
+        functions = dict[str, Any]()
+        for layer in model.graph.layers:
+            tensors = _tensors_of(layer)
+            function = _Function(tuple(tensors), (None,) * len(tensors))
+            compiled = functions.setdefault(_unnamed(layer), jax.jit(partial(_through, model, function, layer, 1, {})))
+            self._layers.append((compiled, {str(n): jnp.asarray(model.tensors[t.name]) for n, t in enumerate(tensors)}))
+
+    def hidden(self, window: Tokens) -> Floats:
+        """float32 [T, hidden]."""
+        key = window.tobytes()
+        if key not in self._found:
+            x: Any = self._start.embedded(window.tolist())
+            for through, numbers in self._layers:
+                x = through(numbers, x)
+            self._found[key] = np.asarray(x)
+        return self._found[key]
+
+
 class _Student:
     """The quantized model in training."""
 
@@ -206,8 +215,7 @@ class _Student:
         self._layers = list[tuple[_Layer, _Block]]()
         for layer in graph.layers:
             block = _Block(_tensors_of(layer), [n for n in _norms_of(layer) if n in makers], self)
-            # Names don't matter to what is computed.
-            alike = repr(layer).replace(layer.name, ""), block.function.layouts
+            alike = _unnamed(layer), block.function.layouts
             function = functions.setdefault(alike, _Layer(model, layer, block.function))
             self._layers.append((function, block))
         # A factor of the norm before a tied head would have to untie it.
@@ -265,14 +273,25 @@ class _Layer:
     """The compiled functions of all layers that are alike."""
 
     def __init__(self, model: DecoderModel, layer: Layer, function: _Function) -> None:
-        def through(trained: Tree, fixed: Tree, x: Any) -> Any:
-            return function.decoder(model, trained, fixed).through(layer, x)
+        through = partial(_through, model, function, layer, BATCH)
 
         def backward(trained: Tree, fixed: Tree, x: Any, back: Any) -> Any:
             _, pull = jax.vjp(lambda numbers, inputs: through(numbers, fixed, inputs), trained, x)
             return pull(back)
 
         self.forward, self.backward = jax.jit(through), jax.jit(backward)
+
+
+def _through(
+    model: DecoderModel, function: _Function, layer: Layer, texts: int, trained: Tree, fixed: Tree, x: Any
+) -> Any:
+    """The residual streams [B T, hidden] of texts behind a layer that gets `x`."""
+    return function.decoder(model, trained, fixed, texts).through(layer, x)
+
+
+def _unnamed(layer: Layer) -> str:
+    """What a layer computes: equal for layers that are alike but for their tensors' names."""
+    return repr(layer).replace(layer.name, "")
 
 
 def _tensors_of(layer: Layer) -> list[Tensor]:
@@ -292,12 +311,30 @@ def _loss(model: DecoderModel, function: _Function, trained: Tree, fixed: Tree, 
     others = {t.name: fixed[str(n)] for n, t in enumerate(function.tensors) if not t.linear}
     teacher = Decoder(replace(model, tensors=others), lambda _, x: x @ exact.T)
 
-    @jax.checkpoint
     def of_text(streams: tuple[Any, Any]) -> Any:
-        ours, theirs = (jax.nn.log_softmax(d.logits(s)) for d, s in zip((student, teacher), streams, strict=True))
-        return (jnp.exp(theirs) * (theirs - ours)).sum(axis=-1).mean()
+        return _divergence(*(d.logits(s) for d, s in zip((student, teacher), streams, strict=True)))
 
     return jax.lax.map(of_text, (x.reshape(hidden.shape), hidden)).mean()
+
+
+@jax.custom_vjp
+def _divergence(ours: Any, theirs: Any) -> Any:
+    """Mean KL of `ours` [T, vocab] against `theirs`, whose gradient nobody asks for; that by `ours` is kept."""
+    return _divergence_there(ours, theirs)[0]
+
+
+def _divergence_there(ours: Any, theirs: Any) -> tuple[Any, Any]:
+    """The mean KL, and its gradient by our logits: the difference of the probabilities."""
+    ours, theirs = (jax.nn.log_softmax(logits) for logits in (ours, theirs))
+    expected = jnp.exp(theirs)
+    return (expected * (theirs - ours)).sum(axis=-1).mean(), (jnp.exp(ours) - expected) / len(ours)
+
+
+def _divergence_back(gradient: Any, back: Any) -> tuple[Any, None]:
+    return gradient * back, None
+
+
+_divergence.defvjp(_divergence_there, _divergence_back)
 
 
 def _updated(optimizer: Any, trained: Tree, state: Any, gradient: Tree) -> tuple[Tree, Any]:

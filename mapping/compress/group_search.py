@@ -69,25 +69,35 @@ def search_weighted_groups(
     best_error = np.full(largest.shape, np.inf, np.float32)
     best_step, best_selector = np.zeros_like(largest), np.zeros(largest.shape, np.uint8)
 
-    def keep_better(share: np.float32, selectors: npt.NDArray[np.uint8]) -> None:
-        step = np.maximum(largest * share / choices.largest[selectors], SMALLEST_STEP)
-        places = choices.places(weights / step[..., None], selectors[..., None])
-        difference = choices.values.ravel()[places]
-        difference *= step[..., None]
-        difference -= weights
-        difference *= root
-        error = np.einsum("ngk,ngk->ng", difference, difference)
+    def step_of(share: np.float32, value: Float32 | np.float32) -> Float32:
+        step: Float32 = np.maximum(largest * share / value, SMALLEST_STEP)
+        return step
+
+    def keep_better(values: Float32, step: Float32, selectors: npt.NDArray[np.uint8]) -> None:
+        """Keep the step where its nearest `values`, which are overwritten, err less."""
+        values *= step[..., None]
+        values -= weights
+        values *= root
+        error = np.einsum("ngk,ngk->ng", values, values)
         better = error < best_error
         best_error[better] = error[better]
         best_step[better] = step[better]
         best_selector[better] = selectors[better]
 
-    for selector in range(len(choices.largest)):
-        for share in (np.float32(1), *searched_ranges(format)[COARSE]):  # 1 is exact for what was in this format before
-            keep_better(share, np.full(largest.shape, selector, np.uint8))
+    shares = (np.float32(1), *searched_ranges(format)[COARSE])  # 1 is exact for what was in this format before
+    for selector, value in enumerate(choices.largest):
+        # Special values of both signs come one after the other, and have the same steps.
+        if selector == 0 or value != choices.largest[selector - 1]:
+            steps = [step_of(share, value) for share in shares]
+            positions = [choices.positions(weights / step[..., None]) for step in steps]
+        for step, at in zip(steps, positions, strict=True):
+            nearest = choices.values[selector].take(at, mode="clip")
+            keep_better(nearest, step, np.full(largest.shape, selector, np.uint8))
     chosen = best_selector.copy()
     for share in searched_ranges(format)[FINE]:
-        keep_better(share, chosen)
+        step = step_of(share, choices.largest[chosen])
+        places = choices.places(weights / step[..., None], chosen[..., None])
+        keep_better(choices.values.take(places), step, chosen)
     best_step[largest == 0] = 0
     return _held(weights, format, best_step), best_selector
 

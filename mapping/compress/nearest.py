@@ -38,9 +38,7 @@ class Levels:
 
     def positions(self, steps: Float32) -> Positions:
         """The positions of real numbers given in integer steps; look up with `mode="clip"`, which saturates."""
-        interval = np.rint(steps) if self.half_even else np.ceil(steps * np.float32(2))
-        interval -= np.float32(self.first)
-        return interval.astype(np.intp)
+        return _intervals(steps, self.half_even, self.first).astype(np.intp)
 
     def round(self, steps: Float32) -> Float32:
         """The nearest values."""
@@ -85,14 +83,24 @@ class GroupLevels:
             np.array([s.largest for s in sets]),
         )
 
+    def positions(self, steps: Float32) -> Positions:
+        """The positions of real numbers given in integer steps; look up with `mode="clip"`, which saturates."""
+        return _intervals(steps, self.half_even, self.first).astype(np.intp)
+
     def places(self, steps: Float32, selectors: npt.NDArray[np.uint8]) -> Positions:
         """Where the nearest values of real numbers, in integer steps, lie in `values` and `codes` as flat arrays."""
         count = self.values.shape[1]
-        interval = np.rint(steps) if self.half_even else np.ceil(steps * np.float32(2))
-        interval -= np.float32(self.first)
-        np.clip(interval, 0, count - 1, out=interval)
-        places: Positions = interval.astype(np.intp) + selectors.astype(np.intp) * count
+        found = _intervals(steps, self.half_even, self.first)
+        np.clip(found, 0, count - 1, out=found)
+        places: Positions = found.astype(np.intp) + selectors.astype(np.intp) * count
         return places
+
+
+def _intervals(steps: Float32, half_even: bool, first: int) -> Float32:
+    """The numbers of positions, whole but not limited."""
+    found = np.rint(steps) if half_even else np.ceil(steps * np.float32(2))
+    found -= np.float32(first)
+    return found
 
 
 @cache
