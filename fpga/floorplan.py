@@ -14,10 +14,15 @@ LANES_ON_MIDDLE = 0.6
 """Share of many attention lanes that goes beside the vector unit; the rest goes beside the GEMM engine."""
 GRIDS_ON_MIDDLE = 0.375
 """Share of the grids of an engine as wide as a card's memory, whose DSPs would be most of a die's."""
+GRIDS_ON_PORTS = 0.375
+"""Share of the grids that goes beside the HBM as well, where all of them make more than MANY_PRODUCTS a cycle."""
+MANY_PRODUCTS = 4096
 QUEUES_ON_MIDDLE = 0.5
 """Share of its queues of weights, whose UltraRAM would be."""
 GEARBOXES_ON_PORTS = 0.25
 """Share of its gearboxes beside the HBM, where there are LUTs left."""
+GEARBOXES_BESIDE_GRIDS = 0.0625
+"""The same where grids are there, too."""
 MASTERS_ON_PORTS = 0.625
 """Share of its masters of keys and values beside the HBM, where their queues would take most of the block RAM."""
 
@@ -49,10 +54,15 @@ def floorplan(core: CoreManifest) -> Plan:
         return {PORTS: tuple(ports), MIDDLE: tuple(middle), FAR: tuple(far)}
     ports += [f"{name}_master" for name in ("program", "load", "store", "weights*", "key_values*")]
     far += [f"{gemm}engine/{name}" for name in ("sequencer", "control*", "drain", "columns_*")]
-    _divide(([f"{gemm}engine/gearbox_{n}"] for n in range(channels)), GEARBOXES_ON_PORTS, ports, far)
     _divide(([f"cache{n}_master"] for n in range(channels)), MASTERS_ON_PORTS, ports, middle)
     _divide(([f"{gemm}weights_{n}"] for n in range(channels)), QUEUES_ON_MIDDLE, middle, far)
-    _divide(([f"{gemm}engine/grid_{n}"] for n in range(grids)), GRIDS_ON_MIDDLE, middle, far)
+    names = [f"{gemm}engine/grid_{n}" for n in range(grids)]
+    many = core.gemm.columns * core.gemm.weights.lanes > MANY_PRODUCTS
+    beside = round(grids * GRIDS_ON_PORTS) if many else 0
+    ports += names[:beside]
+    _divide(([name] for name in names[beside:]), GRIDS_ON_MIDDLE, middle, far)
+    gearboxes = ([f"{gemm}engine/gearbox_{n}"] for n in range(channels))
+    _divide(gearboxes, GEARBOXES_BESIDE_GRIDS if many else GEARBOXES_ON_PORTS, ports, far)
     return {PORTS: tuple(ports), MIDDLE: tuple(middle), FAR: tuple(far)}
 
 

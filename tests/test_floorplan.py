@@ -14,7 +14,7 @@ from einloom.fpga.synthesise import Part
 from einloom.generators.registry import describe
 
 
-@pytest.mark.parametrize("name", ["default", "core-4ch", "u280-dense"])
+@pytest.mark.parametrize("name", ["default", "core-4ch", "u280-dense", "u280-accllm"])
 def test_no_instance_of_a_floorplan_holds_another(name: str) -> None:
     plan = floorplan(describe(load_config(name)).core)
     paths = [path for paths in plan.values() for path in paths]
