@@ -168,11 +168,15 @@ def _check_counts(position: int, prompt: int | None, context: int) -> None:
 
 
 def _format(manifest: Manifest, weights: str) -> Format:
-    """The design's format of that name; InputError when it has none."""
+    """The design's format of that name, its first if there is no name; InputError when it has none, or when the cost of
+    its products depends on more than their shape."""
     names = [step.format for step in manifest.gemm.weights.steps]
     if weights and weights not in names:
         raise InputError(f"--weights {weights}: the design's formats are {', '.join(names)}")
-    return format_named(weights or names[0])
+    format = format_named(weights or names[0])
+    if format.of:
+        raise InputError(f"{format.name}: how many weights of a block it keeps depends on the weights")
+    return format
 
 
 def _part(part: PartCost) -> dict[str, Any]:

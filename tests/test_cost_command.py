@@ -13,8 +13,7 @@ from einloom.cli.main import make_app
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.cost.program_cost import OTHERS
 from einloom.spec.errors import ConfigError, InputError
-from einloom.spec.formats import FORMATS
-from tests.cores import core_manifest
+from tests.cores import core_config, core_manifest
 from tests.small_models import small_llama
 
 LLAMA = {
@@ -139,6 +138,8 @@ def test_a_shape_has_the_program_of_the_model(tmp_path: Path) -> None:
 
 
 def test_formats_that_choose_per_block_depend_on_more_than_a_shape(tmp_path: Path) -> None:
-    format = next(format for format in FORMATS.values() if format.of)
+    small_llama(tmp_path)
+    engine = {"kind": "sparse_dsp", "rows": 2, "columns": 8, "lanes": 8, "packing": "tokens", "formats": ["int4-nof16"]}
+    config = core_config(engine=engine, core={"activation_words": 64}, attention={"rows": 8})
     with pytest.raises(InputError, match="how many weights of a block it keeps depends on the weights"):
-        shape_only_program(small_llama(tmp_path).graph, core_manifest(), format)
+        einloom.cost(tmp_path, config)

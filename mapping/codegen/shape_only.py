@@ -6,7 +6,6 @@ from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import DecoderGraph
-from einloom.spec.errors import InputError
 from einloom.spec.formats import FORMATS, Format
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
@@ -19,11 +18,10 @@ def shape_only_program(
     """The program of any model of this graph; its images are laid out, but are zeros that take no memory.
 
     Its matrices are in `format`, the design's first one if None, and there is room for `context` positions, the model's
-    own if None. InputError when no such model fits the design, or its program depends on more than its shape.
+    own if None. Of a format that keeps N of M weights in each block N is 0. InputError when no such model fits the
+    design.
     """
     format = format or FORMATS[manifest.gemm.weights.steps[0].format]
-    if format.of:
-        raise InputError(f"{format.name}: how many weights of a block it keeps depends on the weights")
     sizes, layout = PaddedSizes.of(graph, manifest.core), manifest.core.gemm.weights
     floats = {tensor.name: np.broadcast_to(np.float32(1), tensor.shape) for tensor in graph.tensors()}
     tensors = {}
