@@ -20,7 +20,7 @@ class SerialColumn(Part):
     """As AttentionColumn, with AttentionMacs in place of FuseMaxPEs, and one SerialExponential for all of them.
 
     Throughput: a step every cycle, and a tile in as many cycles as SerialExponential takes. Latency: PRODUCT_CYCLES +
-    stages(rows) + 1 cycles from a VALUE step to the state's write; then Divider's.
+    stages(rows) + 1 cycles from a VALUE step to the state's write; then Divider's. Source: as AttentionColumn.
 
     Members
     -------

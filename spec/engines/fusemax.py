@@ -15,7 +15,7 @@ class FuseMaxConfig(Section):
     which share its keys (LeanAttention).
 
     Exponentials are computed in each PE ("parallel"), all of a tile at once, or by one unit for each column ("serial"),
-    one after the other. The latter takes a quarter of the LUTs. It costs time where a tile's values are fewer than two
+    one after the other. The latter takes far fewer LUTs. It costs time where a tile's values are fewer than two
     for each key and 31 more.
     """
 
