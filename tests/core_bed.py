@@ -50,6 +50,7 @@ LANES: Tree = BITMOD | {
     "attention": {**BITMOD["attention"], "rows": 8, "columns": 1, "exponentials": "serial"},
     "core": {
         **BITMOD["core"],
+        "activation_words": 64,
         "query_words": 128,
         "cache_memory": "channels",
         "cache_ring": True,

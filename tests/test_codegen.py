@@ -147,11 +147,10 @@ def test_permits_never_pile_up(program: Program, slow: Unit) -> None:
             ],
         ),
         (
-            {"attention": {"max_head": 32, "max_keys": 16, "columns": 3}},
+            {"attention": {"max_head": 32, "max_keys": 16}},
             {"head_dim": 64, "num_key_value_heads": 1},
             [
                 r"attention\.max_head: 64 is needed for heads of 64, of 32",
-                r"attention\.columns: 4 are needed, because as many query heads share a key head, of 3",
                 r"attention\.max_keys: 32 are needed for the model's context, of 16",
             ],
         ),

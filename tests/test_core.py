@@ -118,7 +118,14 @@ def test_a_cache_with_recent_tiles_is_golden() -> None:
     check_a_text(design, 1, 22, 3)
 
 
-RECENT_LANES = {"cache_ring": False, "cache_bits": 4, "cache_scales": "token", "cache_recent": 1, "staging_words": 64}
+RECENT_LANES = {
+    "vector_words": 4096,
+    "cache_ring": False,
+    "cache_bits": 4,
+    "cache_scales": "token",
+    "cache_recent": 1,
+    "staging_words": 64,
+}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +138,9 @@ RECENT_LANES = {"cache_ring": False, "cache_bits": 4, "cache_scales": "token", "
     ids=["two channels a lane", "parallel exponentials", "recent tiles"],
 )
 def test_attention_lanes_behind_the_channels_are_golden(changes: Mapping[str, Mapping[str, object]]) -> None:
-    """Five heads of keys and values, so some lanes have none in the last turn."""
-    shape = dataclasses.replace(SHAPE, heads=5, groups=5)
+    """Five heads of keys and values, so some lanes have none in the last turn; the column of attention takes the two
+    query heads of each in turn."""
+    shape = dataclasses.replace(SHAPE, heads=10, groups=5)
     design = core_design(core_config(base=LANES, **changes))
     bed = Bed(design, random_program(design.manifest, shape))
     try:

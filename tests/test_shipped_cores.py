@@ -36,10 +36,7 @@ TEXT = np.random.default_rng(1).integers(0, 515, 8).tolist()
 @pytest.mark.parametrize("core", CORES)
 def test_a_model_of_odd_sizes_runs_on_a_shipped_core(core: str, tmp_path: Path) -> None:
     manifest = describe(load_config(core))
-    # Cores with a column of attention take models whose query heads have keys of their own.
-    shared = SIZES["num_attention_heads"] // SIZES["num_key_value_heads"] <= manifest.core.attention.columns
-    heads = {} if shared else {"num_key_value_heads": SIZES["num_attention_heads"]}
-    model = load_folder(write_tiny_llama(tmp_path / "model", **SIZES | heads))
+    model = load_folder(write_tiny_llama(tmp_path / "model", **SIZES))
     decoder = golden_decoder(compiled(model, manifest), manifest)
     found = np.concatenate([decoder.step(TEXT[:5]), *(decoder.step([token]) for token in TEXT[5:])])
     compressed = compress_model(model, manifest)

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.attention_operands import attention_format
 from einloom.mapping.codegen.builder import ProgramBuilder
+from einloom.mapping.codegen.group_parts import group_parts
 from einloom.mapping.codegen.lane_heads import LaneHeads
 from einloom.mapping.codegen.linear import Linears, Weights, outputs_of
 from einloom.mapping.codegen.norms import normalise_heads
@@ -68,11 +71,18 @@ class AttentionCode:
         staged = self._lanes.turns * (words + (1 if self._token_scales else 0))
         self._staged_keys = self._lanes.regions(p.staging, "keys", staged)
         self._staged_values = self._lanes.regions(p.staging, "values", staged)
-        self._block = 1 << (min(p.tokens, p.attention.columns // heads.group).bit_length() - 1)
+        self._parts = group_parts(heads.group, p.attention.columns)
+        self._block = 1 << (min(p.tokens, p.attention.columns // self._parts[-1].size).bit_length() - 1)
         self._blocks = -(-p.tokens // self._block)
         for_sinks = any(layer.scores.reach for layer in layers)
         self._buffers, self._sink_buffers = (
-            [self._lanes.regions(p.queries, f"{name} {n}", words + 1, self._blocks) for n in range(turns)]
+            [
+                [
+                    self._lanes.regions(p.queries, f"{name} {n}.{part.first}", words + 1, self._blocks)
+                    for n in range(turns)
+                ]
+                for part in self._parts
+            ]
             for name, turns in (("queries", self._lanes.turns), ("sink queries", self._lanes.turns * for_sinks))
         )
         self._for_sinks = p.per_token("queries.sinks", query_heads * words) if for_sinks else None
@@ -83,6 +93,9 @@ class AttentionCode:
         self.output = p.per_token("mixed", self.output_words)
         self._mixed_words = heads.count * words
         self._spread_output = p.per_token("mixed.spread", self._mixed_words) if self._token_scales else self.output
+        split = len(self._parts) > 1
+        self._attended = p.per_token("attended", self._mixed_words) if split else self.output
+        """Outputs as the engines write them: turn by turn, part by part, lane by lane."""
 
     def _how_many_at_once(self, layers: Sequence[Attention]) -> int:
         """Key/value heads whose queries are made at a time: as many as fill a tile of outputs, and a vector
@@ -147,12 +160,27 @@ class AttentionCode:
             for turn in range(start // self._lanes.lanes, -(-groups.stop // self._lanes.lanes)):
                 self._attend(attention, turn, *cache[turn], ring["ring"])
         p.note(f"{layer}: mixed values")
-        words = self._mixed_words
         output, spread = self.output, self._spread_output
         first = spread if self._coder and self._coder.stages % 2 else output
-        p.vec(VectorOp.MAD, first.at(), output.at(), parameters["mixed"], inner=words)
+        self._scale_outputs(first, parameters)
         if self._coder:
             self._coder.spread(first, output if first is spread else spread, heads.count, parameters)
+
+    def _scale_outputs(self, d: Region, parameters: LayerParameters) -> None:
+        """d = what all heads attended to, times the scales of values, head by head."""
+        p, words, group = self._p, self._head_words, self._heads.group
+        if len(self._parts) == 1:
+            p.vec(VectorOp.MAD, d.at(), self.output.at(), parameters["mixed"], inner=self._mixed_words)
+            return
+        for turn in range(self._lanes.turns):
+            first, at_work = turn * self._lanes.lanes * group, self._lanes.at_work(turn)
+            for part, lanes in product(self._parts, self._lanes.in_strides(turn, group * words)):
+                to = (first + lanes.start * group + part.first) * words
+                at = (first + part.first * at_work + lanes.start * part.size) * words
+                step, walk = group * words if len(lanes) > 1 else 0, part.size * words
+                factor = replace(parameters.operand("mixed", to), outer=step)
+                source = self._attended.at(at, outer=walk if step else 0)
+                p.vec(VectorOp.MAD, d.at(to, outer=step), source, factor, outer=len(lanes), inner=walk)
 
     def _keys_and_values(
         self,
@@ -269,33 +297,36 @@ class AttentionCode:
                 p,
                 self._scratch,
                 self._coder.spread(d, other, count, parameters) if self._coder else d,
-                [buffers[g // self._lanes.lanes][g % self._lanes.lanes] for g in groups],
+                [
+                    (of_part[g // self._lanes.lanes][g % self._lanes.lanes], part.size)
+                    for g in groups
+                    for part, of_part in zip(self._parts, buffers, strict=True)
+                ],
                 head=self._head_words,
-                group=heads.group,
                 block=self._block.bit_length() - 1,
             )
 
     def _attend(self, attention: Attention, turn: int, keys: Region, values: Region, ring: int) -> None:
         p, heads, at_work = self._p, self._heads, self._lanes.at_work(turn)
-        buffers = self._buffers[turn][:at_work]
-        for_sinks = self._sink_buffers[turn][:at_work] if attention.scores.reach else buffers
-        first = turn * self._lanes.lanes * heads.group
-        for block in range(self._blocks):
+        for (n, part), block in product(enumerate(self._parts), range(self._blocks)):
+            buffers = self._buffers[n][turn][:at_work]
+            for_sinks = self._sink_buffers[n][turn][:at_work] if attention.scores.reach else buffers
+            first = turn * self._lanes.lanes * heads.group + part.first * at_work
             p.emit(
                 "attend",
                 {*buffers, *for_sinks, keys, values},
-                {self.output},
+                {self._attended},
                 keys=keys.base,
                 values=values.base,
                 queries=(buffers[0].base + block * buffers[0].stride) * p.core.lanes,
                 query_head=heads.size,
                 value_head=heads.size,
-                group=heads.group,
+                group=part.size,
                 first=block * self._block,
                 count=self._block,
                 condition=Condition.TOKEN_PRESENT,
-                d_base=self.output.base + first * self._head_words,
-                d_token=self.output.stride,
+                d_base=self._attended.base + first * self._head_words,
+                d_token=self._attended.stride,
                 d_outer=self._head_words,
                 window=attention.scores.window,
                 sinks=attention.scores.sinks,
@@ -342,11 +373,6 @@ def attention_problems(core: CoreManifest, heads: Heads, layers: Sequence[Attent
     if heads.size > attention.max_head:
         problems.append(
             f"attention.max_head: {heads.size} is needed for heads of {heads.unpadded}, of {attention.max_head}"
-        )
-    if heads.group > attention.columns:
-        problems.append(
-            f"attention.columns: {heads.group} are needed, because as many query heads share a key head, of "
-            f"{attention.columns}"
         )
     if context > attention.max_keys:
         problems.append(

@@ -42,6 +42,11 @@ class LaneHeads:
         """Lanes that have a head in this turn; they are the first ones."""
         return min(self.lanes, self._heads - turn * self.lanes)
 
+    def in_strides(self, turn: int, words: int) -> Iterator[range]:
+        """The lanes at work in runs that a vector instruction can walk through in strides of so many words."""
+        lanes = range(self.at_work(turn))
+        yield from [lanes] if words <= LARGEST_STRIDE else (range(n, n + 1) for n in lanes)
+
     def regions(self, allocator: Allocator, name: str, words: int, tokens: int = 1) -> list[Region]:
         """For each lane a region at the same place of its own memory. Lanes' memories lie one behind the other."""
         first = allocator.region(name, words, tokens)

@@ -1,5 +1,6 @@
 """Quantization of activations and queries to the engines' integers, as instructions of the vector unit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from einloom.mapping.attention_operands import QUERY_LIMIT
@@ -125,24 +126,25 @@ class HeadNormScratch:
 
 
 def quantize_queries(
-    p: ProgramBuilder, s: HeadScratch, x: Region, buffers: list[Region], *, head: int, group: int, block: int
+    p: ProgramBuilder, s: HeadScratch, x: Region, buffers: Sequence[tuple[Region, int]], *, head: int, block: int
 ) -> None:
     """The query buffers' words of the heads in `x`: int16 codes, and the integer scale of each head.
 
-    `x` holds `group` heads of `head` words for each buffer, in units in which code * scale is the engine's score times
-    a key (mapping/attention_operands.py). The scale is the smallest integer for which all codes fit, but for rounding,
-    which saturation takes care of.
+    `x` holds heads of `head` words, so many for each buffer as stand beside it, in units in which code * scale is the
+    engine's score times a key (mapping/attention_operands.py). The scale is the smallest integer for which all codes
+    fit, but for rounding, which saturation takes care of.
     """
-    heads = group * len(buffers)
+    heads = sum(count for _, count in buffers)
     p.vec(VectorOp.MAXABS, s.scale.at(outer=1), x.at(outer=head), outer=heads, inner=head)
     p.vec(VectorOp.MAD, s.scale.at(), s.scale.at(), 1.0 / QUERY_LIMIT, p.constant(0.5), inner=heads)
     p.vec(VectorOp.TOINT, s.scale.at(), s.scale.at(), inner=heads)
     p.vec(VectorOp.TOFLOAT, s.scale.at(), s.scale.at(), inner=heads)
     p.vec(VectorOp.MAX, s.scale.at(), s.scale.at(), 1.0, inner=heads)
     reciprocal(p, s.inverse.at(), s.scale.at(), s.t.at(), inner=heads)
-    for n, buffer in enumerate(buffers):
-        first = n * group
+    first = 0
+    for buffer, group in buffers:
         scale, inverse = s.scale.at(first, outer=1, inner=0), s.inverse.at(first, outer=1, inner=0)
         codes = x.at(first * head, outer=head)
         p.vec(VectorOp.MAD, buffer.at(head), scale, outer=group, inner=1, space=Space.QUERY_SCALE, block=block)
         p.vec(VectorOp.MAD, buffer.at(), codes, inverse, outer=group, inner=head, space=Space.QUERIES, block=block)
+        first += group
