@@ -239,7 +239,7 @@ class Core(Part):
         """Connect registers, supervisor and machine."""
         feed(m, registers, supervisor, "ap_start", "abort", "watchdog")
         feed(m, supervisor, registers, "ap_done", "ap_idle", "error", "error_index")
-        feed(m, registers, machine, "program", "instructions", "position", "length")
+        feed(m, registers, machine, "program", "instructions", "row", "length")
         m.d.comb += [
             registers.ap_ready.eq(supervisor.ap_done),
             self.interrupt.eq(registers.irq),
