@@ -82,9 +82,11 @@ def recorded() -> dict[str, Snapshot]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all shipped configs unless named")
     parser.add_argument("--write", action="store_true", help="record what is generated now")
-    write = parser.parse_args().write
-    record, found = recorded(), {name: snapshot_of(name) for name in shipped_configs()}
+    arguments = parser.parse_args()
+    record = recorded()
+    found = {n: snapshot_of(n) if n in arguments.names or not arguments.names else record[n] for n in shipped_configs()}
     changed = False
     for name in sorted(record.keys() | found.keys()):
         nothing: Snapshot = {"manifest": "", "modules": {}}
@@ -93,7 +95,7 @@ def main() -> None:
         print(f"{name}: {'same' if not lines else ''}")
         for line in lines:
             print(f"  {line}")
-    if write:
+    if arguments.write:
         RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     elif changed:
         sys.exit("run `python -m tests.snapshot --write` if this is meant")
