@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from benchmarks.random_llama import llama_graph
 from einloom.mapping.allocation.graph import Operator, OperatorGraph
@@ -19,14 +20,14 @@ STAGES = ((3, 64, 56), (4, 128, 28), (6, 256, 14), (3, 512, 7))
 def decoder_layer() -> OperatorGraph:
     """SmolLM2-135M's layer, with operators for each head of keys and values."""
     shape = {"hidden": 576, "inner": 1536, "layers": 1, "heads": 9, "groups": 3, "vocab": 49152}
-    return layer_graph(llama_graph(**shape, context=2048), PREFILL, split=True)
+    return replace(layer_graph(llama_graph(**shape, context=2048), PREFILL, split=True), name="decoder layer")
 
 
 def encoder_layer() -> OperatorGraph:
     """ViT-Base's layer, with LayerNorms and a plain MLP, and scores that pass through the scratchpad."""
     keys = {"hidden_size": 768, "num_hidden_layers": 1, "num_attention_heads": 12, "vocab_size": 1000}
     graph = Gpt2Keys(model_type="gpt2", intermediate_size=3072, max_position_embeddings=PATCHES, **keys).graph()
-    return layer_graph(graph, PATCHES, fused=False)
+    return replace(layer_graph(graph, PATCHES, fused=False), name="encoder layer")
 
 
 class _Network:
@@ -84,7 +85,7 @@ def nas_network(seed: int = 1, cells: int = 6, blocks: int = 5) -> OperatorGraph
     doubles the channels.
     """
     chance = random.Random(seed)
-    net = _Network(f"random NAS network {seed}")
+    net = _Network("NAS-like")
     channels, height = 44, 28
     results = [net.input("before", blocks * channels * height**2), net.input("image", blocks * channels * height**2)]
     for cell in range(cells):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from einloom.catalogue import load_operators
 from einloom.html import rows_table
-from einloom.mapping.allocation.allocate import Allocation, greedy_allocation
+from einloom.mapping.allocation.allocate import Allocation, greedy_allocations
 from einloom.mapping.allocation.allocate import allocate as search
 from einloom.mapping.allocation.graph import OperatorGraph
 from einloom.spec.errors import InputError
@@ -24,7 +24,7 @@ class AllocationReport:
     ----------
     words : of the scratchpad.
     best : the schedule, replayed.
-    greedy : what first fit and Belady's rule make of the order of the file, and of the order that frees most.
+    greedy : what Belady's rule makes of the order of the file, and of the order that frees most.
     """
 
     graph: OperatorGraph
@@ -72,8 +72,7 @@ def allocate(graph: str | Path | OperatorGraph, words: int, *, seconds: float = 
     loaded = graph if isinstance(graph, OperatorGraph) else load_operators(graph)
     if words < 1 or not 0 < seconds < float("inf"):
         raise InputError("--words and --seconds must be more than 0")
-    greedy = tuple(greedy_allocation(loaded, words, frugal=frugal) for frugal in (False, True))
-    return AllocationReport(loaded, words, search(loaded, words, seconds), greedy)
+    return AllocationReport(loaded, words, search(loaded, words, seconds), greedy_allocations(loaded, words))
 
 
 def _moved(allocation: Allocation) -> dict[str, int]:

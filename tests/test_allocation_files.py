@@ -101,14 +101,15 @@ def test_bad_files(text: str, message: str) -> None:
 
 def test_a_layer_becomes_a_graph() -> None:
     shape = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2}
-    model = LlamaKeys(model_type="llama", num_hidden_layers=1, vocab_size=10, **shape).graph()
+    size = {"num_hidden_layers": 1, "vocab_size": 10, "max_position_embeddings": 8}
+    model = LlamaKeys(model_type="llama", **size, **shape).graph()
     graph = layer_graph(model, tokens=3)
     assert [operator.writes[0] for operator in graph.operators] == [
         *("attention.norm", "q", "k", "v", "q.turned", "k.turned", "mixed", "attention.o", "x1"),
         *("mlp.norm", "mlp.gate", "mlp.up", "mlp.activated", "mlp.product", "mlp.down", "x2"),
     ]
     assert graph.sizes["k"] == 3 * 4
-    assert graph.footprints[-3] == 3 * (16 + 8)
+    assert graph.footprints[-3] == 3 * (16 + 16 + 16)
     unfused = layer_graph(model, tokens=3, fused=False, split=True)
     assert unfused.sizes["scores.1"] == 3 * 3 * 2
     assert len(unfused.operators) == 1 + 2 * 8 + 2 + 7
@@ -128,7 +129,7 @@ def test_the_command(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told == json.loads(output.read_text())
     assert (told["extra"], told["proven"], told["enough_words"], told["least_words"]) == (0, True, 8, 7)
-    assert told["greedy"]["list order, Belady"]["extra"] == 6
+    assert told["greedy"]["list order, Belady, first fit"]["extra"] == 6
     steps = [
         ScheduleStep(s["operator"], s["loads"], s["places"], tuple(s["stores"]), tuple(s["drops"]))
         for s in told["schedule"]

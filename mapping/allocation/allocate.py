@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from einloom.mapping.allocation.address_program import AddressProgram
 from einloom.mapping.allocation.graph import OperatorGraph
-from einloom.mapping.allocation.greedy import Placement, check_fits, greedy
+from einloom.mapping.allocation.greedy import Placement, check_fits, greedy, greedy_packed
 from einloom.mapping.allocation.order_program import OrderProgram
 from einloom.mapping.allocation.orders import frugal_order, least_peak_order
 from einloom.mapping.allocation.packing import pack
@@ -61,15 +61,20 @@ class Allocation:
         return self.traffic.extra == self.bound
 
 
-def greedy_allocation(graph: OperatorGraph, words: int, *, frugal: bool = False) -> Allocation:
-    """What the greedy allocator makes of the order of the list, or of the frugal one.
+def greedy_allocations(graph: OperatorGraph, words: int) -> tuple[Allocation, ...]:
+    """What greedy allocators make of the order of the list and of the frugal one: first fit as they go, and addresses
+    for all of it in the end, where they find some.
 
     InputError when an operator doesn't fit.
     """
-    began = time.process_time()
-    order = frugal_order(graph) if frugal else tuple(range(len(graph.operators)))
-    name = "frugal order" if frugal else "list order"
-    return _finished(f"{name}, Belady", graph, order, greedy(graph, order, words), words, 0, began)
+    found = list[Allocation]()
+    for name, order in (("list", tuple(range(len(graph.operators)))), ("frugal", frugal_order(graph))):
+        for how, allocator in (("first fit", greedy), ("packed", greedy_packed)):
+            began = time.process_time()
+            placement = allocator(graph, order, words)
+            if placement is not None:
+                found.append(_finished(f"{name} order, Belady, {how}", graph, order, placement, words, 0, began))
+    return tuple(found)
 
 
 def allocate(graph: OperatorGraph, words: int, seconds: float = 60.0) -> Allocation:
@@ -84,7 +89,7 @@ def allocate(graph: OperatorGraph, words: int, seconds: float = 60.0) -> Allocat
     order, placement, bound = searched.placed(order, keeps, bound)
     found = [
         _finished("integer program", graph, order, placement, words, bound, began),
-        *(greedy_allocation(graph, words, frugal=frugal) for frugal in (False, True)),
+        *greedy_allocations(graph, words),
     ]
     best = min(found, key=lambda allocation: allocation.traffic.extra)
     enough = searched.least_peak.words if searched.least_peak.proven else None
@@ -129,6 +134,8 @@ class _Search:
                 bound += found.least
             else:
                 order, keeps = self._windows(order, keeps, start, stop, Clock(share / 2))
+        if self.least_peak.proven and self.least_peak.words > self._words:
+            bound = max(bound, _cheapest_trip(graph))
         return order, keeps, min(bound, extra_words(graph, keeps))
 
     def _replacement(self, order: Order) -> Keeps:
@@ -167,6 +174,13 @@ class _Search:
                 placement, _ = AddressProgram(graph, other, words).solve(self._clock.left)
                 found += [(other, placement)] if placement is not None else []
         return *min(found, key=lambda pair: extra_words(graph, pair[1].keeps)), bound
+
+
+def _cheapest_trip(graph: OperatorGraph) -> int:
+    """Fewest extra words of a schedule in which anything has to leave."""
+    again = [t for t, readers in graph.consumers.items() if len(readers) + (t in graph.producer) > 1]
+    outside = graph.inputs | graph.outputs
+    return min((graph.sizes[tensor] * (1 if tensor in outside else 2) for tensor in again), default=0)
 
 
 def _pieces(graph: OperatorGraph, order: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from einloom.mapping.allocation.graph import OperatorGraph, uses
-from einloom.mapping.allocation.schedule import Keeps, Run
+from einloom.mapping.allocation.packing import pack
+from einloom.mapping.allocation.schedule import Keeps, Run, runs_of
 from einloom.spec.errors import InputError
 
 
@@ -40,6 +41,18 @@ def greedy(graph: OperatorGraph, order: Sequence[int], words: int, planned: Keep
     return _Greedy(graph, order, words, planned).run()
 
 
+def greedy_packed(graph: OperatorGraph, order: Sequence[int], words: int) -> Placement | None:
+    """Belady's rule where only the sum of words counts, and addresses for the outcome as a whole, as an allocator that
+    plans ahead finds them; None when it finds none.
+
+    Raises InputError when an operator needs more than `words`.
+    """
+    check_fits(graph, words)
+    keeps = _Greedy(graph, order, words, None, holes=False).run().keeps
+    addresses = pack(runs_of(graph, order, keeps), words)
+    return None if addresses is None else Placement(keeps, addresses)
+
+
 def check_fits(graph: OperatorGraph, words: int) -> None:
     """InputError with the operator that needs most, unless each operator fits alone."""
     needed = graph.largest_footprint
@@ -52,7 +65,12 @@ def check_fits(graph: OperatorGraph, words: int) -> None:
 
 
 class _Greedy:
-    def __init__(self, graph: OperatorGraph, order: Sequence[int], words: int, planned: Keeps | None) -> None:
+    """The walk. Without `holes` a tensor fits where as many words are free, wherever they are."""
+
+    def __init__(
+        self, graph: OperatorGraph, order: Sequence[int], words: int, planned: Keeps | None, *, holes: bool = True
+    ) -> None:
+        self._holes = holes
         self._graph, self._order, self._words, self._planned = graph, order, words, planned
         self._uses = uses(graph, order)
         self._there: dict[str, _Lying] = {}
@@ -114,6 +132,8 @@ class _Greedy:
 
     def _hole(self, size: int) -> int | None:
         """The lowest address where `size` words are free."""
+        if not self._holes:
+            return 0 if size + self._graph.words(self._there) <= self._words else None
         address = 0
         for start, end in sorted((t.address, t.address + self._graph.sizes[name]) for name, t in self._there.items()):
             if start - address >= size:

@@ -29,7 +29,7 @@ import math
 from itertools import combinations
 
 from einloom.mapping.allocation.schedule import Keeps, Order
-from einloom.mapping.allocation.solver import Program, Solution
+from einloom.mapping.allocation.solver import Program, Solution, total
 from einloom.mapping.allocation.window import Crossing, Window
 
 
@@ -56,8 +56,8 @@ class OrderProgram:
         for n in window.operators:
             self._inputs(n)
         for t in self._steps:
-            terms = {v: float(self._size(a)) for a in window.crossings for v in self._there(a, t)}
-            self._program.at_most(terms, self._words)
+            there = [(v, float(self._size(a))) for a in window.crossings for v in self._there(a, t)]
+            self._program.at_most(total(there), self._words)
         if addresses:
             self._addresses()
 
@@ -198,11 +198,9 @@ class OrderProgram:
     def _apart(self, a: str, b: str, t: int, below: dict[int, float], free: int) -> None:
         """a ends where b begins, or earlier, where both are there and the binary of `below` says so."""
         most = float(self._words)
-        present = dict.fromkeys([*self._there(a, t), *self._there(b, t)], most)
-        terms = {self._l[a, t]: 1.0, self._l[b, t]: -1.0} | {u: f * most for u, f in below.items()}
-        for v, f in present.items():
-            terms[v] = terms.get(v, 0.0) + f
-        self._program.at_most(terms, free * most - self._size(a))
+        terms = [(self._l[a, t], 1.0), (self._l[b, t], -1.0), *((u, f * most) for u, f in below.items())]
+        terms += [(v, most) for v in (*self._there(a, t), *self._there(b, t))]
+        self._program.at_most(total(terms), free * most - self._size(a))
 
     def _present(self) -> list[float]:
         """The present schedule as a start; none with addresses, which the solver has to find itself."""

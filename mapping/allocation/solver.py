@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -141,6 +141,14 @@ class Program:
         lp.a_matrix_.index_ = np.array(self._columns, int)
         lp.a_matrix_.value_ = np.array(self._factors, float)
         return lp
+
+
+def total(terms: Iterable[tuple[int, float]]) -> dict[int, float]:
+    """A sum of terms, each variable once."""
+    found: dict[int, float] = {}
+    for variable, factor in terms:
+        found[variable] = found.get(variable, 0.0) + factor
+    return found
 
 
 class Clock:
