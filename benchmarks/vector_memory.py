@@ -1,7 +1,7 @@
 """Words of the vector memory that models need: with words of their own for all, and where what is never alive together
 shares them.
 
-    python -m benchmarks.vector_memory [--position N] [--layers N]
+    python -m benchmarks.vector_memory [MODEL ...] [--position N] [--layers N]
 
 Models of some layers are compiled from their shapes for shipped cores, once with a vector memory that is as large as
 all regions together (what a program gets if it can) and once with the smallest that is enough
@@ -47,6 +47,7 @@ def step_cycles(graph: DecoderGraph, manifest: Manifest, position: int) -> int:
 def main() -> int:
     """Print the table; 1 if sharing needs more words anywhere."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(SHAPES)}; all if none is named")
     parser.add_argument("--position", type=int, default=1023)
     parser.add_argument("--layers", type=int, default=2)
     arguments = parser.parse_args()
@@ -64,6 +65,8 @@ def main() -> int:
         table.add_column(heading, justify="left" if heading in ("model", "core") else "right")
     worse = False
     for model, shape in SHAPES.items():
+        if arguments.models and model not in arguments.models:
+            continue
         graph = llama_graph(**shape, layers=arguments.layers, context=arguments.position + 1)
         for config in CONFIGS:
             manifest = describe(load_config(config))

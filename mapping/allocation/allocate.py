@@ -13,7 +13,7 @@ The way of COSMA (arXiv 2311.18246), in parts that a free solver can take:
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from einloom.mapping.allocation.address_program import AddressProgram
@@ -27,6 +27,8 @@ from einloom.mapping.allocation.schedule import Keeps, Order, ScheduleStep, extr
 from einloom.mapping.allocation.solver import Clock
 from einloom.mapping.allocation.window import Window
 
+Allocator = Callable[[OperatorGraph, Order, int], Placement | None]
+"""What stays and where it lies, for a graph, an order and the words of the scratchpad."""
 LARGEST_JOINT = 12
 """Operators of a graph whose order and addresses are solved together, when they can't be one after the other."""
 LARGEST_PIECE = 36
@@ -68,8 +70,9 @@ def greedy_allocations(graph: OperatorGraph, words: int) -> tuple[Allocation, ..
     InputError when an operator doesn't fit.
     """
     found = list[Allocation]()
+    allocators: dict[str, Allocator] = {"first fit": greedy, "packed": greedy_packed}
     for name, order in (("list", tuple(range(len(graph.operators)))), ("frugal", frugal_order(graph))):
-        for how, allocator in (("first fit", greedy), ("packed", greedy_packed)):
+        for how, allocator in allocators.items():
             began = time.process_time()
             placement = allocator(graph, order, words)
             if placement is not None:

@@ -73,12 +73,11 @@ def runs_of(graph: OperatorGraph, order: Sequence[int], keeps: Keeps) -> list[Ru
     """The runs of all tensors, by their first steps."""
     runs = list[Run]()
     for tensor, steps in uses(graph, order).items():
-        first = None
-        for step, kept in zip(steps, (*keeps[tensor], False), strict=True) if steps else ():
-            first = step if first is None else first
-            if not kept:
-                runs.append(Run(first, step, tensor, graph.sizes[tensor]))
-                first = None
+        first = 0
+        for n, step in enumerate(steps):
+            if n == len(steps) - 1 or not keeps[tensor][n]:
+                runs.append(Run(steps[first], step, tensor, graph.sizes[tensor]))
+                first = n + 1
     return sorted(runs)
 
 
