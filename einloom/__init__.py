@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from einloom.spec.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from einloom.allocation import allocate
     from einloom.cascades import cascade
     from einloom.catalogue import load_config, load_model
     from einloom.compiled import compile
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Sampling",
     "__version__",
+    "allocate",
     "cascade",
     "check",
     "compile",
@@ -56,6 +58,7 @@ __all__ = [
 
 _HOMES = {
     "Sampling": "spec.sampling",
+    "allocate": "allocation",
     "cascade": "cascades",
     "check": "kernels",
     "compile": "compiled",

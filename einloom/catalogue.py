@@ -1,4 +1,4 @@
-"""Finds configs, models and cascades by path, or by the name of a shipped one."""
+"""Finds configs, models, cascades and graphs of operators by path, or by the name of a shipped one."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -10,6 +10,7 @@ from einloom.spec.errors import InputError
 from einloom.spec.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from einloom.mapping.allocation.graph import OperatorGraph
     from einloom.mapping.cascade.model import Cascade
     from einloom.models.decoder_graph import DecoderGraph
     from einloom.models.decoder_model import DecoderModel
@@ -38,6 +39,11 @@ def shipped_models() -> dict[str, Path]:
 def shipped_cascades() -> dict[str, Path]:
     """The shipped cascades by name."""
     return {path.stem: path for path in sorted((examples_folder() / "cascades").glob("*.yaml"))}
+
+
+def shipped_graphs() -> dict[str, Path]:
+    """The shipped graphs of operators by name."""
+    return {path.stem: path for path in sorted((examples_folder() / "graphs").glob("*.yaml"))}
 
 
 def load_config(config: str | Path | Mapping[str, Any] | Config = DEFAULT_CONFIG) -> Config:
@@ -122,3 +128,16 @@ def load_cascade(cascade: str | Path) -> "Cascade":
         return read_cascade(shipped[str(cascade)])
     near = did_you_mean(path.stem, shipped)
     raise InputError(f"{cascade}: neither a cascade file nor a shipped cascade{near}; shipped: {', '.join(shipped)}")
+
+
+def load_operators(graph: str | Path) -> "OperatorGraph":
+    """The graph of operators in a file, or the shipped one of a name; InputError when there is neither."""
+    from einloom.mapping.allocation.load import load_graph as read_graph
+
+    path, shipped = Path(graph), shipped_graphs()
+    if path.is_file():
+        return read_graph(path)
+    if str(graph) in shipped:
+        return read_graph(shipped[str(graph)])
+    near = did_you_mean(path.stem, shipped)
+    raise InputError(f"{graph}: neither a graph file nor a shipped graph{near}; shipped: {', '.join(shipped)}")

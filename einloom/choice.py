@@ -32,7 +32,7 @@ def choose_config(model: DecoderGraph) -> tuple[Config, str]:
     """
     refusals = list[str]()
     for config in _candidates():
-        problems = fit_problems(model, describe(config))
+        problems = fit_problems(model, describe(config), shared=False)
         if not problems:
             if not refusals:
                 return config, "the default core takes this model"

@@ -71,7 +71,7 @@ class _Missing(Exception):
 
 
 def diagnose() -> Health:
-    """Look at compiler, make, perl, simulator, Yosys, cache and memory, and at XRT, the card and Vitis."""
+    """Look at compiler, make, perl, simulator, Yosys, solver, cache and memory, and at XRT, the card and Vitis."""
     return Health(tuple(_things()))
 
 
@@ -87,6 +87,7 @@ def _things() -> Iterator[Diagnosis]:
     yield _look("cache", _cache, "set EINLOOM_CACHE to a folder that can be written", main)
     yield _look("memory", _memory, f"close other programs: builds take up to {MEMORY_BYTES >> 30} GiB", main)
     yield _look("Yosys for synthesis", _yosys, 'pip install "einloom[synth]"', ("synth",))
+    yield _look("HiGHS", lambda: _module("highspy"), 'pip install "einloom[allocation]"', ("allocate",))
     yield _look("Edalize", lambda: _module("edalize"), 'pip install "einloom[fpga]"', ("fpga",))
     yield _look("matplotlib", lambda: _module("matplotlib"), 'pip install "einloom[docs]"', ("--plot", "--timeline"))
     distil = ("quantize --distil",)

@@ -3,6 +3,7 @@
 from einloom.mapping.codegen.attention import attention_problems
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.codegen.shape_only import shape_only_program
+from einloom.mapping.regions import MemoryFull
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.config import largest_memories
 from einloom.spec.errors import InputError
@@ -16,8 +17,12 @@ def require_fit(graph: DecoderGraph, manifest: Manifest) -> None:
         raise InputError(f"the model does not fit {manifest.name}:\n" + "\n".join(f"  {p}" for p in problems))
 
 
-def fit_problems(graph: DecoderGraph, manifest: Manifest) -> list[str]:
-    """What is too small for a model of this graph, each with its key of the design's config."""
+def fit_problems(graph: DecoderGraph, manifest: Manifest, *, shared: bool = True) -> list[str]:
+    """What is too small for a model of this graph, each with its key of the design's config.
+
+    Without `shared` the vector memory must have words of their own for all that is ever in it, which makes programs
+    faster.
+    """
     sizes, engine = PaddedSizes.of(graph, manifest.core), manifest.config.gemm
     shapes = [sizes.shape(tensor) for tensor in graph.linears()]
     problems = attention_problems(
@@ -29,7 +34,7 @@ def fit_problems(graph: DecoderGraph, manifest: Manifest) -> list[str]:
     tiles = -(-outputs // engine.columns)
     if tiles > engine.max_tiles:
         problems.append(f"engine.max_tiles: {tiles:,} are needed for {outputs:,} outputs, of {engine.max_tiles:,}")
-    return problems or _memory_problems(graph, manifest)
+    return problems or _memory_problems(graph, manifest, shared)
 
 
 def needed_words(graph: DecoderGraph, manifest: Manifest) -> dict[str, int]:
@@ -45,12 +50,24 @@ def needed_words(graph: DecoderGraph, manifest: Manifest) -> dict[str, int]:
     return {use.key.partition(".")[2]: use.used for use in program.memories}
 
 
-def _memory_problems(graph: DecoderGraph, manifest: Manifest) -> list[str]:
+def least_vector_words(graph: DecoderGraph, manifest: Manifest) -> int:
+    """Words of the vector memory with which a model fits when what is never alive together shares them."""
+    core = manifest.core.model_copy(update=largest_memories(manifest.core.attention_lanes) | {"vector_words": 1})
+    try:
+        shape_only_program(graph, manifest.model_copy(update={"design": core}))
+    except MemoryFull as full:
+        return full.needed
+    return 1
+
+
+def _memory_problems(graph: DecoderGraph, manifest: Manifest, shared: bool) -> list[str]:
     try:
         needed = needed_words(graph, manifest)
     except InputError as error:
         return [str(error)]
     there = {name: getattr(manifest.core, name) for name in needed}
+    if shared and needed["vector_words"] > there["vector_words"]:
+        needed["vector_words"] = least_vector_words(graph, manifest)
     return [
         f"core.{name}: {words:,} words are needed, of {there[name]:,}"
         for name, words in needed.items()

@@ -1,5 +1,6 @@
 """Places of values while a program runs: regions of the core's memories, and operands that walk through them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -23,7 +24,8 @@ class Memory(Enum):
 class Region:
     """`words` for each of `tokens` tokens from `base` on; shared by all tokens when `tokens` is 1.
 
-    Instructions depend on each other through regions: two regions never overlap.
+    Instructions depend on each other through regions. Those that overlap are never alive together
+    (mapping/codegen/shared_words.py); most memories have none.
     """
 
     name: str
@@ -66,13 +68,34 @@ class Operand:
         return fields if letter == "d" else fields | {f"{letter}_inner": self.inner}
 
 
-class Allocator:
-    """Hands out regions of a memory of `words`, in order, for the whole program."""
+class MemoryFull(InputError):
+    """A memory of the core is too small for a program.
 
-    def __init__(self, memory: Memory, words: int, key: str) -> None:
+    Attributes
+    ----------
+    needed : words that were asked for when it was full.
+    """
+
+    def __init__(self, memory: Memory, needed: int, message: str) -> None:
+        super().__init__(message)
+        self.memory, self.needed = memory, needed
+
+
+class Allocator:
+    """Hands out regions of a memory of `words` for the whole program: one behind the other, or from given first words.
+
+    Attributes
+    ----------
+    regions : those that were handed out.
+    used : words up to the end of the last one.
+    """
+
+    def __init__(self, memory: Memory, words: int, key: str, bases: Sequence[int] | None = None) -> None:
         self._memory = memory
         self._words = words
         self._key = key
+        self._bases = bases
+        self.regions = list[Region]()
         self.used = 0
 
     @property
@@ -81,12 +104,16 @@ class Allocator:
         return MemoryUse(name=self._memory.value, key=self._key, used=self.used, words=self._words)
 
     def region(self, name: str, words: int, tokens: int = 1) -> Region:
-        """A new region; InputError with the config's key when the memory is full."""
-        region = Region(name, self._memory, self.used, words, tokens)
-        self.used += words * tokens
+        """A new region; MemoryFull with the config's key when the memory is full."""
+        base = self.used if self._bases is None else self._bases[len(self.regions)]
+        region = Region(name, self._memory, base, words, tokens)
+        self.regions.append(region)
+        self.used = max(self.used, base + words * tokens)
         if self.used > self._words:
-            raise InputError(
+            raise MemoryFull(
+                self._memory,
+                self.used,
                 f"the {self._memory.value} is too small for this model: {name} ends at word {self.used:,} of "
-                f"{self._words:,}; give {self._key} at least that many"
+                f"{self._words:,}; give {self._key} at least that many",
             )
         return region

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cost": ("cost", "Predict what a model costs on a design: cycles, what bounds them, and what would help."),
     "quantize": ("quantize", "Quantize the linear layers of a model; report bits per weight and error."),
     "cascade": ("cascade", "Count the passes that any mapping of a cascade must make, and say why."),
+    "allocate": ("allocate", "Order operators and place their tensors in a scratchpad with the fewest words moved."),
     "fpga": ("fpga", "Write the folder in which `make` builds an xclbin, and check it."),
     "check": ("fpga", "Check a kernel folder without the vendor's tools."),
     "doctor": ("doctor", "Look for all that einloom needs, with the mend for what is missing."),

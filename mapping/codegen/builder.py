@@ -1,6 +1,6 @@
 """Puts a program together: instructions with the regions they touch, constants, and data of the memory image."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,20 +33,33 @@ class ProgramBuilder:
     contents : the image is made, not just laid out.
     image : the system memory's contents.
     vector, activations, queries, staging : allocators of the core's memories.
+    finished : the whole program's instructions in program order, when it is finished.
     """
 
-    def __init__(self, manifest: Manifest, *, contents: bool = True, check: bool = False) -> None:
-        """Begin a program. Without `contents` only the image's layout is kept; with `check` every pass is checked."""
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        contents: bool = True,
+        check: bool = False,
+        vector_bases: Sequence[int] | None = None,
+    ) -> None:
+        """Begin a program. Without `contents` only the image's layout is kept; with `check` every pass is checked.
+
+        `vector_bases` are the first words of the vector memory's regions, in the order in which they are asked for; one
+        behind the other if None.
+        """
         core = self.core = manifest.core
         self.gemm, self.attention = core.gemm, core.attention
         self.contents = contents
         self._manifest, self._check = manifest, check
         self.image = ImageBuilder(self.beat_bytes, contents=contents)
-        self.vector = Allocator(Memory.VECTOR, core.vector_words, "core.vector_words")
+        self.vector = Allocator(Memory.VECTOR, core.vector_words, "core.vector_words", vector_bases)
         self.activations = Allocator(Memory.ACTIVATIONS, core.activation_words, "core.activation_words")
         self.queries = Allocator(Memory.QUERIES, core.query_words, "core.query_words")
         self.staging = Allocator(Memory.STAGING, core.staging_words, "core.staging_words")
         self._steps: list[Step] = []
+        self.finished: list[Step] = []
         self._constants: dict[int, int] = {}
         self._constant_region: Region | None = None
         self._note = ""
@@ -86,8 +99,7 @@ class ProgramBuilder:
         """A word of the vector memory with float32 `value` in every lane."""
         bits = immediate(float(value))
         if self._constant_region is None:
-            self._constant_region = Region("constants", Memory.VECTOR, self.vector.used, CONSTANT_WORDS)
-            self.vector.region("constants", CONSTANT_WORDS)
+            self._constant_region = self.vector.region("constants", CONSTANT_WORDS)
         index = self._constants.setdefault(bits, len(self._constants))
         if index >= CONSTANT_WORDS:
             raise ValueError(f"more than {CONSTANT_WORDS} constants")
@@ -152,6 +164,7 @@ class ProgramBuilder:
             offset = self.image.floats("constants", data.view(np.float32).ravel(), data.size)
             first = Instruction.make("load", offset=offset, words=region.words, d_base=region.base)
             steps = [Step(first, frozenset(), frozenset({region}), "constants"), *steps]
+        self.finished = steps
         footprints = Footprints(self._manifest, self.image.pieces)
         for reorder in (list[Step], hoist_weights):
             steps = reorder(steps)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from einloom.mapping.check.footprint import Footprints
 from einloom.mapping.check.program import check_program
 from einloom.mapping.codegen.attention import AttentionCode
 from einloom.mapping.codegen.builder import ProgramBuilder
@@ -15,10 +16,12 @@ from einloom.mapping.codegen.mlp import MlpCode
 from einloom.mapping.codegen.norms import NormCode
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.codegen.parameters import LayerParameters, ParameterLoads
-from einloom.mapping.regions import Memory, Region
+from einloom.mapping.codegen.shared_words import SharedWords, share_words
+from einloom.mapping.regions import Memory, MemoryFull, Region
 from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import Attention, Branch, DecoderGraph, Layer, Mlp, Norm, Rope
 from einloom.models.float_functions import angles
+from einloom.spec.config import largest_memories
 from einloom.spec.isa import Elements, Rows, VectorOp
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program, Symbols
@@ -50,14 +53,47 @@ def compile_decoder(
         studied. The program is the same in every bit.
     check : hold the program against its regions after each pass, and in the end against its permits (mapping/check).
 
+    Where the regions of the vector memory don't fit behind each other, those that are never alive together share words.
+
     Raises InputError when the model doesn't fit the design.
     """
-    p = ProgramBuilder(manifest, contents=contents, check=check)
     weights = Weights(tensors, floats, PaddedSizes.of(graph, manifest.core))
-    program = _Compiler(p, graph, weights, manifest, context or graph.context).program(scales)
+    context = context or graph.context
+    try:
+        p = ProgramBuilder(manifest, contents=contents, check=check)
+        program = _Compiler(p, graph, weights, manifest, context).program(scales)
+    except MemoryFull as full:
+        if full.memory is not Memory.VECTOR:
+            raise
+        shared = _shared_words(graph, weights, scales, manifest, context)
+        if shared.words > manifest.core.vector_words:
+            raise _too_small(shared.words, manifest.core.vector_words) from full
+        p = ProgramBuilder(manifest, contents=contents, check=check, vector_bases=shared.bases)
+        program = _Compiler(p, graph, weights, manifest, context).program(scales)
     if check:
         check_program(program, manifest)
     return program
+
+
+def _shared_words(
+    graph: DecoderGraph, weights: Weights, scales: Sequence[CacheScales], manifest: Manifest, context: int
+) -> SharedWords:
+    """Places for the vector memory's regions, from a program for the largest one; MemoryFull if that is too small."""
+    words = manifest.core.vector_words
+    core = manifest.core.model_copy(update={"vector_words": largest_memories(1)["vector_words"]})
+    larger = manifest.model_copy(update={"design": core})
+    p = ProgramBuilder(larger, contents=False)
+    _Compiler(p, graph, weights, larger, context).program(scales)
+    return share_words(p.finished, p.vector.regions, Footprints(larger, p.image.pieces), words)
+
+
+def _too_small(needed: int, words: int) -> MemoryFull:
+    return MemoryFull(
+        Memory.VECTOR,
+        needed,
+        f"the {Memory.VECTOR.value} is too small for this model: it needs {needed:,} words of {words:,}, even where "
+        f"what is never alive together shares them; give core.vector_words at least that many",
+    )
 
 
 class _Compiler:

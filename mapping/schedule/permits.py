@@ -1,9 +1,9 @@
 """Permits: which instruction has to wait for which, and how the units tell each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from einloom.mapping.regions import Region
+from einloom.mapping.regions import Memory, Region
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import Unit
 
@@ -34,18 +34,20 @@ def insert_permits(steps: Sequence[Step]) -> list[Instruction]:
     """The instructions of `steps`, with the permits that keep their results when units run side by side.
 
     `steps` are in program order: executed one after the other they compute the right thing. A unit executes its own
-    instructions in order, so only dependencies between units need permits. A permit from the latest instruction that a
-    step needs of another unit stands for all earlier ones of that unit. Dependencies are transitive: if B waits for A
-    and C waits for B, C needs no permit from A. CONTROL instructions wait for all units, so no dependency crosses them.
+    instructions in order, so only dependencies between units need permits. What writes a region also waits for all that
+    touched the regions which share its words. A permit from the latest instruction that a step needs of another unit
+    stands for all earlier ones of that unit. Dependencies are transitive: if B waits for A and C waits for B, C needs
+    no permit from A. CONTROL instructions wait for all units, so no dependency crosses them.
     """
     waits: list[set[Unit]] = [set() for _ in steps]
     signals: list[set[Unit]] = [set() for _ in steps]
     history: dict[Region, _History] = {}
+    sharing = overlaps(region for step in steps for region in step.reads | step.writes)
     complete: list[dict[Unit, int]] = []  # by step: the last step of each unit known to be complete at its start
     latest: dict[Unit, int] = {}
     for n, step in enumerate(steps):
         known = _known(complete, latest.get(step.unit), step.unit)
-        for unit, m in sorted(_needed(step, history).items(), key=lambda item: -item[1]):
+        for unit, m in sorted(_needed(step, history, sharing).items(), key=lambda item: -item[1]):
             if unit != step.unit and m > known.get(unit, -1):
                 waits[n].add(unit)
                 signals[m].add(step.unit)
@@ -65,7 +67,20 @@ def _known(complete: list[dict[Unit, int]], before: int | None, unit: Unit) -> d
     return {} if before is None else complete[before] | {unit: before}
 
 
-def _needed(step: Step, history: dict[Region, _History]) -> dict[Unit, int]:
+def overlaps(regions: Iterable[Region]) -> dict[Region, list[Region]]:
+    """Of each region that shares words with others, these others."""
+    found: dict[Region, list[Region]] = {}
+    open_ones = list[Region]()
+    for region in sorted(set(regions), key=lambda r: (r.memory.value, r.base, r.name)):
+        open_ones = [o for o in open_ones if o.memory is region.memory and region.base < o.base + o.words * o.tokens]
+        for other in open_ones if region.memory is Memory.VECTOR and region.words else ():
+            found.setdefault(region, []).append(other)
+            found.setdefault(other, []).append(region)
+        open_ones.append(region)
+    return found
+
+
+def _needed(step: Step, history: dict[Region, _History], sharing: Mapping[Region, Sequence[Region]]) -> dict[Unit, int]:
     """The latest step of each unit that must be complete before `step` starts."""
     needed: dict[Unit, int] = {}
 
@@ -80,6 +95,11 @@ def _needed(step: Step, history: dict[Region, _History]) -> dict[Unit, int]:
         if region in step.writes:
             for unit, n in past.readers.items():
                 need(unit, n)
+    for region in step.writes:
+        for other in sharing.get(region, ()):
+            if (past := history.get(other)) is not None:
+                for unit, n in (*past.readers.items(), *([past.writer] if past.writer else ())):
+                    need(unit, n)
     return needed
 
 
