@@ -10,11 +10,12 @@ from typing import Any
 from einloom.catalogue import find_model, load_graph
 from einloom.costing import CostReport, cost
 from einloom.fpga.boards import BOARDS, Board
-from einloom.fpga.design.candidates import COUNTED, Wish, shares
+from einloom.fpga.design.candidates import COUNTED, shares
 from einloom.fpga.design.capacity import missing, refusal
 from einloom.fpga.design.choose import Advance, Choice, Search, search
 from einloom.fpga.design.explain import config_text
 from einloom.fpga.design.space import Goal
+from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.html import rows_table
 from einloom.memory_sizes import sized
@@ -89,10 +90,8 @@ class DesignReport:
     @property
     def share_of_memory(self) -> float:
         """Of the board's peak bytes a second that weights and cache take while a token is made."""
-        bound = self.choice.candidate
-        assert bound is not None
-        port = self.choice.config.memory
-        taken = bound.bound.memory * self.board.timing(port.beat_bits, self.wish.clock_mhz).beat_share
+        bound, port = self.choice.candidate.bound, self.choice.config.memory
+        taken = bound.memory * self.board.timing(port.beat_bits, self.wish.clock_mhz).beat_share
         seconds = self.choice.cycles / (self.wish.clock_mhz * 1e6)
         return taken * port.channels * port.beat_bits / 8 / seconds / self.board.bytes_per_second
 

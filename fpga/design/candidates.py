@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from einloom.fpga.boards import Board
 from einloom.fpga.design.bounds import Bound, Work, attention_work, linear_work
+from einloom.fpga.design.capacity import need
 from einloom.fpga.design.resource_model import array_resources, other_resources
 from einloom.fpga.design.space import (
     Array,
-    Goal,
     Heads,
     Ports,
     all_arrays,
@@ -21,39 +20,21 @@ from einloom.fpga.design.space import (
     all_ports,
     config_of,
 )
+from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.generators.core import spec_and_manifest
 from einloom.generators.registry import pe_spec
 from einloom.hw.core.spec import CoreSpec
-from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
-from einloom.spec.formats import Format
 from einloom.spec.manifest import CoreManifest
 
 COUNTED = ("lut", "dsp", "bram36", "uram")
 """Resources that may bind a design. Registers are twice as many as LUTs on these FPGAs, and never have."""
+WORSE = 1.2
+"""Ports are left out whose fewest cycles are so many times those of the best core with more of them."""
 TYPICAL = {"vector_words": 8192, "activation_words": 512, "query_words": 32, "staging_words": 16}
 """Words of memories before a model's program is known."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is asked for.
-
-    Attributes
-    ----------
-    share : of what the board leaves, at most, of each resource.
-    """
-
-    graph: DecoderGraph
-    board: Board
-    format: Format
-    goal: Goal
-    context: int
-    cache_bits: int = 8
-    clock_mhz: float = 300.0
-    share: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -83,8 +64,21 @@ def shares(resources: Resources, room: Resources) -> dict[str, float]:
 
 def candidates(wish: Wish) -> list[Candidate]:
     """All cores that fit, the most promising first."""
-    found = [candidate for ports in all_ports(wish.board) for candidate in _with_ports(wish, ports)]
+    found: list[Candidate] = []
+    best = float("inf")
+    for ports in all_ports(wish.board):
+        if _least_cycles(wish, ports) > WORSE * best:
+            continue
+        found += _with_ports(wish, ports)
+        best = min((candidate.order[0] for candidate in found), default=best)
     return sorted(found, key=lambda candidate: candidate.order)
+
+
+def _least_cycles(wish: Wish, ports: Ports) -> float:
+    """Cycles of a token that ports of this kind cannot fall below: those of all weights."""
+    weights = need(wish).weights / max(wish.goal.rows)
+    beat_share = wish.board.timing(ports.beat_bits, wish.clock_mhz).beat_share
+    return weights / (ports.channels * ports.beat_bits / 8 * beat_share)
 
 
 def _with_ports(wish: Wish, ports: Ports) -> Iterator[Candidate]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from einloom.fpga.boards import BOARDS, Board
-from einloom.fpga.design.candidates import Wish
+from einloom.fpga.design.wish import Wish
 from einloom.spec.formats import FORMATS, SCALE_BITS, SELECTOR_BITS, Format
 
 GROUP = 128

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from einloom.fpga.boards import Board
-from einloom.fpga.design.candidates import COUNTED, TYPICAL, Candidate, Wish, candidates, shares
+from einloom.fpga.design.candidates import Candidate, candidates, shares
 from einloom.fpga.design.resource_model import core_resources
 from einloom.fpga.design.space import Goal
-from einloom.fpga.design.trial import Trial
+from einloom.fpga.design.trial import FEW, Trial, layers_alike, shortened
+from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.generators.registry import describe
 from einloom.mapping.fit import fit_problems
@@ -36,14 +37,14 @@ class Choice:
     ----------
     cycles : of a token, or of the prompt.
     tokens : that these cycles make.
-    candidate : its bounds; None for a config that was given.
+    candidate : its bounds.
     """
 
     config: Config
     cycles: int
     tokens: int
     resources: Resources
-    candidate: Candidate | None
+    candidate: Candidate
 
     @property
     def each(self) -> float:
@@ -100,21 +101,19 @@ def ranked(tried: Iterable[Choice]) -> list[Choice]:
     return [best, *(choice for choice in by_cycles if choice is not best)]
 
 
-def assess(wish: Wish, config: Config) -> Choice:
-    """A config's cycles for a wish, as a candidate's are reckoned; InputError when the model doesn't fit it."""
+def cycles_of(wish: Wish, config: Config) -> tuple[int, int]:
+    """Cycles of a job on a config's core, and the tokens that they make; InputError when the model doesn't fit it."""
     manifest = describe(config)
-    problems = fit_problems(wish.graph, manifest)
+    few = shortened(wish.graph, FEW) if layers_alike(wish.graph) else wish.graph
+    problems = fit_problems(few, manifest)
     if problems:
         raise InputError("; ".join(problems))
     timing = wish.board.timing(config.memory.beat_bits, wish.clock_mhz)
     trial = Trial(wish.graph, manifest, wish.format, wish.context, timing)
-    rows = config.gemm.rows
     if wish.goal is Goal.prefill:
-        cycles, tokens = trial.prompt_cycles(wish.context), wish.context
-    else:
-        tokens = rows if wish.goal is Goal.batch else 1
-        cycles = trial.cycles(wish.context - tokens, tokens)
-    return Choice(config, cycles, tokens, core_resources(config), None)
+        return trial.prompt_cycles(wish.context), wish.context
+    tokens = config.gemm.rows if wish.goal is Goal.batch else 1
+    return trial.cycles(wish.context - tokens, tokens), tokens
 
 
 def _finalists(found: list[Candidate]) -> Iterator[Candidate]:
@@ -134,14 +133,17 @@ def _finalists(found: list[Candidate]) -> Iterator[Candidate]:
 def _try(wish: Wish, candidate: Candidate, name: str, sized: Sized) -> Choice | None:
     """Simulate a candidate; None where the model doesn't go onto it, or where its memories make it too large."""
     try:
-        config = sized(candidate.config(wish, name), wish.graph)
-        choice = assess(wish, config)
+        # Layers that are alike need the same memories.
+        few = shortened(wish.graph, FEW) if layers_alike(wish.graph) else wish.graph
+        config = sized(candidate.config(wish, name), few)
+        resources = core_resources(config)
+        room = wish.board.room(config.memory.channels + 1)
+        if max(shares(resources, room).values()) > wish.share:
+            return None
+        cycles, tokens = cycles_of(wish, config)
     except InputError:
         return None
-    room = wish.board.room(config.memory.channels + 1)
-    if max(shares(choice.resources, room).values()) > wish.share:
-        return None
-    return Choice(config, choice.cycles, choice.tokens, choice.resources, candidate)
+    return Choice(config, cycles, tokens, resources, candidate)
 
 
 def _front(found: list[Candidate]) -> Iterator[Candidate]:
@@ -151,6 +153,3 @@ def _front(found: list[Candidate]) -> Iterator[Candidate]:
         if least is None or candidate.resources.lut < least:
             least = candidate.resources.lut
             yield candidate
-
-
-__all__ = ["COUNTED", "TYPICAL", "Choice", "Search", "Wish", "assess", "ranked", "search"]

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from einloom.fpga.design.candidates import Candidate, Wish
+from einloom.fpga.design.candidates import Candidate
 from einloom.fpga.design.choose import Choice
 from einloom.fpga.design.space import DEEP_QUEUE
+from einloom.fpga.design.wish import Wish
 from einloom.spec.config import Config
 
 COLUMN = 28
@@ -94,9 +95,7 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
     return {key: reason for key, reason in reasons.items() if reason}
 
 
-def _pace(candidate: Candidate | None) -> str:
+def _pace(candidate: Candidate) -> str:
     """What the array's size means."""
-    if candidate is None:
-        return "output channels at once"
     bound = candidate.bound
     return f"array busy {bound.array:,} cycles, attention {bound.attention:,}, memory {round(bound.memory):,}"

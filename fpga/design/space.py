@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from math import lcm
 from typing import Any
 
 from einloom.fpga.boards import Board
@@ -14,10 +15,16 @@ from einloom.spec.formats import Format
 DEEP_QUEUE, SHORT_QUEUE = 4096, 512
 """Beats of a weight queue: those of an UltraRAM, or of a block memory."""
 GROUP = 128
-LEAST_RATIO, LARGEST_RATIO = 0.4, 3.2
-"""Weights that the array takes in a cycle over those that a port brings, at the ends of the range."""
-LARGEST_TILE = 256
-"""Keys of a tile, at most."""
+MOST_LANES = 32
+"""Attention lanes that a config can ask for."""
+RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+"""Weights that the array takes in a cycle, over those that a beat of a port has."""
+TILES = (8, 16, 32, 64, 128, 256)
+"""Keys of a tile."""
+LANE_COUNTS = 4
+"""Numbers of attention lanes that are tried, the largest that a core can have first."""
+MANY_CHANNELS = 8
+"""A core with as many has a vector unit of at least 16 lanes, and a smaller one no more than that."""
 
 
 class Goal(StrEnum):
@@ -68,11 +75,12 @@ def all_ports(board: Board) -> Iterator[Ports]:
     """Ports that the board has banks for; each channel has a bank, and the rest of the core another one."""
     spare = 0 if board.hbm_banks and board.ddr_banks else 1
     most = max(1, board.weight_banks - spare)
-    for shift in range(most.bit_length()):
+    for shift in reversed(range(most.bit_length())):
+        channels = 1 << shift
         for beat_bits in (512, 256):
-            for lanes in (32, 16, 8):
+            for lanes in (32, 16) if channels >= MANY_CHANNELS else (16, 8):
                 if 32 * lanes % beat_bits == 0:
-                    yield Ports(1 << shift, beat_bits, lanes)
+                    yield Ports(channels, beat_bits, lanes)
 
 
 def all_arrays(ports: Ports, format: Format, goal: Goal) -> Iterator[Array]:
@@ -83,11 +91,10 @@ def all_arrays(ports: Ports, format: Format, goal: Goal) -> Iterator[Array]:
         for lanes in (8, 16, 32):
             if ports.lanes % lanes:
                 continue
-            for each in range(together, LARGEST_TILE + 1, together):
-                columns = each * ports.channels
-                ratio = each * lanes * bits / ports.beat_bits
-                if columns % ports.lanes == 0 and LEAST_RATIO <= ratio <= LARGEST_RATIO:
-                    yield Array(rows, columns, lanes, packing)
+            unit = lcm(together * ports.channels, ports.lanes)
+            wanted = (ratio * ports.beat_bits / (lanes * bits) * ports.channels / unit for ratio in RATIOS)
+            for count in sorted({max(1, round(n)) for n in wanted}):
+                yield Array(rows, count * unit, lanes, packing)
 
 
 def _packing(format: Format, rows: int) -> tuple[str, int]:
@@ -104,16 +111,13 @@ def all_heads(ports: Ports, graph: DecoderGraph, rows: int, cache_bits: int) -> 
     attention = graph.attention
     group = attention.heads // attention.groups
     widths = sorted({1, -(-group // 2), group} | ({group * n for n in (2, 4, 8) if n <= rows}))
-    lanes = 1
-    while lanes <= min(ports.channels, 32) and lanes < 2 * attention.groups:
-        stripes = ports.channels // lanes
-        keys = max(2, rows)
-        while keys <= LARGEST_TILE:
-            if keys * ports.lanes * cache_bits >= ports.beat_bits * stripes and not keys & (keys - 1):
-                for columns in widths:
-                    yield Heads(lanes, keys, columns)
-            keys *= 2
-        lanes *= 2
+    most = min(ports.channels, MOST_LANES, 1 << (attention.groups - 1).bit_length())
+    for shift in range(min(LANE_COUNTS, most.bit_length())):
+        lanes = most >> shift
+        least = ports.beat_bits * ports.channels // lanes // (ports.lanes * cache_bits)
+        for keys in TILES:
+            if keys >= max(least, rows):
+                yield from (Heads(lanes, keys, columns) for columns in widths)
 
 
 def formats_with(format: Format) -> tuple[str, ...]:
