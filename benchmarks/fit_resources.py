@@ -38,8 +38,28 @@ from einloom.hw.pe.attention_column import AttentionColumn
 from einloom.spec.config import Config
 from einloom.synthesis import synthesise
 
-CORES = ("u280-dense", "u280-accllm", "u280-slr", "benchmarks/u280-flightllm.yaml", "benchmarks/u280-gqa.yaml")
+CORES = ("u280-dense", "u280-accllm", "benchmarks/u280-gqa.yaml")
 """Cores that are synthesised as a whole."""
+CHANGED: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("nof16", "benchmarks/u280-flightllm.yaml", {"engine": {"formats": ["int4-nof16"]}}),
+    (
+        "long-tiles",
+        "benchmarks/u280-gqa.yaml",
+        {
+            "engine": {"columns": 64},
+            "memory": {"channels": 8},
+            "attention": {"rows": 128},
+            "core": {
+                "lanes": 16,
+                "vector_words": 16384,
+                "query_words": 256,
+                "staging_words": 256,
+                "attention_lanes": 2,
+            },
+        },
+    ),
+)
+"""More of them: name, the config that they are made of, and what is changed in its sections."""
 ENGINES: tuple[dict[str, Any], ...] = (
     {"formats": ["bitmod-fp4"], "columns": 32},
     {"formats": ["bitmod-fp4"], "columns": 64},
@@ -113,6 +133,8 @@ def core_points(spec: CoreSpec, net: Netlist) -> dict[str, float]:
     found["pe"] = grid / pes
     found["column tops"] = net.luts(f"{engine}/columns_0") / tops
     found["engine"] = net.luts(engine) - grid - columns - gemm.channels * found["gearbox"]
+    beside = sum(found[kind] for kind in ("sums", "activations")) + gemm.channels * found["weight queue"]
+    found["engine"] += net.luts("machine/gemm_unit") - net.luts(engine) - beside
     column = net.luts(f"{lane}/engine/grid")
     found["serial column" if attention.serial else "parallel column"] = column / attention.columns
     found["queries"] = net.luts(f"{lane}/queries") / attention.columns
@@ -134,15 +156,20 @@ def rest_of_core(parts: Iterable[CorePart], found: Mapping[str, float], net: Net
 
 def whole_points() -> Iterator[dict[str, Any]]:
     """Points of the cores of CORES."""
-    for name in CORES:
-        config = load_config(name)
+    for config in (*map(load_config, CORES), *(_changed(*change) for change in CHANGED)):
         spec = core_spec(config, pe_spec(config))
         ((top, result),) = synthesise(config).results.items()
         net, parts = Netlist(result.parts, top), core_parts(spec)
         found = core_points(spec, net)
         found["core"] = rest_of_core(parts, found, net)
         for part in parts:
-            yield _point(part.kind, part.variant, part.terms, found[part.kind], config.name)
+            yield _point(part.kind, part.variant, part.terms, found[part.kind], config.name, part.copies)
+
+
+def _changed(name: str, of: str, changes: Mapping[str, Mapping[str, Any]]) -> Config:
+    """A config with other keys in its sections."""
+    data = load_config(of).model_dump(mode="json")
+    return load_config({**data, "name": name, **{section: data[section] | keys for section, keys in changes.items()}})
 
 
 def part_points() -> Iterator[dict[str, Any]]:
@@ -189,8 +216,9 @@ def _attention_format() -> Any:
     return core_spec(config, pe_spec(config)).attention.format
 
 
-def _point(kind: str, variant: str, terms: Terms, luts: float, of: str) -> dict[str, Any]:
-    return {"kind": kind, "variant": variant, "terms": dict(terms), "lut": round(luts, 2), "of": of}
+def _point(kind: str, variant: str, terms: Terms, luts: float, of: str, copies: int = 1) -> dict[str, Any]:
+    found = {"kind": kind, "variant": variant, "terms": dict(terms), "lut": round(luts, 2)}
+    return {**found, "of": of, "copies": copies}
 
 
 def fit(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

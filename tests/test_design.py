@@ -119,16 +119,8 @@ def test_a_model_that_is_too_large(tmp_path: Path) -> None:
         words = option.split()
         changed = dict(zip(words[::2], words[1::2], strict=True))
         board = changed.get("--board", "u280")
-        again = _wish(
-            wish.graph,
-            board,
-            "decode",
-            None,
-            changed.get("--weights", ""),
-            int(changed.get("--cache-bits", 8)),
-            0.7,
-            300,
-        )
+        weights, bits = changed.get("--weights", ""), int(changed.get("--cache-bits", 8))
+        again = _wish(wish.graph, board, "decode", None, weights, bits, SHARE, 300)
         assert not missing(again)
 
 

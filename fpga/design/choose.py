@@ -11,7 +11,6 @@ from einloom.fpga.design.trial import FEW, Trial, layers_alike, shortened
 from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.generators.registry import describe
-from einloom.mapping.fit import fit_problems
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
@@ -104,10 +103,6 @@ def ranked(tried: Iterable[Choice]) -> list[Choice]:
 def cycles_of(wish: Wish, config: Config) -> tuple[int, int]:
     """Cycles of a job on a config's core, and the tokens that they make; InputError when the model doesn't fit it."""
     manifest = describe(config)
-    few = shortened(wish.graph, FEW) if layers_alike(wish.graph) else wish.graph
-    problems = fit_problems(few, manifest)
-    if problems:
-        raise InputError("; ".join(problems))
     timing = wish.board.timing(config.memory.beat_bits, wish.clock_mhz)
     trial = Trial(wish.graph, manifest, wish.format, wish.context, timing)
     if wish.goal is Goal.prefill:
