@@ -15,7 +15,7 @@ from rich.table import Table
 import einloom
 from einloom.catalogue import load_config, shipped_configs
 from einloom.designing import DesignReport, label
-from einloom.fpga.design.choose import cycles_of
+from einloom.fpga.design.choose import cycles_of, trial_of
 from einloom.memory_sizes import sized
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
@@ -55,7 +55,7 @@ def shipped(report: DesignReport) -> dict[str, float]:
         if wish.format.name not in [f.name for f in config.gemm.weight_formats]:
             continue
         try:
-            cycles, tokens = cycles_of(wish, sized(config, wish.graph))
+            cycles, tokens = cycles_of(wish, trial_of(wish, sized(config, wish.graph)))
         except InputError:
             continue
         found[config.name] = cycles / tokens

@@ -18,6 +18,7 @@ from einloom.fpga.design.space import Goal
 from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.html import rows_table
+from einloom.mapping.cost.program_cost import Bound
 from einloom.memory_sizes import sized
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.running import CLOCK_MHZ
@@ -90,10 +91,10 @@ class DesignReport:
     @property
     def share_of_memory(self) -> float:
         """Of the board's peak bytes a second that weights and cache take while a token is made."""
-        bound, port = self.choice.candidate.bound, self.choice.config.memory
-        taken = bound.memory * self.board.timing(port.beat_bits, self.wish.clock_mhz).beat_share
-        seconds = self.choice.cycles / (self.wish.clock_mhz * 1e6)
-        return taken * port.channels * port.beat_bits / 8 / seconds / self.board.bytes_per_second
+        step, port = self.token.step, self.choice.config.memory
+        beats = step.least[Bound.memory] * self.board.timing(port.beat_bits, self.wish.clock_mhz).beat_share
+        taken = beats * port.channels * port.beat_bits / 8
+        return taken / self.token.seconds_per_token / self.board.bytes_per_second
 
     @cached_property
     def text(self) -> str:

@@ -57,6 +57,20 @@ class Board:
         return self.hbm_bank_bytes if self.hbm_banks else self.ddr_bank_bytes
 
     @property
+    def most_channels(self) -> int:
+        """Weight channels that a core can have, a power of two: each in a bank of its own, and all else in another one.
+
+        A board with one memory has one channel, which shares it.
+        """
+        spare = 1 if self.hbm_banks and not self.ddr_banks else 0
+        return 1 << ((self.weight_banks - spare).bit_length() - 1)
+
+    @property
+    def one_memory(self) -> bool:
+        """Weights and all else are in the same memory."""
+        return not self.hbm_banks
+
+    @property
     def bytes_per_second(self) -> float:
         """Of all of them, at their peak."""
         return self.weight_banks * self.bank_bytes_per_second

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from einloom.fpga.design.bounds import Bound, Work, attention_work, linear_work
-from einloom.fpga.design.capacity import need
+from einloom.fpga.design.capacity import missing, need
 from einloom.fpga.design.resource_model import array_resources, other_resources
 from einloom.fpga.design.space import (
     Array,
@@ -67,7 +67,7 @@ def candidates(wish: Wish) -> list[Candidate]:
     found: list[Candidate] = []
     best = float("inf")
     for ports in all_ports(wish.board):
-        if _least_cycles(wish, ports) > WORSE * best:
+        if missing(wish, ports.channels) or _least_cycles(wish, ports) > WORSE * best:
             continue
         found += _with_ports(wish, ports)
         best = min((candidate.order[0] for candidate in found), default=best)

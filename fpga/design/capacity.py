@@ -40,17 +40,16 @@ def stored_bits(format: Format) -> float:
     return format.stored_bits + (SCALE_BITS + selector) / GROUP
 
 
-def missing(wish: Wish) -> int:
-    """Bytes that weights and cache exceed the board's weight memory by; 0 if they fit."""
+def missing(wish: Wish, channels: int | None = None) -> int:
+    """Bytes by which weights and cache exceed the memory of so many channels, of all if None; 0 if they fit."""
     found = need(wish)
-    return max(0, found.weights + found.cache - room(wish.board, found.tables))
+    return max(0, found.weights + found.cache - room(wish.board, found.tables, channels))
 
 
-def room(board: Board, tables: int) -> int:
-    """Bytes of a board's weight memory; less tables, where all is in one memory."""
-    whole = board.weight_banks * board.weight_bank_bytes
-    elsewhere = board.hbm_banks and board.ddr_banks
-    return whole - (0 if elsewhere else max(tables, board.weight_bank_bytes if board.hbm_banks else tables))
+def room(board: Board, tables: int, channels: int | None = None) -> int:
+    """Bytes of a board's memory behind weight channels; less tables, where all is in one memory."""
+    whole = (channels or board.most_channels) * board.weight_bank_bytes
+    return whole - (tables if board.one_memory else 0)
 
 
 def mends(wish: Wish) -> Iterator[str]:

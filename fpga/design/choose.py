@@ -100,14 +100,17 @@ def ranked(tried: Iterable[Choice]) -> list[Choice]:
     return [best, *(choice for choice in by_cycles if choice is not best)]
 
 
-def cycles_of(wish: Wish, config: Config) -> tuple[int, int]:
-    """Cycles of a job on a config's core, and the tokens that they make; InputError when the model doesn't fit it."""
-    manifest = describe(config)
+def trial_of(wish: Wish, config: Config) -> Trial:
+    """A wish's model on a config's core."""
     timing = wish.board.timing(config.memory.beat_bits, wish.clock_mhz)
-    trial = Trial(wish.graph, manifest, wish.format, wish.context, timing)
+    return Trial(wish.graph, describe(config), wish.format, wish.context, timing)
+
+
+def cycles_of(wish: Wish, trial: Trial) -> tuple[int, int]:
+    """Cycles of a job, and the tokens that they make; InputError when the model doesn't fit the core."""
     if wish.goal is Goal.prefill:
         return trial.prompt_cycles(wish.context), wish.context
-    tokens = config.gemm.rows if wish.goal is Goal.batch else 1
+    tokens = trial.manifest.gemm.rows if wish.goal is Goal.batch else 1
     return trial.cycles(wish.context - tokens, tokens), tokens
 
 
@@ -135,7 +138,10 @@ def _try(wish: Wish, candidate: Candidate, name: str, sized: Sized) -> Choice | 
         room = wish.board.room(config.memory.channels + 1)
         if max(shares(resources, room).values()) > wish.share:
             return None
-        cycles, tokens = cycles_of(wish, config)
+        trial = trial_of(wish, config)
+        if max(trial.image_bytes[1:]) > wish.board.weight_bank_bytes:
+            return None
+        cycles, tokens = cycles_of(wish, trial)
     except InputError:
         return None
     return Choice(config, cycles, tokens, resources, candidate)

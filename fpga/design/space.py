@@ -73,9 +73,7 @@ class Heads:
 
 def all_ports(board: Board) -> Iterator[Ports]:
     """Ports that the board has banks for; each channel has a bank, and the rest of the core another one."""
-    spare = 0 if board.hbm_banks and board.ddr_banks else 1
-    most = max(1, board.weight_banks - spare)
-    for shift in reversed(range(most.bit_length())):
+    for shift in reversed(range(board.most_channels.bit_length())):
         channels = 1 << shift
         for beat_bits in (512, 256):
             for lanes in (32, 16) if channels >= MANY_CHANNELS else (16, 8):
