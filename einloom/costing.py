@@ -18,7 +18,7 @@ from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format, format_named
 from einloom.spec.manifest import Manifest
-from einloom.spec.memory_timing import PEAK, MemoryTiming
+from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
 from einloom.timeline import write_timeline
 
@@ -112,7 +112,6 @@ def cost(
     weights: str = "",
     memory: str = "hbm",
     clock_mhz: float | None = None,
-    peak: float = PEAK,
 ) -> CostReport:
     """Predict what a token of a model costs on the core of a config.
 
@@ -125,7 +124,6 @@ def cost(
     weights : one of the design's weight formats, for all matrices; the first if empty.
     memory : behind each port: "hbm", a channel of HBM2, or "ideal", which gives a beat in each cycle.
     clock_mhz : the core's clock; 300 if None.
-    peak : bytes a second of the memory behind a port, for "hbm".
 
     InputError when the model doesn't fit the design, or a number is none that the model can have.
     """
@@ -138,8 +136,7 @@ def cost(
     manifest = describe(chosen)
     format = _format(manifest, weights)
     program = shape_only_program(graph, manifest, format, max(at + 1, prompt or 1))
-    hbm = MemoryTiming.hbm(8 * manifest.core.beat_bytes, clock, peak=peak)
-    timing = MemoryTiming() if behind is Memory.ideal else hbm
+    timing = MemoryTiming() if behind is Memory.ideal else MemoryTiming.hbm(8 * manifest.core.beat_bytes, clock)
     step = job_cost(manifest, program, timing, [layer.name for layer in graph.layers], at)
     without = cycles_without(manifest, program, timing, at)
     first = None if prompt is None else prompt_cycles(manifest, program, timing, prompt)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from einloom.catalogue import find_model, load_graph
-from einloom.costing import CostReport, cost
 from einloom.fpga.boards import BOARDS, Board
 from einloom.fpga.design.candidates import COUNTED, shares
 from einloom.fpga.design.capacity import missing, refusal
-from einloom.fpga.design.choose import Advance, Choice, Search, search
+from einloom.fpga.design.choose import Advance, Choice, Search, search, trial_of
 from einloom.fpga.design.explain import config_text
 from einloom.fpga.design.space import Goal
 from einloom.fpga.design.wish import Wish
@@ -47,14 +46,17 @@ class DesignReport:
     ----------
     model : its name.
     search : all cores that were looked at; the first of those that were tried is the choice.
-    token, prompt : cost of a token at the end of the context, and of a prompt as long, on the choice.
+    token_cycles, prompt_cycles : of a token at the end of the context, and of a prompt as long, on the choice.
+    work : fewest cycles of each resource's work for that token.
     seconds : that the choice took.
     """
 
     wish: Wish
     model: str
     search: Search
-    token: CostReport
+    token_cycles: int
+    prompt_cycles: int
+    work: Mapping[Bound, int]
     seconds: float
 
     @property
@@ -78,23 +80,25 @@ class DesignReport:
     @property
     def tokens_per_second(self) -> float:
         """For the goal `batch`, of all tokens that are computed at once."""
-        if self.wish.goal is Goal.batch:
-            return self.wish.clock_mhz * 1e6 / self.choice.each
-        return 1 / self.token.seconds_per_token
+        each = self.choice.each if self.wish.goal is Goal.batch else self.token_cycles
+        return self.wish.clock_mhz * 1e6 / each
 
     @property
     def time_to_first_token(self) -> float:
-        first = self.token.time_to_first_token
-        assert first is not None
-        return first
+        return self.prompt_cycles / (self.wish.clock_mhz * 1e6)
+
+    @property
+    def bound(self) -> Bound:
+        """The resource that would be busy longest with a token if nothing ever waited."""
+        return max(self.work, key=lambda bound: self.work[bound])
 
     @property
     def share_of_memory(self) -> float:
         """Of the board's peak bytes a second that weights and cache take while a token is made."""
-        step, port = self.token.step, self.choice.config.memory
-        beats = step.least[Bound.memory] * self.board.timing(port.beat_bits, self.wish.clock_mhz).beat_share
-        taken = beats * port.channels * port.beat_bits / 8
-        return taken / self.token.seconds_per_token / self.board.bytes_per_second
+        port = self.choice.config.memory
+        beats = self.work[Bound.memory] * self.board.timing(port.beat_bits, self.wish.clock_mhz).beat_share
+        seconds = self.token_cycles / (self.wish.clock_mhz * 1e6)
+        return beats * port.channels * port.beat_bits / 8 / seconds / self.board.bytes_per_second
 
     @cached_property
     def text(self) -> str:
@@ -104,7 +108,7 @@ class DesignReport:
         head = [
             f"einloom design: {self.model} on the {self.board.name}, for {self.wish.goal}, {context:,} positions.",
             f"Predicted: {speed:.1f} tokens/s at position {context - 1:,}, {first:.2f} s to the first token then.",
-            f"{self.share_of_memory:.0%} of the memory's peak; bound by {self.token.step.bound}.",
+            f"{self.share_of_memory:.0%} of the memory's peak; bound by {self.bound}.",
             f"{used:.0%} of the {name.upper()}s that shell and ports leave, of at most {self.wish.share:.0%}.",
         ]
         return config_text(self.wish, self.choice, self.model, head)
@@ -134,7 +138,7 @@ class DesignReport:
             "tokens_per_second": self.tokens_per_second,
             "time_to_first_token": self.time_to_first_token,
             "share_of_memory": round(self.share_of_memory, 4),
-            "bound": str(self.token.step.bound),
+            "bound": str(self.bound),
             "resources": {name: asdict(self.choice.resources)[name] for name in COUNTED},
             "shares": {name: round(share, 4) for name, share in self.shares.items()},
             "binding": binding,
@@ -184,21 +188,9 @@ def design(
     if missing(wish):
         raise InputError(refusal(wish, called))
     found = search(wish, name or _name(called, board), sized, advance)
-    token = _cost(model, wish, found.tried[0].config)
-    return DesignReport(wish, called, found, token, time.perf_counter() - started)
-
-
-def _cost(model: str | Path | None, wish: Wish, config: Config) -> CostReport:
-    last = wish.context - 1
-    return cost(
-        model,
-        config,
-        position=last,
-        prompt=wish.context,
-        weights=wish.format.name,
-        clock_mhz=wish.clock_mhz,
-        peak=wish.board.bank_bytes_per_second,
-    )
+    trial, last = trial_of(wish, found.tried[0].config), wish.context - 1
+    token, prompt, work = trial.cycles(last), trial.prompt_cycles(wish.context), trial.work(last)
+    return DesignReport(wish, called, found, token, prompt, work, time.perf_counter() - started)
 
 
 def _wish(

@@ -95,7 +95,7 @@ def _summary(report: DesignReport) -> Table:
     table.add_row(
         "of the memory's peak", f"{report.share_of_memory:.1%} of {report.board.bytes_per_second / 1e9:,.0f} GB/s"
     )
-    table.add_row("bound by", str(report.token.step.bound))
+    table.add_row("bound by", str(report.bound))
     table.add_row("cores that fit, simulated", f"{report.search.fits:,}, {len(report.search.tried)}")
     table.add_row("seconds", f"{report.seconds:.1f}")
     return table

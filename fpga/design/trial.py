@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from einloom.mapping.codegen.shape_only import shape_only_program
-from einloom.mapping.cost.program_cost import job_cycles, prompt_cycles
+from einloom.mapping.cost.program_cost import Bound, job_cost, job_cycles, prompt_cycles
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.formats import Format
 from einloom.spec.manifest import Manifest
@@ -56,6 +56,14 @@ class Trial:
     def prompt_cycles(self, tokens: int) -> int:
         """Cycles of a prompt."""
         return self._of_all([prompt_cycles(self.manifest, p, self.timing, tokens) for _, p in self._programs])
+
+    def work(self, position: int) -> dict[Bound, int]:
+        """Fewest cycles of each resource's work in a job of one token at a position."""
+        jobs = []
+        for layers, program in self._programs:
+            names = [layer.name for layer in self.graph.layers[:layers]]
+            jobs.append(job_cost(self.manifest, program, self.timing, names, position))
+        return {bound: self._of_all([job.least.get(bound, 0) for job in jobs]) for bound in jobs[-1].least}
 
     @cached_property
     def image_bytes(self) -> tuple[int, ...]:
