@@ -185,10 +185,9 @@ def part_points() -> Iterator[dict[str, Any]]:
         terms, variant = top_terms(spec)
         wanted.append(("column tops", variant, terms, spec.pe.column(spec.formats), 1))
     for bits in (256, 512):
-        terms = {"one": 1, "bits": bits}
-        wanted.append(("read master", "", terms, ReadMaster(bits, 64, 64, 256), 1))
-        wanted.append(("write master", "", terms, WriteMaster(bits, 64, 64), 1))
-        wanted.append(("beat crossing", "", terms, SkidBuffer(bits + 1), 1))
+        wanted.append(("read master", "", {"one": 1}, ReadMaster(bits, 64, 64, 256), 1))
+        wanted.append(("write master", "", {"one": 1}, WriteMaster(bits, 64, 64), 1))
+        wanted.append(("beat crossing", "", {"bits": bits}, SkidBuffer(bits + 1), 1))
     wanted.append(("trit decoder", "", {"one": 1}, TritDecoder(), 1))
     for rows in (16, 64):
         column = AttentionColumn(_attention_format(), rows, 4, parity=False)

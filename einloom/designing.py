@@ -107,7 +107,7 @@ class DesignReport:
         context, speed, first = self.wish.context, self.tokens_per_second, self.time_to_first_token
         head = [
             f"einloom design: {self.model} on the {self.board.name}, for {self.wish.goal}, {context:,} positions.",
-            f"Predicted: {speed:.1f} tokens/s at position {context - 1:,}, {first:.2f} s to the first token then.",
+            f"Predicted: {speed:.1f} tokens/s at position {context - 1:,}, {first:.2f} s to a first token there.",
             f"{self.share_of_memory:.0%} of the memory's peak; bound by {self.bound}.",
             f"{used:.0%} of the {name.upper()}s that shell and ports leave, of at most {self.wish.share:.0%}.",
         ]

@@ -118,13 +118,13 @@ def _machine(core: CoreSpec) -> Iterator[CorePart]:
 
 
 def _bus(core: CoreSpec) -> Iterator[CorePart]:
-    ports, bits = core.ports, {"one": 1, "bits": core.beat_bits}
+    ports = core.ports
     reads = sum(len(port.reads) for port in ports)
     writes = sum(traffic in WRITTEN for port in ports for traffic in port.carries)
     slow = sum(Traffic.CACHE in p.reads and p.channel is not None for p in ports) * core.slow_lanes
-    yield CorePart("read master", reads, bits)
-    yield CorePart("write master", writes, bits)
-    yield CorePart("beat crossing", reads - slow + 1, bits)
+    yield CorePart("read master", reads, {"one": 1})
+    yield CorePart("write master", writes, {"one": 1})
+    yield CorePart("beat crossing", reads - slow + 1, {"bits": core.beat_bits})
     yield CorePart("request crossing", reads + writes, {"one": 1})
     yield CorePart("read mux", sum(len(port.reads) > 1 for port in ports), {"one": 1})
     numbers = len(report_names(ports))

@@ -8,23 +8,17 @@ from einloom.fpga.design.space import DEEP_QUEUE
 from einloom.fpga.design.wish import Wish
 from einloom.spec.config import Config
 
-COLUMN = 28
-"""Where comments begin."""
-
 
 def config_text(wish: Wish, choice: Choice, model: str, head: list[str]) -> str:
     """The YAML file of a choice; `head` are sentences at its top."""
-    lines = [f"# {sentence}" for sentence in head]
-    lines.append(f"name: {choice.config.name}")
     reasons = _reasons(wish, choice, model)
-    sections = _sections(choice.config)
-    for section, keys in sections.items():
-        lines.append(f"{section}:")
-        for key, value in keys.items():
-            reason = reasons.get(f"{section}.{key}")
-            entry = f"  {key}: {value}"
-            lines.append(f"{entry.ljust(COLUMN)}# {reason}" if reason else entry)
-    return "\n".join(lines) + "\n"
+    entries: list[tuple[str, str]] = [(f"name: {choice.config.name}", "")]
+    for section, keys in _sections(choice.config).items():
+        entries.append((f"{section}:", ""))
+        entries += [(f"  {key}: {value}", reasons.get(f"{section}.{key}", "")) for key, value in keys.items()]
+    column = max(len(entry) for entry, reason in entries if reason) + 2
+    lines = [f"{entry.ljust(column)}# {reason}" if reason else entry for entry, reason in entries]
+    return "\n".join([*(f"# {sentence}" for sentence in head), *lines]) + "\n"
 
 
 def _sections(config: Config) -> dict[str, dict[str, str]]:
@@ -60,17 +54,18 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
     group = attention.heads // attention.groups
     lanes, columns = config.core_section.attention_lanes, config.attention.columns if config.attention else 1
     stripes = config.cache_stripes
-    share = f"{wish.board.weight_banks} banks on the {wish.board.name}"
+    banks = wish.board.weight_banks
+    has = f"{banks} banks" if banks > 1 else "one bank"
     turns = -(-attention.groups // lanes)
     parts = -(-group // columns)
-    reasons = {
+    return {
         "engine.rows": f"tokens at once, for {wish.goal}",
         "engine.columns": _pace(candidate),
         "engine.lanes": "inputs multiplied at once, DSPs of a chain",
         "engine.formats": f"{wish.format.stored_bits:.2g} bits a weight",
         "engine.group": "inputs that share a scale",
         "engine.packing": "how products share a DSP",
-        "memory.channels": f"of {share}",
+        "memory.channels": f"of {has} on the {wish.board.name}",
         "memory.beat_bits": f"{wish.board.bank_bytes_per_second / 1e9:.1f} GB/s a bank at {wish.clock_mhz:g} MHz",
         "attention.rows": f"keys of a tile; a lane reads {stripes} channel{'s' if stripes > 1 else ''}",
         "attention.columns": (
@@ -92,7 +87,6 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
         ),
         "core.vector_words": f"what {model} needs",
     }
-    return {key: reason for key, reason in reasons.items() if reason}
 
 
 def _pace(candidate: Candidate) -> str:
