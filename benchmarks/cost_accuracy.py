@@ -25,10 +25,12 @@ from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.cost.program_cost import job_cycles
 from einloom.memory_sizes import sized
 from einloom.sim.simulated_core import SimulatedCore
+from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import InputError
 from einloom.spec.isa import CoreError
 from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
+from einloom.spec.token_table import token_rows
 
 SHAPES = {
     "small": {"hidden": 128, "inner": 384, "heads": 4, "groups": 2, "layers": 2, "vocab": 256},
@@ -76,6 +78,8 @@ def compare(config_name: str, shape: str) -> Iterator[Compared]:
         for number, (position, tokens) in enumerate(jobs):
             memory = list(timings)[number % len(timings)]
             core.timing = timings[memory]
+            row = (program.symbols.tokens + position) * manifest.core.beat_bytes
+            core.load(SYSTEM, row, token_rows(range(tokens), position, manifest.core.beat_bytes))
             result = core.run(position, tokens)
             if result.error is not CoreError.NONE:
                 raise SystemExit(f"{config_name} {shape}: the core stopped with {result.error.name.lower()}")

@@ -3,10 +3,12 @@
     python -m benchmarks.decoder_layer CONFIG [--shape llama-2-7b] [--format bitmod-fp4] [--position 1023]
     python -m benchmarks.decoder_layer u280-accllm --format int2-2of4 --attention-window 512 --sinks 32
     python -m benchmarks.decoder_layer benchmarks/u280-flightllm.yaml --format int4-8of16 --other self_attn=int4
+    python -m benchmarks.decoder_layer u280-prefill --tokens 256 --position 255
 
 Random weights, and a cache of random bytes in front of the token; memories behind the ports are HBM2 channels. All
 memory that the core writes is compared with golden's in every byte. The cycles of a whole token are those of this
-layer, times the model's layers, and of the rest of the step once.
+layer, times the model's layers, and of the rest of the step once. With `--tokens` it is a job of so many, the last
+one at the position; all but its last chunk go through the layer only.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from einloom.models.sliding_window import windowed
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import JobResult
+from einloom.spec.formats import format_named
 from einloom.spec.isa import UNITS
 from einloom.spec.manifest import Manifest
 from einloom.spec.memory_ports import Traffic
@@ -34,7 +37,6 @@ from einloom.spec.memory_timing import MemoryTiming
 CARD_BYTES_PER_SECOND = 32 * 13.27e9
 """Of the U280's 32 pseudo-channels, as Shuhai (FCCM 2020) measured them."""
 WATCHDOG = 1 << 20
-TOKEN = 17
 
 
 class Shape(NamedTuple):
@@ -46,6 +48,12 @@ class Shape(NamedTuple):
     groups: int
     vocab: int
     layers: int
+
+    @property
+    def macs(self) -> int:
+        """Weights of a layer's matrices, each of which a token multiplies once."""
+        mixed = self.hidden // self.heads * self.groups
+        return 2 * self.hidden * (self.hidden + mixed) + 3 * self.hidden * self.inner
 
 
 SHAPES = {
@@ -76,8 +84,9 @@ class Measured(NamedTuple):
     run_seconds: float
 
 
-def measure(config_name: str, model: Model, position: int, clock_mhz: float) -> Measured:
-    """One step of a model with a single layer; SystemExit when a byte of memory is not golden's."""
+def measure(config_name: str, model: Model, position: int, tokens: int, clock_mhz: float) -> Measured:
+    """A job of so many tokens, the last one at a position, of a model with a single layer; SystemExit when a byte of
+    memory is not golden's."""
     sizes = {name: getattr(model.shape, name) for name in ("hidden", "inner", "heads", "groups", "vocab")}
     graph = llama_graph(**sizes, layers=1, context=position + 1)
     if model.window:
@@ -103,8 +112,8 @@ def measure(config_name: str, model: Model, position: int, clock_mhz: float) -> 
         for driver in (golden, core):
             started = time.perf_counter()
             decoder = CoreDecoder(driver, program, manifest.gemm.rows, core_manifest.beat_bytes, results.append)
-            decoder.position = position
-            decoder.step([TOKEN])
+            decoder.position = position + 1 - tokens
+            decoder.step([17 + token % 64 for token in range(tokens)])
         run_seconds = time.perf_counter() - started
         for number in core_manifest.written_memories:
             found, expected = (d.dump(number, 0, program.images[number].size) for d in (core, golden))
@@ -113,6 +122,12 @@ def measure(config_name: str, model: Model, position: int, clock_mhz: float) -> 
         (end,) = program.layer_ends([layer.name for layer in graph.layers])
         layer = max(last for _, index, _, last in core.trace() if index < end)
     return Measured(manifest, results[-1].counters, layer, build_seconds, run_seconds)
+
+
+def most_macs(manifest: Manifest, format: str) -> int:
+    """Products that the array makes in a cycle when nothing waits."""
+    layout = manifest.gemm.weights
+    return manifest.gemm.rows * manifest.gemm.columns * layout.lanes // layout.step(format_named(format).stored).cycles
 
 
 def main() -> None:
@@ -124,12 +139,15 @@ def main() -> None:
     parser.add_argument("--attention-window", type=int, default=0, metavar="N", help="positions that a token sees")
     parser.add_argument("--sinks", type=int, default=0, metavar="N", help="first positions that it always sees")
     parser.add_argument("--position", type=int, default=1023)
+    parser.add_argument("--tokens", type=int, default=1, help="of the job; 1 is a decoding step")
     parser.add_argument("--clock", type=float, default=300.0, metavar="MHZ")
     arguments = parser.parse_args()
     shape = SHAPES[arguments.shape]
     others = dict(other.split("=", 1) for other in arguments.other)
     model = Model(shape, arguments.format, others, arguments.attention_window, arguments.sinks)
-    found = measure(arguments.config, model, arguments.position, arguments.clock)
+    if not 0 < arguments.tokens <= arguments.position + 1:
+        parser.error(f"--tokens {arguments.tokens}: 1 to {arguments.position + 1} tokens end at that position")
+    found = measure(arguments.config, model, arguments.position, arguments.tokens, arguments.clock)
     counters, ports = found.counters, found.manifest.core.ports
     cycles, beat = counters["cycles"], found.manifest.core.beat_bytes
     moved = {t: sum(counters.get(f"{t}{p.channel}_beats", 0) for p in ports) * beat for t in Traffic}
@@ -143,8 +161,11 @@ def main() -> None:
     print(f"moved: {moved[Traffic.WEIGHTS]:,} bytes of weights, {moved[Traffic.CACHE]:,} of keys and values")
     share = (moved[Traffic.WEIGHTS] + moved[Traffic.CACHE]) / (cycles * per_cycle)
     print(f"{share:.1%} of the {CARD_BYTES_PER_SECOND / 1e9:.0f} GB/s of a U280")
-    rate = arguments.clock * 1e6 / token
+    rate = arguments.tokens * arguments.clock * 1e6 / token
     print(f"{shape.layers} layers and the head: {token:,} cycles, {rate:.1f} tokens/s at {arguments.clock:g} MHz")
+    if arguments.tokens > 1:
+        macs, peak = arguments.tokens * shape.macs / found.layer, most_macs(found.manifest, arguments.format)
+        print(f"layer: {macs:,.0f} MACs a cycle of {peak:,}, {macs / peak:.1%}")
     busy = ", ".join(f"{u.name.lower()} {counters[f'{u.name.lower()}_busy']:,}" for u in UNITS)
     print(f"busy: {busy}; starved: gemm {counters['gemm_starved']:,}, attention {counters['attention_starved']:,}")
     print(f"built and started in {found.build_seconds:.0f} s, {cycles / found.run_seconds:.0f} cycles/s")

@@ -12,7 +12,8 @@ from typing import Any
 from einloom.catalogue import load_config
 from einloom.fpga.boards import BOARDS, Board
 from einloom.fpga.depth import Path as LogicPath
-from einloom.fpga.floorplan import Plan, floorplan, on_dies
+from einloom.fpga.even_floorplan import even_floorplan
+from einloom.fpga.floorplan import floorplan, on_dies
 from einloom.fpga.recipes import Recipe, cell_library, ultrascale
 from einloom.fpga.resources import Resources
 from einloom.fpga.synthesise import LEVELS, Part, Synthesis
@@ -23,6 +24,8 @@ from einloom.memory_sizes import sized_for
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
+from einloom.spec.floorplan_config import FloorplanConfig
+from einloom.spec.manifest import CoreManifest
 from einloom.spec.suggest import did_you_mean
 
 __all__ = [
@@ -54,7 +57,8 @@ class SynthesisReport:
     ports : memory ports, whose logic in the shell is charged to the board.
     results : synthesis of each design, by the name of its top module.
     seconds : time that synthesis took.
-    plan : floorplan of a core, over all dies of a board.
+    core : of a design that is one, else None.
+    floorplan : the config's section; it says what is on each die of a board.
     """
 
     target: str
@@ -62,7 +66,8 @@ class SynthesisReport:
     ports: int
     results: Mapping[str, Synthesis]
     seconds: float
-    plan: Plan | None = None
+    core: CoreManifest | None = None
+    floorplan: FloorplanConfig = FloorplanConfig()
 
     @property
     def total(self) -> Resources:
@@ -87,11 +92,28 @@ class SynthesisReport:
     @property
     def dies(self) -> dict[str, tuple[Resources, Resources]]:
         """(what a core's floorplan puts on it, what it has without shell and memory ports) of each die, by its name."""
-        if self.board is None or self.plan is None:
+        return self._dies(self.floorplan)
+
+    @property
+    def even_floorplan(self) -> FloorplanConfig | None:
+        """The section `floorplan` with which the fullest die is least full; None where the config's own is as good, or
+        the core has no parts in numbers."""
+        if self.board is None or self.core is None or not (rooms := self.board.dies(self.ports)):
+            return None
+        ((top, result),) = self.results.items()
+        found = even_floorplan(self.core, {part.name: part for part in result.parts}, top, rooms)
+        return found if found and self._fullest(found) < self._fullest(self.floorplan) else None
+
+    def _dies(self, section: FloorplanConfig) -> dict[str, tuple[Resources, Resources]]:
+        if self.board is None or self.core is None:
             return {}
         ((top, result),) = self.results.items()
-        held = on_dies(self.plan, {part.name: part for part in result.parts}, top)
+        held = on_dies(floorplan(self.core, section), {part.name: part for part in result.parts}, top)
         return {die: (held[die], has) for die, has in zip(held, self.board.dies(self.ports), strict=False)}
+
+    def _fullest(self, section: FloorplanConfig) -> float:
+        """The largest share of a resource that a die has in use."""
+        return max(max(self.shares(has, held).values()) for held, has in self._dies(section).values())
 
     def plot(self, file: str | Path) -> None:
         """Draw a bar for each part into an .svg, .png or .pdf file; InputError without matplotlib."""
@@ -107,6 +129,7 @@ class SynthesisReport:
             "target": self.target,
             **asdict(self.total),
             "shares": {name: self.shares(of) for name, of in self.board.regions(self.ports)} if self.board else {},
+            "floorplan": even.model_dump(mode="json") if (even := self.even_floorplan) else None,
             "dies": {die: {**asdict(held), "shares": self.shares(has, held)} for die, (held, has) in self.dies.items()},
             "levels": max(result.levels for result in results.values()),
             "parts": [_part(part) for result in results.values() for part in result.parts],
@@ -148,9 +171,9 @@ def synthesise(
     for design in designs:
         top = design.manifest.top
         results[top] = synthesise_design(design.verilog, top, recipe, advance=partial(progress, top))
-    plan = floorplan(designs[0].manifest.core) if chosen.core is not None else None
+    core = designs[0].manifest.core if chosen.core is not None else None
     seconds = round(time.perf_counter() - started, 1)
-    return SynthesisReport(target, BOARDS.get(target), ports, results, seconds, plan)
+    return SynthesisReport(target, BOARDS.get(target), ports, results, seconds, core, chosen.floorplan)
 
 
 def _recipe(target: str, liberty: Sequence[Path]) -> Recipe:

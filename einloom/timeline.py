@@ -17,7 +17,7 @@ COLOURS = {
     "vector": "#2ca02c",
     "attend": "#d62728",
     "load": "#9467bd",
-    "ids": "#9467bd",
+    "tokens": "#9467bd",
     "store": "#ff7f0e",
     "store_kv": "#bcbd22",
 }

@@ -16,7 +16,7 @@ class Memory(Enum):
     STAGING = "key/value staging buffer"
     SYSTEM = "system memory"
     CACHE = "cache behind the weight channels"
-    IDS = "token ids"
+    TOKENS = "tokens of the chunk"
 
 
 @dataclass(frozen=True)

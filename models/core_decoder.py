@@ -9,6 +9,7 @@ from einloom.spec.driver import SYSTEM, Driver, JobResult
 from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.isa import CoreError
 from einloom.spec.program import Program
+from einloom.spec.token_table import token_rows
 
 
 class CoreDecoder:
@@ -60,16 +61,15 @@ class CoreDecoder:
             raise InputError(f"{self.position} and {len(tokens)} more tokens do not fit a context of {self.context}")
         if not all(0 <= t < s.vocab for t in tokens):
             raise InputError(f"tokens must be below {s.vocab}")
-        beats = np.zeros((len(tokens), self._beat), np.uint8)
-        beats[:, :4] = np.array(tokens, "<u4").view(np.uint8).reshape(-1, 4)
-        self._driver.load(SYSTEM, (s.ids + self.position) * self._beat, beats.ravel())
+        rows = token_rows(tokens, self.position, self._beat)
+        self._driver.load(SYSTEM, (s.tokens + self.position) * self._beat, rows)
         first = min(len(tokens), self.unbroken)
         for count in (first, len(tokens) - first):
             if count:
                 self._run(count)
-        rows = ((len(tokens) - first or first) - 1) % self._tokens + 1
-        raw = self._driver.dump(SYSTEM, s.logits * self._beat, rows * s.logits_stride * self._beat)
-        logits: Floats = raw.view("<f4").reshape(rows, -1)[:, : s.vocab].astype(np.float32)
+        kept = ((len(tokens) - first or first) - 1) % self._tokens + 1
+        raw = self._driver.dump(SYSTEM, s.logits * self._beat, kept * s.logits_stride * self._beat)
+        logits: Floats = raw.view("<f4").reshape(kept, -1)[:, : s.vocab].astype(np.float32)
         if not np.isfinite(logits).all():
             raise InputError("the model's activations overflow float32")
         return logits

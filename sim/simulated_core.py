@@ -194,12 +194,12 @@ class SimulatedCore:
         self._do(Operation.ACCESS, reads_from=found.offset, reads=found.words)
         return self._value(self._read_words(), found.offset, register)
 
-    def run(self, position: int, length: int, *, abort_at: int = 0, upset: Upset | None = None) -> JobResult:
-        """Run a job of `length` tokens from `position` on to its end, or abort it in a cycle; or lose a bit in one.
+    def run(self, row: int, length: int, *, abort_at: int = 0, upset: Upset | None = None) -> JobResult:
+        """Run a job of `length` tokens of the table, from a row on, to its end, or abort it or lose a bit in a cycle.
 
         CheckFailed when it does not end, or breaks a rule of the bus.
         """
-        writes = self._prepare_writes(_job(position, length))
+        writes = self._prepare_writes(_job(row, length))
         result = self.complete(writes, abort_at=abort_at, **(upset.ports(self._memories) if upset else {}))
         if abort_at:
             self._written.pop(self._registers["abort"].offset, None)
@@ -225,14 +225,12 @@ class SimulatedCore:
         self._written.clear()
         self._start(self._hand_over(words))
 
-    def reset_during(self, position: int, length: int, cycle: int) -> bool:
+    def reset_during(self, row: int, length: int, cycle: int) -> bool:
         """Run a job, and in `cycle` reset the core and what is on its way in the memories.
 
         Returns True when the job was still running then.
         """
-        was_reset = self._start(
-            self._prepare_writes({"abort": 0, "position": position, "length": length}), reset_at=cycle
-        )
+        was_reset = self._start(self._prepare_writes({"abort": 0, "row": row, "length": length}), reset_at=cycle)
         if was_reset:
             self._written.clear()
             self.configure()
@@ -314,6 +312,6 @@ class SimulatedCore:
         self._server.close()
 
 
-def _job(position: int, length: int) -> dict[str, int]:
+def _job(row: int, length: int) -> dict[str, int]:
     """The registers of a job."""
-    return {"abort": 0, "position": position, "length": length}
+    return {"abort": 0, "row": row, "length": length}

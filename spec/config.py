@@ -16,6 +16,7 @@ from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.engines.fusemax import FuseMaxConfig
 from einloom.spec.engines.gemm import GemmConfig
 from einloom.spec.errors import ConfigError, InputError, Problem
+from einloom.spec.floorplan_config import FloorplanConfig
 from einloom.spec.section import PositiveCount, Section, problem
 from einloom.spec.suggest import did_you_mean
 
@@ -105,6 +106,7 @@ class Config(Section):
     memory: MemoryConfig = MemoryConfig()
     attention: FuseMaxConfig | None = None
     core: CoreConfig | None = None
+    floorplan: FloorplanConfig = FloorplanConfig()
 
     @model_validator(mode="after")
     def _core_fits(self) -> "Config":

@@ -45,7 +45,7 @@ def core_registers(ports: Ports) -> RegisterTable:
     entries: list[tuple[str, int, Literal["rw", "ro"], str]] = [
         ("program", 40, "rw", "first beat of the program, from the start of the system window"),
         ("instructions", 32, "rw", "instructions of the program"),
-        ("position", 32, "rw", "position of the first token"),
+        ("row", 32, "rw", "row of the first token in the table of tokens"),
         ("length", 32, "rw", "number of tokens"),
         ("watchdog", 32, "rw", "cycles without any progress after which the job is stopped; 0 for never"),
         ("abort", 1, "rw", "1 stops the job"),

@@ -38,5 +38,5 @@ class Driver(Protocol):
     def dump(self, memory: int, offset: int, size: int) -> Bytes:
         """Read whole beats of a memory."""
 
-    def run(self, position: int, length: int) -> JobResult:
-        """Run the program for `length` tokens from `position` on, to its end."""
+    def run(self, row: int, length: int) -> JobResult:
+        """Run the program for `length` tokens from a row of the table of tokens on, to its end."""

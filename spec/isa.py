@@ -38,7 +38,7 @@ class Unit(Meaning):
     GEMM = 2, "the GEMM engine and the activation buffer"
     VECTOR = 3, "the vector unit: float32 lanes"
     ATTENTION = 4, "the attention engine and the query buffer"
-    LOAD = 5, "fetches rows of memory into the vector memory, and token ids"
+    LOAD = 5, "fetches rows of memory into the vector memory, and those of the table of tokens"
     STORE = 6, "writes rows of the vector memory, and keys and values from the staging buffer"
 
 
@@ -283,10 +283,11 @@ OPCODES = (
         ),
     ),
     Opcode(
-        "ids",
+        "tokens",
         7,
         Unit.LOAD,
-        "Fetch the ids of the chunk's tokens: the low 32 bits of the beats at offset + position.",
+        "Fetch the rows of the chunk's tokens from the table of tokens: the beats at offset + row. From then on the "
+        "chunk's positions follow that of the first one, whose place is added to the beats of keys and values.",
         (Field("offset", 32, "first beat, from the start of the system window"),),
     ),
     Opcode(

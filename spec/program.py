@@ -17,7 +17,7 @@ from einloom.spec.instruction import Instruction, decode
 from einloom.spec.isa import INSTRUCTION_BYTES
 from einloom.spec.manifest import Manifest
 
-VERSION = 2
+VERSION = 3
 HEAD, PROGRAM, LISTING, SYSTEM = "program.json", "program.bin", "program.lst", "system.bin"
 Beat = Annotated[int, Field(ge=0, lt=1 << 32)]
 Count = Annotated[int, Field(ge=1, lt=1 << 32)]
@@ -32,8 +32,8 @@ class Symbols(BaseModel):
     program: Beat
     """Beat of the first instruction."""
     instructions: Count
-    ids: Beat
-    """Beat of the first token's id; one beat for each position, the id in its low 32 bits."""
+    tokens: Beat
+    """Beat of the first row of the table of tokens (spec/token_table.py), which has `context` rows."""
     logits: Beat
     """Beat of the first row of logits: one for each token of the last chunk."""
     logits_stride: Beat
@@ -237,7 +237,7 @@ def _check_symbols(path: Path, program: Program, rows: int, beat_bytes: int, cac
     s, system = program.symbols, program.system.size // beat_bytes
     memory = program.images[cache_memory].size // beat_bytes
     parts = {
-        "ids": (s.ids + s.context, system),
+        "tokens": (s.tokens + s.context, system),
         "logits": (s.logits + rows * s.logits_stride, system),
         "cache": (s.cache + s.cache_beats, memory),
     }

@@ -231,11 +231,11 @@ def system_beats(bed: Bed) -> int:
 
 
 def small_program(bed: Bed, lines: list[str]) -> Program:
-    """A program of its own, at the start of the window; the ids move to its end."""
+    """A program of its own, at the start of the window; the table of tokens moves to its end."""
     instructions = tuple(assemble(line) for line in lines)
     raw = np.frombuffer(b"".join(i.encode() for i in instructions), np.uint8)
     image = bed.program.system.copy()
     image[: raw.size] = raw
-    symbols = bed.program.symbols.model_copy(update={"program": 0, "ids": system_beats(bed) - MOST_IDS})
+    symbols = bed.program.symbols.model_copy(update={"program": 0, "tokens": system_beats(bed) - MOST_IDS})
     notes = ("",) * len(instructions)
     return dataclasses.replace(bed.program, symbols=symbols, system=image, instructions=instructions, notes=notes)

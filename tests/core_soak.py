@@ -21,6 +21,7 @@ from einloom.spec.instruction import Instruction
 from einloom.spec.isa import INSTRUCTION_BYTES, OPCODES, CoreError
 from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
+from einloom.spec.token_table import token_rows
 from tests.core_bed import BITMOD, LANES, Bed, Shape, core_config, core_design, random_program, random_tokens
 
 SHAPE = Shape()
@@ -176,8 +177,9 @@ class Soak:
         image = program.system.copy()
         tokens = rng.random() < 0.7
         for n, token in enumerate(ids):
-            at = (program.symbols.ids + n) * self.bed.beat_bytes
-            image[at : at + 4] = np.array([token % SHAPE.vocab if tokens else token], "<u4").view(np.uint8)
+            at = (program.symbols.tokens + n) * self.bed.beat_bytes
+            row = token_rows([token % SHAPE.vocab if tokens else token], n, self.bed.beat_bytes)
+            image[at : at + row.size] = row
         self.bed.core.load(SYSTEM, 0, image)
 
     def _run(self, rng: np.random.Generator, **settings: int) -> str:
@@ -223,13 +225,13 @@ class Soak:
         return self._run(rng)
 
     def _wild_registers(self, rng: np.random.Generator) -> str:
-        core, name = self.bed.core, rng.choice(["program", "instructions", "position", "length"])
+        core, name = self.bed.core, rng.choice(["program", "instructions", "row", "length"])
         wild = int(rng.integers(2 ** int(rng.integers(1, 33))))
         if name in ("program", "instructions"):
             core.write(**{name: wild})
             return self._run(rng)
-        values = {"position": 0, "length": 1} | {name: wild}
-        return core.run(values["position"], values["length"]).error.name
+        values = {"row": 0, "length": 1} | {name: wild}
+        return core.run(values["row"], values["length"]).error.name
 
 
 def soak_bed(*, lanes: bool = False) -> Bed:

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 import yaml
 
+from einloom.catalogue import shipped_configs
 from einloom.generators.registry import describe
 from einloom.spec.config import Config, parse_config
 from einloom.spec.manifest import Manifest
 
+FLAGSHIPS = tuple(name for name in shipped_configs() if name.startswith("u280"))
+"""Shipped cores of a die's size or more: generating one takes half a minute."""
 SECTIONS: Mapping[str, Mapping[str, object]] = {
     "engine": {"kind": "bitmod", "rows": 4, "columns": 16, "lanes": 4, "formats": ["int8"], "group": 32},
     "attention": {"kind": "fusemax", "rows": 8, "columns": 4},

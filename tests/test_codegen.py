@@ -23,6 +23,7 @@ from einloom.spec.errors import InputError
 from einloom.spec.isa import PERMIT_LIMIT, UNITS, Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
+from einloom.spec.token_table import token_rows
 from tests.cores import core_manifest
 from tests.rounded import quantize_for_engine
 from tests.small_models import compiled, small_llama
@@ -88,8 +89,8 @@ class AsyncCore:
 @pytest.fixture(scope="module")
 def prompted(program: Program) -> Program:
     """The program with the ids of three tokens in memory."""
-    image, start = program.system.copy(), program.symbols.ids * 32
-    image[start : start + 3 * 32].reshape(3, 32)[:, 0] = [7, 200, 31]
+    image, start = program.system.copy(), program.symbols.tokens * 32
+    image[start : start + 3 * 32] = token_rows([7, 200, 31], 0, 32)
     return dataclasses.replace(program, system=image)
 
 

@@ -13,6 +13,7 @@ from einloom.spec.instruction import Instruction, assemble
 from einloom.spec.isa import INSTRUCTION_BYTES, PERMIT_LIMIT, CoreError, Elements, Rows
 from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
+from einloom.spec.token_table import token_rows
 from tests.core_bed import (
     Bed,
     Shape,
@@ -87,10 +88,9 @@ def run_both(bed: Bed, program: Program, length: int = TOKENS, **settings: int) 
     golden = GoldenDriver(bed.design.manifest, program)
     bed.core.load(SYSTEM, 0, program.system)
     bed.core.configure(program)
-    ids = np.zeros((length, bed.beat_bytes), np.uint8)
-    ids[:, 0] = range(1, length + 1)
+    rows = token_rows(range(1, length + 1), 0, bed.beat_bytes)
     for driver in (bed.core, golden):
-        driver.load(SYSTEM, program.symbols.ids * bed.beat_bytes, ids.ravel())
+        driver.load(SYSTEM, program.symbols.tokens * bed.beat_bytes, rows)
     try:
         return bed.core.run(0, length, **settings), golden.run(0, length)
     finally:
@@ -131,8 +131,8 @@ def reach(bed: Bed, name: str) -> tuple[int, Instruction]:
             at = indices(bed, "load", lambda i: i["rows"] == Rows.POSITIONS)[0]
             i = bed.program.instructions[at]
             return at, i.changed(offset=end - i["words"] * word_beats - 2 * i["stride"], stride=i["stride"])
-        case "ids":
-            at = indices(bed, "ids")[0]
+        case "tokens":
+            at = indices(bed, "tokens")[0]
             return at, bed.program.instructions[at].changed(offset=end - bed.design.manifest.gemm.rows + 1)
         case "weights":
             at = indices(bed, "weights")[5]
@@ -155,7 +155,7 @@ def reach(bed: Bed, name: str) -> tuple[int, Instruction]:
     raise ValueError(name)
 
 
-REACHES = ("load", "short elements", "a later row", "ids", "weights", "weights of no end")
+REACHES = ("load", "short elements", "a later row", "tokens", "weights", "weights of no end")
 REACHES += ("keys", "values", "store", "store_kv")
 
 

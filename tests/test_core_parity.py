@@ -38,7 +38,7 @@ USERS = {
     "dividends": {"attend"},
     "values": {"attend"},
     "weights": {"gemm"},
-    "load_beats": {"load", "ids"},
+    "load_beats": {"load", "tokens"},
     "cache_beats": {"attend"},
 }
 """The instructions that use a memory's words; of those that are missing, any may be blamed."""

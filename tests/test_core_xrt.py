@@ -17,6 +17,7 @@ from einloom.spec.instruction import assemble
 from einloom.spec.isa import CoreError
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import Program
+from einloom.spec.token_table import token_rows
 from tests.bus.build import run_tests
 from tests.core_bed import BITMOD, SMALLEST, Shape, core_config, core_design, random_program
 
@@ -49,11 +50,14 @@ def assembled(like: Program, beats: int = 128) -> Program:
     return dataclasses.replace(like, symbols=symbols, instructions=instructions, notes=notes, system=image)
 
 
-def write_job(folder: Path, manifest: Manifest, program: Program, position: int, length: int) -> dict[str, object]:
+def write_job(folder: Path, manifest: Manifest, program: Program, row: int, length: int) -> dict[str, object]:
     """A job's images, and the memory that golden leaves."""
     folder.mkdir()
+    beat, tokens = manifest.core.beat_bytes, program.symbols.tokens
+    rows = token_rows(range(program.symbols.context), 0, beat)
+    program.system[tokens * beat :][: rows.size] = rows
     golden = GoldenDriver(manifest, program)
-    assert golden.run(position, length).error is CoreError.NONE
+    assert golden.run(row, length).error is CoreError.NONE
     (folder / "system.bin").write_bytes(program.system.tobytes())
     (folder / "expected.bin").write_bytes(golden.dump(SYSTEM, 0, program.system.size).tobytes())
     for c, weights in enumerate(program.weights):
@@ -63,7 +67,7 @@ def write_job(folder: Path, manifest: Manifest, program: Program, position: int,
         "program": program.symbols.program,
         "report": program.system.size // (manifest.gemm.weights.beat_bits // 8),
         "instructions": len(program.instructions),
-        "position": position,
+        "row": row,
         "length": length,
     }
 

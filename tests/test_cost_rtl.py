@@ -6,8 +6,10 @@ import pytest
 
 from einloom.mapping.cost.core_simulation import CoreSimulation
 from einloom.mapping.cost.program_cost import job_cycles, prompt_cycles
+from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.isa import CoreError
 from einloom.spec.memory_timing import MemoryTiming
+from einloom.spec.token_table import token_rows
 from tests.core_bed import Bed, Shape, core_config, core_design, random_program, small_program
 
 BOUND = 0.02
@@ -16,7 +18,7 @@ IDEAL = MemoryTiming()
 FEW = 1
 """Cycles by which a program of a few instructions may be off."""
 PROGRAMS = {
-    "loads": ["load words=8", "load words=3 d_base=40", "load rows=positions words=2 stride=2 d_base=60", "ids"],
+    "loads": ["load words=8", "load words=3 d_base=40", "load rows=positions words=2 stride=2 d_base=60", "tokens"],
     "vector": [
         "vector op=mad x=vector outer=2 inner=9 a_inner=1 a_outer=9 b_inner=1 d_base=100 d_outer=9",
         "vector op=maxabs outer=2 inner=9 a_base=100 a_inner=1 a_outer=9 d_base=200 d_outer=1",
@@ -42,6 +44,15 @@ def bed() -> Iterator[Bed]:
     bed.close()
 
 
+def run(bed: Bed, position: int, tokens: int) -> JobResult:
+    """A job of the model's program."""
+    bed.core.prepare()
+    bed.core.configure(bed.program)
+    table = bed.program.symbols.tokens
+    bed.core.load(SYSTEM, (table + position) * bed.beat_bytes, token_rows(range(tokens), position, bed.beat_bytes))
+    return bed.core.run(position, tokens)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_small_programs(bed: Bed, name: str) -> None:
     program = small_program(bed, [*PROGRAMS[name], "end"])
@@ -60,10 +71,8 @@ def test_a_model(bed: Bed, memory: str, position: int, tokens: int) -> None:
     manifest, program = bed.design.manifest, bed.program
     beat_bits = 8 * manifest.core.beat_bytes
     timing = {"ideal": IDEAL, "hbm": MemoryTiming.hbm(beat_bits, 300), "slow": MemoryTiming(latency=300)}[memory]
-    bed.core.prepare()
-    bed.core.configure(program)
     bed.core.timing = timing
-    result = bed.core.run(position, tokens)
+    result = run(bed, position, tokens)
     assert result.error is CoreError.NONE
     predicted = job_cycles(manifest, program, timing, position, tokens)
     assert predicted == pytest.approx(result.counters["cycles"], rel=BOUND)
@@ -71,10 +80,8 @@ def test_a_model(bed: Bed, memory: str, position: int, tokens: int) -> None:
 
 def test_instructions_are_where_the_trace_has_them(bed: Bed) -> None:
     """Each unit's instructions, in their order, start within a few cycles of those of the trace."""
-    bed.core.prepare()
-    bed.core.configure(bed.program)
     bed.core.timing = IDEAL
-    cycles = bed.core.run(5, 1).counters["cycles"]
+    cycles = run(bed, 5, 1).counters["cycles"]
     simulation = CoreSimulation(bed.design.manifest, bed.program.instructions, IDEAL)
     simulation.run(5, 1)
     starts = {(int(e.unit) - 1, e.index): e.starts for e in simulation.executed}

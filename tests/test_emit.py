@@ -22,6 +22,7 @@ from einloom.sim.verilator import Toolchain
 from einloom.spec.config import read_config
 from einloom.spec.errors import InputError, ToolError
 from einloom.spec.manifest import CoreManifest
+from tests.cores import FLAGSHIPS
 
 EXTRA = {
     "every-format": {
@@ -184,7 +185,7 @@ def test_the_same_config_gives_the_same_bytes_in_another_process() -> None:
 
 
 ALIKE = (
-    *("u280", "u280-slr", "u280-dense", "u280-accllm"),
+    *FLAGSHIPS,
     *("core-2ch", "core-4ch", "core-int8", "core-dsp", "bitmod-decode"),
     *("lut-w2", "lut-w4", "bitmod-256x256", "fusemax-256x256", "fusemax-16x16"),
 )

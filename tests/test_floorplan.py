@@ -8,15 +8,20 @@ import pytest
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
 
 from einloom.catalogue import load_config
-from einloom.fpga.floorplan import MIDDLE, floorplan, on_dies
+from einloom.fpga.floorplan import MIDDLE, Plan, floorplan, on_dies
 from einloom.fpga.resources import Resources
 from einloom.fpga.synthesise import Part
 from einloom.generators.registry import describe
 
 
+def plan_of(name: str) -> Plan:
+    config = load_config(name)
+    return floorplan(describe(config).core, config.floorplan)
+
+
 @pytest.mark.parametrize("name", ["default", "core-4ch", "u280-dense", "u280-accllm"])
 def test_no_instance_of_a_floorplan_holds_another(name: str) -> None:
-    plan = floorplan(describe(load_config(name)).core)
+    plan = plan_of(name)
     paths = [path for paths in plan.values() for path in paths]
     assert len(set(paths)) == len(paths)
     for outer, inner in permutations(paths, 2):
@@ -24,7 +29,7 @@ def test_no_instance_of_a_floorplan_holds_another(name: str) -> None:
 
 
 def test_lanes_and_grids_of_a_wide_core_are_on_two_dies() -> None:
-    plan = floorplan(describe(load_config("u280-dense")).core)
+    plan = plan_of("u280-dense")
     for part in ("attention_unit/lane_", "engine/grid_", "gemm_unit/weights_"):
         dies = [die for die, paths in plan.items() if any(f"/{part}" in path for path in paths)]
         assert len(dies) == 2, part

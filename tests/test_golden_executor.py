@@ -205,12 +205,12 @@ def test_one_program_serves_every_prompt(setting: Setting) -> None:
         assert (after[cache] == memory[cache]).all(), prompt
 
 
-def test_only_ids_logits_and_the_cache_change(setting: Setting) -> None:
+def test_only_tokens_logits_and_the_cache_change(setting: Setting) -> None:
     _, after = setting.decoded(9)
     changed = (after != setting.program.system).nonzero()[0] // setting.beat
     names = {p.name for p in setting.program.pieces for b in changed if 0 <= (b - p.offset) * setting.beat < p.size}
-    assert {"ids", "logits"} < names
-    assert all(name in ("ids", "logits") or ".keys." in name or ".values." in name for name in names)
+    assert {"tokens", "logits"} < names
+    assert all(name in ("tokens", "logits") or ".keys." in name or ".values." in name for name in names)
 
 
 def test_a_text_is_read_again_where_its_last_tiles_are_lost(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def stopped(lines: str, *, length: int = 1) -> tuple[CoreError, int, str]:
         ("load offset=99 words=2", "reaches byte 3232 of a window of 3200"),
         ("load offset=4 words=4000 d_base=65000", "reaches byte 128128 of a window of 3200"),
         ("load offset=4 words=2 d_base=8191", "reaches word 8192 of 8192"),
-        ("ids offset=100", "reaches byte 3204 of a window of 3200"),
+        ("tokens offset=100", "reaches byte 3212 of a window of 3200"),
         ("store offset=99 words=2", "reaches byte 3232 of a window of 3200"),
         ("store words=2 a_base=8191", "reaches word 8193 of 8192"),
         ("store_kv offset=97 elements=32", "reaches byte 3360 of a window of 3200"),
@@ -288,7 +288,7 @@ def test_weights_outside_their_window_stop() -> None:
 
 
 def test_no_end_and_no_instruction() -> None:
-    assert stopped("next\nids")[:2] == (CoreError.PAST_END, 2)
+    assert stopped("next\ntokens")[:2] == (CoreError.PAST_END, 2)
     core = GoldenCore(core_manifest(), np.full(64, 0xFF, np.uint8), ())
     with pytest.raises(ExecutionError, match="^instruction 0: no instruction has the opcode 63$") as error:
         core.run(0, 1, 0, 1)
@@ -320,9 +320,9 @@ def test_changed_weights_are_seen(setting: Setting) -> None:
 
 
 def test_end_ends_the_job_in_any_chunk() -> None:
-    raw = b"".join(assemble(line).encode() for line in ("ids", "store words=0", "end"))
+    raw = b"".join(assemble(line).encode() for line in ("tokens", "store words=0", "end"))
     core = GoldenCore(core_manifest(), np.frombuffer(raw.ljust(640, b"\0"), np.uint8).copy(), ())
-    core.run(0, 3, 0, 9)  # ids of three chunks would reach outside
+    core.run(0, 3, 0, 9)  # rows of three chunks would reach outside
 
 
 def test_conditions() -> None:
@@ -337,6 +337,6 @@ def test_conditions() -> None:
     ):
         program = lines.format(condition, first)
         if index is None:
-            assert stopped(f"{program.removesuffix('end')}ids offset=100\nend", length=length)[1] == 2
+            assert stopped(f"{program.removesuffix('end')}tokens offset=100\nend", length=length)[1] == 2
         else:
             assert stopped(program, length=length)[1] == index

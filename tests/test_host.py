@@ -27,6 +27,7 @@ from einloom.spec.errors import CheckFailed, InputError
 from einloom.spec.isa import CoreError
 from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
+from einloom.spec.token_table import token_rows
 from tests.core_bed import BITMOD, SMALLEST, Shape, core_config, core_design, random_program, random_tokens
 from tests.tiny_llama import write_tiny_llama
 
@@ -66,11 +67,9 @@ def test_jobs_through_registers_and_buffers_are_golden(xrt: SimulatedXrt, design
     golden = GoldenDriver(design.manifest, program)
     beat = design.manifest.gemm.weights.beat_bits // 8
     for position, tokens in ((0, 5), (5, 1), (6, 2)):
-        ids = random_tokens(np.random.default_rng(position), SHAPE, tokens)
-        data = np.zeros((tokens, beat), np.uint8)
-        data[:, :4] = np.array(ids, "<u4").view(np.uint8).reshape(-1, 4)
+        rows = token_rows(random_tokens(np.random.default_rng(position), SHAPE, tokens), position, beat)
         for driver in (card, golden):
-            driver.load(SYSTEM, (program.symbols.ids + position) * beat, data.ravel())
+            driver.load(SYSTEM, (program.symbols.tokens + position) * beat, rows)
         result = card.run(position, tokens)
         assert golden.run(position, tokens).error is CoreError.NONE
         assert result.error is CoreError.NONE

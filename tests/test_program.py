@@ -76,7 +76,7 @@ def test_pieces_cover_the_system_window(program: Program) -> None:
         assert piece.offset == end
         end = piece.offset + -(-piece.size // 32)
     assert end * 32 == program.system.size
-    assert {"ids", "logits", "embedding", "rope", "program"} <= {piece.name for piece in program.pieces}
+    assert {"tokens", "logits", "embedding", "rope", "program"} <= {piece.name for piece in program.pieces}
 
 
 def test_another_design_is_refused(folder: Path) -> None:
@@ -112,7 +112,7 @@ def test_damaged_files(folder: Path, manifest: Manifest, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 1}, r"program\.json: version 1, but this einloom reads version 2"),
+        ({"version": 1}, r"program\.json: version 1, but this einloom reads version 3"),
         ({"extra": 1}, r"program\.json: not a compiled program of einloom: .*extra.*"),
         ({"notes": []}, r"program\.bin: is not 0 instructions long, as program\.json says"),
         ({"sha256": {}}, r"program\.bin: is not the file that program\.json was written with: .*"),
@@ -128,8 +128,8 @@ def test_other_heads(folder: Path, manifest: Manifest, change: dict[str, object]
 @pytest.mark.parametrize(
     ("symbol", "value", "message"),
     [
-        ("ids", 1 << 20, "symbols.ids ends at beat"),
-        ("context", 1 << 20, "symbols.ids ends at beat"),
+        ("tokens", 1 << 20, "symbols.tokens ends at beat"),
+        ("context", 1 << 20, "symbols.tokens ends at beat"),
         ("logits", 1 << 20, "symbols.logits ends at beat"),
         ("cache_beats", 1 << 20, "symbols.cache ends at beat"),
         ("vocab", 1 << 20, "a row of 1048576 logits is longer than symbols.logits_stride, 32"),

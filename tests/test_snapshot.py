@@ -5,10 +5,10 @@ import re
 import pytest
 
 from einloom.catalogue import shipped_configs
+from tests.cores import FLAGSHIPS
 from tests.marks import slow
 from tests.snapshot import differences, modules, recorded, shape, snapshot_of
 
-FLAGSHIPS = ("u280", "u280-slr", "u280-dense", "u280-accllm")
 ALIKE = ("bitmod-decode", "core-2ch", "core-4ch", "lut-w2", "lut-w4", *FLAGSHIPS)
 """Configs that differ from others in sizes and formats, or take long; `python -m tests.snapshot` has all."""
 

@@ -13,6 +13,7 @@ from benchmarks.synth_configs import KEYS, RECORD, measure
 from einloom.catalogue import load_config, shipped_configs
 from einloom.fpga import yosys
 from einloom.fpga.boards import BOARDS
+from tests.cores import FLAGSHIPS
 
 CHEAP = {"bitmod-8x8"}
 RECORDED = json.loads(RECORD.read_text())
@@ -40,7 +41,7 @@ def test_the_configs_for_the_board_leave_room_for_wires(name: str, region: str) 
         assert RECORDED["configs"][name][key] <= 0.7 * getattr(room, key), key
 
 
-@pytest.mark.parametrize("name", ["u280-dense", "u280-accllm"])
+@pytest.mark.parametrize("name", [name for name in FLAGSHIPS if name not in ("u280", "u280-slr")])
 def test_a_flagship_leaves_room_on_the_card_and_on_every_die(name: str) -> None:
     """At most 70 % of any resource of the card, and of each die with what the floorplan puts there; nine levels."""
     board, record = BOARDS["u280"], RECORDED["configs"][name]

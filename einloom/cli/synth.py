@@ -70,6 +70,9 @@ def _print(result: Synthesis, report: SynthesisReport) -> None:
     console.print(_parts_table(result, report.keys, report.target))
     if report.board:
         console.print(_share_table(result.total, report.board, report))
+        if section := report.even_floorplan:
+            numbers = ", ".join(f"{key}: {list(value)}" for key, value in section if value is not None)
+            console.print(f"the dies are more alike with\nfloorplan: {{{numbers}}}\n", soft_wrap=True)
     console.print(_paths_table(result.deepest()))
 
 

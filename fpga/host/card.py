@@ -97,27 +97,26 @@ class CardDriver:
             self._buffers[memory].sync(direction, size, offset)
             return np.asarray(self._buffers[memory].read(size, offset)).view(np.uint8)
 
-    def run(self, position: int, length: int) -> JobResult:
-        """Run the program for `length` tokens from `position` on; CheckFailed when the card gives no sign of life."""
+    def run(self, row: int, length: int) -> JobResult:
+        """Run the program for `length` tokens of the table, from a row on; CheckFailed when the card is silent."""
         self.load(0, self._report_at, np.zeros(self._report_size, np.uint8))
-        self._set(position=position, length=length)
-        with _told(f"run the job at position {position}"):
+        self._set(row=row, length=length)
+        with _told(f"run the job at row {row}"):
             self._run.start()
             state = self._run.wait(self._timeout)
         states = self._xrt.ert_cmd_state
         if state == states.ERT_CMD_STATE_TIMEOUT:
             raise CheckFailed(
-                f"the job at position {position} did not end within {self._timeout // 1000} s, and the core's watchdog "
+                f"the job at row {row} did not end within {self._timeout // 1000} s, and the core's watchdog "
                 "did not end it: reset the card with xbutil reset"
             )
         if state != states.ERT_CMD_STATE_COMPLETED:
-            raise CheckFailed(f"the kernel did not complete the job at position {position}: XRT says {state}")
+            raise CheckFailed(f"the kernel did not complete the job at row {row}: XRT says {state}")
         words = self.dump(0, self._report_at, self._report_size).view("<u8")
         report = dict(zip(self._names, (int(w) for w in words), strict=False))
         if report["design"] != self._design:
             raise CheckFailed(
-                f"the job at position {position} left no report of this design ({report['design']:016x}, not "
-                f"{self._design:016x})"
+                f"the job at row {row} left no report of this design ({report['design']:016x}, not {self._design:016x})"
             )
         counters = {name: report[name] for name in self._names[3:]}
         return JobResult(CoreError(report["error"]), report["error_index"], counters)

@@ -59,7 +59,7 @@ def kernel_folder(design: Design, board: Board, *, clock_mhz: int, slr: int | No
         DESIGN_TCL: design_tcl(kernel, sources),
         LINK: link_cfg(kernel, clock_mhz, slr),
         CLOCK: clock_xdc(clock_mhz),
-        FLOORPLAN: floorplan_tcl(kernel, floorplan(manifest.core), slr),
+        FLOORPLAN: floorplan_tcl(kernel, floorplan(manifest.core, manifest.config.floorplan), slr),
         f"{kernel.name}.core": fusesoc_core(kernel, sources),
     }
     templates = resources.files("einloom.fpga.kernel") / "templates"

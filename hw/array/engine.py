@@ -22,14 +22,14 @@ from einloom.hw.wires import feed, join
 from einloom.spec.formats import SCALE_BITS, SELECTOR_BITS, Format
 
 MANY_CHANNELS = 16
-"""An engine with more of them spans dies."""
+"""An engine with as many spans dies."""
 LARGEST_UNIT = 128
 """Most bits that metadata are padded to whole numbers of."""
 
 
 def grids_of(channels: int) -> int:
     """Grids of PEs that an engine with so many channels has side by side."""
-    return 8 if channels > MANY_CHANNELS and channels % 8 == 0 else 1
+    return 8 if channels >= MANY_CHANNELS and channels % 8 == 0 else 1
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,14 @@ class EngineSpec:
         """Bytes; where metadata are joined to codes, the largest unit with which no stream grows by a hundredth, or two
         in beats of 512 bits, whose gearboxes are the largest.
 
-        Of formats that choose N of M, blocks with a quarter of the weights count.
+        Of formats that choose N of M, blocks with half of the weights count, and the stream may grow by twice as much:
+        a gearbox with 32 positions instead of four is three fifths larger.
         """
         steps = [self.step_bits(f) for f in self.word_formats]
         unit = gcd(self.beat_bits, *steps, LARGEST_UNIT) if self.joined else 1
         bits = -(-self._used_metadata_bits // 8) * 8
-        shortest = min(self._quarter_bits(f) if f.of else self._block_bits(f) for f in self.formats)
-        percent = max(1, self.beat_bits // 256)
+        shortest = min(self._half_bits(f) if f.of else self._block_bits(f) for f in self.formats)
+        percent = max(1, self.beat_bits // 256) * (2 if self.chooses else 1)
         while unit > 8 and (-bits % unit) * 100 >= shortest * percent:
             unit //= 2
         return max(unit, 8)
@@ -125,11 +126,11 @@ class EngineSpec:
         """Bits of a block's codes, if all of them are there."""
         return self.block // self.pe.lanes * self.step_bits(format.full)
 
-    def _quarter_bits(self, format: Format) -> int:
-        """Bits of the codes of a block with a quarter of its weights."""
+    def _half_bits(self, format: Format) -> int:
+        """Bits of the codes of a block with half of its weights."""
         sets = self.pe.sets
         assert sets is not None
-        steps = sets.steps(format, max(format.of // 4, sets.together))
+        steps = sets.steps(format, max(format.of // 2, sets.together))
         return self.block // sets.inputs * steps * self.step_bits(format)
 
     def step_bits(self, format: Format) -> int:

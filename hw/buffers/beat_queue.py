@@ -9,12 +9,18 @@ from einloom.hw.buffers.parity import corrupt_port
 from einloom.hw.part import Part
 from einloom.hw.wires import feed, join
 
+ON_THEIR_WAY = 3
+"""Groups that the queue's level does not count when a beat is accepted: one that is full, one that became full in the
+cycle in which the level was compared, and the beat's own."""
+
 
 class BeatQueue(Part):
     """Puts `at_once` beats side by side, the first lowest, and queues `beats` of them.
 
-    A consumer that has waited can catch up, `at_once` times as fast as beats come. Throughput: a beat in and a group
-    out every cycle. Latency: 4 cycles from a group's last beat; 2 if the queue is so short that StreamFifo's is 1.
+    A consumer that has waited can catch up, `at_once` times as fast as beats come. Beats go into a register, and a
+    register says whether there is room for one, so a queue may lie on another die than its source. It says so early:
+    while the queue has room for the groups that may be on their way into it. Throughput: a beat in and a group out
+    every cycle. Latency: 4 cycles from a group's last beat; 2 if the queue is so short that StreamFifo's is 1.
 
     Members
     -------
@@ -24,6 +30,8 @@ class BeatQueue(Part):
     """
 
     def __init__(self, beat_bits: int, at_once: int, beats: int, parity: bool = False):
+        if beats // at_once <= ON_THEIR_WAY:
+            raise ValueError(f"a queue holds more than {ON_THEIR_WAY} groups of {at_once} beats, not {beats!r} beats")
         super().__init__({
             "i": In(stream.Signature(beat_bits)),
             "o": Out(stream.Signature(at_once * beat_bits)),
@@ -37,9 +45,10 @@ class BeatQueue(Part):
         group = Signal(self.at_once * self.beat_bits, reset_less=True)
         held = Signal(range(self.at_once + 1))
         full = held == self.at_once
-        take = Signal()
+        take, room = Signal(), Signal()
+        m.d.sync += room.eq(queue.level < queue.depth - ON_THEIR_WAY + 1)
         m.d.comb += [
-            self.i.ready.eq(~full | queue.i.ready),
+            self.i.ready.eq(room),
             take.eq(self.i.valid & self.i.ready),
             queue.i.payload.eq(group),
             queue.i.valid.eq(full),
@@ -47,7 +56,7 @@ class BeatQueue(Part):
         join(m, queue.o, self.o)
         with m.If(take):
             m.d.sync += group.eq(Cat(group, self.i.payload)[self.beat_bits :])
-        with m.If(full & queue.i.ready):
+        with m.If(full):
             m.d.sync += held.eq(take)
         with m.Elif(take):
             m.d.sync += held.eq(held + 1)

@@ -4,7 +4,7 @@ from amaranth import Cat, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from einloom.hw.core.layouts import CHUNK, POSITION_BITS, TOKEN_BITS
+from einloom.hw.core.layouts import CHUNK, PLACE_BITS, POSITION_BITS, TOKEN_BITS
 from einloom.hw.core.tile_reader import BEAT_BITS, JUMP
 from einloom.hw.core.tile_skip import TileSkip
 from einloom.hw.isa_layout import decoded
@@ -15,10 +15,12 @@ from einloom.spec.isa import INSTRUCTION_BITS
 
 
 def extent_layout(cache: CacheFormat) -> data.StructLayout:
-    """An AttendExtent: the queries' tokens, positions of the first and the last, whether there are none, and TileSkip's
-    outputs."""
+    """An AttendExtent: where keys and values begin, the queries' tokens, positions of the first and the last, whether
+    there are none, and TileSkip's outputs."""
     ring = {"ring_place": POSITION_BITS, "ring_keys": BEAT_BITS, "ring_values": BEAT_BITS}
     return data.StructLayout({
+        "keys": PLACE_BITS,
+        "values": PLACE_BITS,
         "tokens": TOKEN_BITS,
         "first": POSITION_BITS,
         "last": POSITION_BITS,
@@ -74,6 +76,7 @@ class AttendExtent(Part):
         # These depend on the chunk. They are stable after two cycles.
         waited = Signal()
         m.d.sync += [
+            *(extent[name].eq(i[name] + self.chunk.place) for name in ("keys", "values")),
             extent.tokens.eq(Mux(i.count < present, i.count, present)),
             extent.first.eq(first),
             extent.last.eq(first + extent.tokens - 1),

@@ -141,7 +141,7 @@ class AttentionUnit(Part):
         if self.parity:
             m.d.comb += entry.index.eq(self.index)
         feed(m, i, job, "queries", "query_head", "value_head")
-        feed(m, i, tiles, "keys", "values")
+        feed(m, extent, tiles, "keys", "values")
         feed(m, i, tiles.heads, "query_head", "value_head")
         feed(m, i, entry.block, "group", "value_head")
         m.d.comb += [

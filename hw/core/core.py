@@ -152,9 +152,11 @@ class Core(Part):
                 request, beats = getattr(machine, f"{name}_request"), getattr(machine, f"{name}_beats")
             else:  # its crossing comes before its log, a client's behind it: the Verilog's order
                 request, beats = (getattr(machine, of)[channel] for of in (f"{traffic}_requests", str(traffic)))
-                slow = traffic is Traffic.CACHE and self.spec.slow_lanes
-                buffer = HalfRateBuffer if slow else SkidBuffer
-                self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats, buffer)
+                if traffic is Traffic.CACHE:
+                    buffer = HalfRateBuffer if self.spec.slow_lanes else SkidBuffer
+                    self._cross(m, platform, f"{name}_beats", supervisor, master.output, beats, buffer)
+                else:  # the queue that takes them has registers of its own (hw/buffers/beat_queue.py)
+                    join(m, master.output, beats)
             index = self._index_of(m, platform, port, traffic, name, supervisor, machine, master, request)
             masters.append(_Placed(master, port, traffic, index, request))
             if channel is None:
@@ -237,7 +239,7 @@ class Core(Part):
         """Connect registers, supervisor and machine."""
         feed(m, registers, supervisor, "ap_start", "abort", "watchdog")
         feed(m, supervisor, registers, "ap_done", "ap_idle", "error", "error_index")
-        feed(m, registers, machine, "program", "instructions", "position", "length")
+        feed(m, registers, machine, "program", "instructions", "row", "length")
         m.d.comb += [
             registers.ap_ready.eq(supervisor.ap_done),
             self.interrupt.eq(registers.irq),

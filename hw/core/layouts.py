@@ -8,15 +8,20 @@ from einloom.hw.bus.window import request_layout
 from einloom.hw.bus.write_master import strobed_layout
 from einloom.hw.isa_layout import HEADER_LAYOUT, field_bits
 from einloom.spec.isa import INSTRUCTION_BITS
+from einloom.spec.token_table import NUMBER_BYTES, POSITION_BITS
 
 WORD_ADDRESS_BITS = field_bits("gemm", "d_base")  # address in a memory on the chip
 TOKEN_BITS = HEADER_LAYOUT["first"].width  # number of a token in its chunk
-POSITION_BITS = 25  # position in a sequence: attention.max_keys is at most 2^24
 INDEX_BITS = 32  # number of an instruction
 FLOAT_BITS = 32
 
-# The tokens at work: the position of the first, their number, and whether no chunk follows.
-CHUNK = data.StructLayout({"position": POSITION_BITS, "tokens": TOKEN_BITS, "last": 1})
+PLACE_BITS = 8 * NUMBER_BYTES  # of a sequence's keys and values, in beats
+
+# The tokens that a chunk takes from the table of tokens: the first one's row, their number, and whether no chunk
+# follows.
+TABLE_ROWS = data.StructLayout({"row": POSITION_BITS, "tokens": TOKEN_BITS, "last": 1})
+# The tokens at work: the position of the first, their number, whether no chunk follows, and their sequence's place.
+CHUNK = data.StructLayout({"position": POSITION_BITS, "tokens": TOKEN_BITS, "last": 1, "place": PLACE_BITS})
 
 
 def word_layout(lanes: int) -> data.StructLayout:

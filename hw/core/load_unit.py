@@ -1,28 +1,37 @@
-"""The unit that fetches rows of memory: embeddings, rotations, parameters, token ids."""
+"""The unit that fetches rows of memory: embeddings, rotations, parameters, and those of the table of tokens."""
 
 from amaranth import Array, Cat, Const, Mux, Signal
 from amaranth.lib import stream
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.window import OFFSET_BITS
-from einloom.hw.core.layouts import FLOAT_BITS, TOKEN_BITS, WORD_ADDRESS_BITS, reader_ports, unit_ports, word_layout
+from einloom.hw.core.layouts import (
+    FLOAT_BITS,
+    PLACE_BITS,
+    TABLE_ROWS,
+    TOKEN_BITS,
+    WORD_ADDRESS_BITS,
+    reader_ports,
+    unit_ports,
+    word_layout,
+)
 from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.isa_layout import decoded
 from einloom.hw.part import Part
 from einloom.spec.isa import BY_NAME, Elements, Rows, Unit
+from einloom.spec.token_table import ID_BITS, NUMBER_BYTES, POSITION_BITS
 
-ROW_BITS = 25  # number of a row: a position or a token's id
 BFLOAT_BITS = FLOAT_BITS // 2
 
 
 class LoadUnit(Part):
-    """Carries out `load` and `ids` (spec/isa.py).
+    """Carries out `load` and `tokens` (spec/isa.py).
 
     Throughput: a request every three cycles, in which a row's number is chosen, multiplied by the stride, and offered.
     Beats become words of `lanes` float32 as they come, so long rows run at the port's speed. A beat of bfloat16
     elements lasts two cycles, one for each half: a float32's lower 16 bits are zeros. Latency: 2 cycles from an
     instruction to its first request, 1 from a word's last beat to the word. The ids of the chunk's tokens stay in
-    registers.
+    registers, and so do the position and the place of its first token; before `tokens` these are its row and 0.
 
     Parameters
     ----------
@@ -31,7 +40,10 @@ class LoadUnit(Part):
 
     Members
     -------
-    instruction, chunk, busy : see `unit_ports`
+    instruction, busy : see `unit_ports`
+    chunk : In, the chunk's rows of the table of tokens
+    begins : In(1), no instruction of the chunk was given
+    position, cache_place : Out, of the chunk's first token
     request, beats : to and from a read master of the system window
     result : Out, stream of words for the vector memory
     """
@@ -41,50 +53,62 @@ class LoadUnit(Part):
     def __init__(self, tokens: int, lanes: int, beat_bits: int):
         super().__init__({
             **unit_ports(),
+            "chunk": In(TABLE_ROWS),
+            "begins": In(1),
+            "position": Out(POSITION_BITS),
+            "cache_place": Out(PLACE_BITS),
             **reader_ports(beat_bits),
             "result": Out(stream.Signature(word_layout(lanes))),
         })
 
     def build(self, m, platform):
         i = decoded(self.instruction.payload, "load")
-        is_ids, single, short = Signal(), Signal(), Signal()
-        ids = Array(Signal(ROW_BITS, name=f"id_{n}") for n in range(self.tokens))
+        is_tokens, single, short = Signal(), Signal(), Signal()
+        ids = Array(Signal(ID_BITS, name=f"id_{n}") for n in range(self.tokens))
         rows = Signal(TOKEN_BITS)
         words = Signal.like(i.words)
         m.d.comb += [
-            is_ids.eq(i.opcode == BY_NAME["ids"].code),
-            single.eq(~is_ids & (i.rows == Rows.ONE)),
-            short.eq(~is_ids & (i.elements == Elements.BFLOAT16)),
+            is_tokens.eq(i.opcode == BY_NAME["tokens"].code),
+            single.eq(~is_tokens & (i.rows == Rows.ONE)),
+            short.eq(~is_tokens & (i.elements == Elements.BFLOAT16)),
             rows.eq(Mux(single, 1, self.chunk.tokens)),
             words.eq(i.words),
             self.busy.eq(self.instruction.valid),
         ]
-        requested = self._requests(m, i, is_ids, single, short, rows, ids)
-        received = self._words(m, i, is_ids, short, rows, words, ids)
-        nothing = (rows == 0) | (~is_ids & (words == 0))
+        requested = self._requests(m, i, is_tokens, single, short, rows, ids)
+        received = self._words(m, i, is_tokens, short, rows, words, ids)
+        with m.If(self.begins):
+            m.d.sync += [self.position.eq(self.chunk.row), self.cache_place.eq(0)]
+        nothing = (rows == 0) | (~is_tokens & (words == 0))
         m.d.comb += self.instruction.ready.eq(nothing | (requested & received))
 
-    def _requests(self, m, i, is_ids, single, short, rows, ids):
+    def _requests(self, m, i, is_tokens, single, short, rows, ids):
         """Ask for one row after the other; returns whether all are asked for."""
         token = Signal(TOKEN_BITS)
-        row = Signal(ROW_BITS, reset_less=True)
+        row = Signal(ID_BITS, reset_less=True)
         product = Signal(OFFSET_BITS, reset_less=True)
         stride = Signal.like(i.stride, reset_less=True)
         beats = self.lanes * FLOAT_BITS // self.beat_bits
         done = Signal()
         m.d.comb += [
             self.request.payload.offset.eq((i.offset + product) << (self.beat_bits // 8).bit_length() - 1),
-            self.request.payload.beats.eq(Mux(is_ids, 1, Mux(short, (i.words * beats + 1) >> 1, i.words * beats))),
+            self.request.payload.beats.eq(Mux(is_tokens, 1, Mux(short, (i.words * beats + 1) >> 1, i.words * beats))),
             done.eq(token == rows),
         ]
         m.d.sync += product.eq(row * stride)
         with m.FSM():
             with m.State("idle"):
                 m.d.sync += [
-                    row.eq(Mux(~is_ids & (i.rows == Rows.TOKENS), ids[token], self.chunk.position + token)),
-                    stride.eq(Mux(is_ids, 1, Mux(single, 0, i.stride))),
+                    row.eq(
+                        Mux(
+                            ~is_tokens & (i.rows == Rows.TOKENS),
+                            ids[token],
+                            Mux(is_tokens, self.chunk.row, self.position) + token,
+                        )
+                    ),
+                    stride.eq(Mux(is_tokens, 1, Mux(single, 0, i.stride))),
                 ]
-                with m.If(self.instruction.valid & ~done & (is_ids | (i.words != 0))):
+                with m.If(self.instruction.valid & ~done & (is_tokens | (i.words != 0))):
                     m.next = "multiply"
             with m.State("multiply"):
                 m.next = "request"
@@ -97,8 +121,8 @@ class LoadUnit(Part):
             m.d.sync += token.eq(0)
         return done
 
-    def _words(self, m, i, is_ids, short, rows, words, ids):
-        """Make beats words, or ids; returns whether all have left."""
+    def _words(self, m, i, is_tokens, short, rows, words, ids):
+        """Make beats words, or tokens; returns whether all have left."""
         count = self.lanes * FLOAT_BITS // self.beat_bits
         word = Signal(self.lanes * FLOAT_BITS, reset_less=True)
         part = Signal(range(max(count, 2)))
@@ -121,8 +145,11 @@ class LoadUnit(Part):
                 word.eq(Cat(word, self._elements(short, second))[-len(word) :]),
                 second.eq(short & ~second & ~row_ends),
             ]
-            with m.If(is_ids):
-                m.d.sync += [ids[token].eq(self.beats.payload.data[:ROW_BITS]), token.eq(token + 1)]
+            with m.If(is_tokens):
+                id, position, place = (self.beats.payload.data.word_select(n, 8 * NUMBER_BYTES) for n in range(3))
+                m.d.sync += [ids[token].eq(id), token.eq(token + 1)]
+                with m.If(token == 0):
+                    m.d.sync += [self.position.eq(position), self.cache_place.eq(place)]
             with m.Else():
                 m.d.sync += part.eq(part + 1)
                 with m.If(part == count - 1):

@@ -14,7 +14,7 @@ from einloom.hw.core.attention_lanes import AttentionLanes
 from einloom.hw.core.attention_unit import AttentionUnit
 from einloom.hw.core.float_words import FloatWords
 from einloom.hw.core.gemm_unit import GemmUnit
-from einloom.hw.core.layouts import FLOAT_BITS, INDEX_BITS, POSITION_BITS, reader_ports, writer_ports
+from einloom.hw.core.layouts import CHUNK, FLOAT_BITS, INDEX_BITS, POSITION_BITS, reader_ports, writer_ports
 from einloom.hw.core.load_unit import LoadUnit
 from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.permit_board import PermitBoard
@@ -53,7 +53,7 @@ class Machine(Part):
 
     Members
     -------
-    start, program, instructions, position, length : In, see Sequencer
+    start, program, instructions, row, length : In, see Sequencer
     program_request, program_beats, and so on for load and cache : to and from read masters of the system window
     weights_requests, weights : to and from the read masters of the weight channels, an array each
     store_request, store_beats, store_answered : to and from the write master of the system window
@@ -95,7 +95,7 @@ class Machine(Part):
             "start": In(1),
             "program": In(OFFSET_BITS),
             "instructions": In(INDEX_BITS),
-            **members(In, "position", "length", shape=POSITION_BITS),
+            **members(In, "row", "length", shape=POSITION_BITS),
             **ports,
             "weights_requests": Out(stream.Signature(request_layout())).array(spec.channels),
             "weights": In(stream.Signature(beat_layout(spec.beat_bits))).array(spec.channels),
@@ -175,14 +175,16 @@ class Machine(Part):
     def _control(self, m, platform, sequencer, units):
         """Queues and permits between the sequencer and the units."""
         board = PermitBoard().place(m, "tokens", platform)
-        idle = []
+        chunk, load, idle = Signal(CHUNK), units[Unit.LOAD], []
+        feed(m, sequencer.chunk, chunk, "tokens", "last")
+        m.d.comb += [chunk.position.eq(load.position), chunk.place.eq(load.cache_place)]
         for n, unit in enumerate(UNITS):
             part = units[unit]
             queue = UnitQueue(unit in OVERLAPPING, unit is Unit.ATTENTION)
             queue.place(m, f"{unit.name.lower()}_queue", platform)
             join(m, sequencer.queues[n], queue.i)
             join(m, queue.instruction, part.instruction)
-            feed(m, sequencer, queue, "chunk")
+            m.d.comb += queue.chunk.eq(chunk)
             m.d.comb += [
                 queue.available.eq(board.available[n]),
                 board.take[n].eq(queue.take),
@@ -193,9 +195,11 @@ class Machine(Part):
                 self.completed[n].eq(queue.completed),
             ]
             if unit is Unit.VECTOR:
-                feed(m, sequencer.chunk, part, "tokens")
+                feed(m, chunk, part, "tokens")
+            elif unit is Unit.LOAD:
+                feed(m, sequencer, part, "chunk", "begins")
             else:
-                feed(m, sequencer, part, "chunk")
+                m.d.comb += part.chunk.eq(chunk)
             if unit is Unit.ATTENTION:
                 feed(m, queue, part, "index")
                 self._prepare_attention(m, platform, queue, part)
@@ -265,7 +269,7 @@ class Machine(Part):
     def _ports(self, m, sequencer, units):
         """Connect the masters and the counters."""
         attention, parts = units[Unit.ATTENTION], units | {Unit.CONTROL: sequencer}
-        feed(m, self, sequencer, "start", "program", "instructions", "position", "length")
+        feed(m, self, sequencer, "start", "program", "instructions", "row", "length")
         feed(m, sequencer, self, "done", "index")
         if self.spec.cache_in_channels:
             self._cache_masters(m, attention, units[Unit.STORE])

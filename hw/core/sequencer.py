@@ -5,7 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from einloom.hw.bus.window import OFFSET_BITS
-from einloom.hw.core.layouts import CHUNK, INDEX_BITS, POSITION_BITS, reader_ports
+from einloom.hw.core.layouts import INDEX_BITS, POSITION_BITS, TABLE_ROWS, reader_ports
 from einloom.hw.core.memory_client import MemoryClient
 from einloom.hw.core.unit_queue import QUEUED
 from einloom.hw.isa_layout import HEADER_LAYOUT, decoded, instruction_layout
@@ -38,11 +38,12 @@ class Sequencer(Part):
     -------
     start : In(1), begin
     program, instructions : In, first beat and number of instructions; stable up to the end
-    position, length : In, of the first token, and number of tokens; stable up to the end
+    row, length : In, the first token's row of the table, and number of tokens; stable up to the end
     request, beats : to and from a read master of the system window
     queues : Out, a stream of QUEUED for each of UNITS
     units_idle : In(1), no queue and no unit had an instruction in the cycle before
-    chunk : Out, the tokens at work
+    chunk : Out, the rows of the tokens at work
+    begins : Out(1), no instruction of the chunk has been handed out
     done : Out(1), `end` was reached
     error : Out, ILLEGAL or PAST_END, up to a reset
     index : Out, number of the present instruction
@@ -55,11 +56,12 @@ class Sequencer(Part):
             "start": In(1),
             "program": In(OFFSET_BITS),
             "instructions": In(INDEX_BITS),
-            **members(In, "position", "length", shape=POSITION_BITS),
+            **members(In, "row", "length", shape=POSITION_BITS),
             **reader_ports(beat_bits),
             "queues": Out(stream.Signature(QUEUED)).array(len(UNITS)),
             "units_idle": In(1),
-            "chunk": Out(CHUNK),
+            "chunk": Out(TABLE_ROWS),
+            "begins": Out(1),
             "done": Out(1),
             "error": Out(ERROR_BITS),
             "index": Out(INDEX_BITS),
@@ -85,7 +87,7 @@ class Sequencer(Part):
             with m.State("idle"):
                 m.d.comb += fetches.eq(0)
                 with m.If(self.start):
-                    m.d.sync += [self.chunk.position.eq(self.position), left.eq(self.length)]
+                    m.d.sync += [self.chunk.row.eq(self.row), left.eq(self.length)]
                     go_to(Const(0, INDEX_BITS))
                     m.next = "flush"
             with m.State("run"):
@@ -110,7 +112,7 @@ class Sequencer(Part):
                 with m.If(self.units_idle):
                     self._pass_barrier(m, is_end, left, following, go_to)
             with m.State("flush"):
-                m.d.comb += [flushes.eq(1), restart.eq(drained)]
+                m.d.comb += [flushes.eq(1), self.begins.eq(1), restart.eq(drained)]
                 m.d.sync += [
                     self.chunk.tokens.eq(Mux(left > self.tokens, self.tokens, left)),
                     self.chunk.last.eq(left <= self.tokens),
@@ -131,7 +133,7 @@ class Sequencer(Part):
             go_to(following)
             m.next = "run"
         with m.Else():
-            m.d.sync += [self.chunk.position.eq(self.chunk.position + self.tokens), left.eq(left - self.tokens)]
+            m.d.sync += [self.chunk.row.eq(self.chunk.row + self.tokens), left.eq(left - self.tokens)]
             go_to(Const(0, INDEX_BITS))
             m.next = "flush"
 

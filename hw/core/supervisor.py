@@ -13,13 +13,14 @@ from einloom.spec.isa import CoreError
 
 WATCHDOG_BITS = 32
 TREE_MASTERS = 16
+"""Most masters whose errors are compared, and whose rest is seen, within a cycle."""
 
 
 class Supervisor(Part):
     """Carries out jobs: from ap_start to ap_done.
 
     Throughput: one job at a time. Latency: none from `ap_start` to `start`; 3 cycles from the program's end to
-    `ap_done`, without a report and if the masters are idle.
+    `ap_done`, without a report and if the masters are idle, and 4 with more than TREE_MASTERS masters.
 
     A job ends with the program's end, the first error, an abort, or the watchdog. Then all masters stop. When memory
     has answered all requests, masters and machine are cleared, so the next job finds everything as after a reset.
@@ -77,7 +78,7 @@ class Supervisor(Part):
 
     def build(self, m, platform):
         quiet = Signal(WATCHDOG_BITS)  # cycles without progress
-        late, waits = Signal(), Signal()
+        late, waits, settled = Signal(), Signal(), Signal()
         owed = Signal()  # the host was told of the job's end before memory had answered
         written = Signal()  # the report is written, or given up
         error, index = Signal(ERROR_BITS), Signal(INDEX_BITS)
@@ -85,6 +86,10 @@ class Supervisor(Part):
         wrong = Cat(found != BusError.NONE for found in self.errors).any()
         failed = Signal()
         m.d.sync += failed.eq(wrong & self.reporting)
+        m.d.comb += settled.eq(self.idle.all())
+        if self.masters > TREE_MASTERS:
+            # Masters that stop announce nothing more, so that an idle one stays idle until they are cleared.
+            settled = delayed(m, "settled", self.stop & settled, 1, reset_less=False)
         m.d.comb += late.eq((self.watchdog != 0) & (quiet == self.watchdog))
         m.d.sync += [quiet.eq(Mux(self.progress | late | waits, 0, quiet + 1)), self.ap_done.eq(0)]
         self._first(m, late, error, index)
@@ -103,7 +108,7 @@ class Supervisor(Part):
                     m.next = "stop"
             with m.State("stop"):
                 m.d.comb += self.stop.eq(1)
-                with m.If(self.idle.all()):
+                with m.If(settled):
                     m.next = "clear"
                 with m.Elif(late):
                     m.d.sync += [self.ap_done.eq(1), owed.eq(1)]
@@ -118,7 +123,7 @@ class Supervisor(Part):
                     m.next = "idle"
             with m.State("owed"):
                 m.d.comb += [self.stop.eq(1), waits.eq(~self.ap_start)]
-                with m.If(self.idle.all()):
+                with m.If(settled):
                     m.next = "clear"
                 with m.Elif(late):
                     m.d.sync += [self.error.eq(CoreError.WATCHDOG), self.error_index.eq(0), self.ap_done.eq(1)]

@@ -71,6 +71,7 @@ class TileStore(Part):
             tile_bytes.eq((i.elements >> (halves if cache.recent else cache.bits == 4)) << row_bits),
             tile_beats.eq(coded_beats + cache.header_beats if cache.token_scales else coded_beats),
         ]
+        start = registered(m, "start", i.offset + self.chunk.place, len(i.offset))  # long before the first request
         m.d.sync += tile.eq((self.chunk.position >> row_bits) + second)
         if cache.recent:
             wide = ((i.elements << row_bits) >> beat_shift) + cache.header_beats  # beats of a recent tile
@@ -107,7 +108,7 @@ class TileStore(Part):
         self._send(m, outputs, part, first_row, end, second)
         m.d.comb += [
             self.busy.eq(~transfer.idle),
-            self.request.payload.offset.eq((i.offset + product) << beat_shift),
+            self.request.payload.offset.eq((start + product) << beat_shift),
             self.request.payload.beats.eq(tile_beats),
             self.instruction.ready.eq((transfer.idle & nothing) | transfer.done),
         ]

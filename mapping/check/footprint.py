@@ -56,7 +56,7 @@ class Footprints:
             Memory.STAGING: lanes * manifest.core.staging_words,
             Memory.SYSTEM: len(pieces),
             Memory.CACHE: len(pieces),
-            Memory.IDS: 1,
+            Memory.TOKENS: 1,
         }
         self._known: dict[tuple[object, ...], Footprint] = {}
         self._touched: dict[str, Callable[[Instruction], tuple[Touched, Touched]]] = {
@@ -64,7 +64,7 @@ class Footprints:
             "vector": self._vector,
             "attend": self._attend,
             "load": self._load,
-            "ids": self._ids,
+            "tokens": self._tokens,
             "store": self._store,
             "store_kv": self._store_kv,
         }
@@ -148,12 +148,12 @@ class Footprints:
         beats = -(-size // self._beat)
         reads = {Memory.SYSTEM: self._piece(i["offset"], beats)}
         if i["rows"] == Rows.TOKENS:
-            reads[Memory.IDS] = np.zeros(1, np.int64)
+            reads[Memory.TOKENS] = np.zeros(1, np.int64)
         tokens = 1 if i["rows"] == Rows.ONE else self._gemm.rows
         return reads, {Memory.VECTOR: _walk(i["d_base"], (tokens, i["d_token"]), (i["words"], 1))}
 
-    def _ids(self, i: Instruction) -> tuple[Touched, Touched]:
-        return {Memory.SYSTEM: self._piece(i["offset"], 1)}, {Memory.IDS: np.zeros(1, np.int64)}
+    def _tokens(self, i: Instruction) -> tuple[Touched, Touched]:
+        return {Memory.SYSTEM: self._piece(i["offset"], 1)}, {Memory.TOKENS: np.zeros(1, np.int64)}
 
     def _store(self, i: Instruction) -> tuple[Touched, Touched]:
         words = _walk(i["a_base"], (self._gemm.rows, i["a_token"]), (i["words"], 1))

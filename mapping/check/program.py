@@ -22,7 +22,7 @@ from einloom.spec.manifest import BlockLayout, Manifest
 from einloom.spec.program import Program
 from einloom.spec.stored_blocks import stored_beats
 
-ON_CHIP = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.QUERIES, Memory.STAGING, Memory.IDS)
+ON_CHIP = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.QUERIES, Memory.STAGING, Memory.TOKENS)
 WORD_ADDRESSED = (Memory.VECTOR, Memory.ACTIVATIONS, Memory.STAGING)
 """Memories whose regions are runs of the words that a footprint counts."""
 

@@ -90,14 +90,14 @@ class _Compiler:
     def program(self, scales: Sequence[CacheScales]) -> Program:
         """The whole program: each chunk of tokens through all layers, and after the last chunk the head."""
         p, graph = self._p, self._graph
-        ids = p.image.reserve("ids", self._context * p.beat_bytes)
+        tokens = p.image.reserve("tokens", self._context * p.beat_bytes)
         head = HeadCode(p, self._linears, self._weights, self._norms, graph)
         cached = self._linears.weights if p.core.cache_in_channels else p.image
         cache = cached.beats
         for layer in graph.layers:
             self._attention.reserve_cache(layer.name, layer.attention.scores)
         cache_beats = cached.beats - cache
-        self._inputs(ids)
+        self._inputs(tokens)
         self._attention.clear_padding()
         self._norms.load_masks()
         padded = [self._sizes.scales(s, per_head=p.core.cache.token_scales) for s in scales]
@@ -113,7 +113,7 @@ class _Compiler:
         symbols = Symbols(
             program=program,
             instructions=len(instructions),
-            ids=ids,
+            tokens=tokens,
             logits=head.logits,
             logits_stride=head.stride,
             vocab=graph.vocab,
@@ -135,12 +135,12 @@ class _Compiler:
             self._linears.weights.bytes(),
         )
 
-    def _inputs(self, ids: int) -> None:
+    def _inputs(self, tokens: int) -> None:
         """The chunk's tokens: their embeddings, and what belongs to their positions."""
         p, embedding, floats = self._p, self._graph.embedding, self._weights.floats
         p.note("embedding")
-        numbers = Region("ids", Memory.IDS, 0, 1)
-        p.emit("ids", (), {numbers}, offset=ids)
+        numbers = Region("tokens", Memory.TOKENS, 0, 1)
+        p.emit("tokens", (), {numbers}, offset=tokens)
         table = floats[embedding.weight]
         if p.contents and embedding.scale != 1:
             table = table * np.float32(embedding.scale)

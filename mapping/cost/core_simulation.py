@@ -49,7 +49,7 @@ class CoreSimulation:
         behind = channel if inside else system  # the cache
         products = Products(core, manifest.config.core_section.fifo_beats, events, unlimited.array)
         program, tables = (Reader(events, system, beat, shared=True) for _ in range(2))
-        self.weights = Reader(events, channel, beat, shared=inside, holds=products.holds)
+        self.weights = Reader(events, channel, beat, shared=inside, holds=products.holds, crossing=0)
         self.cache = Reader(events, behind, beat, shared=True, holds=GEARBOX_LATENCY + 2)
         self._progress = Progress(events)
         permits = Permits(events)

@@ -7,7 +7,6 @@ from math import ceil
 
 from einloom.mapping.cost.events import Events, Signal, Steps
 from einloom.mapping.cost.latencies import (
-    CROSSING_ROOM,
     GEARBOX_LATENCY,
     GEMM_START,
     SUMS_LATENCY,
@@ -88,7 +87,7 @@ class Products:
         self._core, self._free = core, free
         widest = max(layout.metadata.bits * layout.joined + step.bits for step in layout.steps)
         words = ceil(widest / (layout.beat_bits * layout.beats_at_once)) + 2  # of the gearbox
-        self.holds = CROSSING_ROOM + layout.beats_at_once + fifo_beats + words * layout.beats_at_once
+        self.holds = fifo_beats + words * layout.beats_at_once
         self._ahead = words * layout.beats_at_once  # beats that the gearbox has when a product begins
         self._each = 0.0 if free else 1 / layout.beats_at_once  # fewest cycles between beats that the array takes
         self._asked = Signal(events)

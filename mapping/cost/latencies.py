@@ -13,8 +13,8 @@ QUEUE_LATENCY = 2  # from the sequencer's hand to the unit
 PERMIT_LATENCY = 1  # from a permit given to the start of who waits for it
 IDLE_LATENCY = 2  # from the last instruction's end to the barrier that waits for it
 
-# hw/bus/skid.py (between machine and masters), window.py, burst_splitter.py, read_master.py, write_master.py
-CROSSING = 1
+# hw/bus/window.py, burst_splitter.py, read_master.py, write_master.py
+CROSSING = 1  # hw/buffers/skid.py, between machine and masters; none for weights, whose queue has registers
 REQUEST_LATENCY = 4  # from an accepted request to ARVALID or AWVALID
 MUX_LATENCY = 1  # hw/bus/read_mux.py, for a burst
 READER_LATENCY = 3  # from memory's beat to the master's
@@ -24,7 +24,6 @@ MAX_BURST = 64  # beats of the longest burst
 BURST_BYTES = 4096  # that it may span
 WRITE_LATENCY = 1  # from a beat of the stream to W
 ANSWER_LATENCY = 1  # from memory's last response to the master's word of it
-CROSSING_ROOM = 2  # beats that a crossing holds
 
 # hw/buffers/beat_queue.py, gearbox.py
 WEIGHT_QUEUE_LATENCY = 4

@@ -1,4 +1,4 @@
-"""When rows of memory are in the vector memory, and the ids of tokens in the load unit."""
+"""When rows of memory are in the vector memory, and rows of the table of tokens in the load unit."""
 
 from math import ceil
 
@@ -22,23 +22,23 @@ class Loads:
         self._used = self._burst = 0  # beats that are taken, and bursts
 
     def carry_out(self, p: Presented) -> Steps:
-        """A `load` or an `ids`."""
+        """A `load` or a `tokens`."""
         i, chunk, reader = p.instruction, p.chunk, self._reader
-        ids = i.opcode.name == "ids"
-        single = not ids and i["rows"] == Rows.ONE
+        tokens = i.opcode.name == "tokens"
+        single = not tokens and i["rows"] == Rows.ONE
         rows = 1 if single else chunk.tokens
-        if not rows or not (ids or i["words"]):
+        if not rows or not (tokens or i["words"]):
             return p.starts
-        short = not ids and i["elements"] == Elements.BFLOAT16
-        takes = 1 if ids else i["words"] * self._word_beats
+        short = not tokens and i["elements"] == Elements.BFLOAT16
+        takes = 1 if tokens else i["words"] * self._word_beats
         beats = (takes + 1) >> 1 if short else takes
         request = p.starts + LOAD_START
         for row in range(rows):
             # Which rows tokens have is not known; how long theirs take hardly depends on it.
-            place = 0 if single else row if not ids and i["rows"] == Rows.TOKENS else chunk.position + row
+            place = 0 if single else row if not tokens and i["rows"] == Rows.TOKENS else chunk.position + row
             while (accepted := reader.ready(request)) is None:
                 yield reader.accepted
-            reader.request(accepted, i["offset"] + place * (1 if ids else i["stride"]), beats)
+            reader.request(accepted, i["offset"] + place * (1 if tokens else i["stride"]), beats)
             request = accepted + LOAD_REQUEST
         cycle: float = p.starts
         wanted = self._used + rows * beats
@@ -52,7 +52,7 @@ class Loads:
             self._burst += 1
         end = ceil(cycle)
         p.record.work = rows * beats
-        if ids:
+        if tokens:
             return end + 1
         begin = end + 1 - (rows * i["words"] - 1) * self._word_beats  # the first word is written
         self._port.load(begin, end + 1, self._word_beats)

@@ -148,12 +148,20 @@ class Reader:
     """
 
     def __init__(
-        self, events: Events, port: MemoryPort, beat_bytes: int, *, shared: bool, holds: int | None = None
+        self,
+        events: Events,
+        port: MemoryPort,
+        beat_bytes: int,
+        *,
+        shared: bool,
+        holds: int | None = None,
+        crossing: int = CROSSING,
     ) -> None:
         self._events, self._port, self._beat_bytes = events, port, beat_bytes
         self._lead = CROSSING + REQUEST_LATENCY - 1  # from a request to its first burst's announcement
         self._address_cycles = 1 + (MUX_LATENCY if shared else 0)
         self._holds = holds
+        self._behind = READER_LATENCY + crossing  # from a beat's cycle at the port to the consumer's
         self._requests: deque[tuple[int, int, int]] = deque()
         self._requested, self.accepted, self.arrived = Signal(events), Signal(events), Signal(events)
         self._took = Signal(events)
@@ -199,8 +207,7 @@ class Reader:
                 yield announce + self._address_cycles
                 now = announce + self._address_cycles
                 first, last = self._port.read(now, address, length, self._beat_bytes)
-                behind = READER_LATENCY + CROSSING
-                self.bursts.append((self._asked, first + behind, last + behind))
+                self.bursts.append((self._asked, first + self._behind, last + self._behind))
                 self.arrived.raise_now()
             self._announced.append(announce)
             self.accepted.raise_now()

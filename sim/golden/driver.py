@@ -34,10 +34,10 @@ class GoldenDriver:
         """Read bytes of a memory."""
         return self._memory(memory)[offset : offset + size].copy()
 
-    def run(self, position: int, length: int) -> JobResult:
-        """Run the program for `length` tokens from `position` on."""
+    def run(self, row: int, length: int) -> JobResult:
+        """Run the program for `length` tokens from a row of the table of tokens on."""
         try:
-            self._core.run(self._program.symbols.program, len(self._program.instructions), position, length)
+            self._core.run(self._program.symbols.program, len(self._program.instructions), row, length)
         except ExecutionError as error:
             return JobResult(error.code, error.index, {})
         return JobResult(CoreError.NONE, 0, {})

@@ -27,9 +27,9 @@ from einloom.spec.instruction import Instruction, decode
 from einloom.spec.isa import INSTRUCTION_BYTES, Condition, CoreError, Elements, Rows, Unit
 from einloom.spec.manifest import BlockLayout, Manifest
 from einloom.spec.stored_blocks import stored_beats
+from einloom.spec.token_table import ID_BITS, NUMBER_BYTES, NUMBERS, POSITION_BITS
 
 Integers = npt.NDArray[np.int64]
-ID_BYTES = 4
 POSITION_LOW = 0xFFFF
 LARGEST_ACTIVATION = 128
 
@@ -87,13 +87,13 @@ class GoldenCore:
             "gemm": self._multiply,
             "attend": self._attend,
             "load": self._load,
-            "ids": self._load_ids,
+            "tokens": self._load_tokens,
             "store": self._store,
             "store_kv": self._store_kv,
         }
 
-    def run(self, program: int, instructions: int, position: int, length: int) -> None:
-        """Execute the program of so many instructions at beat `program` for `length` tokens from `position` on.
+    def run(self, program: int, instructions: int, row: int, length: int) -> None:
+        """Execute the program of so many instructions at beat `program` for `length` tokens from a row of the table on.
 
         ExecutionError when it does what stops a core.
         """
@@ -108,7 +108,7 @@ class GoldenCore:
         with np.errstate(all="ignore"):
             for done in range(0, max(length, 1), self._gemm.rows):
                 tokens = min(self._gemm.rows, length - done)
-                stop = self._pass(lines, Chunk(position + done, tokens, done + tokens == length))
+                stop = self._pass(lines, Chunk(row + done, tokens, done + tokens == length))
                 if stop is _Stop.END:
                     return
                 if stop is None and inside < instructions:
@@ -276,8 +276,8 @@ class GoldenCore:
             words[:, :size],
             words[:, size],
             (words[:, size + 1] & POSITION_LOW) + (words[:, size + 2] << 16),
-            self._cached(window, i, "keys", size, keys),
-            self._cached(window, i, "values", i["value_head"], keys),
+            self._cached(window, i, i["keys"] + chunk.place, size, keys),
+            self._cached(window, i, i["values"] + chunk.place, i["value_head"], keys),
             Mask(keys=keys, causal=True, window=i["window"], sinks=i["sinks"]),
             for_sinks=for_sinks,
         )
@@ -285,10 +285,11 @@ class GoldenCore:
         base = i["d_base"] + i["first"] * i["d_token"] + lane * group * i["d_outer"]
         self._put(base, (i["d_token"], i["d_outer"], 1), outputs)
 
-    def _cached(self, window: StripedWindow, i: Instruction, which: str, elements: int, keys: int) -> Integers:
-        """Keys or values [keys, elements] of a head; in a ring, of positions that are lost there are others."""
+    def _cached(self, window: StripedWindow, i: Instruction, beat: int, elements: int, keys: int) -> Integers:
+        """Keys or values [keys, elements] of a head, which begin at a beat; in a ring, of positions that are lost there
+        are others."""
         cache = self._core.cache
-        tiles, start = -(-keys // cache.rows), i[which] * self._cache_beat
+        tiles, start = -(-keys // cache.rows), beat * self._cache_beat
         if ring := _ring(i):
             size = cache.tile_bytes(elements)
             places = [cache.ring_place(tile, ring, i["sinks"]) for tile in range(tiles)]
@@ -322,10 +323,13 @@ class GoldenCore:
                 elements = self._bytes(start, words * lanes * 4).view("<f4")
             self._put(i["d_base"] + n * i["d_token"], (0, 0, 1), elements.reshape(1, 1, words, lanes))
 
-    def _load_ids(self, i: Instruction, chunk: Chunk) -> None:
+    def _load_tokens(self, i: Instruction, chunk: Chunk) -> None:
         for n in range(chunk.tokens):
-            beat = i["offset"] + chunk.position + n
-            self.memories.ids[n] = self._bytes(beat * self._beat, ID_BYTES).view("<u4")[0]
+            beat = i["offset"] + chunk.row + n
+            row = self._bytes(beat * self._beat, len(NUMBERS) * NUMBER_BYTES).view("<u4").tolist()
+            self.memories.ids[n] = row[0] & ((1 << ID_BITS) - 1)
+            if n == 0:
+                chunk.position, chunk.place = row[1] & ((1 << POSITION_BITS) - 1), row[2]
 
     def _store(self, i: Instruction, chunk: Chunk) -> None:
         vector = self.memories.vector
@@ -350,7 +354,7 @@ class GoldenCore:
         require(end <= staging.shape[1], f"reaches element {end} of {staging.shape[1]}")
         for n in range(chunk.tokens):
             tile, row = divmod(chunk.position + n, cache.rows)
-            codes, first = staging[row, start:end], i["offset"] * self._cache_beat
+            codes, first = staging[row, start:end], (i["offset"] + chunk.place) * self._cache_beat
             self._count(codes, header)
             place = cache.ring_place(tile, _ring(i), i["sinks"])
             places = [(first + cache.recent_bytes(elements) + place * size, size, False)]

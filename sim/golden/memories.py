@@ -12,20 +12,28 @@ Bits = npt.NDArray[np.uint32]
 Indices = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chunk:
     """The tokens at work.
 
     Attributes
     ----------
-    position : position of the first token.
+    row : of the first token in the table of tokens.
     tokens : number of tokens.
     last : True when no chunk follows.
+    position : of the first token; its row until the table is read.
+    place : beats by which its sequence's keys and values lie behind those that the program names.
     """
 
-    position: int
+    row: int
     tokens: int
     last: bool
+    position: int = -1
+    place: int = 0
+
+    def __post_init__(self) -> None:
+        if self.position < 0:
+            self.position = self.row
 
 
 class Memories:

@@ -71,7 +71,7 @@ class Host:
             await self.write(f"{name}_base", n * BANK)
             await self.write(f"{name}_size", len(image) + (REPORT_BYTES if name == "system" else 0))
         await self.write("report", job["report"])
-        for name in ("program", "instructions", "position", "length"):
+        for name in ("program", "instructions", "row", "length"):
             await self.write(name, job[name])
 
     async def run(self) -> None:

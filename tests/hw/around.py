@@ -16,9 +16,14 @@ def instruction(name: str, **fields: int) -> int:
     return int.from_bytes(Instruction.make(name, **fields).encode(), "little")
 
 
-def chunk(position: int = 0, tokens: int = 1, last: int = 1) -> dict[str, int]:
+def chunk(position: int = 0, tokens: int = 1, last: int = 1, place: int = 0) -> dict[str, int]:
     """The tokens at work."""
-    return {"position": position, "tokens": tokens, "last": last}
+    return {"position": position, "tokens": tokens, "last": last, "place": place}
+
+
+def table_rows(row: int = 0, tokens: int = 1, last: int = 1) -> dict[str, int]:
+    """Rows of the table of tokens."""
+    return {"row": row, "tokens": tokens, "last": last}
 
 
 def following(stream: str, **held: Sequence[Any]) -> Callable[[Cycle], None]:

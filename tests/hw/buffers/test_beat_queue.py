@@ -43,6 +43,18 @@ def test_what_was_queued_leaves_a_group_a_cycle() -> None:
     assert cycles == list(range(200, 240))
 
 
+@pytest.mark.parametrize("shape", PARTS)
+def test_a_queue_that_was_full_has_lost_nothing(shape: tuple[int, int]) -> None:
+    at_once, beats = shape
+    bench = PartBench(PARTS[shape], {"i": words(2 * beats)}, pauses={"o": [1] * 3 * beats + [0] * 9 * beats})
+    bench.check(lambda inputs: {"o": grouped(inputs["i"], at_once)})
+
+
+def test_a_queue_without_room_for_what_is_on_its_way_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 3 groups of 4 beats, not 12 beats"):
+        BeatQueue(BITS, 4, 12)
+
+
 def test_a_started_group_waits_for_its_beats() -> None:
     bench = PartBench(PARTS[4, 256], {"i": words(7)})
     bench.check(lambda inputs: {"o": grouped(inputs["i"], 4)})

@@ -8,11 +8,12 @@ from einloom.mapping.schedule.permits import Step, insert_permits
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import INSTRUCTION_BYTES, Operand, Rows, Space, VectorOp
 from einloom.spec.manifest import Manifest
+from einloom.spec.token_table import token_rows
 
 HEAD = 16
 VOCABULARY = 8
 BEATS = 256
-IDS, TABLE, KEYS, VALUES, OUTPUTS = 48, 64, 128, 176, 224
+TOKENS, TABLE, KEYS, VALUES, OUTPUTS = 48, 64, 128, 176, 224
 """First beats; the program is at the start."""
 
 
@@ -40,8 +41,8 @@ def every_unit(manifest: Manifest) -> list[Instruction]:
     block = (manifest.gemm.rows - 1).bit_length()
     load = {"offset": TABLE, "rows": Rows.TOKENS, "stride": row, "words": words, "d_base": x, "d_token": words}
     plan: list[tuple[Instruction, str, str]] = [
-        (make("ids", offset=IDS), "", "ids"),
-        (make("load", **load), "ids", "x"),
+        (make("tokens", offset=TOKENS), "", "tokens"),
+        (make("load", **load), "tokens", "x"),
         (vector(x, 0, Space.ACTIVATIONS, 40.0), "x", "activations"),
         (make("weights", beats=beats), "", "weights"),
         (
@@ -72,11 +73,11 @@ def image(program: list[Instruction], manifest: Manifest) -> np.ndarray:
     beat = manifest.gemm.weights.beat_bits // 8
     memory = np.zeros(BEATS * beat, np.uint8)
     raw = b"".join(i.encode() for i in program)
-    assert len(raw) == len(program) * INSTRUCTION_BYTES <= IDS * beat
+    assert len(raw) == len(program) * INSTRUCTION_BYTES <= TOKENS * beat
     memory[: len(raw)] = np.frombuffer(raw, np.uint8)
     rng = np.random.default_rng(7)
-    for n in range(TABLE - IDS):
-        memory[(IDS + n) * beat] = rng.integers(VOCABULARY)
+    for n in range(TABLE - TOKENS):
+        memory[(TOKENS + n) * beat : (TOKENS + n + 1) * beat] = token_rows([int(rng.integers(VOCABULARY))], n, beat)
     table = rng.normal(0, 1, (VOCABULARY, HEAD)).astype("<f4")
     memory[TABLE * beat :][: table.nbytes] = table.reshape(-1).view(np.uint8)
     return memory

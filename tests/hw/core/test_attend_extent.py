@@ -19,7 +19,7 @@ CASES = 60
 
 def case(rng: random.Random) -> dict[str, Any]:
     return {
-        "chunk": chunk(position=rng.randrange(300), tokens=rng.randint(1, 8)),
+        "chunk": chunk(position=rng.randrange(300), tokens=rng.randint(1, 8), place=rng.randrange(1 << 30)),
         "skip": int(rng.random() < 0.1),
         "fields": {
             "first": rng.randrange(9),
@@ -27,6 +27,8 @@ def case(rng: random.Random) -> dict[str, Any]:
             "group": rng.choice([0, 1, 1, 4]),
             "query_head": rng.choice([0, 32, 32, 64]),
             "value_head": rng.choice([4, 32, 32, 64]),
+            "keys": rng.randrange(1 << 30),
+            "values": rng.randrange(1 << 30),
             "window": rng.choice([0, 0, 1, 50]),
             "sinks": rng.choice([0, 5]),
         },
@@ -44,7 +46,8 @@ def golden(given: dict[str, Any]) -> dict[str, int] | None:
     last = first + tokens - 1
     mask = Mask(last + 1, causal=True, window=fields["window"], sinks=fields["sinks"])
     tiles = mask.tiles(np.arange(first, last + 1), CACHE.rows)
-    return {"first": first, "last": last, "tokens": tokens, "tiles": len(tiles)}
+    starts = {name: fields[name] + now["place"] for name in ("keys", "values")}
+    return {"first": first, "last": last, "tokens": tokens, "tiles": len(tiles)} | starts
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -59,7 +62,7 @@ def test_the_extent_is_that_of_the_queries_that_a_chunk_has(seed: int) -> None:
         cycle.set("taken", 0)
         if cycle["valid"] and cycle["ready"] and not taken:
             extent = cycle["extent"]
-            names = ("first", "last", "tokens", "tiles")
+            names = ("first", "last", "tokens", "tiles", "keys", "values")
             found.append(None if extent["nothing"] else {name: extent[name] for name in names})
             cycle.set("taken", 1)
         elif (taken or not cycle["valid"]) and len(found) < len(cases):

@@ -30,7 +30,7 @@ INDICES = {unit: 50 + unit for unit in UNITS}
 
 class Walker(Part):
     """In the place of Machine: for `length` rounds reads a beat of the program, one of a load and one of weights, and
-    writes their exclusive or; `position` is where it loads and, in beats behind it, where it stores."""
+    writes their exclusive or; `row` is where it loads and, in beats behind it, where it stores."""
 
     def __init__(self, spec: CoreSpec):
         like = Machine(spec)
@@ -43,7 +43,7 @@ class Walker(Part):
         place = Signal(16)
         reads = (
             (self.program_request, self.program_beats, self.program + place),
-            (self.load_request, self.load_beats, self.position + place),
+            (self.load_request, self.load_beats, self.row + place),
             (self.weights_requests[0], self.weights[0], place),
         )
         for n, unit in enumerate(UNITS):
@@ -69,7 +69,7 @@ class Walker(Part):
                 m.d.comb += [
                     to.valid.eq(1),
                     to.payload.beats.eq(1),
-                    to.payload.offset.eq((self.position + place) * BEAT),
+                    to.payload.offset.eq((self.row + place) * BEAT),
                 ]
                 with m.If(to.ready):
                     m.next = "put"
@@ -145,15 +145,15 @@ class Card:
 
 
 def test_jobs_end_and_are_reported_and_requests_outside_a_window_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = {"program": 2, "position": 40, "length": 3, "report": REPORT}
+    good = {"program": 2, "row": 40, "length": 3, "report": REPORT}
     beats = SIZE // BEAT
     card = Card(
         monkeypatch,
         [
             good,
             {**good, "program": beats, "report": 0},
-            {"program": 0, "position": beats - 1, "length": 2},
-            {"position": 60},
+            {"program": 0, "row": beats - 1, "length": 2},
+            {"row": 60},
         ],
     )
     fresh, weights = Memory(2), Memory(3)

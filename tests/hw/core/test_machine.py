@@ -12,7 +12,7 @@ from tests.hw.around import Memory, Writer, reader
 from tests.hw.core.programs import BEATS, every_unit, image
 from tests.hw.core.small import small
 
-LENGTH, POSITION = 2, 3  # one chunk, in two tiles of the cache
+LENGTH, ROW = 2, 3  # one chunk, in two tiles of the cache
 
 
 @cache
@@ -44,7 +44,7 @@ class Job:
             held={
                 "start": [0, 0, 1, 0],
                 "instructions": len(program),
-                "position": POSITION,
+                "row": ROW,
                 "length": LENGTH,
             },
             pauses=dict.fromkeys(streams, pause),
@@ -76,7 +76,7 @@ def test_memory_is_the_golden_cores_when_a_program_ends() -> None:
     program = every_unit(small("int_mac").manifest)
     job = Job(program, pause=0.1)
     job.run()
-    job.golden.run(0, len(program), POSITION, LENGTH)
+    job.golden.run(0, len(program), ROW, LENGTH)
     assert (job.error, len(job.done)) == (CoreError.NONE, 1)
     found = np.array([job.memory.byte(n) for n in range(BEATS * job.beat)], np.uint8)
     wrong = np.flatnonzero(found != job.golden.system)

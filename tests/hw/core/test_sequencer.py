@@ -5,7 +5,7 @@ import pytest
 from einloom.hw.core.sequencer import Sequencer
 from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.isa import BY_CODE, INSTRUCTION_BYTES, UNITS, CoreError, VectorOp
-from tests.hw.around import PAUSES, Memory, chunk, instruction, reader
+from tests.hw.around import PAUSES, Memory, instruction, reader, table_rows
 
 TOKENS = 4
 FORMATS = 3
@@ -24,13 +24,13 @@ PROGRAM = [*BODY, instruction("next"), instruction("store", words=1), instructio
 
 
 class Walk:
-    """Runs a program from memory, `length` tokens from `position` on, and records what the machine would see.
+    """Runs a program from memory, `length` tokens from a row of the table on, and records what the machine would see.
 
     `claimed` is the number of instructions that the host gives.
     """
 
-    def __init__(self, program: list[int], *, position: int = 5, length: int = 10, claimed: int | None = None) -> None:
-        self.program, self.position, self.length = program, position, length
+    def __init__(self, program: list[int], *, row: int = 5, length: int = 10, claimed: int | None = None) -> None:
+        self.program, self.row, self.length = program, row, length
         self.claimed = len(program) if claimed is None else claimed
         self.done: list[int] = []
         self.error = self.at = self._busy = 0
@@ -52,7 +52,7 @@ class Walk:
                 "start": [0, 1, 0],
                 "program": BEAT,
                 "instructions": self.claimed,
-                "position": self.position,
+                "row": self.row,
                 "length": self.length,
             },
             pauses=dict.fromkeys(STREAMS, pause),
@@ -87,15 +87,15 @@ def numbers(chunks: int) -> list[int]:
 def test_each_chunk_goes_through_the_program_and_the_last_one_to_its_end(bits: int, pause: float) -> None:
     walk = Walk(PROGRAM)
     walk.check(bits, pause, numbers(3))
-    assert walk.chunks == [chunk(5, 4, 0), chunk(9, 4, 0), chunk(13, 2, 1)]
+    assert walk.chunks == [table_rows(5, 4, 0), table_rows(9, 4, 0), table_rows(13, 2, 1)]
     assert (len(walk.done), walk.error) == (1, CoreError.NONE)
 
 
 @pytest.mark.parametrize(("length", "chunks"), [(0, [(0, 1)]), (1, [(1, 1)]), (4, [(4, 1)]), (5, [(4, 0), (1, 1)])])
 def test_chunks_hold_all_tokens(length: int, chunks: list[tuple[int, int]]) -> None:
-    walk = Walk(PROGRAM, position=7, length=length)
+    walk = Walk(PROGRAM, row=7, length=length)
     walk.check(256, 0.0, numbers(len(chunks)))
-    assert walk.chunks == [chunk(7 + 4 * n, tokens, last) for n, (tokens, last) in enumerate(chunks)]
+    assert walk.chunks == [table_rows(7 + 4 * n, tokens, last) for n, (tokens, last) in enumerate(chunks)]
     assert len(walk.done) == 1
 
 
@@ -107,7 +107,7 @@ MISTAKES = {
     "format-that-there-is-not": instruction("gemm", format=FORMATS),
     "permit-of-its-own-unit": instruction("store", wait=1 << 6),
     "permit-for-the-sequencer": instruction("store", signal=1),
-    "bit-behind-the-last-field": instruction("ids") | 1 << 64,
+    "bit-behind-the-last-field": instruction("tokens") | 1 << 64,
     "the-last-bit": instruction("end") | 1 << 255,
 }
 
@@ -128,7 +128,7 @@ def test_a_program_without_an_end_is_found(claimed: int) -> None:
 
 
 def test_an_instruction_every_other_cycle() -> None:
-    program = [instruction("ids", offset=n) for n in range(40)]
+    program = [instruction("tokens", offset=n) for n in range(40)]
     taken: list[int] = []
     walk = Walk(program)
     part_watch = walk._watch

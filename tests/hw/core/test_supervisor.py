@@ -97,12 +97,22 @@ def test_of_many_masters_any_ones_error_ends_the_job_a_cycle_later(master: int) 
     idle = {0: {"idle": (1 << MANY) - 1}}
     failing = {9: {f"errors_{master}": BusError.WINDOW.value, f"indices_{master}": 70 + master}}
     cleared = {11: {f"errors_{master}": BusError.NONE.value}}
-    script = merged(idle, pulse(1, ap_start=1), failing, cleared, pulse(14, ap_start=1), pulse(20, machine_done=1))
+    script = merged(idle, pulse(1, ap_start=1), failing, cleared, pulse(15, ap_start=1), pulse(21, machine_done=1))
     events, traces = run(script, 30, CROWD)
-    assert events["stop"] == [11, 21]
+    assert events["stop"] == [11, 12, 22, 23]
     assert traces["error"][13] == CoreError.WINDOW
     assert traces["error_index"][13] == 70 + master
     assert traces["error"][29] == CoreError.NONE  # of the next job
+
+
+@pytest.mark.parametrize("part", [CROWD, PART], ids=["many", "few"])
+def test_a_master_that_began_as_the_job_ended_is_waited_for(part: Supervisor) -> None:
+    """All are idle in the job's last cycle, and one is not in the next ones."""
+    everyone = (1 << part.masters) - 1
+    idle = {0: {"idle": everyone}, 7: {"idle": everyone - 1}, 12: {"idle": everyone}}
+    events, _ = run(merged(idle, pulse(1, ap_start=1), pulse(6, machine_done=1)), 30, part)
+    assert events["stop"] == list(range(7, 14 if part is CROWD else 13))
+    assert events["clear"] == [events["stop"][-1] + 1]
 
 
 def test_the_next_job_has_no_error() -> None:
