@@ -38,13 +38,12 @@ from einloom.hw.pe.attention_column import AttentionColumn
 from einloom.spec.config import Config
 from einloom.synthesis import synthesise
 
-CORES = ("u280-dense", "u280-accllm", "benchmarks/u280-gqa.yaml")
+CORES = ("u280-dense", "u280-accllm", "u280-gqa", "u280-flightllm")
 """Cores that are synthesised as a whole."""
 CHANGED: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("nof16", "benchmarks/u280-flightllm.yaml", {"engine": {"formats": ["int4-nof16"]}}),
     (
         "long-tiles",
-        "benchmarks/u280-gqa.yaml",
+        "u280-gqa",
         {
             "engine": {"columns": 64},
             "memory": {"channels": 8},
@@ -168,7 +167,7 @@ def whole_points() -> Iterator[dict[str, Any]]:
 
 def _changed(name: str, of: str, changes: Mapping[str, Mapping[str, Any]]) -> Config:
     """A config with other keys in its sections."""
-    data = load_config(of).model_dump(mode="json")
+    data = load_config(of).model_dump(mode="json", exclude={"floorplan"})
     return load_config({**data, "name": name, **{section: data[section] | keys for section, keys in changes.items()}})
 
 
