@@ -50,7 +50,8 @@ def cores() -> list[Config]:
 
 def shipped(report: DesignReport) -> dict[str, float]:
     """Cycles of a token on cores that take the model in the weight format of a report, by their names."""
-    wish, found = report.wish, {}
+    wish = report.wish
+    found: dict[str, float] = {}
     for config in cores():
         if wish.format.name not in [f.name for f in config.gemm.weight_formats]:
             continue
