@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from einloom.catalogue import load_config, load_model
     from einloom.compiled import compile
     from einloom.costing import cost
+    from einloom.designing import design
     from einloom.designs import generate
     from einloom.diagnosis import diagnose
     from einloom.evaluation import evaluate
@@ -43,6 +44,7 @@ __all__ = [
     "check",
     "compile",
     "cost",
+    "design",
     "diagnose",
     "evaluate",
     "generate",
@@ -63,6 +65,7 @@ _HOMES = {
     "check": "kernels",
     "compile": "compiled",
     "cost": "costing",
+    "design": "designing",
     "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "generate": "designs",

@@ -16,21 +16,22 @@ from einloom.spec.manifest import CoreManifest, Manifest
 
 def core_design(config: Config, pe: PeSpec) -> Design:
     """The design of a config with the section core; InputError for one without."""
-    spec, manifest = _spec(config, pe)
+    spec, manifest = spec_and_manifest(config, pe)
     return make_design(config, Core(spec), manifest, instances=probes(spec))
 
 
 def core_manifest(config: Config, pe: PeSpec) -> Manifest:
     """Manifest of that design. No Verilog is made for it, so it takes no time."""
-    return describe(config, _spec(config, pe)[1])
+    return describe(config, spec_and_manifest(config, pe)[1])
 
 
 def core_spec(config: Config, pe: PeSpec) -> CoreSpec:
     """Parts and sizes of that core, for simulation in Amaranth."""
-    return _spec(config, pe)[0]
+    return spec_and_manifest(config, pe)[0]
 
 
-def _spec(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
+def spec_and_manifest(config: Config, pe: PeSpec) -> tuple[CoreSpec, CoreManifest]:
+    """Parts and sizes of that core, and what its manifest says of it."""
     core, attention = config.core_section, config.attention_config
     assert attention is not None  # the schema asks for it
     gemm_engine, gemm = gemm_spec(config, pe, core.beats_at_once)

@@ -50,10 +50,13 @@ class MemoryTiming:
     error_memory: int = 0
 
     @classmethod
-    def hbm(cls, beat_bits: int, clock_mhz: float, seed: int = 1) -> "MemoryTiming":
-        """A pseudo-channel of HBM2 behind each port of `beat_bits`, at the core's clock. `seed` shifts refreshes."""
+    def hbm(cls, beat_bits: int, clock_mhz: float, seed: int = 1, peak: float = PEAK) -> "MemoryTiming":
+        """A pseudo-channel of HBM2 behind each port of `beat_bits`, at the core's clock.
+
+        `seed` shifts refreshes; `peak` is in bytes a second.
+        """
         hertz = clock_mhz * 1e6
-        beats = min(256, round(256 * PEAK / hertz / (beat_bits // 8)))
+        beats = min(256, round(256 * peak / hertz / (beat_bits // 8)))
         return cls(
             latency=round(LATENCY * hertz),
             bandwidth=beats,

@@ -111,12 +111,15 @@ def kernel_name(digest: str) -> str:
 
 
 def kernel_interface(manifest: Manifest, board: Board) -> KernelInterface:
-    """The kernel of a design on a board; InputError when it is no core, or has more ports than the board has banks.
+    """The kernel of a design on a board; InputError when it is no core, has more ports than the board has banks, or if
+    there are no kernels for the board.
 
     Weight channel c is in pseudo-channel c. The system's memory is in all those that are left, or in a DIMM where none
     is. No two ports share a pseudo-channel, so none takes of another's bandwidth.
     """
     ports, bits = manifest.core.ports, manifest.gemm.weights.beat_bits
+    if not board.platform:
+        raise InputError(f"there are no kernel folders for the board {board.name}: it is for einloom design alone")
     channels, each = manifest.gemm.weights.channels, board.hbm_bank_bytes
     left = board.hbm_banks - channels
     if left < 0 or (left == 0 and not board.ddr_banks):
