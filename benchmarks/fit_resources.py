@@ -86,7 +86,7 @@ INSTANCES = {
     "vector memory": "machine/memory",
     "read master": "weights0_master",
     "write master": "store_master",
-    "beat crossing": "weights0_beats_crossing",
+    "beat crossing": "load_beats_crossing",
     "request crossing": "request_0_crossing",
     "read mux": "weights0_mux",
     "registers": "registers",

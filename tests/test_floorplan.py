@@ -28,11 +28,11 @@ def test_no_instance_of_a_floorplan_holds_another(name: str) -> None:
         assert not re.match(re.escape(outer).replace(r"\*", r"\w*") + "/", inner), f"{outer} holds {inner}"
 
 
-def test_lanes_and_grids_of_a_wide_core_are_on_two_dies() -> None:
+def test_lanes_and_grids_of_a_wide_core_are_on_several_dies() -> None:
     plan = plan_of("u280-dense")
     for part in ("attention_unit/lane_", "engine/grid_", "gemm_unit/weights_"):
         dies = [die for die, paths in plan.items() if any(f"/{part}" in path for path in paths)]
-        assert len(dies) == 2, part
+        assert len(dies) >= 2, part
 
 
 def part(name: str, luts: int, own: int = 0, **instances: str) -> Part:

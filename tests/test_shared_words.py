@@ -50,7 +50,7 @@ def shared(model: DecoderModel, small: Manifest) -> Program:
 
 
 def prompted(program: Program) -> Program:
-    image, start = program.system.copy(), program.symbols.ids * 32
+    image, start = program.system.copy(), program.symbols.tokens * 32
     image[start : start + 3 * 32].reshape(3, 32)[:, 0] = [7, 200, 31]
     return dataclasses.replace(program, system=image)
 

@@ -124,7 +124,8 @@ def _bus(core: CoreSpec) -> Iterator[CorePart]:
     slow = sum(Traffic.CACHE in p.reads and p.channel is not None for p in ports) * core.slow_lanes
     yield CorePart("read master", reads, {"one": 1})
     yield CorePart("write master", writes, {"one": 1})
-    yield CorePart("beat crossing", reads - slow + 1, {"bits": core.beat_bits})
+    # Weights go straight to queues that have registers.
+    yield CorePart("beat crossing", reads - core.channels - slow + 1, {"bits": core.beat_bits})
     yield CorePart("request crossing", reads + writes, {"one": 1})
     yield CorePart("read mux", sum(len(port.reads) > 1 for port in ports), {"one": 1})
     numbers = len(report_names(ports))
