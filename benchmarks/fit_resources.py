@@ -65,7 +65,7 @@ ENGINES: tuple[dict[str, Any], ...] = (
     {"formats": ["bitmod-fp4"], "columns": 32, "lanes": 32},
     {"formats": ["bitmod-fp4"], "columns": 32, "beat_bits": 256},
     {"formats": ["bitmod-fp4"], "columns": 32, "lanes": 8},
-    {"formats": ["bitmod-fp3"], "columns": 48},
+    {"formats": ["bitmod-fp3"], "columns": 64},
     {"formats": ["int4"], "columns": 32},
     {"formats": ["int8"], "columns": 32, "lanes": 8},
     {"formats": ["int4-2of4"], "columns": 32},
