@@ -12,13 +12,15 @@ from einloom.fpga.design.core_parts import CorePart
 from einloom.fpga.design.on_chip import Memory
 from einloom.fpga.design.resource_model import FACTORS, core_resources, part_luts
 from einloom.spec.errors import InputError
+from tests.cores import FLAGSHIPS
 from tests.test_synth_regression import RECORDED
 
 WITHIN = 0.1
+DSP_FLAGSHIPS = [name for name in FLAGSHIPS if name != "u280"]
 FITTED = json.loads(FACTORS.read_text())
 
 
-@pytest.mark.parametrize("name", ["u280-dense", "u280-accllm"])
+@pytest.mark.parametrize("name", DSP_FLAGSHIPS)
 def test_flagships_are_within_a_tenth(name: str) -> None:
     made, found = RECORDED["configs"][name], core_resources(load_config(name))
     for resource in ("lut", "dsp", "bram36", "uram"):
@@ -27,7 +29,7 @@ def test_flagships_are_within_a_tenth(name: str) -> None:
 
 def test_memories_are_counted_not_fitted() -> None:
     """All memories of the flagships are where the rules say, to the block."""
-    for name in ("u280-dense", "u280-accllm"):
+    for name in DSP_FLAGSHIPS:
         made, found = RECORDED["configs"][name], core_resources(load_config(name))
         assert (found.bram36, found.uram) == (made["bram36"], made["uram"])
 
@@ -61,7 +63,7 @@ def test_the_parts_of_a_core_are_met(of: str) -> None:
     made = sum(point["copies"] * point["lut"] for point in points)
     found = sum(p["copies"] * part_luts(CorePart(p["kind"], 1, p["terms"], p["variant"])) for p in points)
     assert made > 100_000
-    assert found == pytest.approx(made, rel=0.02)
+    assert found == pytest.approx(made, rel=0.03)
 
 
 def test_an_engine_that_nobody_fitted() -> None:
