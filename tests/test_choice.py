@@ -28,7 +28,7 @@ def test_a_larger_model_gets_the_smallest_core_that_takes_it() -> None:
 
 
 def test_a_model_too_large_for_all_shipped_cores_gets_one_with_larger_memories() -> None:
-    llama = {"hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32, "num_key_value_heads": 8}
+    llama = {"hidden_size": 8192, "intermediate_size": 16384, "num_attention_heads": 64, "num_key_value_heads": 8}
     graph = model(vocab_size=32000, **llama)
     config, reason = choose_config(graph)
     assert reason.startswith("no shipped core takes this model as it is; this one does with core.")

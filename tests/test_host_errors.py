@@ -110,16 +110,16 @@ def test_what_xrt_refuses_is_told(manifest: Manifest, program: Program, fails: s
 
 
 def test_a_job_that_xrt_cannot_start_is_told(manifest: Manifest, program: Program) -> None:
-    with pytest.raises(ToolError, match="^XRT cannot run the job at position 3: start said no$"):
+    with pytest.raises(ToolError, match="^XRT cannot run the job at row 3: start said no$"):
         card(manifest, program, fails="start").run(3, 1)
 
 
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        (TIMEOUT, "the job at position 3 did not end within 60 s, .*: reset the card with xbutil reset"),
-        ("ERT_CMD_STATE_ABORT", "the kernel did not complete the job at position 3: XRT says ERT_CMD_STATE_ABORT"),
-        (COMPLETED, "the job at position 3 left no report of this design .*"),
+        (TIMEOUT, "the job at row 3 did not end within 60 s, .*: reset the card with xbutil reset"),
+        ("ERT_CMD_STATE_ABORT", "the kernel did not complete the job at row 3: XRT says ERT_CMD_STATE_ABORT"),
+        (COMPLETED, "the job at row 3 left no report of this design .*"),
     ],
 )
 def test_a_job_that_does_not_end_well_is_told(manifest: Manifest, program: Program, state: str, sentence: str) -> None:
@@ -141,7 +141,7 @@ COMMANDS = {
     "another config's xclbin": (lambda _: FakeXrt([f"einloom_{'0' * 12}"]), 2, "it holds the kernel of config 0{12}"),
     "an xclbin of something else": (lambda _: FakeXrt(["vadd"]), 2, "it holds no kernel of einloom"),
     "no card": (lambda m: FakeXrt([kernel_name(m.digest)], fails="device"), 2, "XRT cannot open device 0"),
-    "timeout": (lambda m: FakeXrt([kernel_name(m.digest)], state=TIMEOUT), 1, "the job at position 0 did not end"),
+    "timeout": (lambda m: FakeXrt([kernel_name(m.digest)], state=TIMEOUT), 1, "the job at row 0 did not end"),
     "core error": (
         lambda m: FakeXrt(
             [kernel_name(m.digest)],

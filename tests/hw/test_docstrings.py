@@ -30,7 +30,7 @@ from einloom.sim.bench.part_bench import Cycle, PartBench
 from einloom.spec.attention_format import AttentionFormat
 from einloom.spec.cache_format import CacheFormat
 from einloom.spec.isa import Rows
-from tests.hw.around import chunk, instruction
+from tests.hw.around import chunk, instruction, table_rows
 from tests.hw.test_every_part_is_tested import parts
 
 TOGETHER = re.compile(r"\bThroughput\s+and\s+latency\b")
@@ -71,7 +71,7 @@ PATHS = [
     Path(SumWords(4, 9, 4), "sums", "words", {"sums": [1]}, PRODUCT),
     Path(OutputWords(1, 4), "outputs", "words", {"outputs": [1] * 4}, BLOCK),
     Path(UnitQueue(), "i", "instruction", {"i": [{"instruction": LOAD}]}, NOW),
-    Path(LoadUnit(2, 4, 128), "instruction", "request", {"instruction": [LOAD]}, NOW),
+    Path(LoadUnit(2, 4, 128), "instruction", "request", {"instruction": [LOAD]}, {"chunk": table_rows()}),
     Path(TileReader(CACHE, 16, False), "job", "request", {"job": [TILES]}),
     Path(TileStore(4, CACHE, 6, 1, False), "instruction", "request", {"instruction": [STORE]}, NOW),
     Path(TokenScales(CacheFormat(4, 2, 64, True)), "codes", "keys", {"codes": [{"elements": 1}]}),

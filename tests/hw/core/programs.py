@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 
+from einloom.mapping.regions import Memory, Region
 from einloom.mapping.schedule.permits import Step, insert_permits
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import INSTRUCTION_BYTES, Operand, Rows, Space, VectorOp
@@ -64,7 +65,13 @@ def every_unit(manifest: Manifest) -> list[Instruction]:
         (vector(z, total, Space.VECTOR, 0.001, y=Operand.VECTOR, c_base=x, d_token=words), "z x", "total"),
         (make("store", offset=OUTPUTS, stride=row, words=words, a_base=total, a_token=words), "total", "outputs"),
     ]
-    steps = [Step(i, frozenset(reads.split()), frozenset(writes.split())) for i, reads, writes in plan]
+    names = dict.fromkeys(name for _, *touched in plan for text in touched for name in text.split())
+    regions = {name: Region(name, Memory.SYSTEM, n, 1) for n, name in enumerate(names)}
+
+    def of(text: str) -> frozenset[Region]:
+        return frozenset(regions[name] for name in text.split())
+
+    steps = [Step(i, of(reads), of(writes)) for i, reads, writes in plan]
     return insert_permits([*steps, Step(make("next")), Step(make("end"))])
 
 
