@@ -121,23 +121,22 @@ def load_cascade(cascade: str | Path) -> "Cascade":
     """The cascade in a file, or the shipped one of a name; InputError when there is neither."""
     from einloom.mapping.cascade.load import load_cascade as read_cascade
 
-    path, shipped = Path(cascade), shipped_cascades()
-    if path.is_file():
-        return read_cascade(path)
-    if str(cascade) in shipped:
-        return read_cascade(shipped[str(cascade)])
-    near = did_you_mean(path.stem, shipped)
-    raise InputError(f"{cascade}: neither a cascade file nor a shipped cascade{near}; shipped: {', '.join(shipped)}")
+    return read_cascade(_file_of(cascade, "cascade", shipped_cascades()))
 
 
 def load_operators(graph: str | Path) -> "OperatorGraph":
     """The graph of operators in a file, or the shipped one of a name; InputError when there is neither."""
     from einloom.mapping.allocation.load import load_graph as read_graph
 
-    path, shipped = Path(graph), shipped_graphs()
+    return read_graph(_file_of(graph, "graph", shipped_graphs()))
+
+
+def _file_of(given: str | Path, kind: str, shipped: Mapping[str, Path]) -> Path:
+    """The file itself, or the shipped one of that name; InputError when there is neither."""
+    path = Path(given)
     if path.is_file():
-        return read_graph(path)
-    if str(graph) in shipped:
-        return read_graph(shipped[str(graph)])
+        return path
+    if str(given) in shipped:
+        return shipped[str(given)]
     near = did_you_mean(path.stem, shipped)
-    raise InputError(f"{graph}: neither a graph file nor a shipped graph{near}; shipped: {', '.join(shipped)}")
+    raise InputError(f"{given}: neither a {kind} file nor a shipped {kind}{near}; shipped: {', '.join(shipped)}")
