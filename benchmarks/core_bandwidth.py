@@ -27,16 +27,18 @@ from einloom.spec.memory_ports import memory_ports
 from einloom.spec.memory_timing import MemoryTiming
 
 SHAPE = {"hidden": 1024, "inner": 2816, "layers": 2, "heads": 16, "vocab": 512}
-CONTEXT = 512
-"""Positions that are left room for, or as many more as the position asks for."""
+LEAST_CONTEXT = 512
+"""Positions that are left room for, or as many more as the largest position asks for."""
 
 
-def measure(config_name: str, format: str, groups: int, position: int, timing: MemoryTiming) -> dict[str, int]:
-    """The counters of one step."""
+def measure(
+    config_name: str, format: str, groups: int, context: int, position: int, timing: MemoryTiming
+) -> dict[str, int]:
+    """The counters of one step. Steps of one `context` share a simulator."""
     config = load_config(config_name)
     (design,) = generate_all(config)
     manifest = design.manifest
-    model = llama_graph(**SHAPE, groups=groups, context=max(CONTEXT, position + 1))
+    model = llama_graph(**SHAPE, groups=groups, context=context)
     tensors, floats = random_tensors(model, format, config.gemm.group, seed=1)
     program = compile_decoder(model, tensors, floats, unit_scales(model), manifest)
     gemm = manifest.gemm
@@ -84,9 +86,10 @@ def main() -> None:
         names = [list(port.counters) for port in ports if port.channel is not None]
         bits = memory.beat_bits
         timing = MemoryTiming.hbm(bits, arguments.hbm) if arguments.hbm else MemoryTiming(latency=arguments.latency)
+        context = max(LEAST_CONTEXT, max(arguments.positions) + 1)
         for format, groups, position in product(arguments.formats, arguments.groups, arguments.positions):
             started = time.perf_counter()
-            counters = measure(config, format, groups, position, timing)
+            counters = measure(config, format, groups, context, position, timing)
             cycles = counters["cycles"]
             gives = cycles * timing.beat_share
             shares = " ".join(f"{sum(counters[name] for name in of) / gives:.1%}" for of in names)
