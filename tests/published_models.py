@@ -27,6 +27,7 @@ PUBLISHED = {
     "llama-3-8b": _shape("llama", 4096, 14336, 32, 32, 8, 128256, 8192, tied=False),
     "qwen2.5-7b": _shape("qwen2", 3584, 18944, 28, 28, 4, 152064, 32768, tied=False),
     "qwen2.5-72b": _shape("qwen2", 8192, 29568, 80, 64, 8, 152064, 32768, tied=False),
+    "smollm2-135m": _shape("llama", 576, 1536, 30, 9, 3, 49152, 2048, tied=True),
     "bitnet-b1.58-2b-4t": _shape("bitnet", 2560, 6912, 30, 20, 5, 128256, 4096, tied=True),
 }
 """Sizes from the models' own config.json at Hugging Face."""

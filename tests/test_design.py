@@ -108,6 +108,13 @@ def test_more_room_is_never_slower(model: Path) -> None:
     assert best == sorted(best, reverse=True)
 
 
+def test_a_vector_memory_without_room_in_block_memories_lies_in_ultraram(tmp_path: Path) -> None:
+    report = einloom.design(write_model(tmp_path / "m", PUBLISHED["smollm2-135m"]), "kv260")
+    assert report.choice.resources.uram
+    assert max(report.shares.values()) <= SHARE
+    assert "# in UltraRAM" in report.text
+
+
 def test_a_model_that_is_too_large(tmp_path: Path) -> None:
     folder = write_model(tmp_path, PUBLISHED["qwen2.5-72b"])
     with pytest.raises(InputError, match=r"does not fit the u280: .* GB more than .* it would fit with: ") as caught:

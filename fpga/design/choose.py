@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from einloom.fpga.boards import Board
 from einloom.fpga.design.candidates import Candidate, candidates, shares
+from einloom.fpga.design.on_chip import URAM_LEAST_BITS
 from einloom.fpga.design.resource_model import core_resources
 from einloom.fpga.design.space import Goal
 from einloom.fpga.design.trial import FEW, Trial, layers_alike, shortened
@@ -14,6 +15,7 @@ from einloom.generators.registry import describe
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
+from einloom.spec.registers import WORD_BITS
 
 FINALISTS = 12
 """Cores that are simulated."""
@@ -133,10 +135,8 @@ def _try(wish: Wish, candidate: Candidate, name: str, sized: Sized) -> Choice | 
     try:
         # Layers that are alike need the same memories.
         few = shortened(wish.graph, FEW) if layers_alike(wish.graph) else wish.graph
-        config = sized(candidate.config(wish, name), few)
-        resources = core_resources(config)
-        room = wish.board.room(config.memory.channels + 1)
-        if max(shares(resources, room).values()) > wish.share:
+        config = _with_room(wish, sized(candidate.config(wish, name), few))
+        if config is None:
             return None
         trial = trial_of(wish, config)
         if max(trial.image_bytes[1:]) > wish.board.weight_bank_bytes:
@@ -144,7 +144,16 @@ def _try(wish: Wish, candidate: Candidate, name: str, sized: Sized) -> Choice | 
         cycles, tokens = cycles_of(wish, trial)
     except InputError:
         return None
-    return Choice(config, cycles, tokens, resources, candidate)
+    return Choice(config, cycles, tokens, core_resources(config), candidate)
+
+
+def _with_room(wish: Wish, config: Config) -> Config | None:
+    """The config; where it has no room, the same with a vector memory that is large enough for UltraRAM; or None."""
+    room = wish.board.room(config.memory.channels + 1)
+    ultra = URAM_LEAST_BITS // (WORD_BITS * config.core_section.lanes)
+    larger = config.with_memories({"vector_words": max(ultra, config.memory_words()["vector_words"])})
+    fitting = (c for c in (config, larger) if max(shares(core_resources(c), room).values()) <= wish.share)
+    return next(fitting, None)
 
 
 def _front(found: list[Candidate]) -> Iterator[Candidate]:

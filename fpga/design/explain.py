@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from einloom.fpga.design.candidates import Candidate
 from einloom.fpga.design.choose import Choice
+from einloom.fpga.design.on_chip import URAM_LEAST_BITS
 from einloom.fpga.design.space import DEEP_QUEUE
 from einloom.fpga.design.wish import Wish
 from einloom.spec.config import Config
+from einloom.spec.registers import WORD_BITS
 
 
 def config_text(wish: Wish, choice: Choice, model: str, head: list[str]) -> str:
@@ -57,6 +59,8 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
     banks = wish.board.weight_banks
     has = f"{banks} banks" if banks > 1 else "one bank"
     turns = -(-attention.groups // lanes)
+    words = config.memory_words()["vector_words"]
+    in_ultra = words * WORD_BITS * config.core_section.lanes >= URAM_LEAST_BITS
     parts = -(-group // columns)
     return {
         "engine.rows": f"tokens at once, for {wish.goal}",
@@ -85,7 +89,7 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
             if config.core_section.fifo_beats == DEEP_QUEUE
             else "in block memory"
         ),
-        "core.vector_words": f"what {model} needs",
+        "core.vector_words": f"{'in UltraRAM, ' if in_ultra else ''}at least what {model} needs",
     }
 
 

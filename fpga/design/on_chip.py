@@ -1,7 +1,8 @@
 """Which blocks of memory a core's memories become, by the rules of Yosys' mapping for UltraScale+.
 
-A memory of up to LUTRAM_WORDS words stays in LUTs. Deeper ones become block memories, and UltraRAM where that takes
-far fewer blocks. A block has two ports, so each further read port takes a copy.
+A memory of up to LUTRAM_WORDS words stays in LUTs, and so does one of a few more that costs less there. Deeper ones
+become block memories, and UltraRAM where that takes far fewer blocks. A block has two ports, so each further read port
+takes a copy.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from math import ceil
 
 from einloom.fpga.resources import Resources
 
-LUTRAM_WORDS = 64
+LUTRAM_WORDS, LUTRAM_BITS = 64, 7
+"""What a RAM64M8 holds, with one read and one write port."""
+LUTRAM_COST, HALF_BLOCK_COST = 16, 129
+"""Yosys' costs of one, and of half a block; the cheapest memory is taken."""
 URAM_WORDS, URAM_BITS = 4096, 72
 URAM_LEAST_BITS = 1 << 20
 """Bits of a memory from which on it lies in UltraRAM."""
@@ -28,7 +32,10 @@ class Memory:
     @property
     def in_luts(self) -> bool:
         """It is distributed memory."""
-        return self.words <= LUTRAM_WORDS
+        if self.words <= LUTRAM_WORDS:
+            return True
+        in_luts = LUTRAM_COST * ceil(self.words / LUTRAM_WORDS) * self.bits / LUTRAM_BITS
+        return in_luts < HALF_BLOCK_COST * self._half_blocks()
 
     @property
     def blocks(self) -> Resources:

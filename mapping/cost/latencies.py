@@ -52,6 +52,7 @@ STORE_REQUEST = 1  # from a `store` to its request
 STORE_FETCH = READ_LATENCY + 1  # of a word, before its first beat
 TILE_REQUEST = 4  # from a `store_kv` to its request
 TILE_FETCH = 2  # from its request to its first beat
+LANE_BEAT = 2  # of a beat on its way from an attention lane to a channel (hw/buffers/half_rate.py)
 
 # hw/core/attention_unit.py, tile_reader.py, output_words.py, attention_lanes.py
 ATTEND_START = 2  # from an instruction to the jobs of engine and reader

@@ -61,14 +61,16 @@ class MemoryPort:
         if self._timing.bandwidth and self._each:
             self._written.append((now, now + beats * self._each))
 
-    def write(self, now: int, beats: int) -> int:
-        """The cycle of the last of the announced `beats`; what is read by then is known.
+    def write(self, now: int, beats: int, sends: int) -> int:
+        """The cycle of the last of the announced `beats`, which come in so many cycles; what is read by then is known.
 
-        Where there are beats to be read and to be written, memory alternates.
+        Where there are beats to be read and to be written, memory alternates; a port of a beat a cycle reads two each
+        time, since the second is announced before the write is counted.
         """
         if not self._timing.bandwidth or not self._each:
             return now + beats - 1
-        between = min(beats, round(self._beside(now, now + beats * self._each, self._reads)))
+        beside = self._beside(now, now + max(sends, beats * self._each), self._reads)
+        between = min(beats * (2 if self._each <= 1 else 1), round(beside))
         return ceil(self._beats(now, beats + between)[1])
 
     def _beside(self, first: float, end: float, others: Iterable[tuple[float, float]]) -> float:

@@ -7,6 +7,7 @@ from einloom.mapping.cost.events import Steps
 from einloom.mapping.cost.latencies import (
     ANSWER_LATENCY,
     CROSSING,
+    LANE_BEAT,
     REQUEST_LATENCY,
     STORE_FETCH,
     STORE_REQUEST,
@@ -61,7 +62,7 @@ class RowWriter:
             yield first
             port.announce(first, write.beats)
             yield first + write.sends  # reads beside it are known then
-            last = max(first + write.sends, port.write(first, write.beats))
+            last = max(first + write.sends, port.write(first, write.beats, write.sends))
             lanes = LANE_ANSWER if write.is_tile and self._core.cache_in_channels else 0
             cycle = last + self._timing.latency + ANSWER_LATENCY + lanes
             p.record.work += write.beats
@@ -92,8 +93,9 @@ class RowWriter:
         halves = elements // 2 * cache.rows // beat_bytes
         if not elements or not chunk.tokens:
             return
+        each = LANE_BEAT if self._core.cache_in_channels else 1
         for _ in range(touched):
-            yield Write(TILE_REQUEST, TILE_FETCH, whole, whole - 1, True)
+            yield Write(TILE_REQUEST, TILE_FETCH, whole, (whole - 1) * each, True)
             if cache.recent:
                 beats = halves + cache.header_beats
-                yield Write(TILE_REQUEST, TILE_FETCH, beats, cache.header_beats + halves * HALVED - 1, True)
+                yield Write(TILE_REQUEST, TILE_FETCH, beats, (cache.header_beats - 1) * each + halves * HALVED, True)
