@@ -28,7 +28,7 @@ from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import InputError
 from einloom.spec.isa import CoreError
-from einloom.spec.memory_timing import MemoryTiming
+from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 from einloom.spec.program import Program
 from einloom.spec.token_table import token_rows
 
@@ -41,7 +41,6 @@ SHAPES = {
 CONFIGS = ("default", "core-int8", "bitmod-decode", "core-2ch", "core-4ch", "core-dsp", "lut-w4")
 CONTEXT = 512
 POSITIONS = (3, 450)
-CLOCK_MHZ = 300.0
 WORST = 10
 
 

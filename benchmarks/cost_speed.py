@@ -18,9 +18,8 @@ from einloom.generators.registry import describe
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.cost.core_simulation import CoreSimulation
 from einloom.memory_sizes import sized
-from einloom.spec.memory_timing import MemoryTiming
+from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 
-CLOCK_MHZ = 300.0
 SECONDS, BYTES = 10, 1 << 30
 
 

@@ -23,9 +23,8 @@ from einloom.mapping.cost.program_cost import job_cycles
 from einloom.mapping.fit import fit_problems, least_vector_words, needed_words
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.manifest import Manifest
-from einloom.spec.memory_timing import MemoryTiming
+from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 
-CLOCK_MHZ = 300.0
 SHAPES = {
     "SmolLM2-135M": {"hidden": 576, "inner": 1536, "heads": 9, "groups": 3, "vocab": 49152},
     "Llama-3.2-1B": {"hidden": 2048, "inner": 8192, "heads": 32, "groups": 8, "vocab": 128256},

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,22 @@ from einloom.mapping.cached_program import cached_program
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.pipeline import Compression
 from einloom.mapping.report import mapping_report
+from einloom.mapping.schedule.cached_search import cached_search
+from einloom.mapping.schedule.schedule import STANDARD
+from einloom.mapping.schedule.search import Found, ScheduleGoal
 from einloom.memory_sizes import sized
+from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.files import read_text, write_folder
+from einloom.spec.formats import Format, format_named
 from einloom.spec.manifest import Manifest
+from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 from einloom.spec.program import LISTING, PROGRAM, SYSTEM, Program
 
 REPORT = "report.txt"
+STANDARD_SCHEDULE = "standard"
 FILES = ".safetensors"
 """Ends the names of files that hold weights; formats have no such names."""
 
@@ -37,6 +44,7 @@ class CompiledModel:
     program : instructions and memory images.
     bits_per_weight : stored, over all weights of linear layers.
     seconds : time that compilation took.
+    found : the schedule, if it was searched for.
     """
 
     model: DecoderModel
@@ -44,6 +52,7 @@ class CompiledModel:
     program: Program
     bits_per_weight: float
     seconds: float
+    found: Found | None = None
 
     @property
     def padding(self) -> float:
@@ -54,7 +63,8 @@ class CompiledModel:
     @property
     def report(self) -> str:
         """Report of how the model was mapped, in words and tables."""
-        return mapping_report(self.program, self.manifest, self.padding)
+        report = mapping_report(self.program, self.manifest, self.padding)
+        return f"{report}\n{self.found.summary}\n" if self.found else report
 
     def write(self, folder: str | Path) -> None:
         """Write program, listing, images and report; InputError when that fails, with nothing half-written."""
@@ -78,6 +88,7 @@ class CompiledModel:
             "context": program.symbols.context,
             "chunk_tokens": core.gemm.rows,
             "memories": {m.name: {"used": m.used, "words": m.words} for m in program.memories},
+            "schedule": asdict(self.found) if self.found else None,
             "bits_per_weight": round(self.bits_per_weight, 4),
             "padding": round(self.padding, 4),
             "seconds": round(self.seconds, 3),
@@ -86,9 +97,10 @@ class CompiledModel:
     def table(self, folder: str | Path = "") -> dict[str, str | int | float]:
         """The figures, each as one value, for people."""
         figures = self.figures(folder)
-        memories = figures.pop("memories")
+        memories, schedule = figures.pop("memories"), figures.pop("schedule")
         figures["weight_beats"] = ", ".join(f"{beats:,}" for beats in figures["weight_beats"])
-        return figures | {name: f"{m['used']:,} of {m['words']:,} words" for name, m in memories.items()}
+        figures |= {name: f"{m['used']:,} of {m['words']:,} words" for name, m in memories.items()}
+        return figures | ({"schedule": self.found.changed} if self.found and schedule else {})
 
     def _repr_html_(self) -> str:
         return figures_table(f"Compiled for {self.manifest.name}", self.table())
@@ -100,6 +112,7 @@ def compile(
     *,
     weights: str = "",
     calibration: str | Path | None = None,
+    schedule: str = STANDARD_SCHEDULE,
 ) -> CompiledModel:
     """Compile a model for the core of a config.
 
@@ -108,6 +121,8 @@ def compile(
     weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty. Or a
         file that `einloom quantize -c` wrote.
     calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
+    schedule : "standard", or one that is searched for, by the cost model beside HBM2 at 300 MHz: "decode" for the
+        fastest token at the end of the context, "prefill" for the fastest chunk.
 
     InputError when the model doesn't fit the design, the design doesn't have the format, or the file was made for
     another model or another design.
@@ -115,8 +130,31 @@ def compile(
     started = time.perf_counter()
     loaded = load_model(model)
     manifest = describe(sized(load_config(config), loaded.graph))
-    program, bits = cached_program(loaded, manifest, compression_of(weights, calibration))
-    return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started)
+    found = _searched(loaded.graph, manifest, schedule, weights)
+    compression, chosen = compression_of(weights, calibration), found.schedule if found else STANDARD
+    program, bits = cached_program(loaded, manifest, compression, chosen)
+    return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started, found)
+
+
+def _searched(graph: DecoderGraph, manifest: Manifest, schedule: str, weights: str) -> Found | None:
+    """The best schedule for a goal, None for the standard one; InputError for what is neither."""
+    names = [STANDARD_SCHEDULE, *ScheduleGoal]
+    if schedule not in names:
+        raise InputError(f"--schedule must be {', '.join(names)}, not {schedule}")
+    if schedule == STANDARD_SCHEDULE:
+        return None
+    timing = MemoryTiming.hbm(8 * manifest.core.beat_bytes, CLOCK_MHZ)
+    format = searched_format(manifest, weights)
+    return cached_search(graph, manifest, format, graph.context, ScheduleGoal(schedule), timing)
+
+
+def searched_format(manifest: Manifest, weights: str) -> Format:
+    """The weight format that a schedule is searched for: the one that is named, if the design has it, or its first.
+
+    Of a mixture the matrices' formats are not known yet. One that keeps N of M weights stands for its dense codes.
+    """
+    names = [step.format for step in manifest.gemm.weights.steps]
+    return format_named(weights if weights in names else names[0])
 
 
 def compression_of(weights: str, calibration: str | Path | None) -> Compression:

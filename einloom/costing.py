@@ -13,12 +13,12 @@ from einloom.html import rows_table
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.cost.program_cost import JobCost, PartCost, cycles_without, job_cost, prompt_cycles
 from einloom.memory_sizes import sized
-from einloom.running import CLOCK_MHZ, CLOCKS_MHZ, Memory
+from einloom.running import CLOCKS_MHZ, Memory
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format, format_named
 from einloom.spec.manifest import Manifest
-from einloom.spec.memory_timing import MemoryTiming
+from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 from einloom.spec.program import Program
 from einloom.timeline import write_timeline
 

@@ -61,8 +61,6 @@ class Memory(StrEnum):
     """A pseudo-channel of HBM2 behind each port: its bandwidth, refreshes and rows (spec/memory_timing.py)."""
 
 
-CLOCK_MHZ = 300.0
-"""The core's clock beside an HBM, unless told otherwise."""
 CLOCKS_MHZ = (50.0, 500.0)
 Status = Callable[[str], None]
 """Told what is being done, before it takes its time."""
@@ -268,7 +266,7 @@ def open(
     from einloom.sim.simulated_core import SimulatedCore, Waves
     from einloom.sim.verilator import waves_suffix
     from einloom.sim.xrt import SimulatedXrt
-    from einloom.spec.memory_timing import MemoryTiming
+    from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 
     file = None if waves is None else Waves(*waves, Path.cwd() / f"{manifest.name}{waves_suffix()}")
     ideal, clock = MemoryTiming(), CLOCK_MHZ if clock_mhz is None else clock_mhz

@@ -15,6 +15,7 @@ from einloom.mapping.compress.mixture import choose_formats
 from einloom.mapping.fit import require_fit
 from einloom.mapping.model_digest import model_digest
 from einloom.mapping.pairing import require_pairing
+from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.calibrate import CacheWatch
 from einloom.models.calibration_texts import self_texts, windows
 from einloom.models.decoder_model import DecoderModel
@@ -57,7 +58,12 @@ PLAIN = Compression()
 
 
 def compile_model(
-    model: DecoderModel, manifest: Manifest, compression: Compression = PLAIN, *, check: bool = True
+    model: DecoderModel,
+    manifest: Manifest,
+    compression: Compression = PLAIN,
+    schedule: Schedule = STANDARD,
+    *,
+    check: bool = True,
 ) -> tuple[Program, float]:
     """The model's program for a design; and the stored bits per weight.
 
@@ -66,7 +72,9 @@ def compile_model(
     """
     compressed = compress_model(model, manifest, compression)
     ready = balanced(model, compressed.balance)
-    program = compile_decoder(ready.graph, compressed.tensors, ready.tensors, compressed.scales, manifest, check=check)
+    program = compile_decoder(
+        ready.graph, compressed.tensors, ready.tensors, compressed.scales, manifest, schedule=schedule, check=check
+    )
     return program, compressed.bits_per_weight
 
 

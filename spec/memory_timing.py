@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+CLOCK_MHZ = 300.0
+"""A core's clock, unless told otherwise."""
 PEAK = 14.4e9
 """Bytes a second of a pseudo-channel of the U280's HBM2: 64 bits at 1.8 G transfers a second (the data sheet's 460 GB/s
 over 32)."""

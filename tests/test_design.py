@@ -15,11 +15,11 @@ from einloom.designing import SHARE, DesignReport, _wish
 from einloom.fpga.boards import BOARDS
 from einloom.fpga.design.candidates import candidates, shares
 from einloom.fpga.design.capacity import mends, missing, need
-from einloom.fpga.design.trial import Trial, layers_alike
 from einloom.fpga.kernel.interface import kernel_interface
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.cost.program_cost import job_cycles
+from einloom.mapping.cost.trial import Trial, layers_alike
 from einloom.mapping.fit import fit_problems
 from einloom.spec.config import parse_config
 from einloom.spec.errors import InputError

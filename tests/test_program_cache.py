@@ -8,7 +8,8 @@ import pytest
 
 from einloom.mapping import cached_program as cached
 from einloom.mapping.cached_program import BITS, cached_program
-from einloom.mapping.pipeline import Compression
+from einloom.mapping.pipeline import PLAIN, Compression
+from einloom.mapping.schedule.schedule import Schedule
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.manifest import Manifest
 from einloom.spec.program import SYSTEM, Program
@@ -27,9 +28,11 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the designs for which a model was really compiled."""
     names: list[str] = []
 
-    def count(model: DecoderModel, manifest: Manifest, compression: Compression) -> tuple[Program, float]:
+    def count(
+        model: DecoderModel, manifest: Manifest, compression: Compression, schedule: Schedule
+    ) -> tuple[Program, float]:
         names.append(manifest.name)
-        return compile_model(model, manifest, compression)
+        return compile_model(model, manifest, compression, schedule)
 
     compile_model = cached.compile_model
     monkeypatch.setattr(cached, "compile_model", count)
@@ -52,7 +55,8 @@ def test_another_number_or_another_core_is_another_program(model: DecoderModel, 
     cached_program(DecoderModel(model.graph, tensors, model.tokenizer), core_manifest())
     cached_program(DecoderModel(dataclasses.replace(model.graph, norm=None), model.tensors, model.tokenizer),
                    core_manifest())  # fmt: skip
-    assert len(compiled) == 5
+    cached_program(model, core_manifest(), PLAIN, Schedule(queries_first=True))
+    assert len(compiled) == 6
 
 
 @pytest.mark.parametrize("file", [SYSTEM, BITS, "program.json"])

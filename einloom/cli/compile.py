@@ -10,7 +10,7 @@ from rich.console import Console
 from einloom.catalogue import load_config, load_windowed
 from einloom.choice import core_for
 from einloom.cli.figures import print_figures
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Schedule, Sinks, Weights
 from einloom.compiled import compile as compile_model
 
 
@@ -20,6 +20,7 @@ def compile(
     config: ConfigName = None,
     weights: Weights = "",
     calibration: Calibration = None,
+    schedule: Schedule = "standard",
     attention_window: AttentionWindow = None,
     sinks: Sinks = 0,
     context: Context = None,
@@ -33,7 +34,7 @@ def compile(
     if reason:
         console.print(f"{chosen.name}: {reason}", soft_wrap=True, markup=False, highlight=False)
     with console.status("compiling the model"):
-        compiled = compile_model(loaded, chosen, weights=weights, calibration=calibration)
+        compiled = compile_model(loaded, chosen, weights=weights, calibration=calibration, schedule=schedule)
     compiled.write(output)
     if as_json:
         typer.echo(json.dumps(compiled.figures(output)))

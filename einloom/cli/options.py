@@ -45,6 +45,15 @@ Calibration = Annotated[
         "writes by itself if left out.",
     ),
 ]
+Schedule = Annotated[
+    str,
+    typer.Option(
+        "--schedule",
+        metavar="standard|decode|prefill",
+        help="Search for the schedule with the fewest cycles of a token at the end of the context, or of a chunk of a "
+        "prompt. Results are the same in every bit.",
+    ),
+]
 AttentionWindow = Annotated[
     int | None,
     typer.Option(

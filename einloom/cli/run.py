@@ -11,7 +11,7 @@ from rich.console import Console
 
 from einloom.catalogue import load_config, load_model, load_windowed
 from einloom.choice import core_for
-from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights
+from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Schedule, Sinks, Weights
 from einloom.cli.progress import TokenProgress
 from einloom.cli.talk import talk
 from einloom.compiled import compile
@@ -41,6 +41,7 @@ def run(
     config: ConfigName = None,
     weights: Weights = "",
     calibration: Calibration = None,
+    schedule: Schedule = "standard",
     attention_window: AttentionWindow = None,
     sinks: Sinks = 0,
     context: Context = None,
@@ -129,7 +130,9 @@ def run(
     opened = None
     try:
         with console.status("compiling the model") as status:
-            compiled = compile(loaded, chosen, weights=weights, calibration=calibration)
+            compiled = compile(loaded, chosen, weights=weights, calibration=calibration, schedule=schedule)
+            if compiled.found:
+                console.print(compiled.found.summary, soft_wrap=True, markup=False, highlight=False)
             opened = open(
                 compiled,
                 backend,
@@ -165,6 +168,7 @@ def run(
         rarer = (
             ("--weights", weights, ""),
             ("--calibration", calibration, None),
+            ("--schedule", schedule, "standard"),
             ("--top-k", top_k, 0),
             ("--top-p", top_p, 1.0),
             ("--speculate", speculate, 1),

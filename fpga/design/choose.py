@@ -8,10 +8,10 @@ from einloom.fpga.design.candidates import Candidate, candidates, shares
 from einloom.fpga.design.on_chip import URAM_LEAST_BITS
 from einloom.fpga.design.resource_model import core_resources
 from einloom.fpga.design.space import Goal
-from einloom.fpga.design.trial import FEW, Trial, layers_alike, shortened
 from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.generators.registry import describe
+from einloom.mapping.cost.trial import FEW, Trial, layers_alike, shortened
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError

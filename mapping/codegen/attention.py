@@ -27,8 +27,6 @@ from einloom.spec.isa import Condition, Rows, Space, VectorOp
 from einloom.spec.manifest import CoreManifest
 
 Floats = npt.NDArray[np.float32]
-QUERY_WORDS = 16
-"""Words of a token's queries that are worth a vector instruction. Attention of their heads begins when it is done."""
 
 
 class AttentionCode:
@@ -103,7 +101,7 @@ class AttentionCode:
         p, heads = self._p, self._heads
         if any(layer.query_norm and layer.query_norm.size != layer.size for layer in layers):
             return heads.groups
-        wanted = max(p.gemm.columns, QUERY_WORDS * p.core.lanes)
+        wanted = max(p.gemm.columns, p.schedule.query_words * p.core.lanes)
         lanes = self._lanes.lanes
         return min(heads.groups, max(1, wanted // (heads.group * heads.size * lanes)) * lanes)
 
@@ -147,17 +145,27 @@ class AttentionCode:
     def emit(
         self, layer: str, attention: Attention, parameters: LayerParameters, activations: Region, scale: Region
     ) -> None:
-        """Keys and values into the cache, then the queries, group by group, and their attention into `output`."""
+        """Keys and values into the cache, the queries, group by group, and their attention into `output`."""
         p, heads = self._p, self._heads
         cache = self._cache[layer]
         ring = {"ring": self._rings[layer].bit_length(), "sinks": attention.scores.sinks}
-        p.note(f"{layer}: keys and values")
-        self._keys_and_values(attention, parameters, activations, scale, cache, ring)
-        for start in range(0, heads.groups, self._groups_at_once):
-            groups = range(start, min(start + self._groups_at_once, heads.groups))
+        batches = [
+            range(start, min(start + self._groups_at_once, heads.groups))
+            for start in range(0, heads.groups, self._groups_at_once)
+        ]
+
+        def make_queries(groups: range) -> None:
             p.note(f"{layer}: queries of key heads {groups[0]} to {groups[-1]}")
             self._query_groups(attention, parameters, activations, scale, groups)
-            for turn in range(start // self._lanes.lanes, -(-groups.stop // self._lanes.lanes)):
+
+        if p.schedule.queries_first:
+            make_queries(batches[0])
+        p.note(f"{layer}: keys and values")
+        self._keys_and_values(attention, parameters, activations, scale, cache, ring)
+        for groups in batches:
+            if not p.schedule.queries_first or groups is not batches[0]:
+                make_queries(groups)
+            for turn in range(groups.start // self._lanes.lanes, -(-groups.stop // self._lanes.lanes)):
                 self._attend(attention, turn, *cache[turn], ring["ring"])
         p.note(f"{layer}: mixed values")
         output, spread = self.output, self._spread_output

@@ -11,6 +11,7 @@ from einloom.mapping.codegen.image import ImageBuilder
 from einloom.mapping.regions import Allocator, Memory, Operand, Region
 from einloom.mapping.schedule.permits import Step, insert_permits
 from einloom.mapping.schedule.prefetch import hoist_weights
+from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.spec.instruction import Instruction, float_bits
 from einloom.spec.isa import Condition, Space, VectorOp
 from einloom.spec.isa import Operand as Source
@@ -30,6 +31,7 @@ class ProgramBuilder:
     Attributes
     ----------
     core, gemm, attention : the design, from its manifest; InputError when it has no core.
+    schedule : what is free in it.
     contents : the image is made, not just laid out.
     image : the system memory's contents.
     vector, activations, queries, staging : allocators of the core's memories.
@@ -39,6 +41,7 @@ class ProgramBuilder:
     def __init__(
         self,
         manifest: Manifest,
+        schedule: Schedule = STANDARD,
         *,
         contents: bool = True,
         check: bool = False,
@@ -51,7 +54,7 @@ class ProgramBuilder:
         """
         core = self.core = manifest.core
         self.gemm, self.attention = core.gemm, core.attention
-        self.contents = contents
+        self.schedule, self.contents = schedule, contents
         self._manifest, self._check = manifest, check
         self.image = ImageBuilder(self.beat_bytes, contents=contents)
         self.vector = Allocator(Memory.VECTOR, core.vector_words, "core.vector_words", vector_bases)
@@ -166,8 +169,8 @@ class ProgramBuilder:
             steps = [Step(first, frozenset(), frozenset({region}), "constants"), *steps]
         self.finished = steps
         footprints = Footprints(self._manifest, self.image.pieces)
-        for reorder in (list[Step], hoist_weights):
-            steps = reorder(steps)
+        for reordered in (steps, hoist_weights(steps, self.schedule.ahead)):
+            steps = reordered
             if self._check:
                 check_steps(steps, footprints)
         return insert_permits(steps), [step.note for step in steps]

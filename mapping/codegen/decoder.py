@@ -18,6 +18,7 @@ from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.codegen.parameters import LayerParameters, ParameterLoads
 from einloom.mapping.codegen.shared_words import SharedWords, share_words
 from einloom.mapping.regions import Memory, MemoryFull, Region
+from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import Attention, Branch, DecoderGraph, Layer, Mlp, Norm, Rope
 from einloom.models.float_functions import angles
@@ -38,6 +39,7 @@ def compile_decoder(
     manifest: Manifest,
     *,
     context: int | None = None,
+    schedule: Schedule = STANDARD,
     contents: bool = True,
     check: bool = False,
 ) -> Program:
@@ -49,6 +51,7 @@ def compile_decoder(
     floats : the embedding, the norms and the biases, float32.
     scales : scales of each layer's cache.
     context : positions to leave room for; the model's own if None.
+    schedule : what is free in the program.
     contents : False leaves the images as zeros that take no memory, so that the mapping of a model of any size can be
         studied. The program is the same in every bit.
     check : hold the program against its regions after each pass, and in the end against its permits (mapping/check).
@@ -60,15 +63,15 @@ def compile_decoder(
     weights = Weights(tensors, floats, PaddedSizes.of(graph, manifest.core))
     context = context or graph.context
     try:
-        p = ProgramBuilder(manifest, contents=contents, check=check)
+        p = ProgramBuilder(manifest, schedule, contents=contents, check=check)
         program = _Compiler(p, graph, weights, manifest, context).program(scales)
     except MemoryFull as full:
         if full.memory is not Memory.VECTOR:
             raise
-        shared = _shared_words(graph, weights, scales, manifest, context)
+        shared = _shared_words(graph, weights, scales, manifest, context, schedule)
         if shared.words > manifest.core.vector_words:
             raise _too_small(shared.words, manifest.core.vector_words) from full
-        p = ProgramBuilder(manifest, contents=contents, check=check, vector_bases=shared.bases)
+        p = ProgramBuilder(manifest, schedule, contents=contents, check=check, vector_bases=shared.bases)
         program = _Compiler(p, graph, weights, manifest, context).program(scales)
     if check:
         check_program(program, manifest)
@@ -76,13 +79,18 @@ def compile_decoder(
 
 
 def _shared_words(
-    graph: DecoderGraph, weights: Weights, scales: Sequence[CacheScales], manifest: Manifest, context: int
+    graph: DecoderGraph,
+    weights: Weights,
+    scales: Sequence[CacheScales],
+    manifest: Manifest,
+    context: int,
+    schedule: Schedule,
 ) -> SharedWords:
     """Places for the vector memory's regions, from a program for the largest one; MemoryFull if that is too small."""
     words = manifest.core.vector_words
     core = manifest.core.model_copy(update={"vector_words": largest_memories(1)["vector_words"]})
     larger = manifest.model_copy(update={"design": core})
-    p = ProgramBuilder(larger, contents=False)
+    p = ProgramBuilder(larger, schedule, contents=False)
     _Compiler(p, graph, weights, larger, context).program(scales)
     return share_words(p.finished, p.vector.regions, Footprints(larger, p.image.pieces), words)
 
@@ -116,7 +124,7 @@ class _Compiler:
         self._mlp = MlpCode(p, self._linears, weights, sizes.inner, gated=gated)
         self._normalised = p.activations.region("normalised", self._words)
         self._wide = p.activations.region("wide", max(self._attention.output_words, self._mlp.output_words))
-        self._hidden_pieces = list(pieces(hidden, p.gemm.columns, p.core.lanes))
+        self._hidden_pieces = list(pieces(hidden, p.gemm.columns, p.core.lanes, p.schedule))
         largest = max(stop - start for start, stop in self._hidden_pieces)
         self._sums = [p.per_token(f"sums{n}", self._linears.result_words(largest)) for n in range(2)]
         post = any(branch.post_norm for layer in graph.layers for branch in layer.branches)

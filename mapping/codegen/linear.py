@@ -11,6 +11,7 @@ from einloom.mapping.codegen.image import nothing
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.gemm_operands import pack_specials, pack_weights, stream_beats
 from einloom.mapping.regions import Operand, Region
+from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.decoder_graph import Linear
 from einloom.spec.isa import VectorOp
 from einloom.spec.manifest import WeightLayout
@@ -65,17 +66,10 @@ def outputs_of(tensor: QuantizedTensor, start: int, stop: int) -> QuantizedTenso
     )
 
 
-MOST_PIECES = 4
-"""Most pieces of a linear layer. The vector unit works on one while the GEMM unit multiplies the next."""
-PIECE_WORDS = 32
-"""Fewest words of a token in a piece, where a layer has that many. Shorter vector instructions spend most of their time
-filling and draining the unit's pipeline."""
-
-
-def pieces(outputs: int, columns: int, lanes: int) -> Iterator[tuple[int, int]]:
+def pieces(outputs: int, columns: int, lanes: int, schedule: Schedule = STANDARD) -> Iterator[tuple[int, int]]:
     """(start, stop) of pieces of about the same size, each whole tiles but for the end."""
     tiles = -(-outputs // columns)
-    count = max(1, min(MOST_PIECES, tiles, outputs // (PIECE_WORDS * lanes)))
+    count = max(1, min(schedule.most_pieces, tiles, outputs // (schedule.piece_words * lanes)))
     for n in range(count):
         yield tiles * n // count * columns, min(tiles * (n + 1) // count * columns, outputs)
 

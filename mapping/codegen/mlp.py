@@ -19,7 +19,7 @@ class MlpCode:
 
     def __init__(self, p: ProgramBuilder, linears: Linears, weights: Weights, inner: int, *, gated: bool) -> None:
         self._p, self._linears, self._weights, self._inner = p, linears, weights, inner
-        self._pieces = list(pieces(inner, p.gemm.columns, p.core.lanes))
+        self._pieces = list(pieces(inner, p.gemm.columns, p.core.lanes, p.schedule))
         largest = max(stop - start for start, stop in self._pieces)
         words = linears.result_words(largest)
         self._gates = [p.per_token(f"gate{n}", words) for n in range(2)] if gated else []

@@ -4,6 +4,7 @@ import numpy as np
 
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
+from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.cache_scales import CacheScales
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.formats import FORMATS, Format
@@ -13,7 +14,11 @@ from einloom.spec.quantized import QuantizedTensor
 
 
 def shape_only_program(
-    graph: DecoderGraph, manifest: Manifest, format: Format | None = None, context: int | None = None
+    graph: DecoderGraph,
+    manifest: Manifest,
+    format: Format | None = None,
+    context: int | None = None,
+    schedule: Schedule = STANDARD,
 ) -> Program:
     """The program of any model of this graph; its images are laid out, but are zeros that take no memory.
 
@@ -39,4 +44,4 @@ def shape_only_program(
     attention = graph.attention
     scale = np.broadcast_to(np.float32(1), (attention.groups, attention.size))
     scales = [CacheScales(scale, scale)] * len(graph.layers)
-    return compile_decoder(graph, tensors, floats, scales, manifest, context=context, contents=False)
+    return compile_decoder(graph, tensors, floats, scales, manifest, context=context, schedule=schedule, contents=False)

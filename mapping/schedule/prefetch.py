@@ -5,13 +5,8 @@ from collections.abc import Sequence
 from einloom.mapping.schedule.permits import Step
 from einloom.spec.isa import Unit
 
-AHEAD = 8
-"""Products that requests for weights run ahead of their own. More than a few, because the sequencer hands out
-instructions in order and waits when a unit's queue is full, so a request behind many others comes late. Fewer than the
-queue of requests holds (16), because a full queue would stop the sequencer before the products that empty it."""
 
-
-def hoist_weights(steps: Sequence[Step], ahead: int = AHEAD) -> list[Step]:
+def hoist_weights(steps: Sequence[Step], ahead: int) -> list[Step]:
     """The same steps, with each `weights` moved in front of the `gemm` that is `ahead` products earlier.
 
     Requests keep their order, and none crosses a CONTROL instruction, at which all units must be idle.

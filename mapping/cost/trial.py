@@ -9,6 +9,7 @@ from functools import cached_property
 
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.cost.program_cost import Bound, job_cost, job_cycles, prompt_cycles
+from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.formats import Format
 from einloom.spec.manifest import Manifest
@@ -32,13 +33,14 @@ def shortened(graph: DecoderGraph, layers: int) -> DecoderGraph:
 
 @dataclass(frozen=True)
 class Trial:
-    """A model in a format on a design, for texts of up to `context` tokens."""
+    """A model in a format on a design, for texts of up to `context` tokens, as a schedule has it."""
 
     graph: DecoderGraph
     manifest: Manifest
     format: Format
     context: int
     timing: MemoryTiming
+    schedule: Schedule = STANDARD
 
     @cached_property
     def _programs(self) -> tuple[tuple[int, Program], ...]:
@@ -46,7 +48,8 @@ class Trial:
         whole = len(self.graph.layers)
         wanted = (FEW, MORE) if whole > MORE and layers_alike(self.graph) else (whole,)
         return tuple(
-            (n, shape_only_program(shortened(self.graph, n), self.manifest, self.format, self.context)) for n in wanted
+            (n, shape_only_program(shortened(self.graph, n), self.manifest, self.format, self.context, self.schedule))
+            for n in wanted
         )
 
     def cycles(self, position: int, tokens: int = 1) -> int:

@@ -1,0 +1,42 @@
+"""Schedules that were searched for before: kept by the shapes of the model, by the design, and by all code between."""
+
+import json
+from dataclasses import asdict
+
+from einloom.mapping.schedule.schedule import Schedule
+from einloom.mapping.schedule.search import Advance, Found, ScheduleGoal, search
+from einloom.models.decoder_graph import DecoderGraph
+from einloom.spec.build_cache import cache_root, content_key, package_texts
+from einloom.spec.errors import InputError
+from einloom.spec.files import write_folder
+from einloom.spec.formats import Format
+from einloom.spec.manifest import Manifest
+from einloom.spec.memory_timing import MemoryTiming
+
+ROOMS = ("einloom.spec", "einloom.models", "einloom.mapping")
+FILE = "schedule.json"
+
+
+def cached_search(
+    graph: DecoderGraph,
+    manifest: Manifest,
+    format: Format,
+    context: int,
+    goal: ScheduleGoal,
+    timing: MemoryTiming,
+    advance: Advance = lambda _tried: None,
+) -> Found:
+    """What `search` finds, taken from the cache where it holds it; a damaged entry is made anew."""
+    parts = [repr(graph), manifest.model_dump_json(), format.name, str(context), goal, repr(timing)]
+    key = content_key([*parts, *package_texts(*ROOMS)])
+    folder = cache_root() / "schedules" / f"{manifest.name}-{key}"
+    try:
+        kept = json.loads((folder / FILE).read_text())
+        return Found(**kept | {"schedule": Schedule(**kept["schedule"]), "goal": ScheduleGoal(kept["goal"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        found = search(graph, manifest, format, context, goal, timing, advance)
+    try:
+        write_folder(folder, {FILE: json.dumps(asdict(found)).encode()})
+    except InputError:
+        pass  # the next run searches again
+    return found
