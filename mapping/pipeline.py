@@ -143,7 +143,7 @@ def distil_model(
     trained = replace(ready, tensors=with_norms(ready, found.norms))
     matrices = {t.name: sizes.cut(t, found.tensors[t.name].dequantize()) for t in ready.graph.linears()}
     texts, watch = windows(model, text), CacheWatch(ready)
-    Decoder(trained, FloatLinears(matrices), watch, texts=len(texts)).step(texts.ravel().tolist())
+    Decoder(trained, FloatLinears(matrices), watch, texts=len(texts)).read(texts.ravel().tolist())
     scales = watch.scales(manifest.core.cache.largest_element)
     return replace(compressed, tensors=found.tensors, scales=scales, balance=balance), found.before, found.after
 

@@ -75,19 +75,39 @@ class Decoder:
 
         Raises InputError when the activations overflow float32, and ValueError past the end of the model's context.
         """
+        x = self._through_layers(tokens)
+        with np.errstate(all="ignore"):
+            logits = self.logits(x)
+        _require_finite(logits)
+        self._go_on(tokens)
+        return logits
+
+    def read(self, tokens: list[int]) -> Floats:
+        """What the head gets [B T, hidden] of the next `tokens`, without the logits, of which there are many.
+
+        Raises what `step` does.
+        """
+        x = self._through_layers(tokens)
+        with np.errstate(all="ignore"):
+            x = self._normalised(self._graph.norm, x)
+        _require_finite(x)
+        self._go_on(tokens)
+        return x
+
+    def _through_layers(self, tokens: list[int]) -> Floats:
+        """The residual stream behind the last layer; what overflows is found later."""
         end = self.position + len(tokens) // self._texts
         if end > self.context:
             raise ValueError(f"{end} tokens do not fit into a context of {self.context}")
-        with np.errstate(all="ignore"):  # what overflows is found below
+        with np.errstate(all="ignore"):
             x = self.embedded(tokens)
             for number, layer in enumerate(self._graph.layers):
                 x = self.through(layer, x)
                 self._on_layer(number, x)
-            logits = self.logits(x)
-        if not np.isfinite(logits).all():
-            raise InputError("the model's activations overflow float32")
-        self.position = end
-        return logits
+        return x
+
+    def _go_on(self, tokens: list[int]) -> None:
+        self.position += len(tokens) // self._texts
 
     def rewind(self, position: int) -> None:
         """Go on at `position`, as if the tokens from there on had not been read."""
@@ -178,3 +198,8 @@ class Decoder:
         rows = x.reshape(-1, norm.size) if norm.size == head else x
         bias = self._tensor(norm.bias) if norm.bias else None
         return normalise(rows, norm.kind, self._tensor(norm.weight), bias, norm.epsilon).reshape(x.shape)
+
+
+def _require_finite(x: Floats) -> None:
+    if not np.isfinite(x).all():
+        raise InputError("the model's activations overflow float32")

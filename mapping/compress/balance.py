@@ -103,7 +103,7 @@ def find_balance(
     """
     some = texts[:TEXTS]
     watch = _SizeWatch(model, engine, format)
-    Decoder(model, watch, texts=len(some)).step(some.ravel().tolist())
+    watch.look(model.graph.head.linear.weight, Decoder(model, watch, texts=len(some)).read(some.ravel().tolist()))
     return watch.factors
 
 
@@ -120,6 +120,11 @@ class _SizeWatch:
         self._error = relative_error(format, engine.scale_group or 4 * DRAWN)
 
     def __call__(self, name: str, x: Floats) -> Floats:
+        self.look(name, x)
+        return self._linears(name, x)
+
+    def look(self, name: str, x: Floats) -> None:
+        """Find the factors of the site whose first matrix this is, if it is one, for inputs `x`."""
         site = self._watched.get(name)
         if site is not None:
             matrices = [self._weights[reader.weight] for reader in site.readers]
@@ -128,7 +133,6 @@ class _SizeWatch:
                 best = min(candidates, key=lambda s: self._estimate(x, matrices, s))
                 if best is not candidates[0]:
                     self.factors[site.name] = best
-        return self._linears(name, x)
 
     def _estimate(self, x: Floats, matrices: Sequence[Floats], factors: Floats) -> float:
         """The square of the outputs' error with these factors, up to a common factor."""

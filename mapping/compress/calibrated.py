@@ -38,11 +38,14 @@ class _QuantizingLinears:
         self._last: tuple[Floats, InputGram] | None = None
 
     def __call__(self, name: str, x: Floats) -> Floats:
+        self.quantize(name, x)
+        return x @ self._sizes.cut(self._matrices[name], self.tensors[name].dequantize()).T
+
+    def quantize(self, name: str, x: Floats) -> None:
+        """Quantize a matrix that gets `x`."""
         matrix, format = self._matrices[name], self._formats[name]
         padded = self._sizes.padded(matrix, self._weights[name])
-        tensor = quantize_matrix(self._engine, name, padded, format, self._gram(matrix, x))
-        self.tensors[name] = tensor
-        return x @ self._sizes.cut(matrix, tensor.dequantize()).T
+        self.tensors[name] = quantize_matrix(self._engine, name, padded, format, self._gram(matrix, x))
 
     def _gram(self, matrix: Tensor, x: Floats) -> InputGram:
         """The gram matrix of the inputs in the core's sizes; matrices with the same inputs share it."""
@@ -68,5 +71,6 @@ def quantize_calibrated(
     quantized model. InputError with the name of the matrix that the engine can't take.
     """
     linears = _QuantizingLinears(model, sizes, engine, formats, len(texts))
-    Decoder(model, linears, attention, texts=len(texts)).step(texts.ravel().tolist())
+    x = Decoder(model, linears, attention, texts=len(texts)).read(texts.ravel().tolist())
+    linears.quantize(model.graph.head.linear.weight, x)
     return linears.tensors

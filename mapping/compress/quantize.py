@@ -9,7 +9,7 @@ import numpy.typing as npt
 from einloom.mapping.compress.error_feedback import InputGram, feedback_codes, reconstructed
 from einloom.mapping.compress.group_search import search_groups, search_weighted_groups
 from einloom.mapping.compress.nearest import Float32, levels
-from einloom.mapping.compress.row_blocks import BLOCK_WEIGHTS, row_blocks
+from einloom.mapping.compress.row_blocks import BLOCK_WEIGHTS, for_row_blocks, row_blocks
 from einloom.mapping.compress.second_level import second_level
 from einloom.spec.errors import InputError
 from einloom.spec.formats import Format
@@ -167,7 +167,7 @@ def _calibrated(
     importance = gram.importance.reshape(-1, size)
     # What is kept grows when it makes good what is not, and steps must have room for it.
     grouped = (rows if kept is None else reconstructed(rows, kept, gram)).reshape(len(rows), -1, size)
-    found = [search_weighted_groups(grouped[part], format, importance) for part in row_blocks(rows.shape)]
+    found = for_row_blocks(rows.shape, lambda part: search_weighted_groups(grouped[part], format, importance))
     steps, selectors = (np.concatenate(parts) for parts in zip(*found, strict=True))
     channel, scales = second_level(steps) if group else (steps[:, 0], np.ones_like(selectors))
     codes = feedback_codes(rows, format, channel[:, None] * scales, selectors, gram, kept)
