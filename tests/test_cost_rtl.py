@@ -74,8 +74,10 @@ def test_a_model(bed: Bed, memory: str, position: int, tokens: int) -> None:
     bed.core.timing = timing
     result = run(bed, position, tokens)
     assert result.error is CoreError.NONE
-    predicted = job_cycles(manifest, program, timing, position, tokens)
-    assert predicted == pytest.approx(result.counters["cycles"], rel=BOUND)
+    simulation = CoreSimulation(manifest, program.instructions, timing)
+    assert simulation.run(position, tokens) == pytest.approx(result.counters["cycles"], rel=BOUND)
+    beats = sum(count for name, count in result.counters.items() if name.endswith("_beats"))
+    assert simulation.bytes == beats * bed.beat_bytes
 
 
 def test_instructions_are_where_the_trace_has_them(bed: Bed) -> None:
