@@ -142,7 +142,7 @@ def job_cost(
         units,
         _least(simulation, timing),
         operations_work(simulation.executed, lambda index: known[program.notes[index]][1]),
-        Work("whole job", simulation.macs, simulation.bytes, cycles),
+        Work("whole token" if tokens == 1 else f"all {tokens} tokens", simulation.macs, simulation.bytes, cycles),
         tuple((UNITS.index(e.unit), e.index, e.starts, e.ends) for e in simulation.executed),
     )
 
@@ -177,8 +177,8 @@ def prompt_cycles(manifest: Manifest, program: Program, timing: MemoryTiming, to
 def prompt_work(manifest: Manifest, program: Program, timing: MemoryTiming, tokens: int) -> Work:
     """MACs, bytes and cycles of a prompt's job, from position 0 to the logits.
 
-    Chunks of a long one are simulated where it begins, in the middle and where it ends. In between, their figures lie on
-    a parabola through these; with the position they grow no faster than attention does, linearly.
+    Chunks of a long one are simulated where it begins, in the middle and where it ends. In between, their figures lie
+    on a parabola through these; with the position they grow no faster than attention does, linearly.
     """
     rows = manifest.core.gemm.rows
     chunks = -(-tokens // rows)

@@ -1,8 +1,8 @@
 """MACs and bytes of the parts of a job, and the roofs that a core's array and memory put over them.
 
-A part of M multiply-accumulates and B bytes of memory that takes C cycles is at M / B on the horizontal axis and at M / C
-on the vertical one, and can't be above min(MACs per cycle, bytes per cycle * M / B) for long. Source: Williams, Waterman
-and Patterson, "Roofline", CACM 2009.
+A part of M multiply-accumulates and B bytes of memory that takes C cycles is at M / B on the horizontal axis and at
+M / C on the vertical one, and can't be above min(MACs per cycle, bytes per cycle * M / B) for long. Source: Williams,
+Waterman and Patterson, "Roofline", CACM 2009.
 """
 
 from collections.abc import Callable, Iterable

@@ -65,7 +65,8 @@ class RowWriter:
             lanes = LANE_ANSWER if write.is_tile and self._core.cache_in_channels else 0
             cycle = last + self._timing.latency + ANSWER_LATENCY + lanes
             p.record.work += write.beats
-            p.record.bytes += write.beats * (self._tile_bytes(p.instruction) if write.is_tile else self._core.beat_bytes)
+            each = self._tile_bytes(p.instruction) if write.is_tile else self._core.beat_bytes
+            p.record.bytes += write.beats * each
         return cycle
 
     def _tile_bytes(self, i: Instruction) -> int:
