@@ -1,6 +1,6 @@
 """Cycles of the layers through SCALE-Sim: read by its own Python, not by einloom's.
 
-`pip install scalesim "numpy<2.4"`; newer ones refuse what it does with arrays of one element. Layers come as JSON on
+`pip install scalesim "numpy<2.4"`; the newest refuses what it does with arrays of one element. Layers come as JSON on
 standard input, and cycles go to standard output (other_tools.py). SCALE-Sim walks a systolic array cycle by cycle, with
 a double buffer for each operand, one product at a time: a head's attention is its two products, without a softmax,
 `heads` times. A fold of the product fills the array and drains it before the next one begins.
