@@ -11,11 +11,14 @@ from einloom.choice import choose_config
 from einloom.generators.registry import describe
 from einloom.html import rows_table
 from einloom.mapping.codegen.shape_only import shape_only_program
-from einloom.mapping.cost.program_cost import JobCost, PartCost, cycles_without, job_cost, prompt_cycles
+from einloom.mapping.cost.program_cost import JobCost, PartCost, cycles_without, job_cost, prompt_work
+from einloom.mapping.cost.roofline import ATTENTION, Roof, Work, roofs
 from einloom.memory_sizes import sized
+from einloom.plots import require_plots
 from einloom.running import CLOCKS_MHZ, Memory
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
+from einloom.spec.files import write_file
 from einloom.spec.formats import Format, format_named
 from einloom.spec.manifest import Manifest
 from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
@@ -34,8 +37,10 @@ class CostReport:
     ----------
     step : the job of a token at a position.
     without : cycles of that job if one resource took no time, by the resource's name.
+    format : of the weights.
+    roofs : of products and of attention, in the token's job.
     prompt : tokens of a prompt, if it was asked for.
-    prompt_cycles : from its start to the logits behind it.
+    prompt_work : MACs, bytes and cycles from its start to the logits behind it.
     seconds : that the prediction took.
     program : that was simulated.
     """
@@ -45,14 +50,39 @@ class CostReport:
     clock_mhz: float
     step: JobCost
     without: dict[str, int]
+    format: Format
+    roofs: tuple[Roof, Roof]
     prompt: int | None
-    prompt_cycles: int | None
+    prompt_work: Work | None
     seconds: float
     program: Program
 
     def draw_timeline(self, path: str | Path) -> None:
         """Draw what each unit does in the token's job into an .svg or .png, or write a .json that Perfetto opens."""
         write_timeline(self.step.events, self.program.instructions, self.program.notes, Path(path))
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the roofline and the timeline into an .svg, .png or .pdf; InputError without matplotlib."""
+        require_plots(Path(path))
+        from einloom.cost_plot import plot_cost  # needs an optional package
+
+        plot_cost(Path(path), self)
+
+    def write_html(self, path: str | Path) -> None:
+        """Write all of it as one page that needs nothing else; InputError without matplotlib."""
+        require_plots(Path(path), "--html", (".html", ".htm"))
+        from einloom.cost_page import cost_page  # needs an optional package
+
+        write_file(Path(path), cost_page(self).encode())
+
+    @property
+    def prompt_cycles(self) -> int | None:
+        """From a prompt's start to the logits behind it; None without a prompt."""
+        return None if self.prompt_work is None else self.prompt_work.cycles
+
+    def roof_of(self, work: Work) -> Roof:
+        """That of an operation."""
+        return self.roofs[work.name == ATTENTION]
 
     @property
     def seconds_per_token(self) -> float:
@@ -90,12 +120,33 @@ class CostReport:
             "bounds": {str(bound): cycles for bound, cycles in step.bounds.items()},
             "layers": [_part(part) for part in step.layers],
             "operations": [_part(part) for part in step.operations],
+            "roofs": [self._roof(roof) for roof in self.roofs],
+            "work": [self._work(work) for work in (*step.work, step.whole, *filter(None, [self.prompt_work]))],
             "units": {
                 unit.name.lower(): {"busy": t.busy, "waiting": t.waiting, "starved": t.starved}
                 for unit, t in step.units.items()
             },
             "without": self.without,
             "seconds": round(self.seconds, 3),
+        }
+
+    def _roof(self, roof: Roof) -> dict[str, Any]:
+        hertz = self.clock_mhz * 1e6
+        return {
+            "name": roof.name,
+            "macs_per_second": roof.macs * hertz,
+            "macs_per_second_of_a_token": roof.macs_of_job * hertz,
+            "bytes_per_second": roof.bytes * hertz,
+        }
+
+    def _work(self, work: Work) -> dict[str, Any]:
+        return {
+            "name": work.name,
+            "macs": work.macs,
+            "bytes": work.bytes,
+            "cycles": work.cycles,
+            "macs_per_byte": work.intensity,
+            "macs_per_second": work.rate * self.clock_mhz * 1e6,
         }
 
     def _repr_html_(self) -> str:
@@ -139,8 +190,20 @@ def cost(
     timing = MemoryTiming() if behind is Memory.ideal else MemoryTiming.hbm(8 * manifest.core.beat_bytes, clock)
     step = job_cost(manifest, program, timing, [layer.name for layer in graph.layers], at)
     without = cycles_without(manifest, program, timing, at)
-    first = None if prompt is None else prompt_cycles(manifest, program, timing, prompt)
-    return CostReport(manifest, behind, clock, step, without, prompt, first, time.perf_counter() - started, program)
+    first = None if prompt is None else prompt_work(manifest, program, timing, prompt)
+    return CostReport(
+        manifest,
+        behind,
+        clock,
+        step,
+        without,
+        format,
+        roofs(manifest, format, timing, 1),
+        prompt,
+        first,
+        time.perf_counter() - started,
+        program,
+    )
 
 
 def _memory(name: str) -> Memory:

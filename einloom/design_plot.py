@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from einloom.plots import save_figure
 
 if TYPE_CHECKING:
     from einloom.designing import DesignReport
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 def plot_choice(path: Path, report: "DesignReport") -> None:
     """Draw the front of all cores by their bounds, and those that were simulated, into the file `path`."""
-    mpl.rcParams["svg.hashsalt"] = "einloom"  # the same drawing gives the same bytes
     hertz = report.wish.clock_mhz * 1e6
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
@@ -34,4 +34,4 @@ def plot_choice(path: Path, report: "DesignReport") -> None:
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(loc="lower right")
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save_figure(figure, path)

@@ -20,13 +20,13 @@ from einloom.html import rows_table
 from einloom.mapping.cost.program_cost import Bound
 from einloom.memory_sizes import sized
 from einloom.models.decoder_graph import DecoderGraph
+from einloom.plots import require_plots
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.files import write_file
 from einloom.spec.formats import FORMATS
 from einloom.spec.memory_timing import CLOCK_MHZ
 from einloom.spec.suggest import did_you_mean
-from einloom.synthesis import require_plots
 
 CONTEXT = 1024
 """Positions that a design is chosen for, unless told otherwise or the model has fewer."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from einloom.plots import save_figure
+
 if TYPE_CHECKING:
     from einloom.evaluation import EvaluationReport
 
@@ -27,4 +29,4 @@ def plot_positions(path: Path, report: "EvaluationReport") -> None:
     errors.set_ylabel("error of the residual\nstream in %")
     errors.set_xlabel("layer")
     errors.set_ylim(bottom=0)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -1,6 +1,5 @@
 """Resources of a design on an FPGA or in cells of a library, from Yosys."""
 
-import importlib.util
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from einloom.generators.cached_designs import cached_designs
 from einloom.html import rows_table
 from einloom.memory_sizes import sized_for
 from einloom.models.decoder_model import DecoderModel
+from einloom.plots import require_plots
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
 from einloom.spec.floorplan_config import FloorplanConfig
@@ -36,7 +36,6 @@ __all__ = [
     "Resources",
     "Synthesis",
     "SynthesisReport",
-    "require_plots",
     "synthesise",
 ]
 
@@ -194,14 +193,6 @@ def _recipe(target: str, liberty: Sequence[Path]) -> Recipe:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read as a Liberty file: {error}") from error
     return cell_library(texts)
-
-
-def require_plots(path: Path) -> None:
-    """Fail before minutes of work, not after."""
-    if path.suffix not in (".svg", ".png", ".pdf"):
-        raise InputError(f"--plot {path}: name a file that ends in .svg, .png or .pdf")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError('--plot needs matplotlib: pip install "einloom[docs]"')
 
 
 def _part(part: Part) -> dict[str, object]:

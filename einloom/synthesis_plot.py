@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from einloom.fpga.boards import Board
 from einloom.fpga.synthesise import Synthesis
+from einloom.plots import save_figure
 
 SHOWN = 15
 
@@ -27,4 +28,4 @@ def plot_parts(path: Path, results: Mapping[str, Synthesis], board: Board | None
     axes.set_yticks([y - height * (len(keys) - 1) / 2 for y in range(len(shown))], names)
     axes.set_xlabel("LUTs and flip-flops" if board else "square micrometres")
     axes.legend()
-    figure.savefig(path)
+    save_figure(figure, path)

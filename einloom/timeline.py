@@ -3,14 +3,20 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from einloom.spec.errors import InputError
+from einloom.plots import require_plots, save_figure
 from einloom.spec.files import write_file
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import UNITS
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 Event = tuple[int, int, int, int]
 """Unit, instruction, first and last cycle."""
+FINEST = 2000
+"""Parts of a drawing's width that are told apart."""
 COLOURS = {
     "weights": "#999999",
     "gemm": "#1f77b4",
@@ -28,35 +34,54 @@ def draw_timeline(
 ) -> None:
     """Draw a job: a row for each unit, a bar for each instruction from its start to its completion.
 
-    `part` (n, count) draws only the n-th of `count` equal parts of the time.
+    `part` (n, count) draws only the n-th of `count` equal parts of the time. InputError when the file can't be written.
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     end = max((last for *_, last in events), default=1)
+    figure = Figure(figsize=(14, 4), layout="constrained")
     shown = (end * part[0] / part[1], end * (part[0] + 1) / part[1])
-    events = [e for e in events if e[3] >= shown[0] and e[2] <= shown[1]]
+    timeline_axes(figure.add_subplot(), events, instructions, shown)
+    save_figure(figure, path)
 
-    figure, axes = plt.subplots(figsize=(14, 4), layout="constrained")
-    names = [unit.name.lower() for unit in UNITS]
-    for row in range(len(UNITS)):
-        bars = [(first, last - first + 1) for unit, _, first, last in events if unit == row]
-        colours = [COLOURS[instructions[index].opcode.name] for unit, index, _, _ in events if unit == row]
-        axes.broken_barh(bars, (len(UNITS) - row - 1.4, 0.8), facecolors=colours)
-    axes.set_yticks(range(len(UNITS)), reversed(names))
+
+def timeline_axes(
+    axes: "Axes", events: Sequence[Event], instructions: Sequence[Instruction], shown: tuple[float, float]
+) -> None:
+    """Draw the instructions of the cycles `shown`: a row for each unit, a bar for each instruction.
+
+    Bars of one kind that would seem to touch are one.
+    """
+    finest = (shown[1] - shown[0]) / FINEST
+    for row, unit in enumerate(UNITS):
+        bars, colours = list[tuple[int, int]](), list[str]()
+        for of, index, first, last in events:
+            if of != row or last < shown[0] or first > shown[1]:
+                continue
+            colour = COLOURS[instructions[index].opcode.name]
+            if bars and colours[-1] == colour and first - sum(bars[-1]) <= finest:
+                begun = bars[-1][0]
+                bars[-1] = begun, max(sum(bars[-1]), last + 1) - begun
+            else:
+                bars.append((first, last - first + 1))
+                colours.append(colour)
+        axes.broken_barh(bars, (len(UNITS) - row - 1.4, 0.8), facecolors=colours, gid=f"unit-{unit.name.lower()}")
+    axes.set_yticks(range(len(UNITS)), [unit.name.lower() for unit in reversed(UNITS)])
     axes.set_xlabel("cycle of the job")
     axes.set_xlim(*shown)
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be drawn: {error}") from error
-    finally:
-        plt.close(figure)
+
+
+def require_timeline(path: Path) -> None:
+    """InputError when a job can't be drawn into the file that `--timeline` names."""
+    if path.suffix != ".json":
+        require_plots(path, "--timeline", (".svg", ".png", ".pdf", ".json"))
 
 
 def write_timeline(
     events: Sequence[Event], instructions: Sequence[Instruction], notes: Sequence[str], path: Path
 ) -> None:
-    """Draw a job into an .svg or .png, or write a .json that Perfetto opens."""
+    """Draw a job into an .svg or .png, or write a .json that Perfetto opens; InputError on other files."""
+    require_timeline(path)
     if path.suffix == ".json":
         write_file(path, trace_events(events, instructions, notes))
     else:

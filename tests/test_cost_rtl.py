@@ -10,7 +10,7 @@ from einloom.spec.driver import SYSTEM, JobResult
 from einloom.spec.isa import CoreError
 from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.token_table import token_rows
-from tests.core_bed import Bed, Shape, core_config, core_design, random_program, small_program
+from tests.core_bed import LANES, Bed, Shape, core_config, core_design, random_program, small_program
 
 BOUND = 0.02
 """Of a model's job, predicted over RTL cycles, less 1."""
@@ -74,8 +74,10 @@ def test_a_model(bed: Bed, memory: str, position: int, tokens: int) -> None:
     bed.core.timing = timing
     result = run(bed, position, tokens)
     assert result.error is CoreError.NONE
-    predicted = job_cycles(manifest, program, timing, position, tokens)
-    assert predicted == pytest.approx(result.counters["cycles"], rel=BOUND)
+    simulation = CoreSimulation(manifest, program.instructions, timing)
+    assert simulation.run(position, tokens) == pytest.approx(result.counters["cycles"], rel=BOUND)
+    beats = sum(count for name, count in result.counters.items() if name.endswith("_beats"))
+    assert simulation.bytes == beats * bed.beat_bytes
 
 
 def test_instructions_are_where_the_trace_has_them(bed: Bed) -> None:
@@ -96,3 +98,18 @@ def test_a_long_prompts_chunks_are_sampled(bed: Bed) -> None:
     whole = job_cycles(manifest, program, IDEAL, 0, 31)
     assert prompt_cycles(manifest, program, IDEAL, 31) == pytest.approx(whole, rel=0.01)
     assert prompt_cycles(manifest, program, IDEAL, 12) == job_cycles(manifest, program, IDEAL, 0, 12)
+
+
+def test_bytes_of_lanes_behind_the_channels() -> None:
+    """Two attention lanes of two channels each: one lane is simulated, and the bytes are those of all."""
+    design = core_design(core_config(base=LANES))
+    lanes = Bed(design, random_program(design.manifest, Shape(heads=4, groups=2)))
+    try:
+        for position, tokens in ((0, 1), (21, 1), (2, 4)):
+            counters = run(lanes, position, tokens).counters
+            simulation = CoreSimulation(design.manifest, lanes.program.instructions, IDEAL)
+            simulation.run(position, tokens)
+            beats = sum(count for name, count in counters.items() if name.endswith("_beats"))
+            assert simulation.bytes == beats * lanes.beat_bytes
+    finally:
+        lanes.close()

@@ -13,7 +13,7 @@ from rich.text import Text
 from einloom.cli.options import Model
 from einloom.designing import SHARE, SHOWN, DesignReport, label
 from einloom.designing import design as choose
-from einloom.synthesis import require_plots
+from einloom.plots import require_plots
 
 
 def design(

@@ -12,9 +12,9 @@ from einloom.choice import core_for
 from einloom.cli.options import AttentionWindow, Calibration, ConfigName, Context, Model, Sinks, Weights
 from einloom.cli.progress import TokenProgress
 from einloom.evaluation import evaluate as evaluate_model
+from einloom.plots import require_plots
 from einloom.spec.errors import InputError
 from einloom.spec.files import read_text
-from einloom.synthesis import require_plots
 
 
 def evaluate(

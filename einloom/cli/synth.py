@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from einloom.cli.options import SizedFor
+from einloom.plots import require_plots
 from einloom.synthesis import (
     FPGA,
     LEVELS,
@@ -19,7 +20,6 @@ from einloom.synthesis import (
     Resources,
     Synthesis,
     SynthesisReport,
-    require_plots,
     synthesise,
 )
 

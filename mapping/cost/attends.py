@@ -3,6 +3,7 @@
 from einloom.mapping.cost.attention_lane import AttentionLane, AttentionWork
 from einloom.mapping.cost.events import Process
 from einloom.mapping.cost.latencies import ATTEND_BLOCKS, ATTEND_START, LANES_LATENCY
+from einloom.mapping.cost.operation_work import attention_macs
 from einloom.mapping.cost.sequencer import Progress
 from einloom.mapping.cost.tile_requests import tile_requests
 from einloom.mapping.cost.unit_queues import Presented, UnitQueue
@@ -34,7 +35,11 @@ class Attends:
                 while (free := lane.free(jobs, before)) is None:
                     yield lane.progress
                 at = max(at + jump, free)
-                queries = tokens * i["group"] * min(i["other_lanes"] + 1, self._core.attention_lanes)
+                lanes = min(i["other_lanes"] + 1, self._core.attention_lanes)
+                queries = tokens * i["group"] * lanes
+                p.record.macs = attention_macs(i.values, p.chunk, tokens, lanes)
+                beats = sum(beats for _, beats in (*keys, *values))
+                p.record.bytes = beats * lanes * self._core.cache.beat_bits // 8
                 before = work = AttentionWork(i["query_head"], i["value_head"], keys, values, queries, at)
                 jobs += 1
                 lane.offer(work)

@@ -51,7 +51,7 @@ class CoreSimulation:
         program, tables = (Reader(events, system, beat, shared=True) for _ in range(2))
         self.weights = Reader(events, channel, beat, shared=inside, holds=products.holds, crossing=0)
         self.cache = Reader(events, behind, beat, shared=True, holds=GEARBOX_LATENCY + 2)
-        self._progress = Progress(events)
+        self._progress, self._program, self._beat_bytes = Progress(events), program, beat
         permits = Permits(events)
         queues: dict[Unit, UnitQueue] = {unit: UnitQueue(events, unit, permits) for unit in UNITS}
         self._queues = queues
@@ -88,6 +88,17 @@ class CoreSimulation:
         """Beats of weights, and of keys and values where these lie beside them, that a weight channel brought."""
         readers = [self.weights, *([self.cache] if self._inside else [])]
         return sum(reader.bursts[-1][0] for reader in readers if reader.bursts)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all instructions."""
+        return sum(executed.macs for executed in self.executed)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of memory that were read and written behind all ports, the program's own included."""
+        fetched = self._program.bursts[-1][0] if self._program.bursts else 0
+        return fetched * self._beat_bytes + sum(executed.bytes for executed in self.executed)
 
     def run(self, position: int, length: int, *, goes_on: bool = False) -> int:
         """Cycles of a job of `length` tokens from `position` on.

@@ -1,6 +1,6 @@
 """Instructions that units have carried out, and which of them a job has waited for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from einloom.spec.isa import UNITS, Unit
@@ -26,6 +26,8 @@ class Executed:
     ends : ... in which it is complete.
     work : cycles of these that its throughput takes: terms, words, steps of the attention engine, beats.
     starved : ... in which the GEMM or the attention engine waits for memory.
+    macs : multiply-accumulates (operation_work.py).
+    bytes : of memory that are read or written, behind all ports.
     after : the instruction whose permit came last, None if none came after `waits`.
     before : the unit's instruction before it.
     behind : what the sequencer had waited for before it handed it out.
@@ -39,6 +41,8 @@ class Executed:
     ends: int = 0
     work: int = 0
     starved: int = 0
+    macs: int = 0
+    bytes: int = 0
     after: "Executed | None" = None
     before: "Executed | None" = None
     behind: Behind | None = None
@@ -92,14 +96,19 @@ class UnitCycles:
     starved: int
 
 
+def merged_cycles(executed: Iterable[Executed]) -> int:
+    """Cycles in which instructions of a unit, in their order, are at work; where they overlap they count once."""
+    busy, until = 0, 0
+    for e in executed:
+        busy += max(0, e.ends - max(e.starts, until - 1)) if e.ends >= e.starts else 0
+        until = max(until, e.ends + 1)
+    return busy
+
+
 def unit_cycles(executed: list[Executed]) -> dict[Unit, UnitCycles]:
     """Time of each unit. Work of instructions that overlap counts once."""
     found: dict[Unit, UnitCycles] = {}
     for unit in UNITS:
-        busy, until = 0, 0
         own = [e for e in executed if e.unit is unit]
-        for e in own:
-            busy += max(0, e.ends - max(e.starts, until - 1)) if e.ends >= e.starts else 0
-            until = max(until, e.ends + 1)
-        found[unit] = UnitCycles(busy, sum(e.starts - e.waits for e in own), sum(e.starved for e in own))
+        found[unit] = UnitCycles(merged_cycles(own), sum(e.starts - e.waits for e in own), sum(e.starved for e in own))
     return found

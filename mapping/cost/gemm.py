@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from einloom.mapping.block_stream import BlockStream
+from einloom.mapping.cost.operation_work import block_terms
 from einloom.spec.formats import Format
 from einloom.spec.manifest import BlockLayout, GemmManifest
 from einloom.spec.quantized import QuantizedTensor
@@ -19,17 +20,13 @@ def gemm_cycles(gemm: GemmManifest, format: Format, *, tokens: int, inputs: int,
     choose N of M per block all blocks are full; `tensor_cycles` knows a tensor's own.
     """
     layout = gemm.weights
-    step = layout.step(format)
-    tiles, blocks, steps = -(-outputs // gemm.columns), inputs // layout.block, layout.block // layout.lanes
+    tiles, blocks = -(-outputs // gemm.columns), inputs // layout.block
+    count = np.full(tiles, blocks * block_terms(gemm, format))
     if isinstance(layout, BlockLayout):
-        kept = format.of or None
-        count = np.full(tiles, blocks * layout.block_steps(format, kept))
-        return _cycles(gemm, format, tokens, count, count * 0 + blocks * layout.block_bits(format, kept))
-    # A step of one term leaves no cycle in which metadata could be taken unnoticed.
-    exposed = 1 if layout.metadata.bits and step.cycles == 1 and not layout.joined else 0
-    compute = blocks * (steps * step.cycles + exposed)
-    bits = blocks * (layout.metadata.bits + steps * step.bits)
-    return _cycles(gemm, format, tokens, np.full(tiles, compute), np.full(tiles, bits))
+        bits = blocks * layout.block_bits(format, format.of or None)
+    else:
+        bits = blocks * (layout.metadata.bits + layout.block // layout.lanes * layout.step(format).bits)
+    return _cycles(gemm, format, tokens, count, np.full(tiles, bits))
 
 
 def tensor_cycles(gemm: GemmManifest, tensor: QuantizedTensor, tokens: int) -> int:

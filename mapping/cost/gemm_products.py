@@ -13,9 +13,9 @@ from einloom.mapping.cost.latencies import (
     WEIGHT_QUEUE_LATENCY,
 )
 from einloom.mapping.cost.memory_port import Reader
+from einloom.mapping.cost.operation_work import block_terms, format_of, product_macs
 from einloom.mapping.cost.unit_queues import Presented
 from einloom.mapping.cost.write_port import SumsComing, WritePort
-from einloom.spec.formats import FORMATS
 from einloom.spec.manifest import BlockLayout, CoreManifest
 
 WEIGHT_PATH = WEIGHT_QUEUE_LATENCY + GEARBOX_LATENCY  # cycles from the master's beat to the array
@@ -54,18 +54,14 @@ def product(core: CoreManifest, i: Mapping[str, int], tokens: int, beats: int) -
     Where a format chooses how many weights of a block it keeps, the number of steps follows from the beats.
     """
     gemm, layout = core.gemm, core.gemm.weights
-    format = FORMATS[layout.steps[i["format"]].format]
+    format = format_of(gemm, i)
     step, blocks, tiles = layout.step(format), i["blocks"], i["tiles"]
     separate = bool(layout.metadata.bits) and not layout.joined and not isinstance(layout, BlockLayout)
-    if not isinstance(layout, BlockLayout):
-        # A step of one term leaves no cycle in which metadata could be taken unnoticed.
-        exposed = 1 if separate and step.cycles == 1 else 0
-        terms = blocks * (layout.block // layout.lanes * step.cycles + exposed)
-    elif format.of:
+    if format.of and isinstance(layout, BlockLayout):
         bits = beats * layout.beat_bits / tiles - blocks * layout.metadata.bits
         terms = max(1, round(bits / step.bits))
     else:
-        terms = blocks * layout.block_steps(format, None)
+        terms = blocks * block_terms(gemm, format)
     slices = gemm.columns // core.lanes
     drain = gemm.pipeline_cycles + (tokens - 1) * slices + 1
     end = gemm.pipeline_cycles + SUMS_LATENCY + tokens * slices - 1
@@ -144,6 +140,8 @@ class Products:
             self._reader.take(end, cycle)
             self._burst += 1
         p.record.work = terms
+        p.record.macs = product_macs(self._core.gemm, i, tokens)
+        p.record.bytes = beats * self._core.gemm.weights.channels * self._core.beat_bytes
         p.record.starved = max(0, ceil(cycle - ideal - ROUNDING))
         there = ceil(cycle - ROUNDING) + found.end
         yield there

@@ -18,6 +18,7 @@ class Loads:
 
     def __init__(self, core: CoreManifest, reader: Reader, port: WritePort) -> None:
         self._reader, self._port = reader, port
+        self._beat_bytes = core.beat_bytes
         self._word_beats = core.lanes * FLOAT_BYTES // core.beat_bytes
         self._used = self._burst = 0  # beats that are taken, and bursts
 
@@ -52,6 +53,7 @@ class Loads:
             self._burst += 1
         end = ceil(cycle)
         p.record.work = rows * beats
+        p.record.bytes = rows * beats * self._beat_bytes
         if tokens:
             return end + 1
         begin = end + 1 - (rows * i["words"] - 1) * self._word_beats  # the first word is written

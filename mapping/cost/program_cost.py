@@ -6,8 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from einloom.mapping.cost.core_simulation import CoreSimulation
 from einloom.mapping.cost.executed import Span, UnitCycles, critical_path, unit_cycles
+from einloom.mapping.cost.roofline import Work, operations_work
 from einloom.mapping.cost.unlimited import NOTHING, Unlimited
 from einloom.spec.isa import UNITS, Unit
 from einloom.spec.manifest import Manifest
@@ -79,6 +83,8 @@ class JobCost:
     layers, operations : its parts; the cycles of either add up to those of the job.
     units : time of each unit.
     least : fewest cycles that each resource needs for its work, if nothing ever waits.
+    work : MACs, bytes and cycles of each operation with MACs.
+    whole : ... of the job, all of its traffic included.
     events : unit, instruction, first and last cycle of all that was carried out, as in a trace of RTL.
     """
 
@@ -89,6 +95,8 @@ class JobCost:
     operations: tuple[PartCost, ...]
     units: dict[Unit, UnitCycles]
     least: dict[Bound, int]
+    work: tuple[Work, ...]
+    whole: Work
     events: tuple[tuple[int, int, int, int], ...]
 
     @property
@@ -133,6 +141,8 @@ def job_cost(
         tuple(operations),
         units,
         _least(simulation, timing),
+        operations_work(simulation.executed, lambda index: known[program.notes[index]][1]),
+        Work("whole token" if tokens == 1 else f"all {tokens} tokens", simulation.macs, simulation.bytes, cycles),
         tuple((UNITS.index(e.unit), e.index, e.starts, e.ends) for e in simulation.executed),
     )
 
@@ -160,24 +170,32 @@ def job_cycles(
 
 
 def prompt_cycles(manifest: Manifest, program: Program, timing: MemoryTiming, tokens: int) -> int:
-    """Cycles of a prompt's job, from position 0 to the logits.
+    """Cycles of a prompt's job, from position 0 to the logits."""
+    return prompt_work(manifest, program, timing, tokens).cycles
 
-    Chunks of a long one are simulated where it begins, in the middle and where it ends. In between, their cycles lie on
-    a parabola through these; with the position they grow no faster than attention does, linearly.
+
+def prompt_work(manifest: Manifest, program: Program, timing: MemoryTiming, tokens: int) -> Work:
+    """MACs, bytes and cycles of a prompt's job, from position 0 to the logits.
+
+    Chunks of a long one are simulated where it begins, in the middle and where it ends. In between, their figures lie
+    on a parabola through these; with the position they grow no faster than attention does, linearly.
     """
     rows = manifest.core.gemm.rows
     chunks = -(-tokens // rows)
-    if chunks <= SAMPLES + 1:
-        return job_cycles(manifest, program, timing, 0, tokens)
 
-    def chunk(number: int) -> int:
+    def figures(position: int, tokens: int, goes_on: bool = False) -> NDArray[np.float64]:
         simulation = CoreSimulation(manifest, program.instructions, timing)
-        return simulation.run(number * rows, rows, goes_on=True)
+        cycles = simulation.run(position, tokens, goes_on=goes_on)
+        return np.array([simulation.macs, simulation.bytes, cycles], np.float64)
 
-    before = chunks - 1
-    mean = (chunk(0) + 4 * chunk((before - 1) // 2) + chunk(before - 1)) / 6
-    last = job_cycles(manifest, program, timing, before * rows, tokens - before * rows)
-    return round(before * mean) + last
+    if chunks <= SAMPLES + 1:
+        total = figures(0, tokens)
+    else:
+        before = chunks - 1
+        first, middle, last = (figures(n * rows, rows, True) for n in (0, (before - 1) // 2, before - 1))
+        total = np.round(before * (first + 4 * middle + last) / 6)
+        total += figures(before * rows, tokens - before * rows)
+    return Work(f"prompt of {tokens}", *(int(figure) for figure in total))
 
 
 def _place(note: str, layers: Sequence[str]) -> tuple[str, str]:

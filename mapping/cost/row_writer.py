@@ -66,7 +66,13 @@ class RowWriter:
             lanes = LANE_ANSWER if write.is_tile and self._core.cache_in_channels else 0
             cycle = last + self._timing.latency + ANSWER_LATENCY + lanes
             p.record.work += write.beats
+            each = self._tile_bytes(p.instruction) if write.is_tile else self._core.beat_bytes
+            p.record.bytes += write.beats * each
         return cycle
+
+    def _tile_bytes(self, i: Instruction) -> int:
+        """Bytes of a beat of keys or values, of all lanes at work."""
+        return min(i["other_lanes"] + 1, self._core.attention_lanes) * self._core.cache.beat_bits // 8
 
     def requests(self, i: Instruction, chunk: Chunk) -> Iterator[Write]:
         """Those of a `store` or a `store_kv`."""
