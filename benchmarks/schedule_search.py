@@ -17,8 +17,8 @@ from benchmarks.random_llama import llama_graph
 from einloom.catalogue import load_config, load_graph
 from einloom.generators.cached_designs import cached_designs
 from einloom.mapping.codegen.shape_only import shape_only_program
+from einloom.mapping.cost.schedule_search import Found, ScheduleGoal, search
 from einloom.mapping.schedule.schedule import STANDARD, Schedule
-from einloom.mapping.schedule.search import Found, ScheduleGoal, search
 from einloom.memory_sizes import sized
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.sim.simulated_core import SimulatedCore

@@ -11,13 +11,12 @@ from einloom.generators.registry import describe
 from einloom.html import figures_table
 from einloom.mapping.cached_program import cached_program
 from einloom.mapping.codegen.padding import PaddedSizes
+from einloom.mapping.cost.cached_schedule_search import STANDARD_NAME, schedule_named
+from einloom.mapping.cost.schedule_search import Found
 from einloom.mapping.pipeline import Compression
 from einloom.mapping.report import mapping_report
-from einloom.mapping.schedule.cached_search import cached_search
 from einloom.mapping.schedule.schedule import STANDARD
-from einloom.mapping.schedule.search import Found, ScheduleGoal
 from einloom.memory_sizes import sized
-from einloom.models.decoder_graph import DecoderGraph
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
@@ -28,7 +27,6 @@ from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 from einloom.spec.program import LISTING, PROGRAM, SYSTEM, Program
 
 REPORT = "report.txt"
-STANDARD_SCHEDULE = "standard"
 FILES = ".safetensors"
 """Ends the names of files that hold weights; formats have no such names."""
 
@@ -112,7 +110,7 @@ def compile(
     *,
     weights: str = "",
     calibration: str | Path | None = None,
-    schedule: str = STANDARD_SCHEDULE,
+    schedule: str = STANDARD_NAME,
 ) -> CompiledModel:
     """Compile a model for the core of a config.
 
@@ -130,25 +128,15 @@ def compile(
     started = time.perf_counter()
     loaded = load_model(model)
     manifest = describe(sized(load_config(config), loaded.graph))
-    found = _searched(loaded.graph, manifest, schedule, weights)
+    timing = MemoryTiming.hbm(8 * manifest.core.beat_bytes, CLOCK_MHZ)
+    format = _searched_format(manifest, weights)
+    found = schedule_named(schedule, loaded.graph, manifest, format, loaded.graph.context, timing)
     compression, chosen = compression_of(weights, calibration), found.schedule if found else STANDARD
     program, bits = cached_program(loaded, manifest, compression, chosen)
     return CompiledModel(loaded, manifest, program, bits, time.perf_counter() - started, found)
 
 
-def _searched(graph: DecoderGraph, manifest: Manifest, schedule: str, weights: str) -> Found | None:
-    """The best schedule for a goal, None for the standard one; InputError for what is neither."""
-    names = [STANDARD_SCHEDULE, *ScheduleGoal]
-    if schedule not in names:
-        raise InputError(f"--schedule must be {', '.join(names)}, not {schedule}")
-    if schedule == STANDARD_SCHEDULE:
-        return None
-    timing = MemoryTiming.hbm(8 * manifest.core.beat_bytes, CLOCK_MHZ)
-    format = searched_format(manifest, weights)
-    return cached_search(graph, manifest, format, graph.context, ScheduleGoal(schedule), timing)
-
-
-def searched_format(manifest: Manifest, weights: str) -> Format:
+def _searched_format(manifest: Manifest, weights: str) -> Format:
     """The weight format that a schedule is searched for: the one that is named, if the design has it, or its first.
 
     Of a mixture the matrices' formats are not known yet. One that keeps N of M weights stands for its dense codes.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ from einloom.choice import choose_config
 from einloom.generators.registry import describe
 from einloom.html import rows_table
 from einloom.mapping.codegen.shape_only import shape_only_program
+from einloom.mapping.cost.cached_schedule_search import STANDARD_NAME, schedule_named
 from einloom.mapping.cost.program_cost import JobCost, PartCost, cycles_without, job_cost, prompt_work
 from einloom.mapping.cost.roofline import ATTENTION, Roof, Work, roofs
+from einloom.mapping.cost.schedule_search import Found
+from einloom.mapping.schedule.schedule import STANDARD
 from einloom.memory_sizes import sized
 from einloom.plots import require_plots
 from einloom.running import CLOCKS_MHZ, Memory
@@ -43,6 +46,7 @@ class CostReport:
     prompt_work : MACs, bytes and cycles from its start to the logits behind it.
     seconds : that the prediction took.
     program : that was simulated.
+    found : its schedule, if that was searched for.
     """
 
     manifest: Manifest
@@ -56,6 +60,7 @@ class CostReport:
     prompt_work: Work | None
     seconds: float
     program: Program
+    found: Found | None = None
 
     def draw_timeline(self, path: str | Path) -> None:
         """Draw what each unit does in the token's job into an .svg or .png, or write a .json that Perfetto opens."""
@@ -127,6 +132,7 @@ class CostReport:
                 for unit, t in step.units.items()
             },
             "without": self.without,
+            "schedule": asdict(self.found) if self.found else None,
             "seconds": round(self.seconds, 3),
         }
 
@@ -163,6 +169,7 @@ def cost(
     weights: str = "",
     memory: str = "hbm",
     clock_mhz: float | None = None,
+    schedule: str = STANDARD_NAME,
 ) -> CostReport:
     """Predict what a token of a model costs on the core of a config.
 
@@ -175,6 +182,7 @@ def cost(
     weights : one of the design's weight formats, for all matrices; the first if empty.
     memory : behind each port: "hbm", a channel of HBM2, or "ideal", which gives a beat in each cycle.
     clock_mhz : the core's clock; 300 if None.
+    schedule : "standard", or "decode" or "prefill" for the one with the fewest cycles up to that position.
 
     InputError when the model doesn't fit the design, or a number is none that the model can have.
     """
@@ -186,8 +194,10 @@ def cost(
     _check_counts(at, prompt, graph.context)
     manifest = describe(chosen)
     format = _format(manifest, weights)
-    program = shape_only_program(graph, manifest, format, max(at + 1, prompt or 1))
     timing = MemoryTiming() if behind is Memory.ideal else MemoryTiming.hbm(8 * manifest.core.beat_bytes, clock)
+    context = max(at + 1, prompt or 1)
+    found = schedule_named(schedule, graph, manifest, format, context, timing)
+    program = shape_only_program(graph, manifest, format, context, found.schedule if found else STANDARD)
     step = job_cost(manifest, program, timing, [layer.name for layer in graph.layers], at)
     without = cycles_without(manifest, program, timing, at)
     first = None if prompt is None else prompt_work(manifest, program, timing, prompt)
@@ -203,6 +213,7 @@ def cost(
         first,
         time.perf_counter() - started,
         program,
+        found,
     )
 
 

@@ -1,4 +1,4 @@
-"""mapping/schedule/search.py: the schedule with the fewest predicted cycles. All schedules compute the same."""
+"""mapping/cost/schedule_search.py: the schedule with the fewest predicted cycles. All schedules compute the same."""
 
 import json
 import random
@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 import einloom
 from einloom.cli.main import make_app
 from einloom.mapping.codegen.shape_only import shape_only_program
+from einloom.mapping.cost import cached_schedule_search as cached
 from einloom.mapping.cost.program_cost import job_cycles
+from einloom.mapping.cost.schedule_search import VALUES, Found, ScheduleGoal, search
 from einloom.mapping.pipeline import PLAIN, compile_model
-from einloom.mapping.schedule import cached_search as cached
 from einloom.mapping.schedule.schedule import STANDARD, Schedule
-from einloom.mapping.schedule.search import VALUES, Found, ScheduleGoal, search
 from einloom.models.decoder_model import DecoderModel
 from einloom.sim.golden.executor import GoldenCore
 from einloom.sim.golden.memories import Chunk
@@ -132,3 +132,11 @@ def test_a_text_on_rtl_is_golden_and_takes_fewer_cycles() -> None:
 def test_an_unknown_goal() -> None:
     with pytest.raises(InputError, match="--schedule must be standard, decode, prefill, not fast"):
         einloom.compile(config="default", schedule="fast")
+
+
+def test_cost_predicts_what_was_found() -> None:
+    standard, found = (einloom.cost(config="default", schedule=name) for name in ("standard", "decode"))
+    assert found.found is not None
+    assert 1 - found.step.cycles / standard.step.cycles == pytest.approx(found.found.saved, abs=0.002)
+    compiled = einloom.compile(config="default", schedule="decode")
+    assert found.program.instructions == compiled.program.instructions

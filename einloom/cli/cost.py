@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from einloom.cli.options import ConfigName, Model
+from einloom.cli.options import ConfigName, Model, Schedule
 from einloom.cost_tables import FigureTable, operations, roofline, summary, units, waits
 from einloom.costing import cost as predict
 from einloom.plots import require_plots
@@ -58,6 +58,7 @@ def cost(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write tables and plots as one page that needs nothing else."),
     ] = None,
+    schedule: Schedule = "standard",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Predict what a model costs on a design: cycles of a token, what bounds them, and what would help most."""
@@ -69,8 +70,17 @@ def cost(
         require_plots(html, "--html", (".html", ".htm"))
     with Console(stderr=True).status("simulating units, queues and permits"):
         report = predict(
-            model, config, position=position, prompt=prompt, weights=weights, memory=memory, clock_mhz=clock
+            model,
+            config,
+            position=position,
+            prompt=prompt,
+            weights=weights,
+            memory=memory,
+            clock_mhz=clock,
+            schedule=schedule,
         )
+    if report.found:
+        Console(stderr=True).print(report.found.summary, soft_wrap=True, markup=False, highlight=False)
     for path, write in ((timeline, report.draw_timeline), (plot, report.plot), (html, report.write_html)):
         if path is not None:
             write(path)

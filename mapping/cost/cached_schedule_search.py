@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict
 
+from einloom.mapping.cost.schedule_search import Advance, Found, ScheduleGoal, search
 from einloom.mapping.schedule.schedule import Schedule
-from einloom.mapping.schedule.search import Advance, Found, ScheduleGoal, search
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.build_cache import cache_root, content_key, package_texts
 from einloom.spec.errors import InputError
@@ -15,6 +15,7 @@ from einloom.spec.memory_timing import MemoryTiming
 
 ROOMS = ("einloom.spec", "einloom.models", "einloom.mapping")
 FILE = "schedule.json"
+STANDARD_NAME = "standard"
 
 
 def cached_search(
@@ -40,3 +41,15 @@ def cached_search(
     except InputError:
         pass  # the next run searches again
     return found
+
+
+def schedule_named(
+    name: str, graph: DecoderGraph, manifest: Manifest, format: Format, context: int, timing: MemoryTiming
+) -> Found | None:
+    """The best schedule for the goal of that name, None for the standard one; InputError for what is neither."""
+    names = [STANDARD_NAME, *ScheduleGoal]
+    if name not in names:
+        raise InputError(f"--schedule must be {', '.join(names)}, not {name}")
+    if name == STANDARD_NAME:
+        return None
+    return cached_search(graph, manifest, format, context, ScheduleGoal(name), timing)
