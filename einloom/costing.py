@@ -33,7 +33,7 @@ class CostReport:
     Attributes
     ----------
     step : the job of a token at a position.
-    without : cycles of that job if one resource took no time, by the resource's name.
+    without : cycles of that job if one resource took no time, by the resource's name; empty if nobody asked for it.
     prompt : tokens of a prompt, if it was asked for.
     prompt_cycles : from its start to the logits behind it.
     seconds : that the prediction took.
@@ -112,6 +112,7 @@ def cost(
     weights: str = "",
     memory: str = "hbm",
     clock_mhz: float | None = None,
+    what_if: bool = True,
 ) -> CostReport:
     """Predict what a token of a model costs on the core of a config.
 
@@ -124,6 +125,7 @@ def cost(
     weights : one of the design's weight formats, for all matrices; the first if empty.
     memory : behind each port: "hbm", a channel of HBM2, or "ideal", which gives a beat in each cycle.
     clock_mhz : the core's clock; 300 if None.
+    what_if : also simulate the job without each of its limits, which takes most of the time.
 
     InputError when the model doesn't fit the design, or a number is none that the model can have.
     """
@@ -138,7 +140,7 @@ def cost(
     program = shape_only_program(graph, manifest, format, max(at + 1, prompt or 1))
     timing = MemoryTiming() if behind is Memory.ideal else MemoryTiming.hbm(8 * manifest.core.beat_bytes, clock)
     step = job_cost(manifest, program, timing, [layer.name for layer in graph.layers], at)
-    without = cycles_without(manifest, program, timing, at)
+    without = cycles_without(manifest, program, timing, at) if what_if else {}
     first = None if prompt is None else prompt_cycles(manifest, program, timing, prompt)
     return CostReport(manifest, behind, clock, step, without, prompt, first, time.perf_counter() - started, program)
 
