@@ -89,7 +89,12 @@ class CoreConfig(Section):
     parity: bool = False
 
 
-OTHERS = {"memory": MemoryConfig, "attention": FuseMaxConfig, "core": CoreConfig, "floorplan": FloorplanConfig}
+OTHERS: dict[str, type[BaseModel]] = {
+    "memory": MemoryConfig,
+    "attention": FuseMaxConfig,
+    "core": CoreConfig,
+    "floorplan": FloorplanConfig,
+}
 """The other sections, by their keys."""
 
 
