@@ -35,7 +35,7 @@ def _texts(value: object) -> object:
 
 def _values(value: object) -> object:
     if not isinstance(value, list | tuple) or not value:
-        raise problem(f"must be a list of values, not {SHORT.repr(value)}")
+        raise problem(f"must be a list of one or more values, not {SHORT.repr(value)}")
     return value
 
 

@@ -1,5 +1,6 @@
 """A YAML file whose mapping a schema checks: its values, the line of each, and what is wrong with it in words."""
 
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -56,8 +57,11 @@ class Document:
             return Problem(f"unknown key{near or '; known: ' + ', '.join(names)}", key, line)
         if error["type"] == "missing":
             return Problem("is required", key, line)
+        near = ""
+        if error["type"] in {"enum", "literal_error"} and isinstance(error["input"], str):
+            near = did_you_mean(error["input"], re.findall(r"'([^']+)'", error["ctx"]["expected"]))
         shown = "" if error["type"] == "einloom" else f" (given: {SHORT.repr(error['input'])})"
-        return Problem(f"{error['msg']}{shown}", key, line)
+        return Problem(f"{error['msg']}{shown}{near}", key, line)
 
     def refuse(self, problems: Iterable[Problem]) -> None:
         """ConfigError with all of `problems`, by their lines, if there are any."""

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from einloom.spec.config import OTHERS, SECTIONS, check_config
 from einloom.spec.errors import ConfigError, Problem
@@ -24,10 +24,7 @@ MIXTURE = "auto:"
 
 def known_keys() -> list[str]:
     """All keys that a sweep can be over."""
-    sections: list[tuple[str, type[BaseModel]]] = [
-        *(("engine", section) for section in SECTIONS.values()),
-        *OTHERS.items(),
-    ]
+    sections = [*(("engine", section) for section in SECTIONS.values()), *OTHERS.items()]
     config = [f"{name}.{key}" for name, section in sections for key in section.model_fields]
     return list(dict.fromkeys([*(f"{JOB}{key}" for key in Job.model_fields), *config]))
 

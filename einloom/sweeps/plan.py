@@ -103,8 +103,7 @@ def _plan(document: Document, folder: Path) -> Plan:
     file, wrong = _parsed(document, problems)
     bases = {} if "base" in wrong else _bases(file, folder, document, problems)
     models = _models(file, folder, document, problems)
-    if bases:
-        problems += key_problems(file.over, list(bases.values()), document)
+    problems += key_problems(file.over, list(bases.values()), document)
     text = None if file.text is None else str((folder / file.text).absolute())
     if text is not None:
         problems += _said(lambda: read_text(Path(text)), "text", document.line(("text",)))
@@ -130,9 +129,12 @@ def _parsed(document: Document, problems: list[Problem]) -> tuple[SweepFile, set
         file, wrong = SweepFile.model_validate(document.data), set[str]()
     except ValidationError as error:
         errors = error.errors()
-        problems += [document.explain(e, e["loc"], SweepFile.model_fields) for e in errors]
-        wrong = {str(e["loc"][0]) for e in errors}
+        places = [tuple(part for part in e["loc"] if part != "[key]") for e in errors]
+        problems += [document.explain(e, at, SweepFile.model_fields) for e, at in zip(errors, places, strict=True)]
+        wrong = {str(at[0]) for at in places}
         right = {key: value for key, value in document.data.items() if str(key) not in wrong}
+        if isinstance(over := document.data.get("over"), dict):
+            right["over"] = {key: values for key, values in over.items() if ("over", key) not in places}
         file = SweepFile.model_validate({**REQUIRED, **right})
     if wrong <= document.data.keys() - SweepFile.model_fields.keys():
         problems += [Problem(p.message, p.key, document.line((p.key,))) for p in file.contradictions()]
