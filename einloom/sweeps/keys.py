@@ -5,6 +5,7 @@ are faults of single points, and no matter here.
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from einloom.spec.errors import ConfigError, Problem
 from einloom.spec.formats import FORMATS
 from einloom.spec.suggest import did_you_mean
 from einloom.spec.sweep_file import JOB, Job
-from einloom.spec.yaml_document import Document
+from einloom.spec.yaml_document import SHORT, Document
 
 KIND = "engine.kind"
 MIXTURE = "auto:"
@@ -45,8 +46,7 @@ def key_problems(
             continue
         found = dict[str, int]()  # each text once, at the first value that it is said of
         for n, value in enumerate(values):
-            messages = _job_faults(key, value) if key.startswith(JOB) else _config_faults(key, value, variants)
-            for message in messages:
+            for message in _faults(key, value, variants):
                 found.setdefault(message, n)
         for message, n in found.items():
             yield Problem(message, f"over.{key}", document.line((*place, n)))
@@ -56,6 +56,15 @@ def changed(data: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """A config's mapping with another value of the key `section.name`."""
     section, _, name = key.partition(".")
     return {**copy.deepcopy(dict(data)), section: {**(data.get(section) or {}), name: value}}
+
+
+def _faults(key: str, value: Any, variants: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with a key's value, whatever the other keys are."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return [f"must be a number, a text or a list of these, not {SHORT.repr(value)}"]
+    return _job_faults(key, value) if key.startswith(JOB) else _config_faults(key, value, variants)
 
 
 def _config_faults(key: str, value: Any, variants: Sequence[Mapping[str, Any]]) -> list[str]:
