@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from einloom.html import rows_table
 from einloom.spec.errors import InputError
 from einloom.spec.files import write_folder
 from einloom.spec.sweep_file import JOB
+from einloom.sweeps.axes import shown
 from einloom.sweeps.kept import KeptRows
 from einloom.sweeps.measures import ERROR, Identity, Row, code_digest, columns, measure_point
 from einloom.sweeps.page import page
@@ -49,6 +50,11 @@ class SweepReport:
     bugs: int
     seconds: float
 
+    @cached_property
+    def varied(self) -> tuple[str, ...]:
+        """Axes of which there is more than one value."""
+        return tuple(axis for axis in self.axes if len({shown(row[axis]) for row in self.rows}) > 1)
+
     @property
     def measured(self) -> tuple[str, ...]:
         """Names of the figures."""
@@ -79,12 +85,13 @@ class SweepReport:
         """Pairs of figures that some points have."""
         return tuple(plot for plot in PLOTS if any(plot.has(row) for row in self.rows))
 
-    def groups(self) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
-        """Rows that are of the same model and of the same job, so that they can be compared."""
-        same = [axis for axis in self.axes if axis == "model" or axis.startswith(JOB)]
-        found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    def groups(self) -> dict[str, list[Mapping[str, Any]]]:
+        """Rows of the same model and the same job, which can be compared, by what the others have another of."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
         for row in self.rows:
-            found.setdefault(tuple(shown(row[axis]) for axis in same), []).append(row)
+            parts = [row["model"]] if "model" in self.varied else []
+            parts += [f"{a.removeprefix(JOB)} {shown(row[a])}" for a in self.varied if a.startswith(JOB)]
+            found.setdefault(", ".join(parts), []).append(row)
         return found
 
     def fronts(self, plot: Plot) -> list[Mapping[str, Any]]:
@@ -106,7 +113,7 @@ class SweepReport:
         cells = [[shown(value) for value in row.values()] for row in self.rows]
         summary = f"{len(self.rows):,} points, {self.failed:,} with an error"
         drawn = [(plot, self.groups()) for plot in self.plots]
-        return page(self.name, summary, self.columns, cells, drawn, self.axes)
+        return page(self.name, summary, self.columns, cells, drawn, self.varied)
 
     def write(self, folder: str | Path) -> None:
         """Write table and page into `folder`; InputError when that fails, with nothing half-written."""
@@ -137,13 +144,6 @@ class SweepReport:
 
     def _repr_html_(self) -> str:
         return rows_table(self.name, self.columns, ([shown(v) for v in row.values()] for row in self.rows))
-
-
-def shown(value: Any) -> str:
-    """A value of the table as text: floats with all their digits, lists as JSON, nothing for None."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def sweep(

@@ -268,12 +268,12 @@ def test_resources_by_synthesis(model: Path, monkeypatch: pytest.MonkeyPatch) ->
         return SimpleNamespace(total=Resources(lut=config.gemm.columns, dsp=2, bram36=0.5, uram=3))
 
     monkeypatch.setattr(measures, "synthesise", synthesised)
-    over = {"engine.columns": [8, 16], "core.lanes": [8], "core.vector_words": ["auto"], "engine.formats": [["int8"]]}
+    over = {"engine.columns": [16, 32], "core.lanes": [16], "core.vector_words": ["auto"], "engine.formats": [["int8"]]}
     sweep = {"name": "s", "base": "bitmod-decode", "models": str(model), "measure": "resources", "synth": True}
     rows = einloom.sweep(sweep | {"over": over}, jobs=1).rows
     assert [[row[name] for name in ("lut", "dsp", "bram36", "uram", "error")] for row in rows] == [
-        [8, 2, 0.5, 3, ""],
         [16, 2, 0.5, 3, ""],
+        [32, 2, 0.5, 3, ""],
     ]
 
 

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from einloom.spec.errors import CheckFailed, InputError
-from einloom.sweeping import KEPT, PAGE, TABLE, SweepReport, shown
+from einloom.sweeping import KEPT, PAGE, TABLE, SweepReport
 from einloom.sweeping import sweep as run_sweep
+from einloom.sweeps.axes import shown
 from einloom.sweeps.plan import read_plan
 from einloom.synthesis import require_plots
 
@@ -86,11 +87,10 @@ def _print(report: SweepReport) -> None:
     for plot in report.plots:
         best = report.fronts(plot)
         table = Table(title=f"Best in {plot.labels[1]} and {plot.labels[0]}", title_justify="left")
-        varied = [axis for axis in report.axes if len({shown(row[axis]) for row in report.rows}) > 1]
-        for heading in (*(axis.rpartition(".")[2] for axis in varied), plot.labels[1], plot.labels[0]):
+        for heading in (*(axis.rpartition(".")[2] for axis in report.varied), plot.labels[1], plot.labels[0]):
             table.add_column(heading, justify="right")
         for row in best[:SHOWN]:
-            table.add_row(*(shown(row[axis]) for axis in varied), f"{row[plot.y]:,.1f}", f"{row[plot.x]:,.6g}")
+            table.add_row(*(shown(row[axis]) for axis in report.varied), f"{row[plot.y]:,.1f}", f"{row[plot.x]:,.6g}")
         if len(best) > SHOWN:
             table.caption = f"and {len(best) - SHOWN:,} more"
         console.print(table)

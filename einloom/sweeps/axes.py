@@ -1,9 +1,17 @@
-"""Points of a grid by their numbers, and samples of them."""
+"""Points of a grid by their numbers, samples of them, and values as text."""
 
+import json
 import random
 from collections.abc import Sequence
 from math import prod
 from typing import Any
+
+
+def shown(value: object) -> str:
+    """A value as text: floats with all their digits, lists as JSON, nothing for None."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def size(axes: Sequence[Sequence[object]]) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from math import ceil, floor, log10
-from typing import Any
 
+from einloom.sweeps.axes import shown
 from einloom.sweeps.pareto import Plot, Row, front
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
@@ -17,13 +17,9 @@ TICKS = 6
 CENTRED = 'text-anchor="middle"'
 LEGEND = 12
 """Groups that are named beside their colours."""
-Groups = Mapping[tuple[Any, ...], Sequence[Row]]
+Groups = Mapping[str, Sequence[Row]]
+"""Points that can be compared, by what they have in common."""
 Drawing = tuple[Plot, Groups]
-
-
-def name_of(group: Sequence[object]) -> str:
-    """A group's name, of what its points have in common."""
-    return ", ".join(str(part) for part in group if part != "")
 
 
 class Axis:
@@ -56,8 +52,8 @@ def chart(plot: Plot, groups: Groups, axes: Sequence[str]) -> str:
     for n, (group, rows) in enumerate(groups.items()):
         colour = COLOURS[n % len(COLOURS)]
         parts += _group(plot, rows, colour, x, y, axes)
-        if n < LEGEND and (name := name_of(group)):
-            parts.append(_text(WIDTH - RIGHT, TOP + 16 * n + 12, name, f'text-anchor="end" fill="{colour}"'))
+        if n < LEGEND and group:
+            parts.append(_text(WIDTH - RIGHT, TOP + 16 * n + 12, group, f'text-anchor="end" fill="{colour}"'))
     return "\n".join([*parts, "</svg>"])
 
 
@@ -88,7 +84,7 @@ def _group(plot: Plot, rows: Sequence[Row], colour: str, x: Axis, y: Axis, axes:
         yield f'<path d="{path}" fill="none" stroke="{colour}"/>'
     for row in filter(plot.has, rows):
         filled = colour if any(row is other for other in best) else "none"
-        what = ", ".join(f"{axis} {row[axis]}" for axis in axes)
+        what = ", ".join(f"{axis} {shown(row[axis])}" for axis in axes)
         title = f"{row[plot.y]:,.6g} {plot.labels[1]}, {row[plot.x]:,.6g} {plot.labels[0]}: {what}"
         yield (
             f'<circle cx="{x.at(row[plot.x])}" cy="{y.at(row[plot.y])}" r="3.5" fill="{filled}" stroke="{colour}">'

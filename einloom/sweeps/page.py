@@ -40,7 +40,7 @@ def page(
     drawings: Sequence[Drawing],
     axes: Sequence[str],
 ) -> str:
-    """The page; `axes` are the columns that say which point a row is of."""
+    """The page; `axes` are the columns that tell points apart."""
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     charts = "\n".join(f"<h2>{escape(_heading(d))}</h2>\n{chart(*d, axes)}" for d in drawings)

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from einloom.sweeps.chart import COLOURS, Drawing, name_of
+from einloom.sweeps.chart import COLOURS, Drawing
 from einloom.sweeps.pareto import front
 
 
@@ -19,12 +19,12 @@ def plot_points(path: Path, title: str, drawings: Sequence[Drawing]) -> None:
             colour, had, best = COLOURS[n % len(COLOURS)], [row for row in rows if plot.has(row)], front(rows, plot)
             axes.plot([row[plot.x] for row in had], [row[plot.y] for row in had], ".", alpha=0.5, color=colour)
             line = [row[plot.x] for row in best], [row[plot.y] for row in best]
-            axes.step(*line, where="post", color=colour, label=name_of(group))
+            axes.step(*line, where="post", color=colour, label=group)
         axes.set_xlabel(plot.labels[0])
         axes.set_ylabel(plot.labels[1])
         axes.set_title(title)
         axes.set_ylim(bottom=0)
         axes.grid(visible=True, alpha=0.3)
-        if any(map(name_of, groups)):
+        if any(groups):
             axes.legend()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
