@@ -1,9 +1,10 @@
 """Work that is done in other processes: of this machine, or of a Dask cluster. Results come as they are ready."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Any
@@ -28,7 +29,7 @@ def run_in_processes(
     function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], jobs: int, on_result: OnResult
 ) -> None:
     """Call `function` with the arguments of each task, in `jobs` processes at once; ToolError when one of them dies."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_settle) as pool:
         futures = {pool.submit(function, *task): n for n, task in enumerate(tasks)}
         try:
             for future in as_completed(futures):
@@ -58,11 +59,16 @@ def run_on_cluster(
     with client:
         futures = {client.submit(function, *task, pure=False): n for n, task in enumerate(tasks)}
         for future in distributed.as_completed(futures):
-            on_result(futures[future], future.result())
+            try:
+                result = future.result()
+            except (CancelledError, distributed.KilledWorker, distributed.comm.CommClosedError) as error:
+                raise ToolError(f"--scheduler {address}: the cluster lost a task: {error}") from error
+            on_result(futures[future], result)
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, which a parent that is killed can't say."""
+def _settle() -> None:
+    """Let this process end without a word on Ctrl-C, and when its parent is gone: a killed one can't say so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent.join,), daemon=True).start()
