@@ -145,10 +145,10 @@ def _bases(file: SweepFile, folder: Path, document: Document, problems: list[Pro
     """Mappings of the configs that a file names; what is wrong with them becomes problems."""
     found: dict[str, Mapping[str, Any]] = {}
     for n, name in enumerate(file.base):
-        path = folder / name
         try:
+            path = folder / name
             config: Config = load_config(path if path.is_file() else name)
-        except InputError as error:
+        except (InputError, OSError) as error:  # such as a name that is too long
             problems.append(Problem(str(error), "base", document.line(("base", n))))
         else:
             found[name] = config.model_dump(mode="json", exclude_unset=True)
@@ -160,7 +160,7 @@ def _models(file: SweepFile, folder: Path, document: Document, problems: list[Pr
     found, shipped = {}, shipped_models()
     for n, name in enumerate(file.models):
         line = document.line(("models", n))
-        path = folder / name if (folder / name).exists() else shipped.get(name)
+        path = folder / name if _exists(folder / name) else shipped.get(name)
         if path is None:
             near = did_you_mean(name, shipped)
             text = f"{name}: neither a model's path nor a shipped model{near}; shipped: {', '.join(shipped)}"
@@ -169,6 +169,13 @@ def _models(file: SweepFile, folder: Path, document: Document, problems: list[Pr
         problems += _said(lambda path=path: load_graph(path), "models", line)
         found[name] = str(path.absolute())
     return found
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _said(call: Any, key: str, line: int | None) -> Iterator[Problem]:
