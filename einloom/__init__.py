@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from einloom.running import generate_text, open
     from einloom.simulation import simulate
     from einloom.spec.sampling import Sampling
+    from einloom.sweeping import sweep
     from einloom.synthesis import synthesise
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "open",
     "quantize",
     "simulate",
+    "sweep",
     "synthesise",
 ]
 
@@ -76,6 +78,7 @@ _HOMES = {
     "open": "running",
     "quantize": "quantized_model",
     "simulate": "simulation",
+    "sweep": "sweeping",
     "synthesise": "synthesis",
 }
 

@@ -1,4 +1,4 @@
-"""Finds configs, models, cascades and graphs of operators by path, or by the name of a shipped one."""
+"""Finds configs, models, cascades, graphs of operators and sweeps by path, or by the name of a shipped one."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -44,6 +44,11 @@ def shipped_cascades() -> dict[str, Path]:
 def shipped_graphs() -> dict[str, Path]:
     """The shipped graphs of operators by name."""
     return {path.stem: path for path in sorted((examples_folder() / "graphs").glob("*.yaml"))}
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """The shipped sweeps by name."""
+    return {path.stem: path for path in sorted((examples_folder() / "sweeps").glob("*.yaml"))}
 
 
 def load_config(config: str | Path | Mapping[str, Any] | Config = DEFAULT_CONFIG) -> Config:
@@ -129,6 +134,11 @@ def load_operators(graph: str | Path) -> "OperatorGraph":
     from einloom.mapping.allocation.load import load_graph as read_graph
 
     return read_graph(_file_of(graph, "graph", shipped_graphs()))
+
+
+def sweep_file(sweep: str | Path) -> Path:
+    """The file of a sweep, or of the shipped one of a name; InputError when there is neither."""
+    return _file_of(sweep, "sweep", shipped_sweeps())
 
 
 def _file_of(given: str | Path, kind: str, shipped: Mapping[str, Path]) -> Path:

@@ -39,7 +39,7 @@ class CostReport:
     Attributes
     ----------
     step : the job of a token at a position.
-    without : cycles of that job if one resource took no time, by the resource's name.
+    without : cycles of that job if one resource took no time, by the resource's name; empty if nobody asked for it.
     format : of the weights.
     roofs : of products and of attention, in the token's job.
     prompt : tokens of a prompt, if it was asked for.
@@ -170,6 +170,7 @@ def cost(
     memory: str = "hbm",
     clock_mhz: float | None = None,
     schedule: str = STANDARD_NAME,
+    what_if: bool = True,
 ) -> CostReport:
     """Predict what a token of a model costs on the core of a config.
 
@@ -183,6 +184,7 @@ def cost(
     memory : behind each port: "hbm", a channel of HBM2, or "ideal", which gives a beat in each cycle.
     clock_mhz : the core's clock; 300 if None.
     schedule : "standard", or "decode" or "prefill" for the one with the fewest cycles up to that position.
+    what_if : also simulate the job without each of its limits, which takes most of the time.
 
     InputError when the model doesn't fit the design, or a number is none that the model can have.
     """
@@ -199,7 +201,7 @@ def cost(
     found = schedule_named(schedule, graph, manifest, format, context, timing)
     program = shape_only_program(graph, manifest, format, context, found.schedule if found else STANDARD)
     step = job_cost(manifest, program, timing, [layer.name for layer in graph.layers], at)
-    without = cycles_without(manifest, program, timing, at)
+    without = cycles_without(manifest, program, timing, at) if what_if else {}
     first = None if prompt is None else prompt_work(manifest, program, timing, prompt)
     return CostReport(
         manifest,

@@ -15,8 +15,7 @@ from einloom.evaluation_windows import (
     Source,
     Window,
     WindowReader,
-    read_in_processes,
-    read_on_cluster,
+    read_by_others,
 )
 from einloom.html import figures_table
 from einloom.models.decoder_model import DecoderModel
@@ -159,10 +158,7 @@ def evaluate(
     if elsewhere:
         assert not isinstance(model, DecoderModel)
         source = Source(None if model is None else str(model), design, weights, _text_of(calibration))
-        if scheduler:
-            scores = read_on_cluster(source, windows, scheduler, on_tokens)
-        else:
-            scores = read_in_processes(source, windows, jobs, on_tokens)
+        scores = read_by_others(source, windows, jobs, scheduler, on_tokens)
     else:
         reader = WindowReader(compiled)
         scores = [reader.read(window, on_tokens) for window in windows]

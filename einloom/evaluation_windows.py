@@ -5,13 +5,10 @@ What was read is kept in the cache by its content, so an evaluation that was end
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,6 +16,7 @@ import numpy.typing as npt
 
 from einloom.compiled import CompiledModel
 from einloom.compiled import compile as compile_for
+from einloom.elsewhere import run_elsewhere
 from einloom.mapping.model_digest import model_digest
 from einloom.models.agreement import log_softmax
 from einloom.models.core_decoder import CoreDecoder
@@ -27,7 +25,7 @@ from einloom.models.linears import FloatLinears, Floats
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.build_cache import cache_root, content_key, package_texts
 from einloom.spec.config import Config
-from einloom.spec.errors import InputError, ToolError
+from einloom.spec.errors import InputError
 from einloom.spec.files import write_file
 
 ROOMS = ("einloom.spec", "einloom.models", "einloom.sim.golden")
@@ -143,33 +141,16 @@ class WindowReader:
         )
 
 
-def read_in_processes(source: Source, windows: Sequence[Window], jobs: int, count: Count) -> list[Scores]:
-    """The scores of all windows, from `jobs` processes at once, each with a model of its own."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        tasks = {pool.submit(read_elsewhere, source, window): n for n, window in enumerate(windows)}
-        try:
-            return _gathered(((tasks[t], t.result()) for t in as_completed(tasks)), windows, count)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def read_by_others(source: Source, windows: Sequence[Window], jobs: int, scheduler: str, count: Count) -> list[Scores]:
+    """The scores of all windows, from `jobs` processes with a model each, or from workers of a Dask scheduler."""
+    found: dict[int, Scores] = {}
 
+    def note(n: int, scores: Scores) -> None:
+        found[n] = scores
+        count(len(windows[n].tokens))
 
-def read_on_cluster(source: Source, windows: Sequence[Window], address: str, count: Count) -> list[Scores]:
-    """The scores of all windows, from the workers of the Dask scheduler at `address`, which see the same files.
-
-    ToolError when Dask is missing or nothing answers there.
-    """
-    try:
-        import distributed
-    except ImportError as error:
-        raise ToolError('--scheduler needs Dask: pip install "einloom[cluster]"') from error
-    try:
-        client: Any = distributed.Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise ToolError(f"--scheduler {address}: no Dask scheduler answers there: {error}") from error
-    with client:
-        tasks = {client.submit(read_elsewhere, source, w, pure=False): n for n, w in enumerate(windows)}
-        return _gathered(((tasks[t], t.result()) for t in distributed.as_completed(tasks)), windows, count)
+    run_elsewhere(read_elsewhere, [(source, window) for window in windows], jobs, scheduler, note)
+    return [found[n] for n in range(len(windows))]
 
 
 def read_elsewhere(source: Source, window: Window) -> Scores:
@@ -181,15 +162,6 @@ def read_elsewhere(source: Source, window: Window) -> Scores:
 def _reader(model: str | None, config: str, weights: str, calibration: str | None) -> WindowReader:
     design = Config.model_validate_json(config)
     return WindowReader(compile_for(model, design, weights=weights, calibration=calibration))
-
-
-def _gathered(results: Iterator[tuple[int, Scores]], windows: Sequence[Window], count: Count) -> list[Scores]:
-    """Results that come in any order, in that of the windows."""
-    found: dict[int, Scores] = {}
-    for n, scores in results:
-        found[n] = scores
-        count(len(windows[n].tokens))
-    return [found[n] for n in range(len(windows))]
 
 
 def _load(path: Path, length: int) -> Scores:

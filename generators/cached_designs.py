@@ -25,7 +25,7 @@ def cached_designs(config: Config) -> list[Design]:
 
     A damaged entry is made anew. A cache that can't be written is only read.
     """
-    path = cache_root() / "designs" / f"{config.name}-{content_key([config.model_dump_json(), *_code()])}.json.gz"
+    path = cache_root() / "designs" / f"{config.name}-{content_key([config.model_dump_json(), *design_code()])}.json.gz"
     if found := _load(path):
         return found
     # Generators bring Amaranth with them, half of what a warm start would take.
@@ -50,7 +50,7 @@ def _load(path: Path) -> list[Design] | None:
 
 
 @cache
-def _code() -> tuple[str, ...]:
+def design_code() -> tuple[str, ...]:
     """The text of all code that a design follows from, that of engines from other packages included, and versions."""
     brought = {engine.section.partition(".")[0].partition(":")[0] for engine in engine_kinds().values()} - {"einloom"}
     return tuple(f"{tool} {version(tool)}" for tool in TOOLS) + package_texts(*ROOMS, *sorted(brought))

@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
 
-import yaml
 from pydantic import BaseModel, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from einloom.spec import yaml_text
 from einloom.spec.engine_kinds import engine_kinds
 from einloom.spec.engines.fusemax import FuseMaxConfig
 from einloom.spec.engines.gemm import GemmConfig
@@ -19,13 +16,10 @@ from einloom.spec.errors import ConfigError, InputError, Problem
 from einloom.spec.floorplan_config import FloorplanConfig
 from einloom.spec.section import PositiveCount, Section, problem
 from einloom.spec.suggest import did_you_mean
+from einloom.spec.yaml_document import SHORT, Document, parse_document
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 ADD_A_CORE = "add the sections core and attention, or use another config"
-SHORT = reprlib.Repr()
-"""Shows a value of the file in an error, cut where it is long."""
-SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
-
 
 SECTIONS = {kind: cast(type[BaseModel], engine.load("section")) for kind, engine in engine_kinds().items()}
 """The section of each engine."""
@@ -93,6 +87,15 @@ class CoreConfig(Section):
     cache_memory: Literal["system", "channels"] = "system"
     attention_lanes: Literal[1, 2, 4, 8, 16, 32] = 1
     parity: bool = False
+
+
+OTHERS: dict[str, type[BaseModel]] = {
+    "memory": MemoryConfig,
+    "attention": FuseMaxConfig,
+    "core": CoreConfig,
+    "floorplan": FloorplanConfig,
+}
+"""The other sections, by their keys."""
 
 
 class Config(Section):
@@ -275,92 +278,37 @@ def read_config(path: Path) -> Config:
 
 def parse_config(text: str, file: Path | str) -> Config:
     """The config in `text`; `file` is named in errors."""
-    try:
-        tree, data = yaml_text.compose(text), yaml_text.load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or "unreadable"
-        raise ConfigError(file, [Problem(f"not YAML: {reason}", line=mark.line + 1 if mark else None)]) from error
-    if not isinstance(data, dict):
-        raise ConfigError(file, [Problem("must be a mapping with the keys name, engine and memory")])
-    return _checked(data, tree, file)
+    return _checked(parse_document(text, file, "name, engine and memory"))
 
 
 def check_config(data: Mapping[str, Any]) -> Config:
     """The config that a mapping is; ConfigError with every problem and its key otherwise."""
-    return _checked(dict(data), None, "config")
+    return _checked(Document("config", dict(data)))
 
 
-def _checked(data: dict[str, Any], tree: yaml.Node | None, file: Path | str) -> Config:
-    problems = list(_duplicates(tree))
+def _checked(document: Document) -> Config:
+    problems = list(document.duplicates())
     try:
-        config = Config.model_validate(data)
+        config = Config.model_validate(document.data)
     except ValidationError as error:
-        problems += [_explain(e, tree) for e in error.errors()]
-    if problems:
-        raise ConfigError(file, sorted(problems, key=lambda p: p.line or 0))
+        problems += [_explain(e, document) for e in error.errors()]
+    document.refuse(problems)
     return config
 
 
-def _explain(error: ErrorDetails, tree: yaml.Node | None) -> Problem:
+def _explain(error: ErrorDetails, document: Document) -> Problem:
     """One pydantic error as a problem with its line; the discriminator's tag is not part of the key."""
     kinds = SECTIONS
     location = tuple(
         p for n, p in enumerate(error["loc"]) if not (n == 1 and error["loc"][0] == "engine" and p in kinds)
     )
-    key = ".".join(str(p) for p in location)
-    line = _line(tree, location)
-    if error["type"] == "extra_forbidden":
-        model: type[BaseModel] = Config
-        if location[0] == "engine" and len(location) > 1:
-            model = kinds[str(error["loc"][1])]
-        elif location[0] == "memory" and len(location) > 1:
-            model = MemoryConfig
-        elif location[0] == "attention" and len(location) > 1:
-            model = FuseMaxConfig
-        elif location[0] == "core" and len(location) > 1:
-            model = CoreConfig
-        near = did_you_mean(str(location[-1]), model.model_fields)
-        return Problem(f"unknown key{near or '; known: ' + ', '.join(model.model_fields)}", key, line)
-    if error["type"] == "missing":
-        return Problem("is required", key, line)
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         given = error["input"].get("kind") if isinstance(error["input"], dict) else None
         near = did_you_mean(given, kinds) if isinstance(given, str) else ""
-        return Problem(
-            f"must be one of {', '.join(kinds)}, not {SHORT.repr(given)}{near}",
-            f"{key}.kind",
-            _line(tree, (*location, "kind")),
-        )
-    given = error["input"]
-    shown = "" if error["type"] == "einloom" else f" (given: {SHORT.repr(given)})"
-    return Problem(f"{error['msg']}{shown}", key, line)
-
-
-def _line(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
-    """1-based line of the deepest part of `location` that the file has."""
-    line = node.start_mark.line + 1 if node is not None else None
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if getattr(k, "value", None) == str(part)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _duplicates(node: yaml.Node | None, prefix: str = "") -> Iterator[Problem]:
-    """Keys that stand twice in one mapping; YAML would silently keep the last."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        if key.value in seen:
-            yield Problem("stands twice", f"{prefix}{key.value}", key.start_mark.line + 1)
-        seen.add(key.value)
-        yield from _duplicates(value, f"{prefix}{key.value}.")
+        at = (*location, "kind")
+        text = f"must be one of {', '.join(kinds)}, not {SHORT.repr(given)}{near}"
+        return Problem(text, ".".join(map(str, at)), document.line(at))
+    section: Any = Config
+    if len(location) > 1:
+        section = kinds.get(str(error["loc"][1])) if location[0] == "engine" else OTHERS.get(str(location[0]))
+    return document.explain(error, location, (section or Config).model_fields)

@@ -1,4 +1,4 @@
-"""Damaged files of models: each is read, or refused with a sentence; nothing else may come of it.
+"""Damaged files of models and of sweeps: each is read, or refused with a sentence; nothing else may come of it.
 
     python -m tests.fuzz_files [KIND ...] [--seed 1] [--count 10000]
 
@@ -25,6 +25,7 @@ from einloom.models.chat import render_chat
 from einloom.models.importer.gguf_model import load_gguf
 from einloom.models.importer.huggingface import load_folder
 from einloom.spec.errors import InputError
+from einloom.sweeps.plan import read_plan
 from tests.tiny_gguf import write_gguf
 from tests.tiny_llama import write_tiny_llama
 
@@ -34,6 +35,16 @@ TEMPLATE = """{% for message in messages %}{% if message['role'] == 'user' %}{{ 
 {%- elif message['role'] == 'system' %}{{ raise_exception('no system') }}{% else %}{{ message.content[:9] }}{% endif %}
 {% endfor %}{% if add_generation_prompt %}{{ bos_token ~ '<|assistant|>' }}{% set ns = namespace(n=3) %}{% endif %}
 {{ strftime_now('%Y') }}{% for i in range(4) %}{{ loop.index }}{% if i > 2 %}{% break %}{% endif %}{% endfor %}"""
+SWEEP = {
+    "name": "few",
+    "base": ["core-dsp", "default"],
+    "models": ["shakespeare-1m"],
+    "measure": ["cost", "resources"],
+    "kind": "random",
+    "points": 5,
+    "seed": 1,
+    "over": {"engine.formats": [["bitmod-fp4"]], "engine.columns": [16, 32], "job.position": [10], "job.clock": [100]},
+}
 SYNTAX = ["{%", "%}", "{{", "}}", "endfor", "[9]", "()", "1/0", "|", "messages", "~"]
 MESSAGES = [{"role": "user", "content": " What? "}, {"role": "assistant", "content": "This."}]
 VALUES = [0, -1, 1, 2, 3, 1 << 31, 1 << 63, 1 << 70, -(1 << 40), 0.5, 1e308, float("nan"), float("inf"), None, True]
@@ -116,11 +127,14 @@ def kinds(folder: Path) -> dict[str, Kind]:
     file = write_gguf(folder / "model.gguf", loaded, GGMLQuantizationType.Q8_0, tokens)
     template = folder / "template.jinja"
     template.write_text(TEMPLATE)
+    sweep = folder / "sweep.yaml"
+    sweep.write_text(json.dumps(SWEEP))
     return {
         "gguf": (file, lambda: load_gguf(file), mutate_bytes),
         "safetensors": (model / "model.safetensors", lambda: load_folder(model), mutate_bytes),
         "config": (model / "config.json", lambda: load_folder(model), mutate_json),
         "tokenizer": (model / "tokenizer.json", lambda: load_folder(model), mutate_json),
+        "sweep": (sweep, lambda: read_plan(sweep), mutate_json),
         "template": (template, lambda: render(template), mutate_text),
     }
 

@@ -48,7 +48,7 @@ def test_another_key_is_another_design(generated: list[str]) -> None:
 
 def test_other_code_makes_another_design(generated: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     cached_designs(CONFIG)
-    monkeypatch.setattr(cached, "_code", lambda: ("changed",))
+    monkeypatch.setattr(cached, "design_code", lambda: ("changed",))
     cached_designs(CONFIG)
     assert len(generated) == 2
 

@@ -1,4 +1,4 @@
-"""Damaged files of models, a few hundred of each kind; `python -m tests.fuzz_files` tries ten thousand."""
+"""Damaged files of models and sweeps, a few hundred of each kind; `python -m tests.fuzz_files` tries ten thousand."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.fuzz_files import fuzz, kinds
 COUNT = 200
 
 
-@pytest.mark.parametrize("name", ["gguf", "safetensors", "config", "tokenizer", "template"])
+@pytest.mark.parametrize("name", ["gguf", "safetensors", "config", "tokenizer", "template", "sweep"])
 def test_damaged_files_are_read_or_refused(tmp_path: Path, name: str) -> None:
     failures = list[tuple[int, str]]()
     done, refused = fuzz(kinds(tmp_path)[name], 1, COUNT, lambda *failure: failures.append(failure))

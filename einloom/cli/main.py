@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure a design's perplexity on a text, and its agreement with the float model."),
     "cost": ("cost", "Predict what a model costs on a design: cycles, what bounds them, and what would help."),
     "design": ("design", "Choose the fastest core for a model that a board has room for, and say why."),
+    "sweep": ("sweep", "Measure a grid or a sample of configs, jobs and models; goes on where it was ended."),
     "quantize": ("quantize", "Quantize the linear layers of a model; report bits per weight and error."),
     "cascade": ("cascade", "Count the passes that any mapping of a cascade must make, and say why."),
     "allocate": ("allocate", "Order operators and place their tensors in a scratchpad with the fewest words moved."),
