@@ -16,12 +16,13 @@ import numpy as np
 from einloom.catalogue import load_config
 from einloom.compiled import compile as compile_for
 from einloom.generators.cached_designs import cached_designs
+from einloom.mapping.cost.program_cost import job_cycles
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.sim.simulated_core import SimulatedCore
 from einloom.spec.driver import JobResult
 from einloom.spec.isa import UNITS
-from einloom.spec.memory_timing import MemoryTiming
+from einloom.spec.memory_timing import CLOCK_MHZ, MemoryTiming
 
 
 def main() -> None:
@@ -31,7 +32,8 @@ def main() -> None:
     parser.add_argument("--prompt", default="The capital of France is")
     parser.add_argument("--chat", action="store_true", help="take the prompt as a message, by the chat template")
     parser.add_argument("--tokens", type=int, default=1, help="of the step")
-    parser.add_argument("--latency", type=int, default=100, help="of memory, in cycles")
+    parser.add_argument("--latency", type=int, default=100, help="of ideal memory, in cycles")
+    parser.add_argument("--hbm", action="store_true", help="HBM2 behind each port, at 300 MHz")
     arguments = parser.parse_args()
     compiled = compile_for(arguments.model, load_config(arguments.config))
     model, manifest, program = compiled.model, compiled.manifest, compiled.program
@@ -48,7 +50,8 @@ def main() -> None:
     (design,) = cached_designs(manifest.config)
     cached = [number for lane in manifest.core.cache_memories for number in lane]
     start, size = program.symbols.cache * sizes[1], program.symbols.cache_beats * sizes[1]
-    with SimulatedCore(design, program, timing=MemoryTiming(latency=arguments.latency)) as core:
+    timing = MemoryTiming.hbm(8 * sizes[1], CLOCK_MHZ) if arguments.hbm else MemoryTiming(latency=arguments.latency)
+    with SimulatedCore(design, program, timing=timing) as core:
         for number in cached:
             core.load(number, start, golden.dump(number, start, size))
         tested = CheckedDecoder(CoreDecoder(core, program, *sizes, results.append), reference)
@@ -67,6 +70,8 @@ def main() -> None:
     print(f"all {logits.size:,} logits and the cache are golden's, bit for bit")
     print(f"next token: {model.tokenizer.decode([int(logits[-1].argmax())])!r}")
     print(f"{cycles:,} cycles in {seconds:.0f} s; a channel brings weights in {np.mean(shares):.1%} of them")
+    predicted = job_cycles(manifest, program, timing, len(before), len(step))
+    print(f"predicted: {predicted:,} cycles, {predicted / cycles:.4f} of them")
     print("busy: " + ", ".join(f"{u.name.lower()} {counters[f'{u.name.lower()}_busy']:,}" for u in UNITS))
 
 
