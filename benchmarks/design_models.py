@@ -23,6 +23,7 @@ from tests.published_models import PUBLISHED, write_model
 
 OTHERS = {
     "llama-2-7b": "FlightLLM 55 (U280), AccLLM 164 (U280, simulated), llama-fpga 18 to 19 (U250), 5 (KV260)",
+    "llama-3.2-1b": "FlexLLM 144 (U280, W4A4)",
     "bitnet-b1.58-2b-4t": "16.8 (KV260)",
 }
 """Published tokens a second."""

@@ -25,6 +25,7 @@ def _shape(
 PUBLISHED = {
     "llama-2-7b": _shape("llama", 4096, 11008, 32, 32, 32, 32000, 4096, tied=False),
     "llama-3-8b": _shape("llama", 4096, 14336, 32, 32, 8, 128256, 8192, tied=False),
+    "llama-3.2-1b": _shape("llama", 2048, 8192, 16, 32, 8, 128256, 131072, tied=True),
     "qwen2.5-7b": _shape("qwen2", 3584, 18944, 28, 28, 4, 152064, 32768, tied=False),
     "qwen2.5-72b": _shape("qwen2", 8192, 29568, 80, 64, 8, 152064, 32768, tied=False),
     "smollm2-135m": _shape("llama", 576, 1536, 30, 9, 3, 49152, 2048, tied=True),

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from einloom.designing import SHARE, DesignReport, _wish
 from einloom.fpga.boards import BOARDS
 from einloom.fpga.design.candidates import candidates, shares
 from einloom.fpga.design.capacity import mends, missing, need
+from einloom.fpga.design.vector_words import with_room
 from einloom.fpga.kernel.interface import kernel_interface
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.shape_only import shape_only_program
@@ -113,6 +115,21 @@ def test_a_vector_memory_without_room_in_block_memories_lies_in_ultraram(tmp_pat
     assert report.choice.resources.uram
     assert max(report.shares.values()) <= SHARE
     assert "# in UltraRAM" in report.text
+
+
+def test_words_are_shared_where_words_for_all_have_no_room(model: Path, report: DesignReport) -> None:
+    graph, config = load_graph(model), report.choice.config
+    taken = report.choice.resources
+    fewer = replace(
+        BOARDS["kv260"], has=replace(BOARDS["kv260"].has, bram36=ceil(taken.bram36 / 0.88 / 0.7) - 1, uram=0)
+    )
+    wish = replace(_wish(graph, "kv260", "decode", 128, "", 8, SHARE, 300), board=fewer)
+    shared = with_room(wish, config)
+    assert shared.memory_words()["vector_words"] < config.memory_words()["vector_words"]
+    assert not fit_problems(graph, describe(shared))
+    none = replace(wish, board=replace(fewer, has=replace(fewer.has, bram36=2, uram=0)))
+    with pytest.raises(InputError, match=r"it takes \d+\.\d% of the BRAM36s that the kv260 leaves, of 70%"):
+        with_room(none, config)
 
 
 def test_a_model_that_is_too_large(tmp_path: Path) -> None:

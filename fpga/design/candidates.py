@@ -7,6 +7,7 @@ few additions.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 
 from einloom.fpga.design.bounds import Bound, Work, attention_work, linear_work
 from einloom.fpga.design.capacity import missing, need
@@ -58,8 +59,9 @@ class Candidate:
 
 
 def shares(resources: Resources, room: Resources) -> dict[str, float]:
-    """Share of what a board leaves, of each of COUNTED."""
-    return {name: getattr(resources, name) / getattr(room, name) for name in COUNTED}
+    """Share of what a board leaves, of each of COUNTED; infinite where it has none of what is needed."""
+    taken = {name: (getattr(resources, name), getattr(room, name)) for name in COUNTED}
+    return {name: of and (of / has if has else inf) for name, (of, has) in taken.items()}
 
 
 def candidates(wish: Wish) -> list[Candidate]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from einloom.fpga.boards import Board
 from einloom.fpga.design.candidates import Candidate, candidates, shares
-from einloom.fpga.design.on_chip import URAM_LEAST_BITS
 from einloom.fpga.design.resource_model import core_resources
 from einloom.fpga.design.space import Goal
+from einloom.fpga.design.vector_words import with_room
 from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.generators.registry import describe
@@ -15,7 +15,6 @@ from einloom.mapping.cost.trial import FEW, Trial, layers_alike, shortened
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
-from einloom.spec.registers import WORD_BITS
 
 FINALISTS = 12
 """Cores that are simulated."""
@@ -82,15 +81,16 @@ def search(wish: Wish, name: str, sized: Sized, advance: Advance = lambda _done,
             f"no core for this model takes at most {wish.share:.0%} of what the {wish.board.name} leaves: allow more "
             "with --share, or take a larger board"
         )
-    tried = []
+    tried, problems = list[Choice](), list[InputError]()
     chosen = list(_finalists(found))
     for number, candidate in enumerate(chosen):
-        choice = _try(wish, candidate, name, sized)
-        if choice is not None:
-            tried.append(choice)
+        try:
+            tried.append(_try(wish, candidate, name, sized))
+        except InputError as error:
+            problems.append(error)
         advance(number + 1, len(chosen))
     if not tried:
-        raise InputError(f"no core that fits the {wish.board.name} takes this model")
+        raise InputError(f"no core takes this model on the {wish.board.name}; of the most promising one: {problems[0]}")
     return Search(len(found), tuple(ranked(tried)), tuple(_front(found)))
 
 
@@ -130,30 +130,17 @@ def _finalists(found: list[Candidate]) -> Iterator[Candidate]:
             return
 
 
-def _try(wish: Wish, candidate: Candidate, name: str, sized: Sized) -> Choice | None:
-    """Simulate a candidate; None where the model doesn't go onto it, or where its memories make it too large."""
-    try:
-        # Layers that are alike need the same memories.
-        few = shortened(wish.graph, FEW) if layers_alike(wish.graph) else wish.graph
-        config = _with_room(wish, sized(candidate.config(wish, name), few))
-        if config is None:
-            return None
-        trial = trial_of(wish, config)
-        if max(trial.image_bytes[1:]) > wish.board.weight_bank_bytes:
-            return None
-        cycles, tokens = cycles_of(wish, trial)
-    except InputError:
-        return None
+def _try(wish: Wish, candidate: Candidate, name: str, sized: Sized) -> Choice:
+    """Simulate a candidate; InputError where the model doesn't go onto it, or where its memories make it too large."""
+    # Layers that are alike need the same memories.
+    few = shortened(wish.graph, FEW) if layers_alike(wish.graph) else wish.graph
+    config = with_room(wish, sized(candidate.config(wish, name), few))
+    trial = trial_of(wish, config)
+    channel, bank = max(trial.image_bytes[1:]), wish.board.weight_bank_bytes
+    if channel > bank:
+        raise InputError(f"a weight channel needs {channel:,} bytes of a bank of {bank:,}")
+    cycles, tokens = cycles_of(wish, trial)
     return Choice(config, cycles, tokens, core_resources(config), candidate)
-
-
-def _with_room(wish: Wish, config: Config) -> Config | None:
-    """The config; where it has no room, the same with a vector memory that is large enough for UltraRAM; or None."""
-    room = wish.board.room(config.memory.channels + 1)
-    ultra = URAM_LEAST_BITS // (WORD_BITS * config.core_section.lanes)
-    larger = config.with_memories({"vector_words": max(ultra, config.memory_words()["vector_words"])})
-    fitting = (c for c in (config, larger) if max(shares(core_resources(c), room).values()) <= wish.share)
-    return next(fitting, None)
 
 
 def _front(found: list[Candidate]) -> Iterator[Candidate]:

@@ -89,7 +89,7 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
             if config.core_section.fifo_beats == DEEP_QUEUE
             else "in block memory"
         ),
-        "core.vector_words": f"{'in UltraRAM, ' if in_ultra else ''}at least what {model} needs",
+        "core.vector_words": f"{'in UltraRAM, ' if in_ultra else ''}what {model} needs, or more",
     }
 
 
