@@ -12,6 +12,7 @@ from einloom.generators.design import Design
 from einloom.mapping.codegen.decoder import compile_decoder
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
+from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.cache_scales import CacheScales
 from einloom.models.core_decoder import CheckedDecoder, CoreDecoder
 from einloom.models.decoder_graph import DecoderGraph
@@ -115,7 +116,7 @@ class Shape:
         ).graph()
 
 
-def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
+def random_program(manifest: Manifest, shape: Shape, seed: int = 0, schedule: Schedule = STANDARD) -> Program:
     """A model of random weights for a core, each matrix in any of the core's formats."""
     rng = np.random.default_rng(seed)
     model = shape.graph()
@@ -142,7 +143,7 @@ def random_program(manifest: Manifest, shape: Shape, seed: int = 0) -> Program:
     largest = rng.uniform(LARGEST_CACHED / 2, LARGEST_CACHED, (shape.layers, 2, shape.groups, shape.head))
     scales = [CacheScales(*(each / limit).astype(np.float32)) for each in largest]
     tensors = {name: quantized(matrix) for name, matrix in padded.items()}
-    return compile_decoder(model, tensors, floats, scales, manifest)
+    return compile_decoder(model, tensors, floats, scales, manifest, schedule=schedule)
 
 
 def random_tokens(rng: np.random.Generator, shape: Shape, count: int) -> list[int]:

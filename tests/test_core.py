@@ -9,6 +9,7 @@ import pytest
 
 from einloom.generators.design import Design
 from einloom.generators.registry import describe
+from einloom.mapping.schedule.schedule import Schedule
 from einloom.sim.golden.driver import GoldenDriver
 from einloom.spec.driver import SYSTEM
 from einloom.spec.errors import CheckFailed
@@ -84,6 +85,18 @@ def test_a_prompt_of_ragged_chunks_and_decoding_are_golden(bed: Bed, timing: Mem
     bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), timing)
 
 
+def test_a_program_of_another_schedule_is_golden() -> None:
+    design = core_design(core_config(base=BITMOD))
+    other = Schedule(most_pieces=16, piece_words=1, query_words=1, queries_first=True, ahead=2)
+    program = random_program(design.manifest, SHAPE, schedule=other)
+    assert program.instructions != random_program(design.manifest, SHAPE).instructions
+    bed, rng = Bed(design, program), np.random.default_rng(5)
+    try:
+        bed.check_text(random_tokens(rng, SHAPE, 11), random_tokens(rng, SHAPE, 2), TIMINGS["stalls and any order"])
+    finally:
+        bed.close()
+
+
 def check_a_text(design: Design, seed: int, prompt: int, decoded: int) -> None:
     """A random model reads so many random tokens at once and so many one by one, on memory that stalls."""
     bed = Bed(design, random_program(design.manifest, SHAPE))
@@ -95,7 +108,8 @@ def check_a_text(design: Design, seed: int, prompt: int, decoded: int) -> None:
         bed.close()
 
 
-@pytest.mark.parametrize("precompute", ["fused", slow("row")])
+@pytest.mark.slow  # tests of the engine, and of shipped cores, have both by default
+@pytest.mark.parametrize("precompute", ["fused", "row"])
 def test_look_up_tables_made_in_either_place_are_golden(precompute: str) -> None:
     design = core_design(
         core_config(base=BITMOD | {"engine": {"rows": 3, "columns": 16, "precompute": precompute, **LUT}})

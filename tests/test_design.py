@@ -16,6 +16,7 @@ from einloom.designing import SHARE, DesignReport, _wish
 from einloom.fpga.boards import BOARDS
 from einloom.fpga.design.candidates import candidates, shares
 from einloom.fpga.design.capacity import mends, missing, need
+from einloom.fpga.design.resource_model import core_resources
 from einloom.fpga.design.vector_words import with_room
 from einloom.fpga.kernel.interface import kernel_interface
 from einloom.generators.registry import describe
@@ -110,11 +111,14 @@ def test_more_room_is_never_slower(model: Path) -> None:
     assert best == sorted(best, reverse=True)
 
 
-def test_a_vector_memory_without_room_in_block_memories_lies_in_ultraram(tmp_path: Path) -> None:
-    report = einloom.design(write_model(tmp_path / "m", PUBLISHED["smollm2-135m"]), "kv260")
-    assert report.choice.resources.uram
-    assert max(report.shares.values()) <= SHARE
-    assert "# in UltraRAM" in report.text
+def test_a_vector_memory_without_room_in_block_memories_lies_in_ultraram(report: DesignReport) -> None:
+    config, board = report.choice.config, BOARDS["kv260"]
+    words = config.memory_words()["vector_words"]
+    wish = replace(report.wish, board=replace(board, has=replace(board.has, bram36=44)))
+    larger = with_room(wish, config)
+    assert larger.memory_words()["vector_words"] > words
+    assert core_resources(larger).uram > core_resources(config).uram == 0
+    assert with_room(report.wish, config) == config
 
 
 def test_words_are_shared_where_words_for_all_have_no_room(model: Path, report: DesignReport) -> None:

@@ -64,6 +64,7 @@ def test_run_on_rtl(installed: Path) -> None:
     assert told["bit_exact"] is True
 
 
+@pytest.mark.slow
 def test_synth_of_the_engine(installed: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
     alone = tmp_path / "alone.yaml"

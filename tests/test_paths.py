@@ -84,6 +84,7 @@ def test_waves_are_written_there(nasty: Path) -> None:
     assert Path(str(told["waves"])).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_design_is_synthesised_there(nasty: Path) -> None:
     pytest.importorskip("pyosys", reason="pyosys is not installed: pip install einloom[synth]")
     assert einloom(nasty, "synth", "small.yaml")["lut"]
