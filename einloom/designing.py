@@ -46,15 +46,16 @@ class DesignReport:
     ----------
     model : its name.
     search : all cores that were looked at; the first of those that were tried is the choice.
-    token_cycles, prompt_cycles : of a token at the end of the context, and of a prompt as long, on the choice.
-    work : fewest cycles of each resource's work for that token.
+    step_cycles : of the tokens that are computed at once at the end of the context, several for `batch`.
+    prompt_cycles : of a prompt as long.
+    work : fewest cycles of each resource's work for these tokens.
     seconds : that the choice took.
     """
 
     wish: Wish
     model: str
     search: Search
-    token_cycles: int
+    step_cycles: int
     prompt_cycles: int
     work: Mapping[Bound, int]
     seconds: float
@@ -80,8 +81,7 @@ class DesignReport:
     @property
     def tokens_per_second(self) -> float:
         """For the goal `batch`, of all tokens that are computed at once."""
-        each = self.choice.each if self.wish.goal is Goal.batch else self.token_cycles
-        return self.wish.clock_mhz * 1e6 / each
+        return self.wish.clock_mhz * 1e6 * _at_once(self.wish, self.choice) / self.step_cycles
 
     @property
     def time_to_first_token(self) -> float:
@@ -94,10 +94,10 @@ class DesignReport:
 
     @property
     def share_of_memory(self) -> float:
-        """Of the board's peak bytes a second that weights and cache take while a token is made."""
+        """Of the board's peak bytes a second that weights and cache take while those tokens are made."""
         port = self.choice.config.memory
         beats = self.work[Bound.memory] * self.board.timing(port.beat_bits, self.wish.clock_mhz).beat_share
-        seconds = self.token_cycles / (self.wish.clock_mhz * 1e6)
+        seconds = self.step_cycles / (self.wish.clock_mhz * 1e6)
         return beats * port.channels * port.beat_bits / 8 / seconds / self.board.bytes_per_second
 
     @cached_property
@@ -188,9 +188,15 @@ def design(
     if missing(wish):
         raise InputError(refusal(wish, called))
     found = search(wish, name or _name(called, board), sized, advance)
-    trial, last = trial_of(wish, found.tried[0].config), wish.context - 1
-    token, prompt, work = trial.cycles(last), trial.prompt_cycles(wish.context), trial.work(last)
-    return DesignReport(wish, called, found, token, prompt, work, time.perf_counter() - started)
+    trial, tokens = trial_of(wish, found.tried[0].config), _at_once(wish, found.tried[0])
+    first = wish.context - tokens
+    step, prompt, work = trial.cycles(first, tokens), trial.prompt_cycles(wish.context), trial.work(first, tokens)
+    return DesignReport(wish, called, found, step, prompt, work, time.perf_counter() - started)
+
+
+def _at_once(wish: Wish, choice: Choice) -> int:
+    """Tokens that are computed at once when text is generated."""
+    return choice.tokens if wish.goal is Goal.batch else 1
 
 
 def _wish(
@@ -221,8 +227,12 @@ def _wish(
     if problems:
         raise InputError("; ".join(problems))
     positions = min(CONTEXT, graph.context) if context is None else context
-    format = FORMATS[weights or default_format(graph)]
-    return Wish(graph, BOARDS[board], format, Goal(goal), positions, cache_bits, clock_mhz, share)
+    format, kind = FORMATS[weights or default_format(graph)], Goal(goal)
+    if kind is Goal.batch and positions < max(kind.rows):
+        raise InputError(
+            f"--goal batch computes up to {max(kind.rows)} tokens at once: it needs as many positions, not {positions}"
+        )
+    return Wish(graph, BOARDS[board], format, kind, positions, cache_bits, clock_mhz, share)
 
 
 def default_format(graph: DecoderGraph) -> str:

@@ -21,7 +21,7 @@ from einloom.fpga.design.vector_words import with_room
 from einloom.fpga.kernel.interface import kernel_interface
 from einloom.generators.registry import describe
 from einloom.mapping.codegen.shape_only import shape_only_program
-from einloom.mapping.cost.program_cost import job_cycles
+from einloom.mapping.cost.program_cost import Bound, job_cycles
 from einloom.mapping.cost.trial import Trial, layers_alike
 from einloom.mapping.fit import fit_problems
 from einloom.spec.config import parse_config
@@ -150,6 +150,21 @@ def test_a_model_that_is_too_large(tmp_path: Path) -> None:
         weights, bits = changed.get("--weights", ""), int(changed.get("--cache-bits", 8))
         again = _wish(wish.graph, board, "decode", None, weights, bits, SHARE, 300)
         assert not missing(again)
+
+
+def test_a_batch_is_told_of_all_its_tokens(model: Path) -> None:
+    report = einloom.design(model, "kv260", goal="batch", context=64)
+    assert report.choice.tokens > 1
+    assert report.tokens_per_second == pytest.approx(300e6 / report.choice.each, rel=0.01)
+    bound = report.choice.candidate.bound
+    assert report.work[Bound.memory] == pytest.approx(bound.memory, rel=0.02)
+    assert report.work[Bound.attention] == pytest.approx(bound.attention, rel=0.02)
+
+
+@pytest.mark.parametrize("context", [2, 9])
+def test_a_batch_needs_positions_for_its_tokens(model: Path, context: int) -> None:
+    with pytest.raises(InputError, match="--goal batch computes up to 32 tokens at once"):
+        einloom.design(model, "kv260", goal="batch", context=context)
 
 
 def test_all_that_is_wrong_at_once(model: Path) -> None:

@@ -60,12 +60,12 @@ class Trial:
         """Cycles of a prompt."""
         return self._of_all([prompt_cycles(self.manifest, p, self.timing, tokens) for _, p in self._programs])
 
-    def work(self, position: int) -> dict[Bound, int]:
-        """Fewest cycles of each resource's work in a job of one token at a position."""
+    def work(self, position: int, tokens: int = 1) -> dict[Bound, int]:
+        """Fewest cycles of each resource's work in a job of so many tokens from a position on."""
         jobs = []
         for layers, program in self._programs:
             names = [layer.name for layer in self.graph.layers[:layers]]
-            jobs.append(job_cost(self.manifest, program, self.timing, names, position))
+            jobs.append(job_cost(self.manifest, program, self.timing, names, position, tokens))
         return {bound: self._of_all([job.least.get(bound, 0) for job in jobs]) for bound in jobs[-1].least}
 
     @cached_property
