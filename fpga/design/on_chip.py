@@ -47,9 +47,10 @@ class Memory:
         return Resources(bram36=self.reads * self._half_blocks() / 2)
 
     def _urams(self) -> int:
-        """Whole columns of 72 bits, and what is left beside them packed as tightly as it goes."""
+        """Whole columns of 72 bits, and one of what is left, of which two, four or more words may share a block's."""
         columns, rest = divmod(self.bits, URAM_BITS)
-        return columns * ceil(self.words / URAM_WORDS) + ceil(rest * self.words / (URAM_WORDS * URAM_BITS))
+        beside = 1 << (URAM_BITS // rest).bit_length() - 1 if rest else 1
+        return columns * ceil(self.words / URAM_WORDS) + (rest > 0) * ceil(self.words / (URAM_WORDS * beside))
 
     def _half_blocks(self) -> int:
         """Fewest halves: columns as wide as the depth allows; two deep where a block is too shallow."""
