@@ -22,7 +22,10 @@ from einloom.designing import DesignReport, label
 from einloom.fpga.resources import Resources
 from tests.published_models import PUBLISHED, write_model
 
-CHOICES = ("smollm2-135m:kv260:decode", "llama-3-8b:u280:decode", "bitnet-b1.58-2b-4t:u280:decode")
+CHOICES = (
+    *("smollm2-135m:kv260:decode", "bitnet-b1.58-2b-4t:kv260:decode", "llama-3.2-1b:kv260:decode"),
+    "llama-3-8b:u280:decode",
+)
 COUNTED = ("lut", "dsp", "bram36", "uram")
 PROMPT = "ROMEO:"
 

@@ -1,5 +1,6 @@
 """The registers of a core behind those of ap_ctrl_hs, as the host sees them."""
 
+from functools import cache
 from typing import Literal
 
 from einloom.spec.isa import UNITS, CoreError
@@ -39,6 +40,7 @@ def design_number(digest: str) -> int:
     return int(digest[:16], 16)
 
 
+@cache
 def core_registers(ports: Ports) -> RegisterTable:
     """The table of a core with these memory ports, each of which has a window."""
     errors = ", ".join(f"{e.value} {e.name.lower()}" for e in CoreError)

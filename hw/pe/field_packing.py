@@ -14,6 +14,7 @@ of two, 8 times -128 * -128, is positive.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from einloom.hw.arith.dsp48e2 import A_BITS, P_BITS
 from einloom.hw.arith.widths import INT8_LIMIT
@@ -41,7 +42,7 @@ class FieldPacking:
         """The packing of two activations that share a weight."""
         return cls(*ACTIVATIONS, shared=weight_range(formats))
 
-    @property
+    @cached_property
     def shift(self) -> int:
         """Distance of the fields: the largest with which the pre-adder's result doesn't overflow."""
         limit = 1 << (A_BITS - 1)
