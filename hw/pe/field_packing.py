@@ -14,7 +14,7 @@ of two, 8 times -128 * -128, is positive.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 from einloom.hw.arith.dsp48e2 import A_BITS, P_BITS
 from einloom.hw.arith.widths import INT8_LIMIT
@@ -42,17 +42,10 @@ class FieldPacking:
         """The packing of two activations that share a weight."""
         return cls(*ACTIVATIONS, shared=weight_range(formats))
 
-    @cached_property
+    @property
     def shift(self) -> int:
         """Distance of the fields: the largest with which the pre-adder's result doesn't overflow."""
-        limit = 1 << (A_BITS - 1)
-
-        def fits(shift: int) -> bool:
-            top, below = shift * (self.fields - 1), sum(1 << n * shift for n in range(self.fields - 1))
-            largest, smallest = self.highest << top, self.lowest << top
-            return largest - below * self.lowest < limit and smallest - below * self.highest >= -limit
-
-        return max(s for s in range(A_BITS) if fits(s))
+        return _largest_shift(self.lowest, self.highest, self.fields)
 
     @property
     def top(self) -> int:
@@ -101,3 +94,15 @@ def weight_range(formats: Iterable[Format]) -> tuple[int, int]:
 def two_complement_bits(smallest: int, largest: int) -> int:
     """Width of a two's complement number that holds both."""
     return max((-smallest - 1).bit_length() if smallest < 0 else 0, largest.bit_length() if largest > 0 else 0) + 1
+
+
+@cache
+def _largest_shift(lowest: int, highest: int, fields: int) -> int:
+    limit = 1 << (A_BITS - 1)
+
+    def fits(shift: int) -> bool:
+        top, below = shift * (fields - 1), sum(1 << n * shift for n in range(fields - 1))
+        largest, smallest = highest << top, lowest << top
+        return largest - below * lowest < limit and smallest - below * highest >= -limit
+
+    return max(s for s in range(A_BITS) if fits(s))
