@@ -98,6 +98,12 @@ def test_what_is_found_is_as_fast_as_predicted_and_no_slower_than_the_standard(
     assert bool(found.changes) == (found.cycles < found.standard_cycles)
 
 
+def test_a_context_shorter_than_a_chunk(model: DecoderModel) -> None:
+    format, manifest = FORMATS[MANIFEST.gemm.weights.steps[0].format], core_manifest(engine={"rows": 4})
+    found = search(model.graph, manifest, format, 2, ScheduleGoal.prefill, TIMING)
+    assert 0 < found.cycles <= found.standard_cycles
+
+
 def test_a_search_is_kept(model: DecoderModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EINLOOM_CACHE", str(tmp_path))
     format = FORMATS[MANIFEST.gemm.weights.steps[0].format]

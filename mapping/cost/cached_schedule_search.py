@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from einloom.mapping.cost.schedule_search import Advance, Found, ScheduleGoal, search
+from einloom.mapping.cost.schedule_search import Found, ScheduleGoal, search
 from einloom.mapping.schedule.schedule import Schedule
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.build_cache import cache_root, content_key, package_texts
@@ -19,13 +19,7 @@ STANDARD_NAME = "standard"
 
 
 def cached_search(
-    graph: DecoderGraph,
-    manifest: Manifest,
-    format: Format,
-    context: int,
-    goal: ScheduleGoal,
-    timing: MemoryTiming,
-    advance: Advance = lambda _tried: None,
+    graph: DecoderGraph, manifest: Manifest, format: Format, context: int, goal: ScheduleGoal, timing: MemoryTiming
 ) -> Found:
     """What `search` finds, taken from the cache where it holds it; a damaged entry is made anew."""
     parts = [repr(graph), manifest.model_dump_json(), format.name, str(context), goal, repr(timing)]
@@ -35,7 +29,7 @@ def cached_search(
         kept = json.loads((folder / FILE).read_text())
         return Found(**kept | {"schedule": Schedule(**kept["schedule"]), "goal": ScheduleGoal(kept["goal"])})
     except (OSError, ValueError, TypeError, KeyError):
-        found = search(graph, manifest, format, context, goal, timing, advance)
+        found = search(graph, manifest, format, context, goal, timing)
     try:
         write_folder(folder, {FILE: json.dumps(asdict(found)).encode()})
     except InputError:

@@ -1,6 +1,6 @@
 """The schedule with which a model takes fewest cycles on a design, by the cost model's event simulation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -25,9 +25,6 @@ WORTH = 0.0002
 """Share of the cycles that a change must save, so that chance doesn't make schedules odd."""
 ROUNDS = 3
 """Most times that all choices are looked at."""
-
-Advance = Callable[[int], None]
-"""Told how many schedules were simulated so far."""
 
 
 class ScheduleGoal(StrEnum):
@@ -83,13 +80,7 @@ class Found:
 
 
 def search(
-    graph: DecoderGraph,
-    manifest: Manifest,
-    format: Format,
-    context: int,
-    goal: ScheduleGoal,
-    timing: MemoryTiming,
-    advance: Advance = lambda _tried: None,
+    graph: DecoderGraph, manifest: Manifest, format: Format, context: int, goal: ScheduleGoal, timing: MemoryTiming
 ) -> Found:
     """The best schedule for a goal: one choice after the other is set to its best value, until none helps any more.
 
@@ -107,7 +98,6 @@ def search(
                 if schedule == STANDARD:
                     raise
                 cycles[schedule] = None  # the design's memories are too small for it
-            advance(len(cycles))
         return cycles[schedule]
 
     best, least = STANDARD, of(STANDARD)
@@ -127,5 +117,5 @@ def search(
 
 
 def _cycles(trial: Trial, goal: ScheduleGoal) -> int:
-    tokens = trial.manifest.gemm.rows if goal is ScheduleGoal.prefill else 1
+    tokens = min(trial.manifest.gemm.rows, trial.context) if goal is ScheduleGoal.prefill else 1
     return trial.cycles(trial.context - tokens, tokens)
