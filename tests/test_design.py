@@ -90,6 +90,15 @@ def test_bounds_are_below_what_is_simulated(report: DesignReport) -> None:
         assert choice.candidate.bound.cycles <= 1.02 * choice.cycles
 
 
+def test_promises_of_several_tokens_at_once_are_near(model: Path) -> None:
+    """The vector unit, which a decoding step hardly waits for, makes half of a batch's cycles."""
+    found = einloom.design(model, "kv260", goal="batch", context=128)
+    for choice in found.search.tried:
+        bound = choice.candidate.bound
+        assert bound.likely == pytest.approx(choice.cycles, rel=0.25)
+        assert bound.vector > 0.3 * (bound.array + bound.attention)
+
+
 def test_few_layers_tell_what_all_take(model: Path) -> None:
     graph, manifest = load_graph(model), describe(load_config("bitmod-decode"))
     program = shape_only_program(graph, manifest, None, 128)

@@ -1,7 +1,8 @@
-"""Fewest cycles of a job on a core, in closed form: what its memory, its array and its attention engines are busy for.
+"""Fewest cycles of a job on a core: what its memory, its array, its attention engines and its vector unit are busy for.
 
 The array waits while attention works, since one makes what the other takes; weights come in meanwhile. So a job lasts
-at least as long as memory is busy, and at least as long as array and attention together.
+at least as long as memory is busy, and at least as long as array and attention together. The vector unit works on a
+piece of a product while the array makes the next one, but only within a layer's operation.
 """
 
 from collections import Counter
@@ -14,6 +15,8 @@ from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.formats import Format
 from einloom.spec.manifest import BlockLayout, CoreManifest
 
+HIDDEN_MEMORY, HIDDEN_VECTOR = 0.1, 0.5
+"""Shares of the memory's and the vector unit's work that cannot be hidden behind the engines', of simulated cores."""
 SCORE_CYCLES, SERIAL_SCORE_CYCLES = 6, 2
 """Cycles of a tile beside those of its elements (hw/array/attention_engine.py)."""
 
@@ -34,20 +37,23 @@ class Bound:
     ----------
     memory : in which a weight channel brings beats.
     array, attention : in which the GEMM engine, and an attention lane, are at work.
+    vector : in which the vector unit is.
     """
 
     memory: float
     array: int
     attention: int
+    vector: int
 
     @property
     def cycles(self) -> float:
-        return max(self.memory, self.array + self.attention)
+        return max(self.memory, self.array + self.attention, self.vector)
 
     @property
     def likely(self) -> float:
         """Cycles that a job may take: some of what could overlap doesn't."""
-        return self.cycles + 0.1 * min(self.memory, self.array + self.attention)
+        engines = self.array + self.attention
+        return self.cycles + HIDDEN_MEMORY * min(self.memory, engines) + HIDDEN_VECTOR * min(self.vector, engines)
 
 
 def linear_work(graph: DecoderGraph, core: CoreManifest, format: Format, tokens: int) -> Work:

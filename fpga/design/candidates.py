@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import inf
 
-from einloom.fpga.design.bounds import Bound, Work, attention_work, linear_work
+from einloom.fpga.design.bounds import Bound, attention_work, linear_work
 from einloom.fpga.design.capacity import missing, need
 from einloom.fpga.design.resource_model import array_resources, other_resources
 from einloom.fpga.design.space import (
@@ -21,6 +21,7 @@ from einloom.fpga.design.space import (
     all_ports,
     config_of,
 )
+from einloom.fpga.design.vector_work import VectorWork
 from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
 from einloom.generators.core import spec_and_manifest
@@ -67,11 +68,11 @@ def shares(resources: Resources, room: Resources) -> dict[str, float]:
 def candidates(wish: Wish) -> list[Candidate]:
     """All cores that fit, the most promising first."""
     found: list[Candidate] = []
-    best = float("inf")
+    best, vector_work = float("inf"), VectorWork(wish)
     for ports in all_ports(wish.board):
         if missing(wish, ports.channels) or _least_cycles(wish, ports) > WORSE * best:
             continue
-        found += _with_ports(wish, ports)
+        found += _with_ports(wish, ports, vector_work)
         best = min((candidate.order[0] for candidate in found), default=best)
     return sorted(found, key=lambda candidate: candidate.order)
 
@@ -83,7 +84,7 @@ def _least_cycles(wish: Wish, ports: Ports) -> float:
     return weights / (ports.channels * ports.beat_bits / 8 * beat_share)
 
 
-def _with_ports(wish: Wish, ports: Ports) -> Iterator[Candidate]:
+def _with_ports(wish: Wish, ports: Ports, vector_work: VectorWork) -> Iterator[Candidate]:
     room = wish.board.room(ports.channels + 1)
     timing = wish.board.timing(ports.beat_bits, wish.clock_mhz)
     for rows in wish.goal.rows:
@@ -98,15 +99,15 @@ def _with_ports(wish: Wish, ports: Ports) -> Iterator[Candidate]:
             (h, attention_work(wish.graph, m, wish.context, rows, serial=True), other_resources(s))
             for _, h, s, m in lanes
         ]
+        vector = vector_work.cycles(ports, arrays[0], heads[0])
+        if vector is None:
+            continue
         for (array, linear, first), (head, attention, second) in product(engine_work, lane_work):
             resources = first + second
             if max(shares(resources, room).values()) <= wish.share:
-                bound = _bound(linear, attention, timing.beat_share)
+                beats = (linear.beats + attention.beats) / timing.beat_share
+                bound = Bound(beats, linear.cycles, attention.cycles, vector)
                 yield Candidate(ports, array, head, bound, resources)
-
-
-def _bound(linear: Work, attention: Work, beat_share: float) -> Bound:
-    return Bound((linear.beats + attention.beats) / beat_share, linear.cycles, attention.cycles)
 
 
 def _known(

@@ -96,4 +96,7 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
 def _pace(candidate: Candidate) -> str:
     """What the array's size means."""
     bound = candidate.bound
-    return f"array busy {bound.array:,} cycles, attention {bound.attention:,}, memory {round(bound.memory):,}"
+    return (
+        f"array busy {bound.array:,} cycles, attention {bound.attention:,}, memory {round(bound.memory):,}, "
+        f"vector unit {bound.vector:,}"
+    )

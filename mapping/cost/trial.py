@@ -9,9 +9,11 @@ from functools import cached_property
 
 from einloom.mapping.codegen.shape_only import shape_only_program
 from einloom.mapping.cost.program_cost import Bound, job_cost, job_cycles, prompt_cycles
+from einloom.mapping.cost.vector_slots import instruction_slots
 from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.decoder_graph import DecoderGraph
 from einloom.spec.formats import Format
+from einloom.spec.isa import Unit
 from einloom.spec.manifest import Manifest
 from einloom.spec.memory_timing import MemoryTiming
 from einloom.spec.program import Program
@@ -67,6 +69,15 @@ class Trial:
             names = [layer.name for layer in self.graph.layers[:layers]]
             jobs.append(job_cost(self.manifest, program, self.timing, names, position, tokens))
         return {bound: self._of_all([job.least.get(bound, 0) for job in jobs]) for bound in jobs[-1].least}
+
+    def vector_slots(self, tokens: int) -> int:
+        """Slots of the vector unit in a job of so many tokens; nothing is simulated."""
+        lanes = self.manifest.core.lanes
+        found = []
+        for _, program in self._programs:
+            own = [i.values for i in program.instructions if i.opcode.unit is Unit.VECTOR]
+            found.append(sum(instruction_slots(values, tokens, lanes) for values in own))
+        return self._of_all(found)
 
     @cached_property
     def image_bytes(self) -> tuple[int, ...]:

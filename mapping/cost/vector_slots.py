@@ -33,6 +33,14 @@ def tail_slots(op: int, inner: int, lanes: int) -> int:
     return place + (steps - 1) * ADD_LATENCY - (inner - 1) % REDUCE_PARTIALS
 
 
+def instruction_slots(i: Mapping[str, int], tokens: int, lanes: int) -> int:
+    """Slots of an instruction for so many tokens; a cycle each, if nothing waits."""
+    rows, inner, op = tokens * i["outer"], i["inner"], i["op"]
+    if not rows * inner:
+        return 1
+    return rows * (inner + (tail_slots(op, inner, lanes) if op in REDUCTIONS else 0))
+
+
 class VectorSlots:
     """The unit's state from one instruction to the next: the slots whose results are still under way.
 
