@@ -146,6 +146,17 @@ class SweepReport:
         return rows_table(self.name, self.columns, ([shown(v) for v in row.values()] for row in self.rows))
 
 
+def require_pairs(path: Path, plan: Plan) -> None:
+    """InputError when nothing that a sweep measures could be drawn into the file `path`."""
+    names = columns(plan.settings)
+    if not any(plot.x in names and plot.y in names for plot in PLOTS):
+        measured = " and ".join(plan.settings.measures)
+        raise InputError(
+            f"--plot {path}: the sweep measures {measured}, but a plot has speed over LUTs or over KL: measure cost, "
+            "and resources or fidelity"
+        )
+
+
 def sweep(
     sweep: str | Path | Mapping[str, Any] | Plan,
     output: str | Path | None = None,

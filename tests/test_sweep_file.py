@@ -65,6 +65,7 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(tmp_path: Path) -> None:
         ({"measure": ["fidelity"]}, "text: fidelity needs a text: name its file"),
         ({"synth": True}, "synth: only resources are synthesised: add them to measure, or leave synth out"),
         ({"models": ["shakespeare-1m"] * 2}, "models: 'shakespeare-1m' stands here twice"),
+        ({"over": {"engine.columns": [16, 32, 16]}}, "over.engine.columns: 16 stands here twice"),
         ({"over": {"position": [1]}}, "over.position: unknown key, did you mean 'job.position'?"),
         ({"over": {"engine.lanes": [3]}}, "over.engine.lanes: Input should be 1, 2, 4, 8, 16 or 32 (given: 3)"),
         (
@@ -109,3 +110,11 @@ def test_bad_options(arguments: list[str], message: str) -> None:
     with pytest.raises(InputError) as refused:
         call(*arguments)
     assert str(refused.value).startswith(message)
+
+
+def test_a_plot_that_nothing_could_be_drawn_in_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(json.dumps({"name": "small", "base": "core-dsp", "measure": ["resources"]}))
+    with pytest.raises(InputError, match="the sweep measures resources, but a plot has speed over LUTs or over KL"):
+        call(file, "--plot", tmp_path / "plot.svg", "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from einloom.plots import require_plots
 from einloom.spec.errors import CheckFailed, InputError
-from einloom.sweeping import KEPT, PAGE, TABLE, SweepReport
+from einloom.sweeping import KEPT, PAGE, TABLE, SweepReport, require_pairs
 from einloom.sweeping import sweep as run_sweep
 from einloom.sweeps.axes import shown
 from einloom.sweeps.plan import read_plan
@@ -50,6 +50,8 @@ def sweep(
     if plot is not None:
         require_plots(plot)
     plan = read_plan(file)
+    if plot is not None:
+        require_pairs(plot, plan)
     folder = Path(f"{plan.name}-sweep") if output is None else output
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

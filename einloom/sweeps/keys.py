@@ -48,6 +48,10 @@ def key_problems(
         for n, value in enumerate(values):
             for message in _faults(key, value, variants):
                 found.setdefault(message, n)
+        texts = [repr(value) for value in values]
+        for n, text in enumerate(texts):
+            if texts.index(text) < n:
+                found.setdefault(f"{SHORT.repr(values[n])} stands here twice", n)
         for message, n in found.items():
             yield Problem(message, f"over.{key}", document.line((*place, n)))
 
