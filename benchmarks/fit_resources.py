@@ -1,15 +1,17 @@
 """LUTs of the parts of cores, synthesised, and the factors of their terms, for fpga/design/lut_factors.json.
 
-python -m benchmarks.fit_resources [--write]
+python -m benchmarks.fit_resources [--parts] [--write]
 
 Whole cores give a point for each kind of part, and parts by themselves more of those that differ most from core to
-core. A kind's factors are those with the least squares over its points.
+core. A kind's factors are those with the least squares over its points. With `--parts` the points of whole cores are
+those that the file has.
 """
 
 import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.synth_parts import synthesise_parts
-from einloom.catalogue import load_config
+from einloom.catalogue import load_config, shipped_configs
 from einloom.fpga import yosys
+from einloom.fpga.design.arrays import GROUP, LANES, Array, engine_section
 from einloom.fpga.design.core_parts import CorePart, Terms, core_parts, gearbox_terms, pe_terms, top_terms
 from einloom.fpga.design.resource_model import FACTORS
 from einloom.fpga.recipes import ultrascale
@@ -36,8 +39,14 @@ from einloom.hw.core.spec import CoreSpec
 from einloom.hw.part import Part
 from einloom.hw.pe.attention_column import AttentionColumn
 from einloom.spec.config import Config
+from einloom.spec.engines.sparse_dsp import SparseDspConfig
+from einloom.spec.errors import InputError
+from einloom.spec.formats import FORMATS, PLANE_FORMATS, TERM_FORMATS
 from einloom.synthesis import synthesise
 
+ALONE = "by itself"
+LONGEST = 16384 - 128
+"""Inputs of the longest product of most cores."""
 CORES = ("u280-dense", "u280-accllm", "u280-gqa", "u280-flightllm")
 """Cores that are synthesised as a whole."""
 CHANGED: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -74,6 +83,13 @@ ENGINES: tuple[dict[str, Any], ...] = (
     {"formats": ["bitmod-fp4"], "columns": 32, "rows": 4, "packing": "tokens"},
 )
 """Engines of four channels, whose parts are synthesised by themselves."""
+CHAINED = ("int2", "int3", "int5", "int6", "int7", "int8-2of4", "int3-2of4", "bitmod-fp3-2of4", "bitmod-fp4-2of4")
+BIPOLAR = ("bipolar1", "bipolar2", "bipolar3", "bipolar4")
+"""Further formats whose weights chains of DSPs take, beside those of shipped configs; their column tops alone are
+synthesised."""
+TERMS = (("bitmod-fp4", "bitmod-fp3"), *((name,) for name in TERM_FORMATS))
+PLANES = tuple((name,) for name in PLANE_FORMATS)
+"""Formats of bit-serial and of look-up engines."""
 INSTANCES = {
     "gearbox": "machine/gemm_unit/engine/gearbox_0",
     "sums": "machine/gemm_unit/sums",
@@ -173,7 +189,7 @@ def _changed(name: str, of: str, changes: Mapping[str, Mapping[str, Any]]) -> Co
 
 def part_points() -> Iterator[dict[str, Any]]:
     """Points of parts by themselves."""
-    wanted: list[tuple[str, str, Terms, Part, int]] = []
+    wanted: list[Wanted] = []
     for keys in ENGINES:
         spec = engine_spec(keys)
         terms = gearbox_terms(spec.beat_bits, spec.word_bits)
@@ -191,9 +207,44 @@ def part_points() -> Iterator[dict[str, Any]]:
     for rows in (16, 64):
         column = AttentionColumn(_attention_format(), rows, 4, parity=False)
         wanted.append(("parallel column", "", {"one": 1, "rows": rows}, column, 1))
+    wanted += [*_chained_tops(), *_engines_of_luts()]
     made = synthesise_parts([part for *_, part, _ in wanted], ultrascale(), jobs=1)
     for (kind, variant, terms, _, _), part in zip(wanted, made, strict=True):
-        yield _point(kind, variant, terms, part.total.lut, "by itself")
+        yield _point(kind, variant, terms, part.total.lut, ALONE)
+
+
+Wanted = tuple[str, str, Terms, Part, int]
+"""A part to synthesise: kind, variant, terms, the part itself, copies."""
+
+
+def _chained_tops() -> Iterator[Wanted]:
+    shipped = (load_config(path).engine for path in shipped_configs().values())
+    mixtures = {engine.formats for engine in shipped if isinstance(engine, SparseDspConfig) and len(engine.formats) > 1}
+    for names in (*((name,) for name in (*CHAINED, *BIPOLAR)), *sorted(mixtures)):
+        spec = engine_spec({"formats": list(names), "columns": 32})
+        terms, variant = top_terms(spec)
+        yield "column tops", variant, terms, spec.pe.column(spec.formats), 1
+
+
+def _engines_of_luts() -> Iterator[Wanted]:
+    """PEs, column tops and tables of the sizes that a design may choose."""
+    kinds = {"bitmod": TERMS, "lut": PLANES, "int_mac": (("int8",),)}
+    for kind, formats in kinds.items():
+        groups: tuple[dict[str, Any], ...] = ({"group": GROUP}, {"group": "channel"}) if kind == "lut" else ({},)
+        for names, lanes, group in product(formats, LANES[kind], groups):
+            section = engine_section(Array(kind, 1, 64, lanes), FORMATS[names[0]], LONGEST)
+            if "formats" in section:
+                section["formats"] = list(names)
+            try:
+                spec = engine_spec(section | group)
+            except InputError:  # lanes too many for a group's scale
+                continue
+            terms, variant = pe_terms(spec)
+            yield "pe", variant, terms, pe_grid(spec.pe, 1, 1), 1
+            yield "column tops", variant, top_terms(spec)[0], spec.pe.column(spec.formats), 1
+            tables = spec.pe.prepare()
+            if tables is not None:
+                yield "tables", variant, terms, tables, 1
 
 
 def engine_spec(keys: Mapping[str, Any]) -> EngineSpec:
@@ -243,9 +294,12 @@ def _factors(group: list[dict[str, Any]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", action="store_true", help="synthesise parts alone, not whole cores")
     parser.add_argument("--write", action="store_true", help=f"put points and factors into {FACTORS.name}")
     args = parser.parse_args()
-    points = [*whole_points(), *part_points()]
+    record = json.loads(FACTORS.read_text())
+    known = [point for point in record["points"] if point["of"] != ALONE]
+    points = [*(known if args.parts else whole_points()), *part_points()]
     factors = fit(points)
     table = Table("kind", "of", "LUTs", "fitted")
     for point in points:

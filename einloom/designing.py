@@ -9,6 +9,7 @@ from typing import Any
 
 from einloom.catalogue import find_model, load_graph
 from einloom.fpga.boards import BOARDS, Board
+from einloom.fpga.design.arrays import LANES, engines_for
 from einloom.fpga.design.candidates import COUNTED, shares
 from einloom.fpga.design.capacity import missing, refusal
 from einloom.fpga.design.choose import Advance, Choice, Search, search, trial_of
@@ -161,6 +162,7 @@ def design(
     context: int | None = None,
     weights: str = "",
     cache_bits: int = 8,
+    engine: str = "",
     share: float = SHARE,
     clock_mhz: float = CLOCK_MHZ,
     name: str | None = None,
@@ -176,6 +178,7 @@ def design(
     context : positions that it is chosen for; 1,024, or those that the model has, if None.
     weights : a weight format; one that fits the model's own weights if empty.
     cache_bits : of keys and values, 8 or 4.
+    engine : a kind of engine; the best one if empty.
     share : of each resource that shell and ports leave, at most.
     name : of the config.
     advance : told of each core that was simulated.
@@ -184,7 +187,7 @@ def design(
     """
     started = time.perf_counter()
     graph, called = load_graph(model), find_model(model).name
-    wish = _wish(graph, board, goal, context, weights, cache_bits, share, clock_mhz)
+    wish = _wish(graph, board, goal, context, weights, cache_bits, engine, share, clock_mhz)
     if missing(wish):
         raise InputError(refusal(wish, called))
     found = search(wish, name or _name(called, board), sized, advance)
@@ -206,6 +209,7 @@ def _wish(
     context: int | None,
     weights: str,
     cache_bits: int,
+    engine: str,
     share: float,
     clock_mhz: float,
 ) -> Wish:
@@ -218,6 +222,8 @@ def _wish(
     if weights and (weights not in FORMATS or FORMATS[weights].of):
         known = [name for name, f in FORMATS.items() if not f.of]
         problems.append(f"--weights {weights}: no format{did_you_mean(weights, known)}; formats: {', '.join(known)}")
+    if engine and engine not in LANES:
+        problems.append(f"--engine {engine}: no engine{did_you_mean(engine, LANES)}; engines: {', '.join(LANES)}")
     if cache_bits not in (4, 8):
         problems.append(f"--cache-bits must be 8 or 4, not {cache_bits}")
     if not 0 < share <= 1:
@@ -232,7 +238,11 @@ def _wish(
         raise InputError(
             f"--goal batch computes up to {max(kind.rows)} tokens at once: it needs as many positions, not {positions}"
         )
-    return Wish(graph, BOARDS[board], format, kind, positions, cache_bits, clock_mhz, share)
+    engines = engines_for(format)
+    if engine and engine not in engines:
+        raise InputError(f"--engine {engine} does not take weights in {format.name}; what does: {', '.join(engines)}")
+    chosen = (engine,) if engine else engines
+    return Wish(graph, BOARDS[board], format, chosen, kind, positions, cache_bits, clock_mhz, share)
 
 
 def default_format(graph: DecoderGraph) -> str:
@@ -255,7 +265,8 @@ def label(config: Config) -> str:
     engine, attention, core, memory = config.gemm, config.attention, config.core_section, config.memory
     assert attention is not None
     return (
-        f"{memory.channels} x {memory.beat_bits} bits, {engine.rows} x {engine.columns} x {engine.lanes} products, "
+        f"{memory.channels} x {memory.beat_bits} bits, {engine.kind} of {engine.rows} x {engine.columns} x "
+        f"{engine.lanes} products, "
         f"{core.attention_lanes} lanes of {attention.rows} x {attention.columns}, vector {core.lanes}"
     )
 

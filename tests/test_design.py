@@ -1,6 +1,7 @@
 """`einloom design` as a user calls it, and what it is made of."""
 
 import json
+import re
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -99,6 +100,36 @@ def test_promises_of_several_tokens_at_once_are_near(model: Path) -> None:
         assert bound.vector > 0.3 * (bound.array + bound.attention)
 
 
+@pytest.mark.parametrize(
+    ("engine", "weights"), [("bitmod", "bitmod-fp4"), ("bitmod", "int8"), ("lut", "ternary"), ("int_mac", "int8")]
+)
+def test_an_engine_that_is_asked_for(model: Path, engine: str, weights: str) -> None:
+    found = einloom.design(model, "u280", context=128, engine=engine, weights=weights, name="asked")
+    config = found.choice.config
+    assert {choice.config.gemm.kind for choice in found.search.tried} == {engine}
+    assert parse_config(found.text, "asked.yaml") == config
+    assert not fit_problems(found.wish.graph, describe(config))
+
+
+def test_engines_that_take_a_format_compete(model: Path) -> None:
+    graph = load_graph(model)
+    wish = _wish(graph, "u280", "decode", 128, "ternary", 8, "", SHARE, 300)
+    assert wish.engines == ("sparse_dsp", "lut")
+    assert {candidate.array.kind for candidate in candidates(wish)} == set(wish.engines)
+
+
+@pytest.mark.parametrize(
+    ("engine", "weights", "message"),
+    [
+        ("bitmodd", "", "--engine bitmodd: no engine, did you mean 'bitmod'?"),
+        ("lut", "bitmod-fp4", "--engine lut does not take weights in bitmod-fp4; what does: sparse_dsp, bitmod"),
+    ],
+)
+def test_an_engine_that_cannot_be(model: Path, engine: str, weights: str, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        einloom.design(model, "u280", engine=engine, weights=weights)
+
+
 def test_few_layers_tell_what_all_take(model: Path) -> None:
     graph, manifest = load_graph(model), describe(load_config("bitmod-decode"))
     program = shape_only_program(graph, manifest, None, 128)
@@ -115,7 +146,7 @@ def _format(manifest: Any) -> Any:
 
 def test_more_room_is_never_slower(model: Path) -> None:
     graph = load_graph(model)
-    wish = _wish(graph, "kv260", "decode", 128, "", 8, SHARE, 300)
+    wish = _wish(graph, "kv260", "decode", 128, "", 8, "", SHARE, 300)
     best = [candidates(replace(wish, share=share))[0].bound.likely for share in (0.6, 0.7, 0.9)]
     assert best == sorted(best, reverse=True)
 
@@ -136,7 +167,7 @@ def test_words_are_shared_where_words_for_all_have_no_room(model: Path, report: 
     fewer = replace(
         BOARDS["kv260"], has=replace(BOARDS["kv260"].has, bram36=ceil(taken.bram36 / 0.88 / 0.7) - 1, uram=0)
     )
-    wish = replace(_wish(graph, "kv260", "decode", 128, "", 8, SHARE, 300), board=fewer)
+    wish = replace(_wish(graph, "kv260", "decode", 128, "", 8, "", SHARE, 300), board=fewer)
     shared = with_room(wish, config)
     assert shared.memory_words()["vector_words"] < config.memory_words()["vector_words"]
     assert not fit_problems(graph, describe(shared))
@@ -150,14 +181,14 @@ def test_a_model_that_is_too_large(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"does not fit the u280: .* GB more than .* it would fit with: ") as caught:
         einloom.design(folder, "u280")
     assert caught.value.exit_code == 2
-    wish = _wish(load_graph(folder), "u280", "decode", None, "", 8, SHARE, 300)
+    wish = _wish(load_graph(folder), "u280", "decode", None, "", 8, "", SHARE, 300)
     assert missing(wish) == need(wish).weights + need(wish).cache - (BOARDS["u280"].weight_banks * (256 << 20))
     for option in mends(wish):
         words = option.split()
         changed = dict(zip(words[::2], words[1::2], strict=True))
         board = changed.get("--board", "u280")
         weights, bits = changed.get("--weights", ""), int(changed.get("--cache-bits", 8))
-        again = _wish(wish.graph, board, "decode", None, weights, bits, SHARE, 300)
+        again = _wish(wish.graph, board, "decode", None, weights, bits, "", SHARE, 300)
         assert not missing(again)
 
 

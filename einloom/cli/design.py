@@ -36,6 +36,10 @@ def design(
         typer.Option("--weights", metavar="FORMAT", help="Format of the weights.", show_default="one for the model"),
     ] = "",
     cache_bits: Annotated[int, typer.Option("--cache-bits", metavar="N", help="Of keys and values: 8 or 4.")] = 8,
+    engine: Annotated[
+        str,
+        typer.Option("--engine", metavar="KIND", help="sparse_dsp, bitmod, lut or int_mac.", show_default="the best"),
+    ] = "",
     share: Annotated[
         float, typer.Option("--share", metavar="X", help="Most of each resource that shell and ports leave, 0 to 1.")
     ] = SHARE,
@@ -58,6 +62,7 @@ def design(
             context=context,
             weights=weights,
             cache_bits=cache_bits,
+            engine=engine,
             share=share,
             name=_config_name(output),
             advance=lambda done, of: bar.update(task, completed=done, total=of),

@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from itertools import product
 from math import inf
 
+from einloom.fpga.design.arrays import Array, all_arrays
 from einloom.fpga.design.bounds import Bound, attention_work, linear_work
 from einloom.fpga.design.capacity import missing, need
+from einloom.fpga.design.core_config import config_of
 from einloom.fpga.design.resource_model import array_resources, other_resources
-from einloom.fpga.design.space import (
-    Array,
-    Heads,
-    Ports,
-    all_arrays,
-    all_heads,
-    all_ports,
-    config_of,
-)
+from einloom.fpga.design.space import Heads, Ports, all_heads, all_ports
 from einloom.fpga.design.vector_work import VectorWork
 from einloom.fpga.design.wish import Wish
 from einloom.fpga.resources import Resources
@@ -88,7 +82,8 @@ def _with_ports(wish: Wish, ports: Ports, vector_work: VectorWork) -> Iterator[C
     room = wish.board.room(ports.channels + 1)
     timing = wish.board.timing(ports.beat_bits, wish.clock_mhz)
     for rows in wish.goal.rows:
-        arrays = [a for a in all_arrays(ports, wish.format, wish.goal) if a.rows == rows]
+        kinds = (all_arrays(kind, ports, wish.format, wish.goal) for kind in wish.engines)
+        arrays = [array for arrays in kinds for array in arrays if array.rows == rows]
         heads = list(all_heads(ports, wish.graph, rows, wish.cache_bits))
         if not arrays or not heads:
             continue

@@ -12,6 +12,11 @@ from einloom.fpga.design.on_chip import LUTRAM_WORDS
 from einloom.hw.array.engine import EngineSpec
 from einloom.hw.buffers.gearbox import beats_touched
 from einloom.hw.core.spec import CoreSpec
+from einloom.hw.pe.bitmod import BitmodSpec
+from einloom.hw.pe.int_mac import IntMacSpec
+from einloom.hw.pe.lut import LutSpec
+from einloom.hw.pe.sparse_dsp import SparseDspSpec
+from einloom.hw.pe.spec import stored_bits
 from einloom.spec.attention_format import QUERY_BITS
 from einloom.spec.core_registers import report_names
 from einloom.spec.memory_ports import WRITTEN, Traffic
@@ -57,8 +62,10 @@ def gearbox_terms(beat_bits: int, word_bits: tuple[int, ...]) -> Terms:
 
 
 def pe_terms(spec: EngineSpec) -> tuple[Terms, str]:
-    """A PE of DSP chains: a scaler for each field, and an input for each lane to pick; and its variant."""
+    """A PE, and its variant. One of DSP chains has a scaler for each field, and an input for each lane to pick."""
     pe = spec.pe
+    if not isinstance(pe, SparseDspSpec):
+        return {"one": 1, "lanes": pe.lanes}, _of_luts(spec)
     fields = pe.columns_per_pe * pe.tokens_per_pe
     picked = 8 * pe.lanes * select(pe.sets.candidates) if pe.sets else 0
     return {"fields": fields, "picked": picked, "lanes": pe.lanes * fields}, "dsp" if not pe.has_scales else "serial"
@@ -66,7 +73,27 @@ def pe_terms(spec: EngineSpec) -> tuple[Terms, str]:
 
 def top_terms(spec: EngineSpec) -> tuple[Terms, str]:
     """What decodes the weights of the columns of a PE, lane by lane; its variant are the formats."""
-    return {"lanes": spec.pe.lanes * spec.pe.columns_per_pe}, "+".join(f.name for f in spec.formats)
+    terms = {"lanes": spec.pe.lanes * spec.pe.columns_per_pe}
+    if isinstance(spec.pe, SparseDspSpec):
+        return terms, _names(spec)
+    return {"one": 1, **terms}, _of_luts(spec)
+
+
+def _names(spec: EngineSpec) -> str:
+    return "+".join(format.name for format in spec.formats)
+
+
+def _of_luts(spec: EngineSpec) -> str:
+    """What of an engine without chains of DSPs is no number."""
+    match spec.pe:
+        case LutSpec() as pe:
+            made = "prepared" if pe.prepared else "in rows"
+            scales = "scales" if pe.has_scales else "no scales"
+            kind = f"lut, {pe.table} {pe.entries} tables of {pe.table_inputs} {made}, {scales}"
+        case pe:
+            kind = {BitmodSpec: "bitmod", IntMacSpec: "int_mac"}.get(type(pe), type(pe).__name__)
+            kind += f", {pe.activation_bits} bits"
+    return f"{kind}, {_names(spec)}"
 
 
 def array_parts(core: CoreSpec) -> Iterator[CorePart]:
@@ -83,11 +110,13 @@ def array_parts(core: CoreSpec) -> Iterator[CorePart]:
     yield CorePart("engine", 1, {"one": 1, "metadata": metadata})
     floats = lanes * pe.sum_bits
     yield CorePart("sums", 1, {"one": 1, "columns": spec.columns * pe.sum_bits, "floats": floats})
+    if isinstance(pe, LutSpec) and pe.prepared:
+        yield CorePart("tables", spec.rows, {"one": 1, "lanes": pe.lanes}, _of_luts(spec))
     trits = [f for f in spec.word_formats if f.in_trits]
     for format in trits:
         yield CorePart("trit decoder", spec.channels * spec.step_bits(format) // 8, {"one": 1})
     yield CorePart("weight queue", spec.channels, {"one": 1})
-    chosen = spec.rows * pe.inputs * pe.activation_bits * select(max(1, lanes // pe.inputs))
+    chosen = spec.rows * stored_bits(pe) * select(max(1, lanes // pe.inputs))
     yield CorePart("activations", 1, {"picked": chosen})
 
 

@@ -4,11 +4,19 @@ from collections.abc import Mapping
 
 from einloom.fpga.design.candidates import Candidate
 from einloom.fpga.design.choose import Choice
+from einloom.fpga.design.core_config import DEEP_QUEUE
 from einloom.fpga.design.on_chip import URAM_LEAST_BITS
-from einloom.fpga.design.space import DEEP_QUEUE
 from einloom.fpga.design.wish import Wish
 from einloom.spec.config import Config
 from einloom.spec.registers import WORD_BITS
+
+ENGINES = {
+    "sparse_dsp": "chains of DSPs, the fastest engine that fits",
+    "bitmod": "bit-serial in LUTs, the fastest engine that fits",
+    "lut": "look-up tables, the fastest engine that fits",
+    "int_mac": "one scale per output channel, the fastest engine that fits",
+}
+"""What each kind of engine is."""
 
 
 def config_text(wish: Wish, choice: Choice, model: str, head: list[str]) -> str:
@@ -65,9 +73,12 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
     return {
         "engine.rows": f"tokens at once, for {wish.goal}",
         "engine.columns": _pace(candidate),
-        "engine.lanes": "inputs multiplied at once, DSPs of a chain",
+        "engine.kind": ENGINES[config.gemm.kind],
+        "engine.lanes": "inputs multiplied at once",
         "engine.formats": f"{wish.format.stored_bits:.2g} bits a weight",
         "engine.group": "inputs that share a scale",
+        "engine.table_inputs": "tables of so few take the fewest LUTs",
+        "engine.precompute": "tables are made once, where the vector unit writes activations",
         "engine.packing": "how products share a DSP",
         "memory.channels": f"of {has} on the {wish.board.name}",
         "memory.beat_bits": f"{wish.board.bank_bytes_per_second / 1e9:.1f} GB/s a bank at {wish.clock_mhz:g} MHz",

@@ -17,9 +17,11 @@ from einloom.generators.core import core_spec
 from einloom.generators.registry import pe_spec
 from einloom.hw.core.core import READER_FIFO
 from einloom.hw.core.spec import CoreSpec
+from einloom.hw.pe.int_mac import IntMacSpec
+from einloom.hw.pe.sparse_dsp import SparseDspSpec
+from einloom.hw.pe.spec import stored_bits
 from einloom.spec.attention_format import QUERY_BITS, SCORE_BITS
 from einloom.spec.config import Config
-from einloom.spec.engines.sparse_dsp import SparseDspConfig
 from einloom.spec.errors import InputError
 
 FACTORS = Path(__file__).parent / "lut_factors.json"
@@ -29,9 +31,7 @@ SOFTMAX_DSPS, EXPONENTIAL_DSPS = 4, 5
 
 
 def core_resources(config: Config) -> Resources:
-    """Resources of the core of `config`; InputError for engines whose LUTs nobody has fitted."""
-    if not isinstance(config.engine, SparseDspConfig):
-        raise InputError(f"resources of an engine {config.engine.kind} are not known without synthesis")
+    """Resources of the core of `config`; InputError when it has a part that nobody has fitted."""
     spec = core_spec(config, pe_spec(config))
     return array_resources(spec) + other_resources(spec)
 
@@ -59,7 +59,9 @@ def part_luts(part: CorePart) -> float:
     name = f"{part.kind}, {part.variant}" if part.variant else part.kind
     factors = _factors().get(name)
     if factors is None:
-        raise InputError(f"resources of {name} are not known without synthesis")
+        raise InputError(
+            f"resources of {name} are not known without synthesis: einloom synth tells them, or synth: true in a sweep"
+        )
     return sum(factors.get(term, 0.0) * value for term, value in part.terms.items())
 
 
@@ -70,8 +72,10 @@ def _factors() -> Mapping[str, Mapping[str, float]]:
 
 
 def _array_dsps(spec: CoreSpec) -> int:
-    """DSPs of chains and scalers."""
+    """DSPs of chains and scalers, or of the lanes of plain PEs."""
     gemm, pe = spec.gemm, spec.gemm.pe
+    if not isinstance(pe, SparseDspSpec):
+        return gemm.rows * gemm.columns * pe.lanes if isinstance(pe, IntMacSpec) else 0
     scalers = 0 if pe.timing.scale_bits else pe.columns_per_pe * pe.tokens_per_pe
     return gemm.rows // pe.tokens_per_pe * (gemm.columns // pe.columns_per_pe) * (pe.lanes + scalers)
 
@@ -80,13 +84,14 @@ def _other_dsps(spec: CoreSpec) -> int:
     """DSPs of attention lanes, of the vector unit and of addresses."""
     attention, lanes = spec.attention, spec.attention_lanes
     each = attention.rows + SOFTMAX_DSPS + EXPONENTIAL_DSPS * attention.serial
-    return lanes * (attention.columns * each + 1) + lanes // 2 + 2 * lanes + 2 * spec.lanes + 2
+    beside = lanes // 2 + 2 * lanes + 2 * spec.lanes + 1 + spec.cache_in_channels
+    return lanes * (attention.columns * each + 1) + beside
 
 
 def _array_memories(spec: CoreSpec) -> Iterator[tuple[Memory, int]]:
     """Memories of the GEMM unit, and how many there are of each."""
     gemm, lanes, parity = spec.gemm, spec.lanes, spec.parity
-    stored, together = lanes * gemm.pe.activation_bits, max(1, gemm.pe.inputs // lanes)
+    stored, together = stored_bits(gemm.pe) * lanes // gemm.pe.inputs, max(1, gemm.pe.inputs // lanes)
     yield Memory(spec.activation_words // together, stored + parity), gemm.rows * together
     yield Memory(spec.fifo_beats // spec.beats_at_once, gemm.beat_bits + parity), gemm.channels
 

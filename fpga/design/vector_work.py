@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from einloom.fpga.design.space import Array, Heads, Ports, config_of
+from einloom.fpga.design.arrays import Array
+from einloom.fpga.design.core_config import config_of
+from einloom.fpga.design.space import Heads, Ports
 from einloom.fpga.design.wish import Wish
 from einloom.generators.registry import describe
 from einloom.mapping.cost.trial import Trial

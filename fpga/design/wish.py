@@ -14,12 +14,14 @@ class Wish:
 
     Attributes
     ----------
+    engines : kinds of engines to choose among.
     share : of what the board leaves, at most, of each resource.
     """
 
     graph: DecoderGraph
     board: Board
     format: Format
+    engines: tuple[str, ...]
     goal: Goal
     context: int
     cache_bits: int = 8
