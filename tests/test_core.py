@@ -87,7 +87,7 @@ def test_a_prompt_of_ragged_chunks_and_decoding_are_golden(bed: Bed, timing: Mem
 
 def test_a_program_of_another_schedule_is_golden() -> None:
     design = core_design(core_config(base=BITMOD))
-    other = Schedule(most_pieces=16, piece_words=1, query_words=1, queries_first=True, ahead=2)
+    other = Schedule(most_pieces=16, piece_words=1, query_words=1, piece_maxima=True, queries_first=True, ahead=2)
     program = random_program(design.manifest, SHAPE, schedule=other)
     assert program.instructions != random_program(design.manifest, SHAPE).instructions
     bed, rng = Bed(design, program), np.random.default_rng(5)

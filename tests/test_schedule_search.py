@@ -74,7 +74,9 @@ def test_every_schedule_computes_the_same(model: DecoderModel, standard_logits: 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_of_units_computes_the_same(model: DecoderModel, seed: int) -> None:
-    program = program_of(model, Schedule(most_pieces=16, piece_words=8, query_words=2, queries_first=True, ahead=4))
+    program = program_of(
+        model, Schedule(most_pieces=16, piece_words=8, query_words=2, piece_maxima=True, queries_first=True, ahead=4)
+    )
     image, start, beat = program.system.copy(), program.symbols.tokens * 32, MANIFEST.core.beat_bytes
     image[start : start + len(PROMPT) * beat].reshape(len(PROMPT), beat)[:, 0] = PROMPT
     program = replace(program, system=image)

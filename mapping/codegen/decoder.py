@@ -243,14 +243,21 @@ class _Compiler:
             )
             if isinstance(operation, Attention):
                 self._attention.emit(layer.name, operation, parameters, self._normalised, scale)
-                inner, words = self._attention.output, self._attention.output_words
+                inner, words, maxima = self._attention.output, self._attention.output_words, None
             else:
                 self._mlp.emit(layer.name, operation, parameters, self._normalised, scale)
-                inner, words = self._mlp.output, self._mlp.output_words
+                inner, words, maxima = self._mlp.output, self._mlp.output_words, self._mlp.maxima
                 p.note(f"{layer.name}: down")
             scale = scales[keys.output_scale]
             self._norms.quantized(
-                operation.inner_norm, inner, parameters, f"{keys.output}.inner", self._wide, scale, words=words
+                operation.inner_norm,
+                inner,
+                parameters,
+                f"{keys.output}.inner",
+                self._wide,
+                scale,
+                words=words,
+                maxima=maxima,
             )
             self._result(branch, parameters, scale)
 

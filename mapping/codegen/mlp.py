@@ -26,6 +26,8 @@ class MlpCode:
         self._ups = [p.per_token(f"up{n}", words) for n in range(2)]
         self._scratch = [p.per_token(f"sigmoid.{name}", p.words(largest)) for name in ("d", "t", "u")]
         self.output = p.per_token("inner", p.words(inner))
+        self.maxima = p.per_token("inner.maxima", len(self._pieces)) if p.schedule.piece_maxima else None
+        """Largest magnitudes of the pieces of `output`, where the schedule has them."""
 
     @property
     def output_words(self) -> int:
@@ -42,6 +44,9 @@ class MlpCode:
             which = "gate and up" if mlp.gate else "up"
             self._p.note(f"{layer}: {which}, outputs {start} to {stop - 1}")
             self._piece(mlp, n % 2, (start, stop), parameters, activations, scale)
+            if self.maxima:
+                words, at = self._p.words(stop - start), start // self._p.core.lanes
+                self._p.vec(VectorOp.MAXABS, self.maxima.at(n), self.output.at(at), inner=words)
 
     def _piece(
         self,

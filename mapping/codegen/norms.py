@@ -67,11 +67,15 @@ class NormCode:
         scale: Region,
         *,
         words: int,
+        maxima: Region | None = None,
     ) -> None:
-        """d = int8 codes of the norm of `words` of x, or of x itself without a norm, and their scale."""
+        """d = int8 codes of the norm of `words` of x, or of x itself without a norm, and their scale.
+
+        Of x itself, `maxima` have the largest magnitudes of its pieces, if they are given.
+        """
         p, s = self._p, self._scratch
         if norm is None:
-            quantize(p, s, x.at(), d, scale, words=words)
+            quantize(p, s, x.at(), d, scale, words=words, maxima=maxima)
         elif norm.kind is NormKind.RMS:
             quantize_normalised(
                 p,

@@ -31,9 +31,17 @@ class Scratch:
         return cls(*(p.per_token(f"scratch.{name}", 1) for name in ("absmax", "inverse", "square", "t", "u")))
 
 
-def quantize(p: ProgramBuilder, s: Scratch, x: Operand, d: Region, scale: Region, *, words: int) -> None:
-    """d = int8 codes of the `words` of `x` with one scale per token: absmax / 127, which goes to `scale`."""
-    p.vec(VectorOp.MAXABS, s.absmax.at(), x, inner=words)
+def quantize(
+    p: ProgramBuilder, s: Scratch, x: Operand, d: Region, scale: Region, *, words: int, maxima: Region | None = None
+) -> None:
+    """d = int8 codes of the `words` of `x` with one scale per token: absmax / 127, which goes to `scale`.
+
+    The largest magnitude of `x` is that of `maxima`, if they are given.
+    """
+    if maxima:
+        p.vec(VectorOp.MAXABS, s.absmax.at(), maxima.at(), inner=maxima.words)
+    else:
+        p.vec(VectorOp.MAXABS, s.absmax.at(), x, inner=words)
     p.vec(VectorOp.MAX, s.absmax.at(), s.absmax.at(), SMALLEST_ABSMAX, inner=1)
     reciprocal(p, s.inverse.at(), s.absmax.at(), s.t.at())
     p.vec(VectorOp.MAD, s.inverse.at(), s.inverse.at(), float(LARGEST_CODE), inner=1)

@@ -16,6 +16,7 @@ from einloom.spec.memory_timing import MemoryTiming
 VALUES: Mapping[str, tuple[Any, ...]] = {
     "queries_first": (False, True),
     "query_words": (2, 4, 8, 16, 32, 64),
+    "piece_maxima": (False, True),
     "most_pieces": (1, 2, 4, 8, 16),
     "piece_words": (8, 16, 32, 64),
     "ahead": (4, 8, 12),

@@ -17,6 +17,8 @@ class Schedule:
         most of their time filling and draining the unit's pipeline.
     query_words : words of a token's queries that are worth a vector instruction. Attention of their heads begins when
         it is done.
+    piece_maxima : the largest magnitude of a token's inner elements, by which they are quantized, is found piece by
+        piece, as these are made. So the next product waits for the last piece's alone.
     queries_first : a layer's first queries are made before its keys and values, so that their long chain of scalars
         overlaps with the products of these.
     ahead : products that requests for weights run ahead of their own. More than a few, because the sequencer hands out
@@ -28,6 +30,7 @@ class Schedule:
     most_pieces: int = 4
     piece_words: int = 32
     query_words: int = 16
+    piece_maxima: bool = False
     queries_first: bool = False
     ahead: int = 8
 
