@@ -1,6 +1,6 @@
 """What `einloom design` chooses for public models, beside what others report; and what shipped cores would reach.
 
-python -m benchmarks.design_models [MODEL ...] [--board u280] [--goal decode] [--context 1024] [--shipped]
+python -m benchmarks.design_models [MODEL ...] [--board u280] [--goal decode] [--context 1024] [--shipped] [...]
 
 Models are known by the sizes in their config.json alone.
 """
@@ -30,14 +30,14 @@ OTHERS = {
 BENCHMARKS = Path(__file__).parent
 
 
-def reports(names: list[str], board: str, goal: str, context: int) -> dict[str, DesignReport | InputError]:
+def reports(names: list[str], board: str, goal: str, context: int, engine: str) -> dict[str, DesignReport | InputError]:
     """What is chosen for each model, or why nothing is."""
     found: dict[str, DesignReport | InputError] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             model = write_model(Path(folder) / name, PUBLISHED[name])
             try:
-                found[name] = einloom.design(model, board, goal=goal, context=context)
+                found[name] = einloom.design(model, board, goal=goal, context=context, engine=engine)
             except InputError as error:
                 found[name] = error
     return found
@@ -70,12 +70,13 @@ def main() -> None:
     parser.add_argument("--board", default="u280")
     parser.add_argument("--goal", default="decode")
     parser.add_argument("--context", type=int, default=1024)
+    parser.add_argument("--engine", default="", help="look at this kind of engine alone")
     parser.add_argument("--shipped", action="store_true", help="also what shipped cores would reach")
     args = parser.parse_args()
     console = Console(width=200)
     columns = ("core", "tokens/s", "first token, s", "of peak", "LUT", "DSP", "BRAM36", "URAM", "binds", "s", "others")
     table = Table("model", *columns)
-    found = reports(args.models or list(PUBLISHED), args.board, args.goal, args.context)
+    found = reports(args.models or list(PUBLISHED), args.board, args.goal, args.context, args.engine)
     for name, report in found.items():
         if isinstance(report, InputError):
             console.print(str(report))

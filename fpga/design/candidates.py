@@ -85,16 +85,17 @@ def _with_ports(wish: Wish, ports: Ports, vector_work: VectorWork) -> Iterator[C
         kinds = (all_arrays(kind, ports, wish.format, wish.goal) for kind in wish.engines)
         arrays = [array for arrays in kinds for array in arrays if array.rows == rows]
         heads = list(all_heads(ports, wish.graph, rows, wish.cache_bits))
-        if not arrays or not heads:
+        # The first of either that goes with any of the others.
+        engines = next(filter(None, (_known(wish, ports, arrays, [head]) for head in heads)), [])
+        if not engines:
             continue
-        engines = _known(wish, ports, arrays, heads[:1])
-        lanes = _known(wish, ports, arrays[:1], heads)
+        lanes = _known(wish, ports, [engines[0][0]], heads)
         engine_work = [(a, linear_work(wish.graph, m, wish.format, rows), array_resources(s)) for a, _, s, m in engines]
         lane_work = [
             (h, attention_work(wish.graph, m, wish.context, rows, serial=True), other_resources(s))
             for _, h, s, m in lanes
         ]
-        vector = vector_work.cycles(ports, arrays[0], heads[0])
+        vector = vector_work.cycles(ports, engines[0][0], lanes[0][1])
         if vector is None:
             continue
         for (array, linear, first), (head, attention, second) in product(engine_work, lane_work):
