@@ -31,7 +31,8 @@ def logits(model: DecoderModel, tokens: list[int]) -> np.ndarray:
 def test_a_text_no_longer_than_the_window_is_read_as_without_one(model: DecoderModel) -> None:
     tokens = np.random.default_rng(1).integers(0, model.graph.vocab, WINDOW + SINKS).tolist()
     windowed = logits(with_window(model, WINDOW, SINKS, 1024), tokens)
-    assert (windowed == logits(model, tokens)).all()
+    # Products with the sinks are made apart, and a BLAS may round products of another shape otherwise.
+    np.testing.assert_allclose(windowed, logits(model, tokens), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("sinks", [0, SINKS])

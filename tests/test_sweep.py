@@ -121,12 +121,15 @@ def test_jobs_prompts_bases_and_models_are_axes(model: Path, tmp_path: Path) -> 
 
 def test_what_a_point_lacks_is_said_beside_what_it_has(model: Path) -> None:
     """Positions that a model has not, a model that has no room, and an engine whose LUTs nobody knows."""
-    over = {"job.position": [300, 10], "core.vector_words": [8, 8192]}
-    changes = {"over": over, "base": "bitmod-decode", "measure": ["cost", "resources"]}
-    sweep = sweep_of(model, **changes)
-    del sweep["over"]["engine.columns"], sweep["over"]["core.lanes"], sweep["over"]["engine.formats"]
+    formats = [["int4", "bitmod-fp3"]]
+    over = {"job.position": [300, 10], "core.vector_words": [8, 8192], "engine.formats": formats}
+    sweep = sweep_of(model, over=over, measure=["cost", "resources"])
+    del sweep["over"]["engine.columns"], sweep["over"]["core.lanes"]
     rows = einloom.sweep(sweep, jobs=1).rows
-    unknown = "resources of an engine bitmod are not known without synthesis"
+    unknown = (
+        "resources of column tops, int4+bitmod-fp3 are not known without synthesis: einloom synth tells them, or "
+        "synth: true in a sweep"
+    )
     assert [(r["job.position"], r["core.vector_words"]) for r in rows] == [(300, 8), (300, 8192), (10, 8), (10, 8192)]
     assert rows[1]["error"] == f"--position must be 0 to 255, the model's last one, not 300; {unknown}"
     assert "vector" in rows[2]["error"]
