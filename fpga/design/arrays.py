@@ -15,7 +15,7 @@ RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 LANES = {"sparse_dsp": (8, 16, 32), "bitmod": (4, 8, 16), "lut": (8, 16), "int_mac": (4, 8, 16)}
 """Inputs of a PE that are tried, for each kind of engine. All kinds take int8 activations."""
 TABLE_INPUTS = 2
-"""Lanes of a look-up table; so few take the fewest LUTs (docs/lut.md)."""
+"""Lanes of a look-up table; so few take the fewest LUTs (docs/engines/lut.md)."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from einloom.spec.config import Config
 from einloom.spec.registers import WORD_BITS
 
 ENGINES = {
-    "sparse_dsp": "chains of DSPs, the fastest engine that fits",
-    "bitmod": "bit-serial in LUTs, the fastest engine that fits",
-    "lut": "look-up tables, the fastest engine that fits",
-    "int_mac": "one scale per output channel, the fastest engine that fits",
+    "sparse_dsp": "chains of DSPs",
+    "bitmod": "bit-serial, in LUTs",
+    "lut": "look-up tables",
+    "int_mac": "a DSP a product, one scale per output channel",
 }
 """What each kind of engine is."""
 
@@ -73,7 +73,7 @@ def _reasons(wish: Wish, choice: Choice, model: str) -> Mapping[str, str]:
     return {
         "engine.rows": f"tokens at once, for {wish.goal}",
         "engine.columns": _pace(candidate),
-        "engine.kind": ENGINES[config.gemm.kind],
+        "engine.kind": ENGINES[config.gemm.kind] + (", faster than other engines" if len(wish.engines) > 1 else ""),
         "engine.lanes": "inputs multiplied at once",
         "engine.formats": f"{wish.format.stored_bits:.2g} bits a weight",
         "engine.group": "inputs that share a scale",
