@@ -44,6 +44,8 @@ from einloom.spec.formats import FORMATS, Format
 WINDOW = 1024
 CACHES = ("static, 8", "words, 8", "static, 4", "words, 4", "recent, 4")
 """Ways of cores to keep keys and values."""
+GIVEN = "given text"
+"""What rows that are calibrated on `--calibration` end with."""
 RECENT = 2
 """Last tiles with codes of eight bits, in the row `recent`."""
 
@@ -109,7 +111,10 @@ class Measure:
     def calibrated(
         self, name: str, texts: npt.NDArray[np.int64], format: Format | None, average: float | None = None
     ) -> None:
-        """Balance and error feedback on a text, in one format or in a mixture of so many bits on average."""
+        """Balance and error feedback on a text, in one format or in a mixture of so many bits on average.
+
+        As `einloom compile` does, matrices aim at the float model's outputs where the text is a given one.
+        """
         if self.only not in name:
             return
         started = time.perf_counter()
@@ -119,7 +124,8 @@ class Measure:
             formats: Mapping[str, Format] = dict.fromkeys((t.name for t in model.graph.linears()), nearest)
         else:
             formats = choose_formats(model, self.sizes, self.engine, texts, average)
-        tensors = quantize_calibrated(model, self.sizes, self.engine, texts, formats)
+        aim = name.endswith(GIVEN)
+        tensors = quantize_calibrated(model, self.sizes, self.engine, texts, formats, aim=aim)
         matrices = {tensor.name: tensor for tensor in model.graph.linears()}
         weights = {n: self.sizes.cut(matrices[n], t.dequantize()) for n, t in tensors.items()}
         bits = sum(t.bits_per_weight * t.codes.size for t in tensors.values())
@@ -189,7 +195,7 @@ def main() -> None:
         return
     texts = {"own texts": self_texts(model)}
     if arguments.calibration:
-        texts["given text"] = windows(model, arguments.calibration.read_text())
+        texts[GIVEN] = windows(model, arguments.calibration.read_text())
     measure.each("int8", 8, PerChannel(FORMATS["int8"], 0))
     for bits in (4, 3):
         format, group = FORMATS[f"bitmod-fp{bits}"], measure.group

@@ -97,7 +97,8 @@ def compress_model(model: DecoderModel, manifest: Manifest, compression: Compres
     names = (tensor.name for tensor in model.graph.linears())
     formats = choose_formats(model, sizes, engine, texts, bits) if bits is not None else dict.fromkeys(names, format)
     watch = CacheWatch(model)
-    tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch)
+    aim = bool(compression.text)  # what a model writes by itself is too short for that
+    tensors = quantize_calibrated(model, sizes, engine, texts, formats, watch, aim=aim)
     core = manifest.core
     scales = watch.scales(core.cache.largest_element)
     return CompressedModel(tensors, scales, core.cache_bits, core.cache_scales, core.cache_recent, balance)

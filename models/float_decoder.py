@@ -87,10 +87,7 @@ class Decoder:
 
         Raises what `step` does.
         """
-        x = self._through_layers(tokens)
-        with np.errstate(all="ignore"):
-            x = self._normalised(self._graph.norm, x)
-        _require_finite(x)
+        x = self.head_inputs(self._through_layers(tokens))
         self._go_on(tokens)
         return x
 
@@ -99,11 +96,10 @@ class Decoder:
         end = self.position + len(tokens) // self._texts
         if end > self.context:
             raise ValueError(f"{end} tokens do not fit into a context of {self.context}")
-        with np.errstate(all="ignore"):
-            x = self.embedded(tokens)
-            for number, layer in enumerate(self._graph.layers):
-                x = self.through(layer, x)
-                self._on_layer(number, x)
+        x = self.embedded(tokens)
+        for number, layer in enumerate(self._graph.layers):
+            x = self.through(layer, x)
+            self._on_layer(number, x)
         return x
 
     def _go_on(self, tokens: list[int]) -> None:
@@ -120,15 +116,24 @@ class Decoder:
     def embedded(self, tokens: list[int]) -> Floats:
         """What the first layer gets of the next `tokens`, [B T, hidden]."""
         embedding = self._graph.embedding
-        x = self._tensor(embedding.weight)[tokens] * np.float32(embedding.scale)
-        if embedding.positions:
-            x = x + self._tensor(embedding.positions)[self._positions(len(tokens))]
+        with np.errstate(all="ignore"):
+            x = self._tensor(embedding.weight)[tokens] * np.float32(embedding.scale)
+            if embedding.positions:
+                x = x + self._tensor(embedding.positions)[self._positions(len(tokens))]
         return x
 
     def through(self, layer: Layer, x: Floats) -> Floats:
-        """The residual stream [B T, hidden] behind a layer that gets `x`."""
-        for branch in layer.branches:
-            x = x + self._branch(branch, x)
+        """The residual stream [B T, hidden] behind a layer that gets `x`; what overflows is found later."""
+        with np.errstate(all="ignore"):
+            for branch in layer.branches:
+                x = x + self._branch(branch, x)
+        return x
+
+    def head_inputs(self, x: Floats) -> Floats:
+        """What the head gets [B T, hidden] of what the last layer leaves; InputError when that is not finite."""
+        with np.errstate(all="ignore"):
+            x = self._normalised(self._graph.norm, x)
+        _require_finite(x)
         return x
 
     def logits(self, x: Floats) -> Floats:

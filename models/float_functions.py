@@ -82,5 +82,6 @@ def silu(x: Floats) -> Floats:
     """x * sigmoid(x), by the half of the sigmoid that doesn't overflow."""
     xp = x.__array_namespace__()
     small = xp.exp(-xp.abs(x))
-    result: Floats = x * xp.where(x >= 0, 1 / (1 + small), small / (1 + small))
+    # The larger one is 1 for positive x and `small` else; a choice by where() takes NumPy five times as long.
+    result: Floats = x * (xp.maximum(small, (x >= 0).astype(np.float32)) / (1 + small))
     return result

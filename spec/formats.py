@@ -24,7 +24,7 @@ where `zero` is the same for all values. Formats that have no terms, or no plane
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from typing import cast
 
@@ -248,6 +248,7 @@ def _booth(value: int, digits: int) -> tuple[Term, ...]:
     return tuple(found)
 
 
+@cache
 def _two_terms(value: int) -> tuple[Term, Term] | None:
     """`value` as 2 * (first digit) + (second digit), or None.
 

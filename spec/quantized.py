@@ -61,6 +61,11 @@ class QuantizedTensor:
         selector = 0 if self.format.special_code is None else SELECTOR_BITS
         return self.format.stored_bits + (SCALE_BITS + selector) / self.group
 
+    def rows(self, part: slice) -> "QuantizedTensor":
+        """Some of the outputs."""
+        parts = self.codes[part], self.scales[part], self.selectors[part], self.channel_scale[part]
+        return QuantizedTensor(self.format, self.group, *parts)
+
     def values(self) -> npt.NDArray[np.int64]:
         """Integer values [N, K] of the codes."""
         outputs, inputs = self.shape

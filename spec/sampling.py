@@ -46,7 +46,9 @@ class Sampling:
             weights = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
         if self.top_k or self.top_p < 1:
             weights = self._cut(weights / weights.sum())
-        return int(rng.choice(len(logits), p=weights / weights.sum()))
+        ends = np.cumsum(weights)
+        ends /= ends[-1]
+        return int(ends.searchsorted(rng.random(), side="right"))
 
     def _cut(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The probabilities, 0 for tokens that may not be chosen; the most probable one always may."""

@@ -45,6 +45,35 @@ def test_outputs_err_less_than_with_the_nearest_codes(name: str, per_channel: bo
     assert output_error(weights, calibrated, x) < 0.6 * output_error(weights, nearest, x)
 
 
+@settings(max_examples=20)
+@given(st.sampled_from(["int4", "bitmod-fp4", "bitmod-fp3", "ternary"]), st.integers(0, 1 << 30))
+def test_outputs_come_nearer_to_those_of_exact_inputs_on_another_text(name: str, seed: int) -> None:
+    """Inputs are what a layer before makes of a stream by a matrix that is a little wrong, always in the same way."""
+    rng = np.random.default_rng(seed)
+    stream, maker = correlated(4096, 96, seed), rng.normal(0, 0.1, (64, 96)).astype(np.float32)
+    wrong = maker + rng.normal(0, 0.03, maker.shape).astype(np.float32)
+    exact, inputs = stream @ maker.T, stream @ wrong.T
+    weights = rng.normal(0, 0.02, (32, 64)).astype(np.float32)
+    gram = InputGram.of(inputs[:3072], exact[:3072])
+    plain, aimed = (quantize(w, FORMATS[name], GROUP, gram=gram) for w in (weights, gram.aimed(weights)))
+
+    def error(tensor: QuantizedTensor) -> float:
+        return float(np.square(inputs[3072:] @ tensor.dequantize().T - exact[3072:] @ weights.T).sum())
+
+    assert error(aimed) < error(plain)
+
+
+def test_weights_aim_at_themselves_where_inputs_are_exact() -> None:
+    x, weights = correlated(256, 64, 7), np.random.default_rng(8).normal(size=(5, 64)).astype(np.float32)
+    np.testing.assert_array_equal(InputGram.of(x).aimed(weights), weights)
+    np.testing.assert_array_equal(InputGram.of(x, x).aimed(weights), weights)
+    padded = np.pad(x, ((0, 0), (0, 32)))
+    moved = InputGram.of(padded, padded * np.float32(1.5)).aimed(np.pad(weights, ((0, 2), (0, 32))))
+    assert moved[:5, :64].any()
+    assert not moved[5:].any()
+    assert not moved[:, 64:].any()
+
+
 def test_uncorrelated_inputs_leave_nothing_to_make_good() -> None:
     """With the unit matrix as gram, and steps of the plain search, the codes are the nearest ones."""
     weights = np.random.default_rng(2).normal(0, 1, (9, 64)).astype(np.float32)
@@ -87,6 +116,6 @@ def test_the_levels_of_all_selectors_are_those_of_each(name: str) -> None:
     all_of_them = GroupLevels.of(format)
     steps = np.linspace(-20, 20, 4001, dtype=np.float32)
     for selector, choice in enumerate(levels(format)):
-        places = all_of_them.places(steps, np.uint8(selector))
+        places = all_of_them.places(steps, all_of_them.offsets(np.array(selector, np.uint8)))
         np.testing.assert_array_equal(all_of_them.values.ravel()[places], choice.round(steps))
         np.testing.assert_array_equal(all_of_them.codes.ravel()[places], choice.encode(steps))

@@ -38,6 +38,8 @@ from einloom.spec.formats import Format
 
 TEXTS = 8
 """Texts, of those that a model is calibrated on, that sizes are taken from."""
+ROWS = 512
+"""Rows of a matrix, and up to twice as many, that the estimates of errors are made from."""
 EXPONENTS = (0.0, 0.25, 0.5)
 INT8_STEPS = 127
 DRAWN = 256
@@ -128,7 +130,7 @@ class _SizeWatch:
         site = self._watched.get(name)
         if site is not None:
             matrices = [self._weights[reader.weight] for reader in site.readers]
-            if not _is_held(matrices[0], self._format, self._group):
+            if not is_held(matrices[0], self._format, self._group):
                 candidates = [_factors(x, exponent) for exponent in EXPONENTS]
                 best = min(candidates, key=lambda s: self._estimate(x, matrices, s))
                 if best is not candidates[0]:
@@ -142,9 +144,11 @@ class _SizeWatch:
         padding = [(0, 0), (0, -len(factors) % group)]
         by_group = np.pad(sizes.mean(axis=0)[None], padding).reshape(-1, group).sum(axis=1)
         for matrix in matrices:
-            scaled = np.pad(matrix * factors, padding).reshape(len(matrix), -1, group)
+            some = matrix[:: max(1, len(matrix) // ROWS)]
+            scaled = np.pad(some * factors, padding).reshape(len(some), -1, group)
             largest = np.square(np.abs(scaled).max(axis=2)).sum(axis=0)
-            total += step * float(np.square(scaled).sum()) + self._error * float(largest @ by_group)
+            error = step * float(np.square(scaled).sum()) + self._error * float(largest @ by_group)
+            total += error * len(matrix) / len(some)
         return total
 
 
@@ -166,7 +170,7 @@ def _factors(x: Floats, exponent: float) -> Floats:
     return result
 
 
-def _is_held(matrix: Floats, format: Format, group: int | None) -> bool:
+def is_held(matrix: Floats, format: Format, group: int | None) -> bool:
     """True where, by its first rows, the format holds a matrix [N, K] exactly, or one of few values as it was meant."""
     rows = matrix[:FIRST_ROWS]
     if len(np.unique(rows)) <= FEW:

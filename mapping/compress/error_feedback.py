@@ -11,6 +11,10 @@ least. With U upper triangular and H^-1 = U^T U:
 Source: GPTQ (Frantar et al., ICLR 2023, sections 3.1 to 3.3). The order is that of falling H[i, i], and each group's
 step and special value are chosen before, so that groups stay consecutive inputs whatever the order.
 
+The layers before are rounded, too, so a layer gets inputs x that differ from the float model's, x'. Its outputs should
+be W x' nevertheless. The weights that come nearest to that are W + W D H^-1 with D = mean((x' - x) x^T), and those are
+rounded (`InputGram.aimed`). Source: GPTAQ (Li et al., ICML 2025), which corrects input by input.
+
 A pruned weight is one that is rounded to zero, and its whole value is the error. Source: SparseGPT (Frantar and
 Alistarh, ICML 2023, section 3), but that weights to prune are chosen before, for the same reason.
 """
@@ -26,26 +30,51 @@ from einloom.mapping.compress.nearest import Float32, GroupLevels
 from einloom.spec.formats import Format
 
 UInt8 = npt.NDArray[np.uint8]
-Wide = npt.NDArray[np.floating]  # float64
 DAMPING = 0.1
 """Share of the mean of H's diagonal that is added to it. H comes from some thousand tokens, hardly more than it has
 rows, so that what it says of weak directions is chance: with a tenth of this, outputs on another text err 7 % more."""
+TRUST = 0.5
+"""Share of what the layers before did wrong that a layer makes good: the rest is chance of the text's few tokens."""
 SMALL = 64
-"""Rows of a matrix that are inverted at once."""
-BLOCK = 32
-"""Inputs after which the error goes on to all inputs behind; within a block it goes from input to input."""
+"""Rows of a matrix that are factored at once."""
+BLOCK = 4
+"""Inputs within which errors go from one to the next; from a block on they go by products of matrices."""
 
 
 @dataclass(frozen=True)
 class InputGram:
-    """Gram matrix of a layer's inputs, float32 [K, K]: the mean of x x^T over the tokens of a text."""
+    """Moments of a layer's inputs x over the tokens of a text.
+
+    Attributes
+    ----------
+    matrix : float32 [K, K]: the mean of x x^T.
+    drift : float32 [K, K]: the mean of (x' - x) x^T, where x' are the float model's inputs; None where x are those.
+    """
 
     matrix: Float32
+    drift: Float32 | None = None
 
     @classmethod
-    def of(cls, inputs: Float32) -> "InputGram":
-        """That of inputs [T, K]."""
-        return cls((inputs.T @ inputs) / np.float32(max(len(inputs), 1)))
+    def of(cls, inputs: Float32, exact: Float32 | None = None) -> "InputGram":
+        """Those of inputs [T, K], and of the float model's inputs where they are others."""
+        tokens = np.float32(max(len(inputs), 1))
+        matrix: Float32 = inputs.T @ inputs
+        matrix /= tokens
+        if exact is None:
+            return cls(matrix)
+        missing: Float32 = exact - inputs
+        drift: Float32 = missing.T @ inputs
+        drift /= tokens
+        return cls(matrix, drift)
+
+    def aimed(self, weights: Float32) -> Float32:
+        """The weights [N, K] to be rounded so that outputs are the float model's; a part of the way (TRUST)."""
+        if self.drift is None:
+            return weights
+        missing = (weights @ self.drift)[:, self.order]
+        result = weights.copy()
+        result[:, self.order] += np.float32(TRUST) * ((missing @ self.factor.T) @ self.factor)
+        return result
 
     @cached_property
     def importance(self) -> Float32:
@@ -66,23 +95,26 @@ class InputGram:
     @cached_property
     def factor(self) -> Float32:
         """U, float32 [K, K] upper triangular, of the inputs in `order`."""
-        h = self.matrix[np.ix_(self.order, self.order)].astype(np.float64)
-        mean = float(np.trace(h)) / len(h)
-        h[np.diag_indices_from(h)] += DAMPING * mean if mean else 1.0
-        # With the order of rows and columns turned round, Cholesky's lower factor becomes an upper one, h = V V^T.
-        upper = np.linalg.cholesky(h[::-1, ::-1])[::-1, ::-1]
-        return _inverse(upper).astype(np.float32)
+        # With the order of rows and columns turned round, Cholesky's lower factor L becomes an upper one, and so does
+        # its inverse.
+        turned = self.order[::-1]
+        h = self.matrix[np.ix_(turned, turned)]
+        mean = np.trace(h) / np.float32(len(h))
+        h[np.diag_indices_from(h)] += np.float32(DAMPING) * mean if mean else np.float32(1)
+        return np.ascontiguousarray(_inverse_factor(h)[::-1, ::-1])
 
 
-def _inverse(upper: Wide) -> Wide:
-    """Inverse of an upper triangular matrix, by halves: nearly all of its work is in products of matrices."""
-    size = len(upper)
+def _inverse_factor(h: Float32) -> Float32:
+    """L^-1 of Cholesky's h = L L^T, by halves: nearly all of its work is in products of matrices."""
+    size = len(h)
     if size <= SMALL:
-        return np.linalg.inv(upper)
-    half, result = size // 2, np.zeros_like(upper)
-    first, last = _inverse(upper[:half, :half]), _inverse(upper[half:, half:])
+        return np.linalg.inv(np.linalg.cholesky(h))
+    half, result = size // 2, np.zeros_like(h)
+    first = _inverse_factor(h[:half, :half])
+    below = h[half:, :half] @ first.T  # of L
+    last = _inverse_factor(h[half:, half:] - below @ below.T)
     result[:half, :half], result[half:, half:] = first, last
-    result[:half, half:] = -first @ (upper[:half, half:] @ last)
+    result[half:, :half] = -last @ (below @ first)
     return result
 
 
@@ -103,20 +135,23 @@ def feedback_codes(
     choices = GroupLevels.of(format)
     group = weights.shape[1] // steps.shape[1]
     divisors = np.ascontiguousarray(np.where(steps > 0, steps, np.float32(1)).T)
-    steps, selectors = np.ascontiguousarray(steps.T), np.ascontiguousarray(selectors.T)
+    steps, offsets = np.ascontiguousarray(steps.T), np.ascontiguousarray(choices.offsets(selectors).T)
     values, table = choices.values.ravel(), choices.codes.ravel()
-    codes = np.empty(weights.shape[::-1], np.uint8)
+    places = np.empty(weights.shape[::-1], np.uint16)
 
     def rounded(i: int, left: Float32, out: Float32) -> None:
-        places = choices.places(left / divisors[i // group], selectors[i // group])
-        codes[i] = table[places]
-        np.multiply(values[places], steps[i // group], out=out)
+        at = choices.places(left / divisors[i // group], offsets[i // group])
+        places[i] = at
+        values.take(at, out=out, mode="clip")
+        out *= steps[i // group]
         if kept is not None:
-            codes[i, ~kept[:, i]] = 0
             out[~kept[:, i]] = 0
 
     _feed_back(weights, gram, rounded)
-    return np.ascontiguousarray(codes.T)
+    codes = table.take(places.T)
+    if kept is not None:
+        codes[~kept] = 0
+    return codes
 
 
 def reconstructed(weights: Float32, kept: npt.NDArray[np.bool_], gram: InputGram) -> Float32:
@@ -136,15 +171,24 @@ def _feed_back(weights: Float32, gram: InputGram, express: Callable[[int, Float3
 
     `express` takes an input, its weights [N] as they are by then, and where it writes what they become.
     """
-    outputs, inputs = weights.shape
-    factor, left = gram.factor, np.ascontiguousarray(weights.T[gram.order])  # [K, N]: what is still to be expressed
-    for start in range(0, inputs, BLOCK):
-        stop = min(start + BLOCK, inputs)
-        errors = np.empty((stop - start, outputs), np.float32)
+    order, factor = gram.order.tolist(), gram.factor
+    left = np.ascontiguousarray(weights.T[gram.order])  # [K, N]: what is still to be expressed
+    errors = np.empty_like(left)
+
+    def feed_back(start: int, stop: int) -> None:
+        """Express inputs from `start` to `stop`, the first half of them before the second one."""
+        if stop - start > BLOCK:
+            half = (start + stop) // 2
+            feed_back(start, half)
+            left[half:stop] -= factor[start:half, half:stop].T @ errors[start:half]
+            feed_back(half, stop)
+            return
         for i in range(start, stop):
-            error = errors[i - start]
-            express(int(gram.order[i]), left[i], error)
+            error = errors[i]
+            express(order[i], left[i], error)
             np.subtract(left[i], error, out=error)
             error /= factor[i, i]
-            left[i + 1 : stop] -= factor[i, i + 1 : stop, None] * error
-        left[stop:] -= factor[start:stop, stop:].T @ errors
+            if i + 1 < stop:
+                left[i + 1 : stop] -= factor[i, i + 1 : stop, None] * error
+
+    feed_back(0, len(left))

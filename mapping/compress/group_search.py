@@ -17,9 +17,10 @@ SEARCHED_RANGES = np.linspace(0.6, 1.1, 26, dtype=np.float32)
 # With two to four values most weights are far from the largest: the best step for normally distributed ones maps their
 # largest weight to several times the largest value.
 WIDE_RANGES = np.linspace(0.1, 1.1, 51, dtype=np.float32)
-COARSE, FINE = slice(2, None, 6), slice(5, None, 6)
-"""Every third range, the full one among them: error feedback leaves little to a finer search. The special value is
-chosen by half of them."""
+COARSE = np.float32(0.12)
+"""Distance of the ranges by which error feedback's search chooses a special value, from the full range downwards."""
+FINE = (np.float32(-0.04), np.float32(0.04))
+"""What it adds to the best of them then: error feedback leaves little to a finer search."""
 # Below the smallest step that matters, and far from float32's subnormal numbers: with a row whose largest weight is
 # near 1, 8-bit scales reach no further than 2 ** -20.
 SMALLEST_STEP = np.float32(2.0**-40)
@@ -61,45 +62,45 @@ def search_weighted_groups(
 ) -> tuple[Float32, npt.NDArray[np.uint8]]:
     """As `search_groups`, by the smallest sum of importance * error ** 2, `importance` float32 [G, group].
 
-    The special value is chosen by a few ranges, and then others are tried for that value: a sixth of the full search's
-    work.
+    The special value is chosen by a few ranges, and then two others are tried for that value: an eighth of the full
+    search's work. The full range is among them, which is exact for what was in this format before.
     """
     choices, root = GroupLevels.of(format), np.sqrt(importance)
     largest = np.abs(weights).max(axis=-1)
     best_error = np.full(largest.shape, np.inf, np.float32)
-    best_step, best_selector = np.zeros_like(largest), np.zeros(largest.shape, np.uint8)
+    best_step, best_share = np.zeros_like(largest), np.ones_like(largest)
+    selectors = np.zeros(largest.shape, np.uint8)
 
-    def step_of(share: np.float32, value: Float32 | np.float32) -> Float32:
-        step: Float32 = np.maximum(largest * share / value, SMALLEST_STEP)
-        return step
+    def in_steps(share: Float32 | np.float32, value: Float32 | np.float32) -> tuple[Float32, Float32]:
+        """Steps of the groups, and the weights in them."""
+        step = np.maximum(largest * share / value, SMALLEST_STEP)
+        return step, weights / step[..., None]
 
-    def keep_better(values: Float32, step: Float32, selectors: npt.NDArray[np.uint8]) -> None:
-        """Keep the step where its nearest `values`, which are overwritten, err less."""
-        values *= step[..., None]
-        values -= weights
-        values *= root
-        error = np.einsum("ngk,ngk->ng", values, values)
-        better = error < best_error
-        best_error[better] = error[better]
-        best_step[better] = step[better]
-        best_selector[better] = selectors[better]
+    def better(nearest: Float32, ratios: Float32, step: Float32) -> npt.NDArray[np.bool_]:
+        """Keep the step where its nearest values, which are overwritten, err less; these groups."""
+        nearest -= ratios
+        nearest *= root
+        error = np.einsum("ngk,ngk->ng", nearest, nearest) * np.square(step)
+        found: npt.NDArray[np.bool_] = error < best_error
+        np.copyto(best_error, error, where=found)
+        np.copyto(best_step, step, where=found)
+        return found
 
-    shares = (np.float32(1), *searched_ranges(format)[COARSE])  # 1 is exact for what was in this format before
-    for selector, value in enumerate(choices.largest):
-        # Special values of both signs come one after the other, and have the same steps.
-        if selector == 0 or value != choices.largest[selector - 1]:
-            steps = [step_of(share, value) for share in shares]
-            positions = [choices.positions(weights / step[..., None]) for step in steps]
-        for step, at in zip(steps, positions, strict=True):
-            nearest = choices.values[selector].take(at, mode="clip")
-            keep_better(nearest, step, np.full(largest.shape, selector, np.uint8))
-    chosen = best_selector.copy()
-    for share in searched_ranges(format)[FINE]:
-        step = step_of(share, choices.largest[chosen])
-        places = choices.places(weights / step[..., None], chosen[..., None])
-        keep_better(choices.values.take(places), step, chosen)
+    for share in np.arange(1, searched_ranges(format)[0], -COARSE, dtype=np.float32):
+        for selector, value in enumerate(choices.largest):
+            # Special values of both signs come one after the other, and have the same steps.
+            if selector == 0 or value != choices.largest[selector - 1]:
+                step, ratios = in_steps(share, value)
+                positions = choices.positions(ratios)
+            found = better(choices.values[selector].take(positions, mode="clip"), ratios, step)
+            np.copyto(best_share, share, where=found)
+            np.copyto(selectors, np.uint8(selector), where=found)
+    for change in FINE:
+        step, ratios = in_steps(best_share + change, choices.largest[selectors])
+        offsets = choices.offsets(selectors)[..., None]
+        better(choices.values.take(choices.places(ratios, offsets), mode="clip"), ratios, step)
     best_step[largest == 0] = 0
-    return _held(weights, format, best_step), best_selector
+    return _held(weights, format, best_step), selectors
 
 
 def _held(weights: Float32, format: Format, steps: Float32) -> Float32:

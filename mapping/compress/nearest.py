@@ -87,18 +87,26 @@ class GroupLevels:
         """The positions of real numbers given in integer steps; look up with `mode="clip"`, which saturates."""
         return _intervals(steps, self.half_even, self.first).astype(np.intp)
 
-    def places(self, steps: Float32, selectors: npt.NDArray[np.uint8]) -> Positions:
+    def offsets(self, selectors: npt.NDArray[np.uint8]) -> Positions:
+        """Where the positions of selectors begin in `values` and `codes` as flat arrays."""
+        offsets: Positions = selectors.astype(np.intp) * self.values.shape[1]
+        return offsets
+
+    def places(self, steps: Float32, offsets: Positions) -> Positions:
         """Where the nearest values of real numbers, in integer steps, lie in `values` and `codes` as flat arrays."""
-        count = self.values.shape[1]
         found = _intervals(steps, self.half_even, self.first)
-        np.clip(found, 0, count - 1, out=found)
-        places: Positions = found.astype(np.intp) + selectors.astype(np.intp) * count
+        np.maximum(found, np.float32(0), out=found)
+        np.minimum(found, np.float32(self.values.shape[1] - 1), out=found)
+        places = found.astype(np.intp)
+        places += offsets
         return places
 
 
 def _intervals(steps: Float32, half_even: bool, first: int) -> Float32:
     """The numbers of positions, whole but not limited."""
-    found = np.rint(steps) if half_even else np.ceil(steps * np.float32(2))
+    found = np.rint(steps) if half_even else steps * np.float32(2)
+    if not half_even:
+        np.ceil(found, out=found)
     found -= np.float32(first)
     return found
 

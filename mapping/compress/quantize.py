@@ -18,7 +18,7 @@ from einloom.spec.sparsity import largest
 
 UInt8 = npt.NDArray[np.uint8]
 ENGINE_GROUPS = (128, 64, 32)
-FEEDBACK_WEIGHTS = 1 << 20
+FEEDBACK_WEIGHTS = 1 << 21
 """Weights of a block for error feedback: work on an input's column should outweigh its few calls of NumPy."""
 LARGEST_SHIFT = 126  # 2 ** +-126 are normal float32 numbers
 

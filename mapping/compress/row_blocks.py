@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-BLOCK_WEIGHTS = 1 << 15
+BLOCK_WEIGHTS = 1 << 17
 T = TypeVar("T")
 
 

@@ -125,7 +125,8 @@ class TrainedMatrix:
         stored: Float32 = channel[:, None] * scales
         ratio = (steps / np.where(stored > 0, stored, np.float32(1))).astype(np.float32, copy=False)
         grouped: Float32 = u.reshape(*steps.shape, tensor.group) * ratio[..., None]
-        codes = levels.codes.ravel()[levels.places(grouped, tensor.selectors[..., None])].reshape(tensor.shape)
+        places = levels.places(grouped, levels.offsets(tensor.selectors)[..., None])
+        codes = levels.codes.ravel()[places].reshape(tensor.shape)
         if tensor.format.neighbours > 1:
             codes = np.where(tensor.values() != 0, codes, np.uint8(0))
         unit = np.float32(tensor.format.unit)
