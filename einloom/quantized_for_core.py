@@ -14,8 +14,9 @@ from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.balance import balanced
 from einloom.mapping.compress.core_file import CompressedModel, write_compressed
 from einloom.mapping.compress.fidelity import Fidelity, measure, total
+from einloom.mapping.fit import require_fit
 from einloom.mapping.model_digest import model_digest
-from einloom.mapping.pipeline import Distilling, compress_model, distil_model
+from einloom.mapping.pipeline import Distilling, compress_model, distil_model, distilling_text
 from einloom.memory_sizes import sized
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
@@ -89,8 +90,9 @@ def quantize_for_core(
     weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty.
     calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
     output : a .safetensors file to write, which `compile` takes as `weights`.
-    distil : steps of training on the calibration's text, after quantization (mapping/compress/distil.py).
-    seed : of the order in which its windows are trained on.
+    distil : steps of training on the calibration's text, after quantization (mapping/compress/distil.py). Without a
+        calibration the model writes conversations for both.
+    seed : of the order in which its windows are trained on, and of what the model writes.
     on_step : told the number of each such step, and its loss.
 
     InputError when the model doesn't fit the design, or the design doesn't have the format.
@@ -101,15 +103,16 @@ def quantize_for_core(
     compression = compression_of(weights, calibration)
     if compression.file is not None:
         raise InputError(f"--weights {weights} is quantized already: name a format")
-    if distil < 0 or (distil and not compression.text):
-        raise InputError("--distil is a number of steps above 0, and needs --calibration FILE: a text to train on")
-    loaded = load_model(model)
+    if distil < 0:
+        raise InputError("--distil is a number of steps above 0")
+    loaded, distilling = load_model(model), Distilling(distil, seed, on_step)
     manifest = describe(sized(load_config(config), loaded.graph))
+    if distil and not compression.text:
+        require_fit(loaded.graph, manifest)
+        compression = replace(compression, text=distilling_text(loaded, distilling))
     compressed, distilled = compress_model(loaded, manifest, compression), None
     if distil:
-        compressed, *both = distil_model(
-            loaded, manifest, compressed, compression.text, Distilling(distil, seed, on_step)
-        )
+        compressed, *both = distil_model(loaded, manifest, compressed, compression.text, distilling)
         distilled = both[0], both[1]
     ready = balanced(loaded, compressed.balance)
     sizes = PaddedSizes.of(ready.graph, manifest.core)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from einloom.mapping.model_digest import model_digest
 from einloom.mapping.pairing import require_pairing
 from einloom.mapping.schedule.schedule import STANDARD, Schedule
 from einloom.models.calibrate import CacheWatch
-from einloom.models.calibration_texts import self_texts, windows
+from einloom.models.calibration_texts import conversations, self_texts, windows
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import FloatLinears
@@ -120,6 +121,24 @@ class Distilling:
     on_step: Callable[[int, float], None] = lambda _step, _loss: None
 
 
+def distilling_text(model: DecoderModel, distilling: Distilling) -> str:
+    """What to train a model on where no text is given: conversations that it writes, as long as the steps take.
+
+    InputError for a model that isn't made to chat, ToolError without JAX.
+    """
+    distil = _distil()
+    tokens = (distilling.steps * distil.BATCH + distil.HELD_OUT) * distil.WINDOW
+    return conversations(model, tokens, length=distil.WINDOW, seed=distilling.seed)
+
+
+def _distil() -> ModuleType:
+    try:
+        from einloom.mapping.compress import distil
+    except ImportError as error:
+        raise ToolError('--distil needs JAX and Optax: pip install "einloom[distil]"') from error
+    return distil
+
+
 def distil_model(
     model: DecoderModel, manifest: Manifest, compressed: CompressedModel, text: str, distilling: Distilling
 ) -> tuple[CompressedModel, float, float]:
@@ -127,13 +146,11 @@ def distil_model(
 
     InputError when the text is too short, ToolError without JAX.
     """
-    try:
-        from einloom.mapping.compress.distil import BATCH, HELD_OUT, WINDOW, distil, with_norms
-    except ImportError as error:
-        raise ToolError('--distil needs JAX and Optax: pip install "einloom[distil]"') from error
-    tokens = windows(model, text, least=BATCH + HELD_OUT, most=None, length=WINDOW)
+    training = _distil()
+    least = training.BATCH + training.HELD_OUT
+    tokens = windows(model, text, least=least, most=None, length=training.WINDOW)
     ready, sizes = balanced(model, compressed.balance), PaddedSizes.of(model.graph, manifest.core)
-    found = distil(
+    found = training.distil(
         ready, sizes, compressed.tensors, tokens, distilling.steps, seed=distilling.seed, on_step=distilling.on_step
     )
     # A norm's weights are divided by the factors of the inputs that it makes.
@@ -141,7 +158,7 @@ def distil_model(
     for site in sites(model.graph):
         if site.maker.name in found.norms:
             balance[site.name] = balance.get(site.name, np.float32(1)) / found.norms[site.maker.name]
-    trained = replace(ready, tensors=with_norms(ready, found.norms))
+    trained = replace(ready, tensors=training.with_norms(ready, found.norms))
     matrices = {t.name: sizes.cut(t, found.tensors[t.name].dequantize()) for t in ready.graph.linears()}
     texts, watch = windows(model, text), CacheWatch(ready)
     Decoder(trained, FloatLinears(matrices), watch, texts=len(texts)).read(texts.ravel().tolist())

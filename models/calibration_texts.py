@@ -19,6 +19,12 @@ TOKENS = 64
 """Of each text that the model writes; less where its context is shorter."""
 WINDOWS, WINDOW = 64, 128
 """Most windows of a given text, and tokens of each; less where the model's context is shorter."""
+SIDE_BY_SIDE = 64
+"""Conversations that are written at once."""
+TEMPERATURE = 0.7
+"""Of their tokens: between what a model says to a user, who takes little above 0, and all that it could."""
+MARK = "\ue000"
+"""Stands for the user's words in a chat template; a character that no template has."""
 
 
 def self_texts(
@@ -61,6 +67,45 @@ def windows(
     begins = beginning(model)[:length]
     cut[::2, : len(begins)] = begins
     return cut
+
+
+def conversations(
+    model: DecoderModel, tokens: int, *, length: int, seed: int = 0, attention: AttentionFunction = float_attention
+) -> str:
+    """Conversations that the float model writes by itself, both sides of them: at least so many `tokens` of text.
+
+    What its chat template puts before a user's words makes it ask, and its question makes it answer (Magpie: Xu et al.,
+    2024). Each conversation has `length` tokens, or the model's context, and up to SIDE_BY_SIDE are written at once.
+    InputError for a model without a chat template, or with one that doesn't give the user's words.
+    """
+    opening, length = _before_a_question(model), min(length, model.graph.context)
+    if len(opening) >= length:
+        raise InputError(f"the model's chat template takes {len(opening)} tokens of {length}: no room for a question")
+    sampling, rng, found = Sampling(temperature=TEMPERATURE), np.random.default_rng(seed), list[str]()
+    for done in range(0, -(-tokens // length), SIDE_BY_SIDE):
+        written = np.empty((min(SIDE_BY_SIDE, -(-tokens // length) - done), length), np.int64)
+        written[:, : len(opening)] = opening
+        decoder = Decoder(model, FloatLinears(model.linears), attention, texts=len(written))
+        if len(opening) > 1:
+            decoder.read(written[:, : len(opening) - 1].ravel().tolist())
+        for at in range(len(opening), length):
+            logits = decoder.step(written[:, at - 1].tolist())
+            written[:, at] = [sampling.choose(row, rng) for row in logits]
+        found += model.tokenizer.decode_batch(written.tolist(), skip_special_tokens=False)
+    return "".join(found)
+
+
+def _before_a_question(model: DecoderModel) -> list[int]:
+    """The tokens of the chat template before a user's first words."""
+    if not model.chat_template:
+        raise InputError("the model has no chat template, so it can't write conversations: give it a text")
+    before, found, _ = model.rendered([{"role": "user", "content": MARK}]).partition(MARK)
+    if not found:
+        raise InputError("the model's chat template leaves the user's words out: give it a text")
+    tokens: list[int] = model.tokenizer.encode(before, add_special_tokens=False).ids
+    if not tokens:
+        raise InputError("the model's chat template has nothing before the user's words: give it a text")
+    return tokens
 
 
 def beginning(model: DecoderModel) -> list[int]:

@@ -60,9 +60,12 @@ class DecoderModel:
         """
         if not self.chat_template:
             raise InputError("the model has no chat template: leave out --chat, or use one that was trained to chat")
+        return self._fitting(self.tokenizer.encode(self.rendered(messages), add_special_tokens=False).ids)
+
+    def rendered(self, messages: Sequence[Message]) -> str:
+        """The messages by the model's chat template; InputError when that refuses them."""
         bos, eos = self._token(self.bos), self._token(self.eos[0] if self.eos else None)
-        text = render_chat(self.chat_template, messages, bos=bos, eos=eos)
-        return self._fitting(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return render_chat(self.chat_template, messages, bos=bos, eos=eos)
 
     def _token(self, number: int | None) -> str:
         return "" if number is None else self.tokenizer.id_to_token(number) or ""

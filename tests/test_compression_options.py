@@ -1,5 +1,6 @@
 """What a user can say of a model's compression: formats, mixtures of them, and the text that it is calibrated on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.mixture import choose_formats
 from einloom.mapping.compress.quantize import quantize
 from einloom.mapping.pipeline import Compression, compile_model
-from einloom.models.calibration_texts import WINDOW, self_texts, windows
+from einloom.models.calibration_texts import WINDOW, conversations, self_texts, windows
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.float_decoder import Decoder
 from einloom.models.linears import FloatLinears
@@ -100,6 +101,32 @@ def test_texts_are_the_models_own_and_side_by_side_as_alone(model: DecoderModel)
     side_by_side = Decoder(model, FloatLinears(model.linears), texts=3).step(texts.ravel().tolist())
     alone = [Decoder(model, FloatLinears(model.linears)).step(text.tolist()) for text in texts]
     np.testing.assert_allclose(side_by_side, np.concatenate(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_conversations_begin_as_the_chat_template_does_and_follow_from_the_seed(model: DecoderModel) -> None:
+    chatting = replace(model, chat_template="{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
+    length = model.graph.context // 2
+    written = conversations(chatting, 3 * length, length=length, seed=4)
+    ids = model.tokenizer.encode(written, add_special_tokens=False).ids
+    assert written == conversations(chatting, 2 * length + 1, length=length, seed=4)
+    assert written != conversations(chatting, 3 * length, length=length, seed=5)
+    assert written.startswith("user: ")
+    assert written.count("user: ") >= 3
+    assert len(ids) >= 2 * length
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("", "no chat template"),
+        ("{{ messages[0].role }}", "leaves the user's words out"),
+        ("{{ messages[0].content }}", "nothing before the user's words"),
+        ("x" * 500 + "{{ messages[0].content }}", "no room for a question"),
+    ],
+)
+def test_models_that_cannot_write_conversations_say_why(template: str, message: str, model: DecoderModel) -> None:
+    with pytest.raises(InputError, match=message):
+        conversations(replace(model, chat_template=template), 100, length=64)
 
 
 def test_the_command_line_takes_a_calibration_text(tmp_path: Path) -> None:

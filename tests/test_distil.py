@@ -1,6 +1,7 @@
 """Distillation: its gradient's model is the float decoder, and what it makes is nearer to the float model."""
 
 import builtins
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from einloom.compiled import compile as compile_model
 from einloom.mapping.codegen.padding import PaddedSizes
 from einloom.mapping.compress.balance import balanced
-from einloom.mapping.compress.distil import BATCH, HELD_OUT, RATES, distil, divergence
+from einloom.mapping.compress.distil import BATCH, HELD_OUT, RATES, WINDOW, distil, divergence
 from einloom.mapping.compress.quantize import quantize, quantize_per_channel
 from einloom.mapping.compress.straight_through import TrainedMatrix
 from einloom.mapping.pipeline import Compression, compress_model
 from einloom.models.agreement import agreement_with_float
+from einloom.models.calibration_texts import conversations
 from einloom.models.decoder_model import DecoderModel
 from einloom.models.importer.huggingface import load_folder
 from einloom.quantized_for_core import quantize_for_core
@@ -93,6 +95,20 @@ def test_a_distilled_file_is_nearer_to_the_float_model_on_a_core(model: DecoderM
     assert agreed[1] < agreed[0]
 
 
+def test_without_a_text_a_model_that_chats_is_trained_on_its_own_conversations(model: DecoderModel) -> None:
+    chatting, losses = replace(model, chat_template="{{ messages[0].role }}: {{ messages[0].content }}"), list[float]()
+    config = core_config(**CORE)
+    found = quantize_for_core(
+        chatting, config, weights="bitmod-fp3", distil=2, on_step=lambda _, loss: losses.append(loss)
+    )
+    tokens = (2 * BATCH + HELD_OUT) * WINDOW
+    written = conversations(chatting, tokens, length=WINDOW)
+    again = compress_model(chatting, core_manifest(**CORE), Compression("bitmod-fp3", written))
+    assert written.startswith("user: ")
+    assert len(losses) == 2
+    assert found.compressed.balance.keys() >= again.balance.keys()
+
+
 def test_training_that_does_harm_is_left_out(model: DecoderModel, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = core_manifest(**CORE)
     sizes = PaddedSizes.of(model.graph, manifest.core)
@@ -139,16 +155,16 @@ def test_pruned_weights_stay_zero_and_steps_move() -> None:
 
 def test_what_is_missing_is_said(model: DecoderModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text").write_text(text(100))
-    with pytest.raises(InputError, match="--distil .* needs --calibration FILE"):
+    with pytest.raises(InputError, match="no chat template, so it can't write conversations: give it a text"):
         quantize_for_core(model, core_config(**CORE), distil=3)
     with pytest.raises(InputError, match="has 100 tokens: give at least 128"):
         quantize_for_core(model, core_config(**CORE), distil=3, calibration=tmp_path / "text")
     there = builtins.__import__
 
-    def without_jax(name: str, *rest: Any, **others: Any) -> Any:
-        if name.endswith("distil"):
+    def without_jax(name: str, values: Any = None, here: Any = None, names: Any = (), level: int = 0) -> Any:
+        if "distil" in (names or ()):
             raise ImportError(name)
-        return there(name, *rest, **others)
+        return there(name, values, here, names, level)
 
     monkeypatch.setattr(builtins, "__import__", without_jax)
     with pytest.raises(ToolError, match=r'pip install "einloom\[distil\]"'):

@@ -78,11 +78,15 @@ def quantize(
             min=1,
             metavar="STEPS",
             help="Then train codes, steps and norms on the calibration's text, so that the quantized model predicts "
-            "what the float model does: so many steps of 1,024 tokens. For a core; needs the extra `distil`.",
+            "what the float model does: so many steps of 1,024 tokens. Without a calibration on conversations that the "
+            "model writes. For a core; needs the extra `distil`.",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the order of the text in which --distil trains.", show_default="0")
+        int | None,
+        typer.Option(
+            min=0, help="Of the order of the text in which --distil trains, and of conversations.", show_default="0"
+        ),
     ] = None,
     group: Annotated[int, typer.Option(min=1, help="Consecutive inputs that share a scale.")] = USUAL_GROUP,
     scale_search: Annotated[
@@ -111,7 +115,7 @@ def quantize(
         return
     if distil is not None or seed is not None:
         raise InputError(
-            "--distil, with its --seed, is for a core and trains on a text: give -c CONFIG and --calibration FILE"
+            "--distil, with its --seed, is for a core: give -c CONFIG, and with --calibration FILE a text to train on"
         )
     with _progress_bar("quantizing") as progress:
         quantized = quantize_model(
