@@ -13,6 +13,7 @@ from einloom.mapping.compress.group_search import (
     SEARCHED_RANGES,
     WIDE_RANGES,
     search_groups,
+    search_weighted_groups,
     searched_ranges,
 )
 from einloom.mapping.compress.nearest import levels
@@ -259,3 +260,22 @@ def test_weights_must_be_a_matrix():
 def test_per_channel_takes_no_special_values():
     expected = "bitmod-fp4 chooses a special value per group: quantize it in groups"
     assert message(quantize_per_channel, gaussian(2, 8), FP4) == expected
+
+
+@pytest.mark.parametrize("name", ["bitmod-fp4", "bitmod-fp3", "int4", "ternary"])
+def test_a_weighted_search_of_few_ranges_errs_hardly_more_than_one_of_all(name):
+    format, rng = FORMATS[name], np.random.default_rng(3)
+    weights = rng.normal(size=(64, 4, 64)).astype(np.float32)
+    weights /= np.abs(weights).max(axis=(1, 2), keepdims=True)
+    importance = rng.lognormal(sigma=2, size=(4, 64)).astype(np.float32)
+
+    def error(steps, choice):
+        nearest = choice.round(weights / steps[..., None]) * steps[..., None]
+        return (importance * np.square(nearest - weights)).sum(axis=-1)
+
+    largest = np.abs(weights).max(axis=-1)
+    every = [error(largest * share / c.largest, c) for c in levels(format) for share in searched_ranges(format)]
+    steps, selectors = search_weighted_groups(weights, format, importance)
+    by_selector = np.stack([error(steps, choice) for choice in levels(format)])
+    found = np.take_along_axis(by_selector, selectors[None].astype(np.intp), axis=0)
+    assert found.sum() < 1.13 * np.min(every, axis=0).sum()
