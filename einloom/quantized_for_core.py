@@ -21,6 +21,7 @@ from einloom.memory_sizes import sized
 from einloom.models.decoder_model import DecoderModel
 from einloom.spec.config import Config
 from einloom.spec.errors import InputError
+from einloom.spec.files import read_text
 
 __all__ = ["QuantizedForCore", "quantize_for_core"]
 
@@ -87,7 +88,8 @@ def quantize_for_core(
 
     Parameters
     ----------
-    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty.
+    weights : one of the design's weight formats, or "auto:BITS" for a format for each matrix; the first if empty. With
+        `distil` also a file that this wrote, which is trained further.
     calibration : a file with the text that matrices and cache are calibrated on; what the model writes if left out.
     output : a .safetensors file to write, which `compile` takes as `weights`.
     distil : steps of training on the calibration's text, after quantization (mapping/compress/distil.py). Without a
@@ -100,19 +102,22 @@ def quantize_for_core(
     started = time.perf_counter()
     if output is not None:
         check_output(output)
-    compression = compression_of(weights, calibration)
-    if compression.file is not None:
-        raise InputError(f"--weights {weights} is quantized already: name a format")
     if distil < 0:
         raise InputError("--distil is a number of steps above 0")
+    further = Path(weights).suffix == FILES
+    if further and not distil:
+        raise InputError(f"--weights {weights} is quantized already: name a format, or train it with --distil STEPS")
+    compression = compression_of(weights, None if further else calibration)
+    text = "" if calibration is None else read_text(Path(calibration))
     loaded, distilling = load_model(model), Distilling(distil, seed, on_step)
     manifest = describe(sized(load_config(config), loaded.graph))
-    if distil and not compression.text:
+    if distil and not text:
         require_fit(loaded.graph, manifest)
-        compression = replace(compression, text=distilling_text(loaded, distilling))
+        text = distilling_text(loaded, distilling)
+        compression = compression if further else replace(compression, text=text)
     compressed, distilled = compress_model(loaded, manifest, compression), None
     if distil:
-        compressed, *both = distil_model(loaded, manifest, compressed, compression.text, distilling)
+        compressed, *both = distil_model(loaded, manifest, compressed, text, distilling)
         distilled = both[0], both[1]
     ready = balanced(loaded, compressed.balance)
     sizes = PaddedSizes.of(ready.graph, manifest.core)

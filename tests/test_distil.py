@@ -77,7 +77,10 @@ def test_what_is_trained_alone_lowers_the_loss(
 
 
 def test_a_distilled_file_is_nearer_to_the_float_model_on_a_core(model: DecoderModel, tmp_path: Path) -> None:
-    """All that a file keeps of it, factors of norms too, comes back: golden is as near as the held-out text says."""
+    """All that a file keeps of it, factors of norms too, comes back: golden is as near as the held-out text says.
+
+    Training that goes on with the file begins where it ended.
+    """
     (tmp_path / "text").write_text(text(2000))
     config, agreed = core_config(**CORE), list[float]()
     for steps in (0, 40):
@@ -93,6 +96,9 @@ def test_a_distilled_file_is_nearer_to_the_float_model_on_a_core(model: DecoderM
     before, after = found.distilled
     assert after < 0.95 * before
     assert agreed[1] < agreed[0]
+    further = quantize_for_core(model, config, weights=str(file), calibration=tmp_path / "text", distil=1)
+    assert further.distilled is not None
+    assert further.distilled[0] == pytest.approx(after, rel=1e-3)
 
 
 def test_without_a_text_a_model_that_chats_is_trained_on_its_own_conversations(model: DecoderModel) -> None:

@@ -50,7 +50,7 @@ def quantize(
         typer.Option(
             metavar="FORMAT",
             help=f"Weight format, or several separated by commas: {', '.join(FORMATS)}. For a core one of its formats, "
-            "or auto:BITS for a format for each matrix.",
+            "or auto:BITS for a format for each matrix; with --distil also a file of -o, which is trained further.",
             show_default=f"{DEFAULT_FORMAT}, or the core's first",
         ),
     ] = None,
