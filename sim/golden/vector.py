@@ -15,6 +15,8 @@ NAN = np.uint32(0x7FC00000)
 SIGN = np.uint32(0x80000000)
 INFINITY = np.uint32(0x7F800000)
 SMALLEST_BITS = np.uint32(0x00800000)
+Scratch = tuple[Floats, npt.NDArray[np.int32]]
+"""Operands and results of an operation, and as many integers."""
 EXPONENT_STEP = np.uint32(1 << 24)
 """Distance from one power of two to the next, in the bits of floats without their sign."""
 
@@ -135,31 +137,42 @@ def _special(numbers: Floats) -> bool:
     `<< 1` drops the sign. As signed integers, all of these are then within 2^24 of 0; infinity and NaN lie below 0.
     Only 0 itself is near and not special: less 1, it becomes the largest unsigned integer.
     """
-    distance = numbers.view(np.int32) << 1
-    np.abs(distance, out=distance)
-    distance -= 1
-    return bool(np.minimum.reduce(distance.view(np.uint32), axis=None) < EXPONENT_STEP)
+    integers = np.ascontiguousarray(numbers).reshape(-1).view(np.int32)
+    return _special_integers(integers, np.empty_like(integers))
+
+
+def _special_integers(integers: npt.NDArray[np.int32], distances: npt.NDArray[np.int32]) -> bool:
+    """As `_special` for the bits of the numbers, [N]; `distances` [N] is overwritten."""
+    np.left_shift(integers, 1, distances)
+    np.abs(distances, distances)
+    np.subtract(distances, 1, distances)
+    return bool(np.minimum.reduce(distances.view(np.uint32)) < EXPONENT_STEP)
 
 
 class Mad:
     """(a * x) + y, or -(a * x) + y, again and again on operands that change in place, in one scratch memory.
 
-    `scratch` keeps arrays by their shape, for all operations that it is given to; they are never in use together.
+    `scratch` keeps arrays by their shape, for all operations that it is given to; they are never in use together. A
+    decoder's token takes thousands of such operations on a few hundred numbers each. So their time is that of NumPy's
+    calls, and all views of the arrays are made before, flat where they can be.
     """
 
     def __init__(
-        self, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool, scratch: dict[tuple[int, ...], Floats]
+        self, a: Bits, x: Bits | None, y: Bits | None, *, negate: bool, scratch: dict[tuple[int, ...], Scratch]
     ) -> None:
         self._operands, self._negate = (a, x, y), negate
         given = [operand.view(np.float32) for operand in (a, x, y) if operand is not None]
         shape = (len(given) + (x is not None) + (y is not None), *np.broadcast(*given).shape)
         if shape not in scratch:
-            scratch[shape] = np.empty(shape, np.float32)
-        self._numbers = scratch[shape]
-        self._copies = [(self._numbers[n], operand) for n, operand in enumerate(given)]
-        self._product = self._numbers[0] if x is None else self._numbers[len(given)]
-        self._factors = None if x is None else (self._numbers[0], self._numbers[1])
-        self._sum = None if y is None else (self._numbers[len(given) - 1], self._numbers[-1])
+            scratch[shape] = np.empty(shape, np.float32), np.empty(int(np.prod(shape)), np.int32)
+        numbers, self._distances = scratch[shape]
+        flat = numbers.reshape(shape[0], -1)
+        self._copies = [(numbers[n], operand) for n, operand in enumerate(given)]
+        self._product = flat[0] if x is None else flat[len(given)]
+        self._factors = None if x is None else (flat[0], flat[1])
+        self._sum = None if y is None else (flat[len(given) - 1], flat[-1])
+        self._integers = numbers.reshape(-1).view(np.int32)
+        self._result: Bits = numbers[-1 if y is not None or x is not None else 0].view(np.uint32)
 
     def __call__(self) -> Bits:
         """The result for the operands as they are now; it is overwritten by the next one of its shape."""
@@ -167,16 +180,12 @@ class Mad:
             copy[...] = operand
         result = self._product
         if self._factors is not None:
-            np.multiply(*self._factors, out=result)
+            np.multiply(*self._factors, result)
         if self._negate:
-            np.negative(result, out=result)
+            np.negative(result, result)
         if self._sum is not None:
-            term, total = self._sum
-            result = np.add(result, term, out=total)
-        if not _special(self._numbers):
-            raw: Bits = result.view(np.uint32)
-            return raw
-        return self._step_by_step()
+            np.add(result, *self._sum)
+        return self._step_by_step() if _special_integers(self._integers, self._distances) else self._result
 
     def _step_by_step(self) -> Bits:
         a, x, y = self._operands

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from einloom.sim.golden.memories import Bits, Chunk, Indices, Memories, walk
-from einloom.sim.golden.vector import Floats, Mad, to_integer, unguarded_elementwise, unguarded_reduce
+from einloom.sim.golden.vector import Mad, Scratch, to_integer, unguarded_elementwise, unguarded_reduce
 from einloom.spec.errors import InputError
 from einloom.spec.instruction import Instruction
 from einloom.spec.isa import FLOAT_OPS, REDUCTIONS, Operand, Space, VectorOp
@@ -29,7 +29,7 @@ class VectorUnit:
     def __init__(self, memories: Memories, cache_bits: int, exchanges: bool = False) -> None:
         self._memories, self._exchanges = memories, exchanges
         self._cache_bits = cache_bits
-        self._scratch: dict[tuple[int, ...], Floats] = {}
+        self._scratch: dict[tuple[int, ...], Scratch] = {}
 
     def prepared(self, i: Instruction, tokens: int) -> Action:
         """Action of the instruction in chunks of `tokens`; IndexError when it reaches outside a memory."""
